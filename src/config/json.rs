@@ -1,0 +1,429 @@
+//! A pull reader over JSON text: borrowed strings, byte offsets for every error, no recursion.
+//!
+//! It accepts what Go's `encoding/json` accepts (RFC 8259, nesting up to 10,000): invalid UTF-8 and lone
+//! surrogates inside strings become U+FFFD, a byte order mark and trailing data are errors.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Arrays and objects deeper than this are an error, as in the reference.
+const MAX_DEPTH: usize = 10_000;
+
+/// What is wrong with the text, and at which byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Offset of the offending byte.
+    pub offset: usize,
+    /// What was found or missed there.
+    pub what: &'static str,
+}
+
+/// A place in the text for people: line and column, both counted from 1, the column in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in bytes, from 1.
+    pub column: usize,
+}
+
+impl Position {
+    /// The place of byte `offset` in `text`.
+    pub fn of(text: &[u8], offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at.saturating_add(1));
+        let lines = before.iter().filter(|&&b| b == b'\n').count();
+        Self {
+            line: lines.saturating_add(1),
+            column: before.len().saturating_sub(line_start).saturating_add(1),
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} col {}", self.line, self.column)
+    }
+}
+
+/// The kind of the value that comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// a number
+    Number,
+    /// a string
+    String,
+    /// `[`
+    Array,
+    /// `{`
+    Object,
+}
+
+impl Kind {
+    /// The kind's name for messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "a list",
+            Self::Object => "an object",
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, SyntaxError>;
+
+/// The reader: a cursor over the bytes of the config.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts before the first value of `text`.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The offset of the next byte to be read.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    fn error<T>(&self, what: &'static str) -> Result<T> {
+        Err(SyntaxError { offset: self.at, what })
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn step(&mut self) {
+        self.at = self.at.saturating_add(1);
+    }
+
+    fn space(&mut self) {
+        while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.step();
+        }
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.byte() == Some(byte);
+        if found {
+            self.step();
+        }
+        found
+    }
+
+    /// Skips white space and tells what the next value is.
+    pub fn peek(&mut self) -> Result<Kind> {
+        self.space();
+        match self.byte() {
+            Some(b'n') => Ok(Kind::Null),
+            Some(b't' | b'f') => Ok(Kind::Bool),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b'"') => Ok(Kind::String),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'{') => Ok(Kind::Object),
+            Some(_) => self.error("expected a value"),
+            None => self.error("the text ends where a value is expected"),
+        }
+    }
+
+    /// Reads `null`.
+    pub fn null(&mut self) -> Result<()> {
+        self.word(b"null")
+    }
+
+    /// Reads `true` or `false`.
+    pub fn bool(&mut self) -> Result<bool> {
+        if self.byte() == Some(b't') { self.word(b"true").map(|()| true) } else { self.word(b"false").map(|()| false) }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<()> {
+        for &expected in word {
+            if !self.eat(expected) {
+                return self.error("expected true, false or null");
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a number and returns its text.
+    pub fn number(&mut self) -> Result<&'a str> {
+        let start = self.at;
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits()?;
+        }
+        if self.eat(b'.') {
+            self.digits()?;
+        }
+        if matches!(self.byte(), Some(b'e' | b'E')) {
+            self.step();
+            if matches!(self.byte(), Some(b'+' | b'-')) {
+                self.step();
+            }
+            self.digits()?;
+        }
+        let text = self.text.get(start..self.at).unwrap_or_default();
+        Ok(std::str::from_utf8(text).unwrap_or_default())
+    }
+
+    fn digits(&mut self) -> Result<()> {
+        if !matches!(self.byte(), Some(b'0'..=b'9')) {
+            return self.error("expected a digit");
+        }
+        while matches!(self.byte(), Some(b'0'..=b'9')) {
+            self.step();
+        }
+        Ok(())
+    }
+
+    /// Reads a string: borrowed unless it holds escapes or invalid UTF-8.
+    pub fn string(&mut self) -> Result<Cow<'a, str>> {
+        if !self.eat(b'"') {
+            return self.error("expected a string");
+        }
+        let start = self.at;
+        let end = self.plain_run()?;
+        let plain = self.text.get(start..end).unwrap_or_default();
+        if self.eat(b'"') {
+            return Ok(String::from_utf8_lossy(plain));
+        }
+        let mut bytes = plain.to_vec();
+        loop {
+            if self.eat(b'"') {
+                return Ok(Cow::Owned(match String::from_utf8(bytes) {
+                    Ok(text) => text,
+                    Err(bad) => String::from_utf8_lossy(bad.as_bytes()).into_owned(),
+                }));
+            }
+            if self.eat(b'\\') {
+                let mut utf8 = [0; 4];
+                bytes.extend_from_slice(self.escape()?.encode_utf8(&mut utf8).as_bytes());
+            }
+            let start = self.at;
+            let end = self.plain_run()?;
+            bytes.extend_from_slice(self.text.get(start..end).unwrap_or_default());
+        }
+    }
+
+    /// Passes over everything up to a quote or a backslash and returns where that stands.
+    fn plain_run(&mut self) -> Result<usize> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let Some(run) = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20) else {
+            self.at = self.text.len();
+            return self.error("the text ends inside a string");
+        };
+        self.at = self.at.saturating_add(run);
+        if matches!(self.byte(), Some(b'"' | b'\\')) {
+            Ok(self.at)
+        } else {
+            self.error("control character inside a string")
+        }
+    }
+
+    fn escape(&mut self) -> Result<char> {
+        let byte = self.byte();
+        self.step();
+        Ok(match byte {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            _ => {
+                self.at = self.at.saturating_sub(1);
+                return self.error("unknown escape in a string");
+            }
+        })
+    }
+
+    fn unicode_escape(&mut self) -> Result<char> {
+        let first = self.hex4()?;
+        if !(0xd800..0xdc00).contains(&first) {
+            return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        let after_first = self.at;
+        if self.eat(b'\\') && self.eat(b'u') {
+            let second = self.hex4()?;
+            if (0xdc00..0xe000).contains(&second) {
+                let high = first.wrapping_sub(0xd800) << 10;
+                let low = second.wrapping_sub(0xdc00);
+                return Ok(char::from_u32((high | low).wrapping_add(0x10000)).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+        }
+        // A lone high surrogate: what follows it is read again by itself.
+        self.at = after_first;
+        Ok(char::REPLACEMENT_CHARACTER)
+    }
+
+    fn hex4(&mut self) -> Result<u32> {
+        let mut value = 0;
+        for _ in 0..4 {
+            let Some(digit) = self.byte().and_then(|b| char::from(b).to_digit(16)) else {
+                return self.error("expected four hexadecimal digits");
+            };
+            value = (value << 4) | digit;
+            self.step();
+        }
+        Ok(value)
+    }
+
+    /// Enters an object or list. Follow with [`Reader::next_key`] or [`Reader::next_item`].
+    pub fn enter(&mut self) {
+        self.step();
+    }
+
+    /// Moves to the next key of the object that was entered; `None` past its end.
+    pub fn next_key(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
+        if !self.next(first, b'}')? {
+            return Ok(None);
+        }
+        let key = self.string()?;
+        self.space();
+        if !self.eat(b':') {
+            return self.error("expected ':' after a key");
+        }
+        Ok(Some(key))
+    }
+
+    /// Moves to the next item of the list that was entered; false past its end.
+    pub fn next_item(&mut self, first: bool) -> Result<bool> {
+        self.next(first, b']')
+    }
+
+    fn next(&mut self, first: bool, close: u8) -> Result<bool> {
+        self.space();
+        if first {
+            return Ok(!self.eat(close));
+        }
+        if self.eat(close) {
+            return Ok(false);
+        }
+        if !self.eat(b',') {
+            return self.error("expected ',' or the end of the list or object");
+        }
+        self.space();
+        Ok(true)
+    }
+
+    /// Passes over one whole value of any kind, checking it.
+    pub fn skip(&mut self) -> Result<()> {
+        // One entry for each open list (false) or object (true).
+        let mut open: Vec<bool> = Vec::new();
+        loop {
+            let mut first = false;
+            match self.peek()? {
+                Kind::Null => self.null()?,
+                Kind::Bool => self.bool().map(drop)?,
+                Kind::Number => self.number().map(drop)?,
+                Kind::String => self.skip_string()?,
+                kind @ (Kind::Array | Kind::Object) => {
+                    if open.len() >= MAX_DEPTH {
+                        return self.error("nested too deeply");
+                    }
+                    self.enter();
+                    open.push(kind == Kind::Object);
+                    first = true;
+                }
+            }
+            // Close whatever ends here, then stand before the next value.
+            loop {
+                let Some(&is_object) = open.last() else { return Ok(()) };
+                let more =
+                    if is_object { self.next_key(first)?.is_some() } else { self.next_item(first)? };
+                if more {
+                    break;
+                }
+                open.pop();
+                first = false;
+            }
+        }
+    }
+
+    fn skip_string(&mut self) -> Result<()> {
+        self.eat(b'"');
+        loop {
+            self.plain_run()?;
+            if self.eat(b'"') {
+                return Ok(());
+            }
+            self.step();
+            self.escape()?;
+        }
+    }
+
+    /// Makes sure that nothing but white space follows.
+    pub fn end(&mut self) -> Result<()> {
+        self.space();
+        if self.byte().is_some() { self.error("something follows the config") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn string(text: &str) -> Result<Cow<'_, str>> {
+        Reader::new(text.as_bytes()).string()
+    }
+
+    #[test]
+    fn strings_are_borrowed_unless_escaped() {
+        assert!(matches!(string("\"plain\""), Ok(Cow::Borrowed("plain"))));
+        assert_eq!(string(r#""a\n\u0026\/b""#).unwrap(), "a\n&/b");
+        assert_eq!(string(r#""\ud83d\ude00""#).unwrap(), "\u{1f600}");
+        assert_eq!(string(r#""\ud83dx""#).unwrap(), "\u{fffd}x");
+        assert_eq!(string(r#""\ud83d\u0041""#).unwrap(), "\u{fffd}A");
+        assert_eq!(string(r#""\udc00""#).unwrap(), "\u{fffd}");
+        assert_eq!(Reader::new(b"\"a\xffb\"").string().unwrap(), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn broken_strings_are_errors_with_their_offset() {
+        assert_eq!(string("\"ab").unwrap_err().offset, 3);
+        assert_eq!(string("\"a\nb\"").unwrap_err().offset, 2);
+        assert_eq!(string(r#""a\qb""#).unwrap_err().offset, 3);
+        assert_eq!(string(r#""\u12g4""#).unwrap_err().offset, 5);
+    }
+
+    #[test]
+    fn skip_checks_whole_values() {
+        for good in ["null", "[]", "{}", "[1,-2.5e+3,\"x\"]", "{\"a\":{\"b\":[true,false,{}]}}", " 0 ", "[[],[{}]]"] {
+            let mut reader = Reader::new(good.as_bytes());
+            assert_eq!(reader.skip().and_then(|()| reader.end()), Ok(()), "{good}");
+        }
+        for bad in ["", "nul", "[1,]", "{,}", "{\"a\"}", "{\"a\":1,}", "01", "1.", "-", "[1 2]", "1 2", "\u{feff}{}", "{1:2}", "[}"] {
+            let mut reader = Reader::new(bad.as_bytes());
+            assert!(reader.skip().and_then(|()| reader.end()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_without_recursion() {
+        let deep = "[".repeat(MAX_DEPTH + 1);
+        assert_eq!(Reader::new(deep.as_bytes()).skip().unwrap_err().what, "nested too deeply");
+        let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        assert_eq!(Reader::new(fits.as_bytes()).skip(), Ok(()));
+    }
+
+    #[test]
+    fn positions_count_from_one() {
+        assert_eq!(Position::of(b"ab\ncd", 4), Position { line: 2, column: 2 });
+        assert_eq!(Position::of(b"", 0), Position { line: 1, column: 1 });
+    }
+}

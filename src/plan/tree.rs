@@ -1,0 +1,337 @@
+//! The root as it will be: the view of the root with the planned operations laid over it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
+
+use super::op::{Contents, Op, Piece};
+use super::view::{Attributes, Kind, Stat, View};
+use crate::error::{Error, Reason, Result};
+
+/// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+/// Files that planning itself reads (account files, units): none is anywhere near this large.
+const READ_LIMIT: u64 = 16 << 20;
+
+/// What is planned at a path.
+#[derive(Debug, Clone)]
+enum Node {
+    /// Taken away, or never there.
+    Gone,
+    /// A directory; `backing` is where its present contents are in the view.
+    Directory { attributes: Attributes, backing: Option<PathBuf> },
+    /// A file that operation number `op` puts.
+    File { attributes: Attributes, op: usize },
+    /// A symbolic link.
+    Symlink { target: PathBuf, uid: u32, gid: u32 },
+    /// What the view has at `at`, perhaps with other attributes.
+    Kept { at: PathBuf, attributes: Attributes },
+}
+
+/// The overlay and the operations that make it so, in order.
+pub struct Tree<'a, 'v> {
+    view: &'v dyn View,
+    nodes: BTreeMap<PathBuf, Node>,
+    ops: Vec<Op<'a>>,
+}
+
+impl<'a, 'v> Tree<'a, 'v> {
+    /// The root as it is.
+    pub fn new(view: &'v dyn View) -> Self {
+        Self { view, nodes: BTreeMap::new(), ops: Vec::new() }
+    }
+
+    /// The planned operations, in order.
+    pub fn into_ops(self) -> Vec<Op<'a>> {
+        self.ops
+    }
+
+    /// What will stand at `path`, whose parents are resolved; the last component is not followed.
+    pub fn stat(&self, path: &Path) -> Result<Option<Stat>> {
+        match self.nodes.get(path) {
+            Some(Node::Gone) => Ok(None),
+            Some(Node::Directory { attributes, backing }) => {
+                let identity = match backing {
+                    Some(at) => self.view.stat(at)?.map_or((0, 0), |stat| stat.identity),
+                    None => (0, 0),
+                };
+                Ok(Some(Stat { kind: Kind::Directory, attributes: *attributes, size: 0, identity }))
+            }
+            Some(Node::File { attributes, .. }) => {
+                Ok(Some(Stat { kind: Kind::File, attributes: *attributes, size: 0, identity: (0, 0) }))
+            }
+            Some(Node::Symlink { uid, gid, .. }) => {
+                let attributes = Attributes { uid: *uid, gid: *gid, mode: 0o777 };
+                Ok(Some(Stat { kind: Kind::Symlink, attributes, size: 0, identity: (0, 0) }))
+            }
+            Some(Node::Kept { at, attributes }) => {
+                Ok(self.view.stat(at)?.map(|stat| Stat { attributes: *attributes, ..stat }))
+            }
+            None => match self.backing(path) {
+                Some(at) => self.view.stat(&at),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// Where the view has what will stand at `path`, for a path without a node of its own.
+    fn backing(&self, path: &Path) -> Option<PathBuf> {
+        for ancestor in path.ancestors().skip(1) {
+            match self.nodes.get(ancestor) {
+                None => {}
+                Some(Node::Directory { backing: Some(at), .. } | Node::Kept { at, .. }) => {
+                    return Some(at.join(path.strip_prefix(ancestor).ok()?));
+                }
+                Some(_) => return None,
+            }
+        }
+        Some(path.to_owned())
+    }
+
+    /// The target of the symbolic link that will stand at `path`.
+    pub fn read_link(&self, path: &Path) -> Result<PathBuf> {
+        match self.nodes.get(path) {
+            Some(Node::Symlink { target, .. }) => Ok(target.clone()),
+            Some(Node::Kept { at, .. }) => self.view.read_link(at),
+            _ => self.view.read_link(&self.backing(path).unwrap_or_else(|| path.to_owned())),
+        }
+    }
+
+    /// The names that will stand in the directory at `path`, sorted.
+    pub fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+        let at = match self.nodes.get(path) {
+            None => self.backing(path),
+            Some(Node::Directory { backing, .. }) => backing.clone(),
+            Some(Node::Kept { at, .. }) => Some(at.clone()),
+            Some(_) => None,
+        };
+        let mut names: BTreeSet<OsString> = match at {
+            Some(at) if self.view.stat(&at)?.is_some() => self.view.list(&at)?.into_iter().collect(),
+            _ => BTreeSet::new(),
+        };
+        let below = self.nodes.range(path.to_owned()..).take_while(|(at, _)| at.starts_with(path));
+        for (at, node) in below {
+            let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else { continue };
+            if parent == path {
+                if matches!(node, Node::Gone) {
+                    names.remove(name);
+                } else {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// What the regular file at `path` will hold; `None` where there is none. Links are not followed.
+    pub fn read(&self, path: &Path) -> Result<Option<Cow<'_, [u8]>>> {
+        let from_view = |at: &Path| -> Result<Option<Cow<'_, [u8]>>> {
+            match self.view.stat(at)? {
+                Some(stat) if stat.kind == Kind::File => {
+                    self.view.read(at, READ_LIMIT).map(|bytes| Some(Cow::Owned(bytes)))
+                }
+                _ => Ok(None),
+            }
+        };
+        match self.nodes.get(path) {
+            Some(Node::File { op, .. }) => match self.ops.get(*op) {
+                Some(Op::File { contents, .. }) => self.join(contents).map(Some),
+                _ => Ok(None),
+            },
+            Some(Node::Kept { at, .. }) => from_view(at),
+            Some(_) => Ok(None),
+            None => match self.backing(path) {
+                Some(at) => from_view(&at),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn join<'t>(&'t self, contents: &'t Contents<'a>) -> Result<Cow<'t, [u8]>> {
+        if let [Piece::Bytes(bytes)] = contents.as_slice() {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut joined = Vec::new();
+        for piece in contents {
+            match piece {
+                Piece::Bytes(bytes) => joined.extend_from_slice(bytes),
+                Piece::Existing(at) => joined.extend_from_slice(&self.view.read(at, READ_LIMIT)?),
+                Piece::Source(source) => {
+                    let mut reader = source.open()?.take(READ_LIMIT.saturating_add(1));
+                    source.finish(reader.read_to_end(&mut joined))?;
+                }
+            }
+            if joined.len() as u64 > READ_LIMIT {
+                return Err(Error::new(Reason::ConfigInvalid, "a file that planning has to read is over 16 MiB"));
+            }
+        }
+        Ok(Cow::Owned(joined))
+    }
+
+    /// Follows the links in all components of `path` but the last, as a process inside the root would.
+    /// A component that does not exist is taken as it is, and so is all that follows it.
+    pub fn resolve_parent(&self, path: &Path) -> Result<PathBuf> {
+        let mut links = 0;
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok(self.follow(parent, &mut links)?.join(name)),
+            _ => Ok(PathBuf::from("/")),
+        }
+    }
+
+    /// Follows the links in all components of `path`.
+    pub fn resolve(&self, path: &Path) -> Result<PathBuf> {
+        self.follow(path, &mut 0)
+    }
+
+    fn follow(&self, path: &Path, links: &mut usize) -> Result<PathBuf> {
+        let mut resolved = PathBuf::from("/");
+        // The components still to go, the next one last.
+        let mut rest: Vec<OsString> = steps(path);
+        while let Some(step) = rest.pop() {
+            if step == ".." {
+                resolved.pop();
+                continue;
+            }
+            let next = resolved.join(&step);
+            if self.stat(&next)?.is_none_or(|stat| stat.kind != Kind::Symlink) {
+                resolved = next;
+                continue;
+            }
+            *links = links.saturating_add(1);
+            if *links > MAX_LINKS {
+                return Err(Error::new(
+                    Reason::Conflict,
+                    format!("resolve {} in the root: too many levels of symbolic links", path.display()),
+                ));
+            }
+            let target = self.read_link(&next)?;
+            if target.is_absolute() {
+                resolved = PathBuf::from("/");
+            }
+            rest.extend(steps(&target));
+        }
+        Ok(resolved)
+    }
+
+    /// Plans the directories above `path` that do not exist yet: root's, 0755.
+    pub fn make_parents(&mut self, path: &Path) -> Result<()> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        match self.stat(parent)? {
+            Some(stat) if stat.kind == Kind::Directory => Ok(()),
+            Some(stat) => Err(Error::new(
+                Reason::Conflict,
+                format!("make directory {} in the root: {} stands there", parent.display(), stat.kind.word()),
+            )),
+            None => {
+                self.make_parents(parent)?;
+                self.put_directory(parent.to_owned(), Attributes::root(0o755));
+                Ok(())
+            }
+        }
+    }
+
+    /// Plans a directory, new or existing, with its attributes.
+    pub fn put_directory(&mut self, path: PathBuf, attributes: Attributes) {
+        let backing = match self.nodes.get(&path) {
+            Some(Node::Directory { backing, .. }) => backing.clone(),
+            Some(_) => None,
+            None => self.backing(&path),
+        };
+        // A directory that is not there has no contents either; the view answers that with an absence.
+        self.nodes.insert(path.clone(), Node::Directory { attributes, backing });
+        self.ops.push(Op::Directory { path, attributes });
+    }
+
+    /// Plans a file in place of what is there, except a directory.
+    pub fn put_file(&mut self, path: PathBuf, contents: Contents<'a>, attributes: Attributes) {
+        self.nodes.insert(path.clone(), Node::File { attributes, op: self.ops.len() });
+        self.ops.push(Op::File { path, contents, attributes });
+    }
+
+    /// Plans a symbolic link in place of what is there, except a directory.
+    pub fn put_symlink(&mut self, path: PathBuf, target: PathBuf, uid: u32, gid: u32) {
+        self.nodes.insert(path.clone(), Node::Symlink { target: target.clone(), uid, gid });
+        self.ops.push(Op::Symlink { path, target, uid, gid });
+    }
+
+    /// Plans a second name for the file at `target`.
+    pub fn put_hard_link(&mut self, path: PathBuf, target: PathBuf) -> Result<()> {
+        let node = match self.nodes.get(&target) {
+            Some(node) => node.clone(),
+            None => match (self.stat(&target)?, self.backing(&target)) {
+                (Some(stat), Some(at)) => Node::Kept { at, attributes: stat.attributes },
+                _ => Node::Gone,
+            },
+        };
+        self.nodes.insert(path.clone(), node);
+        self.ops.push(Op::HardLink { path, target });
+        Ok(())
+    }
+
+    /// Plans other attributes for what is there.
+    pub fn set_attributes(&mut self, path: PathBuf, attributes: Attributes) -> Result<()> {
+        let old = self.nodes.remove(&path);
+        let node = match old {
+            Some(Node::Directory { backing, .. }) => Node::Directory { attributes, backing },
+            Some(Node::File { op, .. }) => Node::File { attributes, op },
+            Some(Node::Symlink { target, .. }) => {
+                Node::Symlink { target, uid: attributes.uid, gid: attributes.gid }
+            }
+            Some(Node::Kept { at, .. }) => Node::Kept { at, attributes },
+            Some(Node::Gone) => Node::Gone,
+            None => match (self.stat(&path)?, self.backing(&path)) {
+                (Some(stat), Some(at)) if stat.kind == Kind::Directory => {
+                    Node::Directory { attributes, backing: Some(at) }
+                }
+                (Some(_), Some(at)) => Node::Kept { at, attributes },
+                _ => Node::Gone,
+            },
+        };
+        self.nodes.insert(path.clone(), node);
+        self.ops.push(Op::Attributes { path, attributes });
+        Ok(())
+    }
+
+    /// Plans that nothing stands at `path`, nor below it.
+    pub fn remove(&mut self, path: PathBuf) {
+        self.forget_below(&path);
+        self.nodes.insert(path.clone(), Node::Gone);
+        self.ops.push(Op::Remove { path });
+    }
+
+    /// Plans another name for the directory or file at `from`, which must be the root's own, unplanned.
+    pub fn rename(&mut self, from: PathBuf, to: PathBuf) -> Result<()> {
+        if let (Some(stat), Some(at)) = (self.stat(&from)?, self.backing(&from)) {
+            let attributes = stat.attributes;
+            let node = match stat.kind {
+                Kind::Directory => Node::Directory { attributes, backing: Some(at) },
+                _ => Node::Kept { at, attributes },
+            };
+            self.nodes.insert(to.clone(), node);
+        }
+        self.forget_below(&from);
+        self.nodes.insert(from.clone(), Node::Gone);
+        self.ops.push(Op::Rename { from, to });
+        Ok(())
+    }
+
+    fn forget_below(&mut self, path: &Path) {
+        self.nodes.retain(|at, _| at == path || !at.starts_with(path));
+    }
+}
+
+/// The components of `path`, last first; the root itself and `.` are left out.
+fn steps(path: &Path) -> Vec<OsString> {
+    let mut steps: Vec<OsString> = path
+        .components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        })
+        .collect();
+    steps.reverse();
+    steps
+}

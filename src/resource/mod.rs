@@ -1,0 +1,148 @@
+//! The bytes behind a URL of the config: fetched, decompressed, verified, always as a stream.
+
+mod data_url;
+mod digest;
+
+use std::fmt;
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::config::Resource;
+use crate::error::{Error, Reason, Result, io_words};
+pub use digest::sha512_hex;
+use digest::{Digest, Mismatch, Verifying};
+
+/// A URL of the config with what the config says of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source<'a> {
+    url: &'a str,
+    gzip: bool,
+    digest: Option<Digest>,
+    place: String,
+}
+
+impl<'a> Source<'a> {
+    /// The source of `resource`, which stands at `place` (`$.storage.files.0.contents`) in the config; `None`
+    /// where it has none or an empty one.
+    ///
+    /// # Errors
+    /// [`Reason::ConfigInvalid`] for an unknown compression or hash, [`Reason::Unsupported`] for a URL that is
+    /// not a `data` URL.
+    pub fn new(resource: &'a Resource<'_>, place: impl fmt::Display) -> Result<Option<Self>> {
+        let Some(url) = resource.source.as_deref().filter(|url| !url.is_empty()) else {
+            return Ok(None);
+        };
+        let invalid = |what: &str, key: &str| {
+            Error::new(Reason::ConfigInvalid, format!("{what}, at {place}.{key}"))
+        };
+        let gzip = match resource.compression.as_deref() {
+            None | Some("") => false,
+            Some("gzip") => true,
+            Some(_) => return Err(invalid("invalid compression method", "compression")),
+        };
+        let digest = match resource.verification.hash.as_deref() {
+            Some(hash) => {
+                Some(Digest::parse(hash).map_err(|what| invalid(what, "verification.hash"))?)
+            }
+            None => None,
+        };
+        if !url.starts_with("data:") {
+            // The scheme only: the rest of a URL can carry tokens.
+            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+            let known = ["http", "https", "tftp", "s3", "gs", "arn"].contains(&scheme);
+            return Err(if known {
+                let what = format!("fetching a {scheme} URL is not supported, at {place}.source");
+                Error::new(Reason::Unsupported, what)
+            } else {
+                invalid("invalid url scheme", "source")
+            });
+        }
+        Ok(Some(Self { url, gzip, digest, place: place.to_string() }))
+    }
+
+    /// Opens the stream of the final bytes. Its last read fails if the hash does not fit.
+    pub fn open(&self) -> Result<Box<dyn Read + 'a>> {
+        let decoded = data_url::open(self.url)
+            .map_err(|what| Error::new(Reason::Resource, format!("{what}, at {}.source", self.place)))?;
+        let plain: Box<dyn Read + 'a> =
+            if self.gzip { Box::new(MultiGzDecoder::new(decoded)) } else { decoded };
+        Ok(match &self.digest {
+            Some(digest) => Box::new(Verifying::new(plain, digest.clone())),
+            None => plain,
+        })
+    }
+
+    /// Gives an error of reading the stream its place and reason.
+    pub fn finish<T>(&self, read: io::Result<T>) -> Result<T> {
+        read.map_err(|error| {
+            if error.get_ref().is_some_and(|inner| inner.is::<Mismatch>()) {
+                let what = format!("{error}, at {}.verification.hash", self.place);
+                return Error::new(Reason::Verification, what);
+            }
+            let what = if self.gzip { "decompress" } else { "decode" };
+            let words = io_words(&error);
+            Error::new(Reason::Resource, format!("{what} the contents: {words}, at {}.source", self.place))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Verification;
+
+    fn resource<'a>(source: &'a str, compression: &'a str, hash: &'a str) -> Resource<'a> {
+        Resource {
+            source: Some(source.into()),
+            compression: Some(compression.into()),
+            verification: Verification { hash: (!hash.is_empty()).then(|| hash.into()) },
+            ..Resource::default()
+        }
+    }
+
+    fn read(source: &str, compression: &str, hash: &str) -> Result<Vec<u8>> {
+        let resource = resource(source, compression, hash);
+        let source = Source::new(&resource, "$.x")?.unwrap();
+        let mut bytes = Vec::new();
+        source.finish(source.open()?.read_to_end(&mut bytes))?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn absent_sources_are_none() {
+        assert_eq!(Source::new(&Resource::default(), "$.x"), Ok(None));
+        assert_eq!(Source::new(&resource("", "", ""), "$.x"), Ok(None));
+    }
+
+    #[test]
+    fn gzip_members_are_joined_and_truncation_is_an_error() {
+        let members = "data:;base64,H4sIAAAAAAAAA8vPSwUA8YZsegMAAAAfiwgAAAAAAAADKynPBwBmisoRAwAAAA==";
+        assert_eq!(read(members, "gzip", "").unwrap(), b"onetwo");
+        let bad_checksum = "data:;base64,H4sIAAAAAAAAA8vPSwUA8YZtegMAAAA=";
+        assert_eq!(read(bad_checksum, "gzip", "").unwrap_err().reason(), Reason::Resource);
+        let truncated = "data:;base64,H4sIAAAAAAAAA8vPSwU=";
+        assert_eq!(read(truncated, "gzip", "").unwrap_err().reason(), Reason::Resource);
+        assert_eq!(read("data:,x", "bzip2", "").unwrap_err().reason(), Reason::ConfigInvalid);
+    }
+
+    #[test]
+    fn hashes_are_of_the_decompressed_bytes_in_any_case() {
+        let good = "sha256-2D711642B726B04401627CA9FBAC32F5C8530FB1903CC4DB02258717921A4881";
+        assert_eq!(read("data:,x", "", good).unwrap(), b"x");
+        let error = read("data:,y", "", good).unwrap_err();
+        assert_eq!(error.reason(), Reason::Verification);
+        assert!(error.text().ends_with("$.x.verification.hash"), "{error}");
+        for bad in ["sha256", "md5-00", "sha256-00"] {
+            assert_eq!(read("data:,x", "", bad).unwrap_err().reason(), Reason::ConfigInvalid, "{bad}");
+        }
+    }
+
+    #[test]
+    fn remote_urls_are_refused_without_their_text() {
+        let error = read("https://user:token@example.com/x", "", "").unwrap_err();
+        assert_eq!(error.reason(), Reason::Unsupported);
+        assert!(!error.text().contains("token"), "{error}");
+        assert_eq!(read("ftp://x", "", "").unwrap_err().reason(), Reason::ConfigInvalid);
+    }
+}

@@ -1,0 +1,55 @@
+//! The target root: the only code that writes below it, and every path confined to it.
+//!
+//! One directory descriptor stands for the root. Each path is opened by `openat2(2)` with
+//! `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`; since plans name paths without symbolic links in their parents,
+//! `RESOLVE_NO_SYMLINKS` is asked for as well: what changed under us is an error, never followed.
+#![allow(clippy::disallowed_methods)]
+
+mod view;
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+use crate::error::{Error, Reason, Result, errno_words};
+
+/// The root that is being provisioned.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+}
+
+impl Root {
+    /// Opens the directory at `path`, a path of the running system.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
+            let what = format!("open the root {}: {}", path.display(), errno_words(errno));
+            Error::new(Reason::RootIo, what)
+        })?;
+        Ok(Self { fd })
+    }
+
+    /// Opens `path` below the root without following any symbolic link.
+    fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> std::result::Result<OwnedFd, Errno> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+        openat2(&self.fd, relative(path), flags | OFlags::CLOEXEC, mode, resolve)
+    }
+
+    /// Opens the directory that holds `path`, and tells the last component.
+    fn open_parent<'p>(&self, path: &'p Path) -> std::result::Result<(OwnedFd, &'p OsStr), Errno> {
+        let name = path.file_name().ok_or(Errno::INVAL)?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        Ok((self.open_at(parent, flags, Mode::empty())?, name))
+    }
+}
+
+/// `path` as a path relative to the root's descriptor.
+fn relative(path: &Path) -> PathBuf {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    if relative.as_os_str().is_empty() { PathBuf::from(".") } else { relative.to_owned() }
+}

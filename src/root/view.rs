@@ -1,0 +1,90 @@
+//! Reading the root: what planning sees of it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, fstat, readlinkat, statat};
+use rustix::io::Errno;
+
+use super::Root;
+use crate::error::{Error, Reason, Result, io_words};
+use crate::plan::{Attributes, Kind, Stat, View};
+
+impl View for Root {
+    fn stat(&self, path: &Path) -> Result<Option<Stat>> {
+        let found = match self.open_parent(path) {
+            Ok((parent, name)) => statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW),
+            // The root itself has no parent.
+            Err(Errno::INVAL) => fstat(&self.fd),
+            Err(errno) => Err(errno),
+        };
+        match found {
+            Ok(stat) => Ok(Some(Stat {
+                kind: kind(stat.st_mode),
+                attributes: Attributes {
+                    uid: stat.st_uid,
+                    gid: stat.st_gid,
+                    mode: stat.st_mode & 0o7777,
+                },
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+                identity: (stat.st_dev, stat.st_ino),
+            })),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(Error::root("look up", path, errno)),
+        }
+    }
+
+    fn read_link(&self, path: &Path) -> Result<PathBuf> {
+        let read = || {
+            let (parent, name) = self.open_parent(path)?;
+            readlinkat(&parent, name, Vec::new())
+        };
+        let target = read().map_err(|errno| Error::root("read the link", path, errno))?;
+        Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>> {
+        // Without NONBLOCK the open of a FIFO would wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd =
+            self.open_at(path, flags, Mode::empty()).map_err(|errno| Error::root("open", path, errno))?;
+        let mut bytes = Vec::new();
+        let mut file = std::fs::File::from(fd).take(limit.saturating_add(1));
+        file.read_to_end(&mut bytes).map_err(|error| {
+            Error::new(Reason::RootIo, format!("read {} in the root: {}", path.display(), io_words(&error)))
+        })?;
+        if bytes.len() as u64 > limit {
+            let what = format!("read {} in the root: it is larger than {limit} bytes", path.display());
+            return Err(Error::new(Reason::RootIo, what));
+        }
+        Ok(bytes)
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+        let failed = |errno| Error::root("list", path, errno);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let fd = self.open_at(path, flags, Mode::empty()).map_err(failed)?;
+        let mut names = Vec::new();
+        for entry in Dir::new(fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// The kind that `st_mode` tells.
+pub(super) fn kind(mode: RawMode) -> Kind {
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Symlink,
+        _ => Kind::Special,
+    }
+}

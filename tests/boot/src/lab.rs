@@ -1,0 +1,118 @@
+//! Where the lab's parts are: the prepared guest, the program, short folders.
+
+use std::env;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::error::{Doing, Error, Result};
+
+/// The prepared guest and the program under test.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    dir: PathBuf,
+}
+
+impl Lab {
+    /// The lab that `GLOWPLUG_LAB` names.
+    ///
+    /// # Errors
+    /// When the variable is not set or a part is not there; the text says which
+    /// make target prepares it.
+    pub fn from_env() -> Result<Self> {
+        let dir = from_variable("GLOWPLUG_LAB", "make boot-lab")?;
+        let lab = Self { dir };
+        for part in ["stamp", "root", "vmlinuz", "initrd.img", "root.img"] {
+            if !lab.part(part).exists() {
+                return Err(Error::new(format!(
+                    "{} is missing: `make boot-lab` prepares it",
+                    lab.part(part).display()
+                )));
+            }
+        }
+        Ok(lab)
+    }
+
+    /// A part of the lab: `vmlinuz`, `initrd.img`, `root.img`, `root`, ...
+    pub fn part(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// A tool of the project's own tool folder beside the lab, or of `PATH`.
+    pub fn tool(&self, name: &str) -> PathBuf {
+        let own = self.dir.with_file_name("tools").join("bin").join(name);
+        if own.exists() { own } else { PathBuf::from(name) }
+    }
+}
+
+/// The `glowplug` that runs on this machine, named by `GLOWPLUG_BIN`.
+///
+/// # Errors
+/// When the variable is not set or names no file.
+pub fn program() -> Result<PathBuf> {
+    from_variable("GLOWPLUG_BIN", "make build")
+}
+
+fn from_variable(name: &str, target: &str) -> Result<PathBuf> {
+    let path = env::var_os(name).ok_or_else(|| {
+        Error::new(format!("{name} is not set: `{target}` prepares what it names, `make boot` sets it"))
+    })?;
+    let path = PathBuf::from(path);
+    if !path.exists() {
+        return Err(Error::new(format!(
+            "{name} names {}, which is missing: `{target}` prepares it",
+            path.display()
+        )));
+    }
+    fs::canonicalize(&path).doing_to("resolve", &path)
+}
+
+/// A private folder with a short name, removed at the end: socket paths have a
+/// limit of 108 bytes.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+}
+
+/// A socket path with the names used below a scratch folder must stay under this.
+const LONGEST: usize = 80;
+
+impl Scratch {
+    /// A new folder below `$TMPDIR`, for this user only.
+    ///
+    /// # Errors
+    /// When it cannot be made, or its name would be too long for a socket.
+    pub fn new() -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("lab-{}-{count}", process::id()));
+        if path.as_os_str().len() > LONGEST {
+            return Err(Error::new(format!(
+                "{} is too long for sockets: set TMPDIR to a shorter one",
+                path.display()
+            )));
+        }
+        // A folder of a killed run that had the same process number.
+        let _ = fs::remove_dir_all(&path);
+        DirBuilder::new().mode(0o700).create(&path).doing_to("make the folder", &path)?;
+        Ok(Self { path })
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path in the folder.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}

@@ -1,0 +1,139 @@
+//! Programs on the host: bounded ones, and ones that live as long as a value.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Doing, Error, Result};
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Call `check` until it gives a value; nothing after `limit`.
+pub fn wait_for<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(value) = check() {
+            return Some(value);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Run a program to its end, with `input` as its standard input.
+///
+/// # Errors
+/// When it cannot be started or has not ended within `limit`; then it is killed.
+/// An exit code other than 0 is no error here.
+pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .doing(&format!("start {name}"))?;
+    let stdout = child.stdout.take().map(drain);
+    let stderr = child.stderr.take().map(drain);
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program may well end without reading its input.
+        let _ = stdin.write_all(input);
+    }
+    let Some(status) = wait_for(limit, || child.try_wait().ok().flatten()) else {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(Error::new(format!("{name} has not ended in {limit:?}")));
+    };
+    let take =
+        |thread: Option<thread::JoinHandle<Vec<u8>>>| thread.and_then(|t| t.join().ok()).unwrap_or_default();
+    Ok(Output { status, stdout: take(stdout), stderr: take(stderr) })
+}
+
+/// As [`run`], but an exit code other than 0 is an error with what it printed.
+///
+/// # Errors
+/// Those of [`run`], and a failure of the program.
+pub fn run_ok(command: &mut Command, limit: Duration) -> Result<Vec<u8>> {
+    let output = run(command, b"", limit)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(Error::new(format!(
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )))
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// A process that ends with this value. It ends too when the thread that started
+/// it does, so an interrupted run leaves nothing behind.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+}
+
+impl Running {
+    /// Start `program` with `arguments`; its standard error goes to `log`.
+    ///
+    /// # Errors
+    /// When the log cannot be made or the program not be started.
+    pub fn start(program: &Path, arguments: &[String], log: &Path) -> Result<Self> {
+        let name = program.display().to_string();
+        let log = std::fs::File::create(log).doing_to("make the log", log)?;
+        let child = Command::new("setpriv")
+            .arg("--pdeathsig=KILL")
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .doing(&format!("start {name}"))?;
+        Ok(Self { name, child })
+    }
+
+    /// The process's standard input, once.
+    pub fn stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// The process's standard output, once.
+    pub fn stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Wait for its own end.
+    ///
+    /// # Errors
+    /// When it has not ended within `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        wait_for(limit, || self.ended())
+            .ok_or_else(|| Error::new(format!("{} has not ended in {limit:?}", self.name)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
