@@ -176,8 +176,9 @@ pub fn errno_words(errno: Errno) -> String {
 /// An I/O error as words, without the number that the standard library appends.
 pub fn io_words(error: &std::io::Error) -> String {
     let text = error.to_string();
-    match text.split_once(" (os error ") {
-        Some((words, _)) => words.to_lowercase(),
+    // The number stands in parentheses at the end.
+    match text.rfind('(').filter(|_| error.raw_os_error().is_some()) {
+        Some(end) => text.get(..end).unwrap_or(&text).trim_end().to_ascii_lowercase(),
         None => text,
     }
 }

@@ -1,2 +1,120 @@
-//! The program.
-fn main() {}
+//! The program of the initramfs: arguments in, exit code out.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use glowplug::error::{Error, Reason, Result};
+use glowplug::platform::{self, CommandLine, Platform};
+use glowplug::root::Root;
+use glowplug::{kmsg_logger, stages};
+use lexopt::Arg::{Long, Short, Value};
+use log::LevelFilter;
+
+const HELP: &str = "\
+Provision a Debian machine from an Ignition config, once.
+
+Usage:
+  glowplug run --root DIR [--platform NAME]
+        fetch the config from the host and apply it, unless the stamp stands
+  glowplug apply --root DIR FILE|-
+        apply a config to a directory tree; no stamp is left
+  glowplug --help | --version
+
+Options:
+  --root DIR        the root file system to provision
+  --platform NAME   applehv, qemu or file; found out if not named
+
+glowplug(8) tells of exit codes, kernel arguments and the environment.
+";
+
+enum Call {
+    Run { root: PathBuf, platform: Option<Platform> },
+    Apply { root: PathBuf, config: PathBuf },
+    Print(String),
+}
+
+fn main() -> ExitCode {
+    let done = match arguments() {
+        Ok(Call::Run { root, platform }) => run(&root, platform),
+        Ok(Call::Apply { root, config }) => apply(&root, &config),
+        Ok(Call::Print(text)) => print(&text),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; the exit code tells the reason all the same.
+            let _ = writeln!(std::io::stderr(), "glowplug: {}: {error}", error.reason().word());
+            ExitCode::from(error.reason().exit_code())
+        }
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| {
+        Error::new(Reason::System, format!("write to standard output: {}", glowplug::error::io_words(&error)))
+    })
+}
+
+/// Nothing comes before the look at the stamp: on all boots but the first this is the whole program.
+fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
+    let root = Root::open(path);
+    if root.as_ref().is_ok_and(|root| root.has_stamp() == Ok(true)) {
+        return Ok(());
+    }
+    let line = CommandLine::read();
+    kmsg_logger::to_kmsg(if line.debug { LevelFilter::Debug } else { LevelFilter::Info });
+    let done = root.and_then(|root| {
+        root.has_stamp()?;
+        stages::run(path, &root, platform, &line)
+    });
+    if let Err(error) = &done {
+        stages::report_failure(error);
+    }
+    done
+}
+
+fn apply(root: &Path, config: &Path) -> Result<()> {
+    kmsg_logger::to_stderr(LevelFilter::Info);
+    let text = platform::read_argument(config)?;
+    stages::apply(&Root::open(root)?, &text)
+}
+
+fn arguments() -> Result<Call> {
+    let mut command: Option<OsString> = None;
+    let mut operands: Vec<OsString> = Vec::new();
+    let mut root = None;
+    let mut platform = None;
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next().map_err(|error| usage(&error))? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Call::Print(HELP.to_owned())),
+            Short('V') | Long("version") => {
+                return Ok(Call::Print(format!("glowplug {}\n", env!("CARGO_PKG_VERSION"))));
+            }
+            Long("root") => root = Some(PathBuf::from(parser.value().map_err(|error| usage(&error))?)),
+            Long("platform") => {
+                let name = parser.value().map_err(|error| usage(&error))?;
+                platform = Some(Platform::named(&name.to_string_lossy())?);
+            }
+            Value(value) if command.is_none() => command = Some(value),
+            Value(value) => operands.push(value),
+            other => return Err(usage(&other.unexpected())),
+        }
+    }
+    let root = || root.ok_or_else(|| usage(&"--root is missing"));
+    match (command.as_deref().and_then(|name| name.to_str()), operands.as_slice(), platform) {
+        (Some("run"), [], platform) => Ok(Call::Run { root: root()?, platform }),
+        (Some("apply"), [config], None) => Ok(Call::Apply { root: root()?, config: config.into() }),
+        (Some("apply"), ..) => Err(usage(&"apply takes one config and no platform")),
+        (Some("run"), ..) => Err(usage(&"run takes no operand")),
+        (Some(_), ..) => Err(usage(&"no such command: see glowplug --help")),
+        (None, ..) => Err(usage(&"a command is missing: see glowplug --help")),
+    }
+}
+
+fn usage(what: &dyn std::fmt::Display) -> Error {
+    Error::new(Reason::Usage, what.to_string())
+}

@@ -32,9 +32,8 @@ impl Position {
     pub fn of(text: &[u8], offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at.saturating_add(1));
-        let lines = before.iter().filter(|&&b| b == b'\n').count();
         Self {
-            line: lines.saturating_add(1),
+            line: before.split(|&b| b == b'\n').count(),
             column: before.len().saturating_sub(line_start).saturating_add(1),
         }
     }
@@ -145,7 +144,11 @@ impl<'a> Reader<'a> {
 
     /// Reads `true` or `false`.
     pub fn bool(&mut self) -> Result<bool> {
-        if self.byte() == Some(b't') { self.word(b"true").map(|()| true) } else { self.word(b"false").map(|()| false) }
+        if self.byte() == Some(b't') {
+            self.word(b"true").map(|()| true)
+        } else {
+            self.word(b"false").map(|()| false)
+        }
     }
 
     fn word(&mut self, word: &[u8]) -> Result<()> {
@@ -263,7 +266,9 @@ impl<'a> Reader<'a> {
             if (0xdc00..0xe000).contains(&second) {
                 let high = first.wrapping_sub(0xd800) << 10;
                 let low = second.wrapping_sub(0xdc00);
-                return Ok(char::from_u32((high | low).wrapping_add(0x10000)).unwrap_or(char::REPLACEMENT_CHARACTER));
+                return Ok(
+                    char::from_u32((high | low).wrapping_add(0x10000)).unwrap_or(char::REPLACEMENT_CHARACTER)
+                );
             }
         }
         // A lone high surrogate: what follows it is read again by itself.
@@ -344,8 +349,7 @@ impl<'a> Reader<'a> {
             // Close whatever ends here, then stand before the next value.
             loop {
                 let Some(&is_object) = open.last() else { return Ok(()) };
-                let more =
-                    if is_object { self.next_key(first)?.is_some() } else { self.next_item(first)? };
+                let more = if is_object { self.next_key(first)?.is_some() } else { self.next_item(first)? };
                 if more {
                     break;
                 }
@@ -403,11 +407,28 @@ mod tests {
 
     #[test]
     fn skip_checks_whole_values() {
-        for good in ["null", "[]", "{}", "[1,-2.5e+3,\"x\"]", "{\"a\":{\"b\":[true,false,{}]}}", " 0 ", "[[],[{}]]"] {
+        for good in
+            ["null", "[]", "{}", "[1,-2.5e+3,\"x\"]", "{\"a\":{\"b\":[true,false,{}]}}", " 0 ", "[[],[{}]]"]
+        {
             let mut reader = Reader::new(good.as_bytes());
             assert_eq!(reader.skip().and_then(|()| reader.end()), Ok(()), "{good}");
         }
-        for bad in ["", "nul", "[1,]", "{,}", "{\"a\"}", "{\"a\":1,}", "01", "1.", "-", "[1 2]", "1 2", "\u{feff}{}", "{1:2}", "[}"] {
+        for bad in [
+            "",
+            "nul",
+            "[1,]",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "01",
+            "1.",
+            "-",
+            "[1 2]",
+            "1 2",
+            "\u{feff}{}",
+            "{1:2}",
+            "[}",
+        ] {
             let mut reader = Reader::new(bad.as_bytes());
             assert!(reader.skip().and_then(|()| reader.end()).is_err(), "{bad}");
         }

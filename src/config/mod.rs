@@ -2,11 +2,13 @@
 
 mod decode;
 mod json;
+mod path;
 mod types;
 mod version;
 
 pub use decode::UnusedKey;
 pub use json::Position;
+pub use path::path_fault;
 pub use types::*;
 pub use version::Version;
 
@@ -62,9 +64,7 @@ mod tests {
 
     #[test]
     fn every_supported_version_parses() {
-        for version in
-            ["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0", "3.6.0", "3.7.0-experimental"]
-        {
+        for version in ["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0", "3.6.0", "3.7.0-experimental"] {
             let text = format!(r#"{{"ignition":{{"version":"{version}"}}}}"#);
             assert_eq!(parse(text.as_bytes()).unwrap().version.text(), version);
         }
@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn errors_name_place_line_and_column() {
-        let (reason, text) = refusal("{\"ignition\":{\"version\":\"3.2.0\"},\n\"storage\":{\"files\":[{\"mode\":4.0}]}}");
+        let (reason, text) =
+            refusal("{\"ignition\":{\"version\":\"3.2.0\"},\n\"storage\":{\"files\":[{\"mode\":4.0}]}}");
         assert_eq!(reason, Reason::ConfigSyntax);
         assert!(text.contains("$.storage.files.0.mode, line 2"), "{text}");
         let (reason, text) = refusal("{\"ignition\":{\"version\":\"3.2.0\"}} x");
@@ -154,8 +155,22 @@ mod tests {
     /// A config that holds just the field at `path`; `FILES` knows which of its steps are lists.
     fn config_with(path: &str, kind: &str, version: &str) -> String {
         const LISTS: [&str; 16] = [
-            "merge", "certificateAuthorities", "httpHeaders", "disks", "partitions", "raid", "filesystems",
-            "files", "append", "directories", "links", "luks", "tang", "units", "dropins", "users",
+            "merge",
+            "certificateAuthorities",
+            "httpHeaders",
+            "disks",
+            "partitions",
+            "raid",
+            "filesystems",
+            "files",
+            "append",
+            "directories",
+            "links",
+            "luks",
+            "tang",
+            "units",
+            "dropins",
+            "users",
         ];
         let mut value = match kind {
             "string" => r#""x""#.to_owned(),

@@ -3,10 +3,68 @@
 //! Nothing here writes. Order and results follow the reference's files stage: groups and users, then
 //! directories, files and links from the top of the tree down, then units.
 
+mod accounts;
 mod op;
+mod ssh_keys;
+mod storage;
 mod tree;
+mod units;
 mod view;
 
+pub use accounts::Today;
 pub use op::{Contents, Op, Piece};
 pub use tree::Tree;
 pub use view::{Attributes, Kind, Stat, View};
+
+use crate::config::{Config, Reference};
+use crate::error::{Error, Reason, Result};
+
+/// What a plan depends on beside the config and the root.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The day that is written as the last change of a password.
+    pub today: Today,
+    /// Whether ssh keys go to `.ssh/authorized_keys.d/ignition` instead of `.ssh/authorized_keys`.
+    pub ssh_key_fragment: bool,
+}
+
+/// Plans everything that `config` asks of the root.
+///
+/// # Errors
+/// [`Reason::Unsupported`] where the config asks for what this program does not do; [`Reason::ConfigInvalid`],
+/// [`Reason::Conflict`] and [`Reason::Account`] with the place in the config; [`Reason::RootIo`] where the root
+/// cannot be read.
+pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Result<Vec<Op<'a>>> {
+    refuse_unsupported(config)?;
+    let mut tree = Tree::new(view);
+    let accounts = accounts::plan(&config.passwd, &mut tree, options.today)?;
+    ssh_keys::plan(&config.passwd, &accounts, &mut tree, options.ssh_key_fragment)?;
+    storage::plan(&config.storage, &accounts, &mut tree)?;
+    units::plan(&config.systemd, &mut tree)?;
+    Ok(tree.into_ops())
+}
+
+/// A config is applied whole or not at all: what cannot be done is refused by name.
+fn refuse_unsupported(config: &Config<'_>) -> Result<()> {
+    let has_source =
+        |reference: &Reference<'_>| reference.source.as_deref().is_some_and(|source| !source.is_empty());
+    let storage = &config.storage;
+    let kernel_arguments = &config.kernel_arguments;
+    let asked = [
+        (has_source(&config.ignition.config.replace), "$.ignition.config.replace"),
+        (!config.ignition.config.merge.is_empty(), "$.ignition.config.merge"),
+        (!storage.disks.is_empty(), "$.storage.disks"),
+        (!storage.raid.is_empty(), "$.storage.raid"),
+        (!storage.luks.is_empty(), "$.storage.luks"),
+        (!storage.filesystems.is_empty(), "$.storage.filesystems"),
+        (!kernel_arguments.should_exist.is_empty(), "$.kernelArguments.shouldExist"),
+        (!kernel_arguments.should_not_exist.is_empty(), "$.kernelArguments.shouldNotExist"),
+    ];
+    match asked.iter().find(|(is_asked, _)| *is_asked) {
+        None => Ok(()),
+        Some((_, place)) => Err(Error::new(
+            Reason::Unsupported,
+            format!("the config asks for something that glowplug does not do, at {place}"),
+        )),
+    }
+}

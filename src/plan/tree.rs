@@ -1,7 +1,7 @@
 //! The root as it will be: the view of the root with the planned operations laid over it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -107,22 +107,23 @@ impl<'a, 'v> Tree<'a, 'v> {
             Some(Node::Kept { at, .. }) => Some(at.clone()),
             Some(_) => None,
         };
-        let mut names: BTreeSet<OsString> = match at {
-            Some(at) if self.view.stat(&at)?.is_some() => self.view.list(&at)?.into_iter().collect(),
-            _ => BTreeSet::new(),
+        let mut names = match at {
+            Some(at) if self.view.stat(&at)?.is_some() => self.view.list(&at)?,
+            _ => Vec::new(),
         };
         let below = self.nodes.range(path.to_owned()..).take_while(|(at, _)| at.starts_with(path));
         for (at, node) in below {
             let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else { continue };
-            if parent == path {
-                if matches!(node, Node::Gone) {
-                    names.remove(name);
-                } else {
-                    names.insert(name.to_owned());
-                }
+            if parent != path {
+                continue;
+            }
+            match (names.binary_search_by(|known| known.as_os_str().cmp(name)), node) {
+                (Ok(index), Node::Gone) => drop(names.remove(index)),
+                (Err(index), node) if !matches!(node, Node::Gone) => names.insert(index, name.to_owned()),
+                _ => {}
             }
         }
-        Ok(names.into_iter().collect())
+        Ok(names)
     }
 
     /// What the regular file at `path` will hold; `None` where there is none. Links are not followed.
@@ -149,6 +150,19 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
     }
 
+    /// What the file at `path` will hold, as pieces for another file: used to append to it.
+    pub fn contents(&self, path: &Path) -> Result<Contents<'a>> {
+        match self.nodes.get(path) {
+            Some(Node::File { op, .. }) => match self.ops.get(*op) {
+                Some(Op::File { contents, .. }) => Ok(contents.clone()),
+                _ => Ok(Vec::new()),
+            },
+            Some(Node::Kept { at, .. }) => Ok(vec![Piece::Existing(at.clone())]),
+            Some(_) => Ok(Vec::new()),
+            None => Ok(self.backing(path).map(Piece::Existing).into_iter().collect()),
+        }
+    }
+
     fn join<'t>(&'t self, contents: &'t Contents<'a>) -> Result<Cow<'t, [u8]>> {
         if let [Piece::Bytes(bytes)] = contents.as_slice() {
             return Ok(Cow::Borrowed(bytes));
@@ -164,7 +178,10 @@ impl<'a, 'v> Tree<'a, 'v> {
                 }
             }
             if joined.len() as u64 > READ_LIMIT {
-                return Err(Error::new(Reason::ConfigInvalid, "a file that planning has to read is over 16 MiB"));
+                return Err(Error::new(
+                    Reason::ConfigInvalid,
+                    "a file that planning has to read is over 16 MiB",
+                ));
             }
         }
         Ok(Cow::Owned(joined))

@@ -99,9 +99,22 @@ mod tests {
     #[test]
     fn bad_urls() {
         for url in [
-            "data:abc", "data:abc,x", "DATA:,x", "data:;base64,YQ=", "data:;base64,YQ", "data:;base64,Y%51==",
-            "data:;base64,YW\nJj", "data:;base64,_-==", "data:,a b", "data:,a#b", "data:,\"", "data:,%4",
-            "data:,%zz", "data:,\u{e9}", "data:,<x>", "data:;base64,YQ==YQ==",
+            "data:abc",
+            "data:abc,x",
+            "DATA:,x",
+            "data:;base64,YQ=",
+            "data:;base64,YQ",
+            "data:;base64,Y%51==",
+            "data:;base64,YW\nJj",
+            "data:;base64,_-==",
+            "data:,a b",
+            "data:,a#b",
+            "data:,\"",
+            "data:,%4",
+            "data:,%zz",
+            "data:,\u{e9}",
+            "data:,<x>",
+            "data:;base64,YQ==YQ==",
         ] {
             assert_eq!(read(url), None, "{url}");
         }

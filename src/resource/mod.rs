@@ -2,16 +2,16 @@
 
 mod data_url;
 mod digest;
+mod gzip;
 
 use std::fmt;
 use std::io::{self, Read};
-
-use flate2::read::MultiGzDecoder;
 
 use crate::config::Resource;
 use crate::error::{Error, Reason, Result, io_words};
 pub use digest::sha512_hex;
 use digest::{Digest, Mismatch, Verifying};
+use gzip::Gunzip;
 
 /// A URL of the config with what the config says of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,18 +33,15 @@ impl<'a> Source<'a> {
         let Some(url) = resource.source.as_deref().filter(|url| !url.is_empty()) else {
             return Ok(None);
         };
-        let invalid = |what: &str, key: &str| {
-            Error::new(Reason::ConfigInvalid, format!("{what}, at {place}.{key}"))
-        };
+        let invalid =
+            |what: &str, key: &str| Error::new(Reason::ConfigInvalid, format!("{what}, at {place}.{key}"));
         let gzip = match resource.compression.as_deref() {
             None | Some("") => false,
             Some("gzip") => true,
             Some(_) => return Err(invalid("invalid compression method", "compression")),
         };
         let digest = match resource.verification.hash.as_deref() {
-            Some(hash) => {
-                Some(Digest::parse(hash).map_err(|what| invalid(what, "verification.hash"))?)
-            }
+            Some(hash) => Some(Digest::parse(hash).map_err(|what| invalid(what, "verification.hash"))?),
             None => None,
         };
         if !url.starts_with("data:") {
@@ -65,8 +62,7 @@ impl<'a> Source<'a> {
     pub fn open(&self) -> Result<Box<dyn Read + 'a>> {
         let decoded = data_url::open(self.url)
             .map_err(|what| Error::new(Reason::Resource, format!("{what}, at {}.source", self.place)))?;
-        let plain: Box<dyn Read + 'a> =
-            if self.gzip { Box::new(MultiGzDecoder::new(decoded)) } else { decoded };
+        let plain: Box<dyn Read + 'a> = if self.gzip { Box::new(Gunzip::new(decoded)) } else { decoded };
         Ok(match &self.digest {
             Some(digest) => Box::new(Verifying::new(plain, digest.clone())),
             None => plain,
@@ -76,7 +72,7 @@ impl<'a> Source<'a> {
     /// Gives an error of reading the stream its place and reason.
     pub fn finish<T>(&self, read: io::Result<T>) -> Result<T> {
         read.map_err(|error| {
-            if error.get_ref().is_some_and(|inner| inner.is::<Mismatch>()) {
+            if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Mismatch>) {
                 let what = format!("{error}, at {}.verification.hash", self.place);
                 return Error::new(Reason::Verification, what);
             }

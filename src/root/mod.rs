@@ -5,7 +5,14 @@
 //! `RESOLVE_NO_SYMLINKS` is asked for as well: what changed under us is an error, never followed.
 #![allow(clippy::disallowed_methods)]
 
+mod commit;
+mod stage;
+mod stamp;
 mod view;
+mod writable;
+
+pub use stamp::{FileIdentity, STAMP};
+pub use writable::Writable;
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;

@@ -23,11 +23,7 @@ impl View for Root {
         match found {
             Ok(stat) => Ok(Some(Stat {
                 kind: kind(stat.st_mode),
-                attributes: Attributes {
-                    uid: stat.st_uid,
-                    gid: stat.st_gid,
-                    mode: stat.st_mode & 0o7777,
-                },
+                attributes: Attributes { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
                 size: u64::try_from(stat.st_size).unwrap_or(0),
                 identity: (stat.st_dev, stat.st_ino),
             })),

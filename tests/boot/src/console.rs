@@ -10,7 +10,7 @@ pub type OnLine = Box<dyn FnMut(Duration, &str) + Send>;
 
 #[derive(Default)]
 struct State {
-    text: String,
+    bytes: Vec<u8>,
     closed: bool,
 }
 
@@ -36,7 +36,7 @@ impl Console {
             let bytes = &buffer[..count];
             {
                 let mut state = self.lock();
-                state.text.push_str(&String::from_utf8_lossy(bytes));
+                state.bytes.extend_from_slice(bytes);
                 self.shared.1.notify_all();
             }
             for &byte in bytes {
@@ -45,7 +45,7 @@ impl Console {
                     continue;
                 }
                 if let Some(call) = &mut on_line {
-                    call(begin.elapsed(), &plain(&String::from_utf8_lossy(&line)));
+                    call(begin.elapsed(), &plain(&line));
                 }
                 line.clear();
             }
@@ -60,7 +60,7 @@ impl Console {
 
     /// Everything so far, without control sequences.
     pub fn text(&self) -> String {
-        plain(&self.lock().text)
+        plain(&self.lock().bytes)
     }
 
     /// The last `count` lines.
@@ -76,7 +76,7 @@ impl Console {
         let end = Instant::now() + limit;
         let mut state = self.lock();
         loop {
-            if plain(&state.text).contains(pattern) {
+            if plain(&state.bytes).contains(pattern) {
                 return true;
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -91,8 +91,9 @@ impl Console {
     }
 }
 
-/// `text` without carriage returns and terminal control sequences.
-fn plain(text: &str) -> String {
+/// The text of `bytes` without carriage returns and terminal control sequences.
+fn plain(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

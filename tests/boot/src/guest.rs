@@ -1,1 +1,357 @@
+//! The guest: QEMU without KVM, its vsock device, and ssh into it.
 
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::console::{Console, OnLine};
+use crate::error::{Doing, Error, Result};
+use crate::key::Key;
+use crate::lab::{Lab, Scratch};
+use crate::process::{Running, run, run_ok, wait_for};
+use crate::ready::{Line, Ready};
+
+/// A boot takes some 20 s on a free machine; at a load of ten, minutes.
+pub const BOOT: Duration = Duration::from_secs(300);
+
+/// Without cx16, and with one processor: QEMU 7.2's emulation of two goes wrong in
+/// that instruction (a double fault in the kernel's allocator, one boot in four) and
+/// where the kernel patches its own code (an `int3` nobody expects, more rarely).
+const CPU: &str = "qemu64,-svm,-cx16";
+
+const SSH: Duration = Duration::from_secs(90);
+
+/// How a guest is booted.
+pub struct Options {
+    /// Memory in MiB.
+    pub memory: u32,
+    /// A file served as `fw_cfg`'s `opt/com.coreos/config`, as qemu's podman does.
+    pub fw_cfg: Option<PathBuf>,
+    /// A virtio serial port for ready, as qemu's podman has.
+    pub ready_port: bool,
+    /// A vsock device whose host is the machine's folder.
+    pub vsock: bool,
+    /// Kernel arguments besides those that every boot has.
+    pub arguments: Vec<String>,
+    /// Another initramfs than the lab's.
+    pub initrd: Option<PathBuf>,
+    /// Keep the emergency shell instead of ending at a panic.
+    pub rescue: bool,
+    /// Called with each line of the console.
+    pub on_line: Option<OnLine>,
+}
+
+impl Options {
+    /// As podman on macOS: vsock and nothing else.
+    pub fn vsock() -> Self {
+        Self {
+            memory: 1024,
+            fw_cfg: None,
+            ready_port: false,
+            vsock: true,
+            arguments: Vec::new(),
+            initrd: None,
+            rescue: false,
+            on_line: None,
+        }
+    }
+
+    /// As podman on Linux: the config in `fw_cfg`, ready by a serial port, no vsock.
+    pub fn qemu(config: PathBuf) -> Self {
+        Self { fw_cfg: Some(config), ready_port: true, vsock: false, ..Self::vsock() }
+    }
+}
+
+/// A machine: a disk of its own that keeps its state over boots, a folder for
+/// its sockets, and a key to log in with.
+pub struct Machine {
+    lab: Lab,
+    folder: Scratch,
+    /// The key that [`Key::put_into`] puts into configs for this machine.
+    pub key: Key,
+}
+
+impl Machine {
+    /// A machine with a copy of the lab's root.
+    ///
+    /// # Errors
+    /// When the disk cannot be copied or the key not be made.
+    pub fn new(lab: &Lab) -> Result<Self> {
+        let folder = Scratch::new()?;
+        let key = Key::make(folder.path())?;
+        let mut copy = Command::new("cp");
+        copy.args(["--reflink=auto", "--sparse=always"]).arg(lab.part("root.img"));
+        run_ok(copy.arg(folder.join("disk")), SSH)?;
+        Ok(Self { lab: lab.clone(), folder, key })
+    }
+
+    /// The folder where the host's sockets belong: `v_1024`, `v_1025`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The disk, to be read while no guest runs.
+    pub fn disk(&self) -> PathBuf {
+        self.folder.join("disk")
+    }
+
+    /// The socket of the ready port, where there is one.
+    pub fn ready_socket(&self) -> PathBuf {
+        self.folder.join("ready")
+    }
+
+    /// Write `config` to a file that [`Options::qemu`] can serve.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn config_file(&self, config: &str) -> Result<PathBuf> {
+        let path = self.folder.join("config.ign");
+        fs::write(&path, config).doing_to("write", &path)?;
+        Ok(path)
+    }
+
+    /// Start the guest. Listeners have to be there already.
+    ///
+    /// # Errors
+    /// When QEMU or the vsock device cannot be started.
+    pub fn boot(&self, mut options: Options) -> Result<Guest> {
+        let device = options.vsock.then(|| self.vsock_device()).transpose()?;
+        let _ = fs::remove_file(self.ready_socket());
+        let port = free_port()?;
+        let log = self.folder.join("qemu.log");
+        let arguments = self.qemu_arguments(&options, port);
+        let begin = Instant::now();
+        let mut qemu = Running::start(&self.lab.tool("qemu-system-x86_64"), &arguments, &log)?;
+        let stdout = qemu.stdout().ok_or_else(|| Error::new("QEMU has no standard output"))?;
+        let console = Console::read(stdout, begin, options.on_line.take());
+        Ok(Guest { begin, console, qemu, _device: device, port, key: self.key.file.clone(), log })
+    }
+
+    /// One device process for each boot: it ends with its guest.
+    fn vsock_device(&self) -> Result<Running> {
+        let (socket, base) = (self.folder.join("vhost"), self.folder.join("v"));
+        for left in [&socket, &base] {
+            let _ = fs::remove_file(left);
+        }
+        let vm = format!("guest-cid=3,socket={},uds-path={}", socket.display(), base.display());
+        let log = self.folder.join("vsock.log");
+        let program = self.lab.tool("vhost-device-vsock");
+        let mut device = Running::start(&program, &["--vm".to_owned(), vm], &log)?;
+        let limit = Duration::from_secs(20);
+        wait_for(limit, || (socket.exists() || device.ended().is_some()).then_some(()));
+        if socket.exists() {
+            return Ok(device);
+        }
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        Err(Error::new(format!("{} has made no socket (`make deps` builds it): {text}", program.display())))
+    }
+
+    fn qemu_arguments(&self, options: &Options, port: u16) -> Vec<String> {
+        let lab = |name: &str| self.lab.part(name).display().to_string();
+        let here = |name: &str| self.folder.join(name).display().to_string();
+        let mut kernel = vec!["console=ttyS0", "root=/dev/vda", "ro"];
+        if !options.rescue {
+            kernel.push("panic=-1");
+        }
+        kernel.extend(options.arguments.iter().map(String::as_str));
+        let initrd = options.initrd.as_ref().map_or_else(|| lab("initrd.img"), |p| p.display().to_string());
+        let memory = options.memory;
+        let mut all: Vec<String> = [
+            "-M",
+            "q35,sata=off,smbus=off,i8042=off,vmport=off,memory-backend=mem0",
+            "-accel",
+            "tcg",
+            "-cpu",
+            CPU,
+            "-smp",
+            "1",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-device",
+            "virtio-rng-pci",
+            "-chardev",
+            "stdio,id=console,signal=off",
+            "-device",
+            "isa-serial,chardev=console",
+            "-device",
+            "virtio-net-pci,netdev=net,romfile=",
+        ]
+        .map(str::to_owned)
+        .into();
+        let mut add = |option: &str, value: String| all.extend([option.to_owned(), value]);
+        add("-m", memory.to_string());
+        add("-object", format!("memory-backend-memfd,id=mem0,size={memory}M,share=on"));
+        add("-kernel", lab("vmlinuz"));
+        add("-initrd", initrd);
+        add("-append", kernel.join(" "));
+        add("-drive", format!("file={},if=virtio,format=raw,cache=unsafe", here("disk")));
+        add("-netdev", format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"));
+        if options.vsock {
+            add("-chardev", format!("socket,id=vsock,path={}", here("vhost")));
+            add("-device", "vhost-user-vsock-pci,chardev=vsock".to_owned());
+        }
+        if let Some(file) = &options.fw_cfg {
+            add("-fw_cfg", format!("name=opt/com.coreos/config,file={}", file.display()));
+        }
+        if options.ready_port {
+            add("-device", "virtio-serial".to_owned());
+            add("-chardev", format!("socket,path={},server=on,wait=off,id=ready", here("ready")));
+            add("-device", "virtserialport,chardev=ready,name=org.fedoraproject.port.0".to_owned());
+        }
+        all
+    }
+}
+
+/// A port that nothing listens on now.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").doing("look for a free port")?;
+    Ok(listener.local_addr().doing("look for a free port")?.port())
+}
+
+/// A booted guest; its processes end with it, like a power cut.
+pub struct Guest {
+    /// When QEMU was started.
+    pub begin: Instant,
+    /// Its console.
+    pub console: Console,
+    qemu: Running,
+    _device: Option<Running>,
+    port: u16,
+    key: PathBuf,
+    log: PathBuf,
+}
+
+impl Guest {
+    /// Why nothing more can come of this guest, if so.
+    pub fn over(&mut self) -> Option<&'static str> {
+        if self.qemu.ended().is_some() {
+            return Some("QEMU has ended");
+        }
+        self.console.text().contains("Kernel panic").then_some("the kernel has panicked")
+    }
+
+    /// Wait for the first line or connection at the host's ready listener.
+    ///
+    /// # Errors
+    /// When nothing comes within `limit`, or the guest ends before.
+    pub fn wait_ready(&mut self, ready: &Ready, limit: Duration) -> Result<Line> {
+        let came =
+            wait_for(limit, || ready.lines().first().cloned().map(Ok).or_else(|| self.over().map(Err)));
+        match came {
+            Some(Ok(line)) => Ok(line),
+            Some(Err(why)) => Err(self.failed(&format!("{why} before the host got Ready"))),
+            None => Err(self.failed(&format!("the host got no Ready in {limit:?}"))),
+        }
+    }
+
+    /// An error with the end of the console, for what did not happen.
+    pub fn failed(&self, what: &str) -> Error {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        Error::new(format!(
+            "{what}, {:.1} s after the start; the console ends\n{}\n{log}",
+            self.begin.elapsed().as_secs_f32(),
+            self.console.tail(40)
+        ))
+    }
+
+    /// Wait until the console contains `pattern`.
+    ///
+    /// # Errors
+    /// When it does not within `limit`, or QEMU ends before.
+    pub fn wait_console(&self, pattern: &str, limit: Duration) -> Result<()> {
+        if self.console.wait(pattern, limit) {
+            return Ok(());
+        }
+        Err(self.failed(&format!("no `{pattern}` on the console in {limit:?}")))
+    }
+
+    /// Type into the console.
+    ///
+    /// # Errors
+    /// When QEMU has ended.
+    pub fn type_text(&mut self, text: &str) -> Result<()> {
+        self.qemu.write(text)
+    }
+
+    /// Run `command` in the guest as `user`, with the machine's key.
+    ///
+    /// # Errors
+    /// When ssh cannot be run or does not end.
+    pub fn ssh(&self, user: &str, command: &str) -> Result<Output> {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "/dev/null", "-p", &self.port.to_string(), "-i"]).arg(&self.key);
+        for option in [
+            "BatchMode=yes",
+            "IdentitiesOnly=yes",
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+            "ConnectTimeout=20",
+        ] {
+            ssh.args(["-o", option]);
+        }
+        run(ssh.arg(format!("{user}@127.0.0.1")).arg(command), b"", SSH)
+    }
+
+    /// As [`Guest::ssh`], with the command's output as text.
+    ///
+    /// # Errors
+    /// Those of `ssh`, and an exit code other than 0.
+    pub fn ask(&self, user: &str, command: &str) -> Result<String> {
+        let output = self.ssh(user, command)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            return Ok(text);
+        }
+        let error = String::from_utf8_lossy(&output.stderr);
+        Err(Error::new(format!("`{command}` as {user}: {}: {text}{error}", output.status)))
+    }
+
+    /// Wait until `user` can log in.
+    ///
+    /// # Errors
+    /// When nobody can within `limit`, when the guest ends before, or when it
+    /// keeps refusing the key: accounts are there before sshd is, or never.
+    pub fn wait_ssh(&mut self, user: &str, limit: Duration) -> Result<()> {
+        let mut last = String::from("nothing tried");
+        let mut refused = 0;
+        let found = wait_for(limit, || {
+            if let Some(why) = self.over() {
+                return Some(Err(why));
+            }
+            match self.ask(user, "true") {
+                Ok(_) => return Some(Ok(())),
+                Err(e) => last = e.to_string(),
+            }
+            refused += u32::from(last.contains("Permission denied"));
+            if refused > 5 {
+                return Some(Err("the key was refused"));
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            None
+        });
+        match found {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => Err(self.failed(&format!("no ssh as {user}: {why}"))),
+            None => Err(self.failed(&format!("no ssh as {user} in {limit:?} ({last})"))),
+        }
+    }
+
+    /// Shut the guest down from inside and wait for QEMU's end.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn shutdown(mut self) -> Result<()> {
+        // The connection may end before the command's status is back.
+        self.ssh("root", "systemctl --no-block poweroff")?;
+        if self.qemu.wait(SSH).is_err() {
+            return Err(self.failed("the guest did not shut down"));
+        }
+        Ok(())
+    }
+}

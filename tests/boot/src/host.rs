@@ -158,7 +158,7 @@ impl Server {
     }
 
     fn accept_all(&self, listener: &UnixListener) {
-        let mut served = Vec::new();
+        let mut threads = Vec::new();
         while !self.stopped() {
             if self.manner == Manner::NeverAccepts {
                 self.pause(POLL);
@@ -173,12 +173,12 @@ impl Server {
                 continue;
             }
             let server = self.clone();
-            served.push(thread::spawn(move || {
+            threads.push(thread::spawn(move || {
                 // A client that goes away is the client's business.
                 let _ = server.serve(stream);
             }));
         }
-        for thread in served {
+        for thread in threads {
             let _ = thread.join();
         }
     }
@@ -193,7 +193,9 @@ impl Server {
             self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             let (bytes, last) = match self.manner {
                 Manner::Silent => {
-                    self.pause(Duration::MAX);
+                    while !self.stopped() {
+                        self.pause(POLL);
+                    }
                     return Ok(());
                 }
                 Manner::Status(code, times) if self.shared.failed.fetch_add(1, Ordering::Relaxed) < times => {
@@ -260,7 +262,7 @@ fn answer(head: &str, body: &[u8]) -> (Vec<u8>, bool) {
     let close = old || header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let mut out = format!("HTTP/1.{} 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n", u8::from(!old));
     if !old && body.len() <= WHOLE {
-        out += &format!("Content-Length: {}\r\n", body.len());
+        out = out + "Content-Length: " + &body.len().to_string() + "\r\n";
     }
     out += "Content-Type: text/plain; charset=utf-8\r\n";
     if close && !old {

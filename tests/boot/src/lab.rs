@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::{Doing, Error, Result};
@@ -22,12 +23,12 @@ impl Lab {
     /// When the variable is not set or a part is not there; the text says which
     /// make target prepares it.
     pub fn from_env() -> Result<Self> {
-        let dir = from_variable("GLOWPLUG_LAB", "make boot-lab")?;
+        let dir = from_variable("GLOWPLUG_LAB", "make lab")?;
         let lab = Self { dir };
         for part in ["stamp", "root", "vmlinuz", "initrd.img", "root.img"] {
             if !lab.part(part).exists() {
                 return Err(Error::new(format!(
-                    "{} is missing: `make boot-lab` prepares it",
+                    "{} is missing: `make lab` prepares it",
                     lab.part(part).display()
                 )));
             }
@@ -76,6 +77,8 @@ pub struct Scratch {
     path: PathBuf,
 }
 
+const PREFIX: &str = "boot-lab-";
+
 /// A socket path with the names used below a scratch folder must stay under this.
 const LONGEST: usize = 80;
 
@@ -86,16 +89,16 @@ impl Scratch {
     /// When it cannot be made, or its name would be too long for a socket.
     pub fn new() -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        static SWEEP: Once = Once::new();
+        SWEEP.call_once(sweep);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("lab-{}-{count}", process::id()));
+        let path = env::temp_dir().join(format!("{PREFIX}{}-{count}", process::id()));
         if path.as_os_str().len() > LONGEST {
             return Err(Error::new(format!(
                 "{} is too long for sockets: set TMPDIR to a shorter one",
                 path.display()
             )));
         }
-        // A folder of a killed run that had the same process number.
-        let _ = fs::remove_dir_all(&path);
         DirBuilder::new().mode(0o700).create(&path).doing_to("make the folder", &path)?;
         Ok(Self { path })
     }
@@ -114,5 +117,19 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Remove the folders of runs that were killed: their process is there no more.
+fn sweep() {
+    for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((id, _)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')) else {
+            continue;
+        };
+        let ours = id == process::id().to_string();
+        if ours || (id.parse::<u32>().is_ok() && !Path::new("/proc").join(id).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -106,9 +106,13 @@ impl Running {
         Ok(Self { name, child })
     }
 
-    /// The process's standard input, once.
-    pub fn stdin(&mut self) -> Option<ChildStdin> {
-        self.child.stdin.take()
+    /// Write to the process's standard input.
+    ///
+    /// # Errors
+    /// When the process has ended or closed it.
+    pub fn write(&mut self, text: &str) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().ok_or_else(|| Error::new("there is no standard input"))?;
+        stdin.write_all(text.as_bytes()).doing(&format!("write to {}", self.name))
     }
 
     /// The process's standard output, once.

@@ -1,0 +1,89 @@
+# glowplug: `make demo` shows it, `make test` checks everything. See README.md.
+
+SHELL = /bin/sh
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+ARCH := x86_64
+OUT := $(CURDIR)/target
+TOOLS := $(OUT)/tools/bin
+LAB := $(OUT)/lab
+CONFIG := tests/boot/configs/6.0-applehv-default.ign
+export PATH := $(TOOLS):$(PATH)
+
+# musl where its standard library is installed, else static glibc.
+SYSROOT = $(shell rustc --print sysroot)
+HAS_MUSL = $(wildcard $(SYSROOT)/lib/rustlib/$(ARCH)-unknown-linux-musl/lib)
+TARGET = $(ARCH)-unknown-linux-$(if $(HAS_MUSL),musl,gnu)
+CARGO_HOME_PATH = $(or $(CARGO_HOME),$(HOME)/.cargo)
+# The same source gives the same bytes, wherever it lies.
+REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME_PATH)=cargo
+RELEASE = RUSTFLAGS="$(REMAP) -C target-feature=+crt-static" cargo build --release --locked --bins
+BIN = $(OUT)/$(TARGET)/release
+DEB = $(OUT)/deb/glowplug.deb
+
+SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
+	tests/deps tests/boot/prepare tests/boot/image-setup
+# What the lab's programs are told.
+LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
+
+.PHONY: all build build-glibc deps deb lab demo test unit lint boot bench fmt clean
+
+all: build
+
+build:
+	$(RELEASE) --target $(TARGET)
+
+# The build for machines without the musl target must not rot where there is one.
+build-glibc:
+	$(RELEASE) --target $(ARCH)-unknown-linux-gnu
+	$(OUT)/$(ARCH)-unknown-linux-gnu/release/glowplug --version
+	$(OUT)/$(ARCH)-unknown-linux-gnu/release/glowplug-ready --version
+
+deps:
+	tests/deps $(OUT)/tools
+
+deb: deps
+	$(MAKE) $(DEB)
+
+# A file target, so that the lab is made anew only when the package has changed.
+$(DEB): build
+	mkdir -p $(OUT)/deb
+	cargo deb --quiet --no-build --no-strip --target $(TARGET) -p glowplug --output $(OUT)/deb/new.deb
+	cmp -s $(OUT)/deb/new.deb $@ || mv $(OUT)/deb/new.deb $@
+	rm -f $(OUT)/deb/new.deb
+	cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
+
+lab: deb
+	tests/boot/prepare $(DEB) $(LAB)
+
+demo: lab
+	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
+
+test: lint unit build-glibc boot
+	@echo "make test: everything passed"
+
+unit: deps
+	cargo test --quiet --locked
+
+lint: deps
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
+	shellcheck -s dash -e SC1091 $(SCRIPTS)
+	shfmt -i 4 -d $(SCRIPTS)
+	cargo deny --offline --all-features check --hide-inclusion-graph bans licenses sources
+	for page in man/*.8; do tests/lint-man "$$page" || exit 1; done
+
+boot: lab
+	lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs,bad-distribution-in-changes-file $(DEB)
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab -- --test-threads=2
+
+bench: lab
+	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin bench
+
+fmt:
+	cargo fmt --all
+	shfmt -i 4 -w $(SCRIPTS)
+
+clean:
+	cargo clean

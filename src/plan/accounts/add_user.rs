@@ -1,0 +1,180 @@
+//! A new user, as `useradd` makes them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::database::{Database, File};
+use super::entry::{Passwd, Range, Shadow, add_member, has_member};
+use super::ids::{Choice, Space};
+use super::subject::Subject;
+use super::users::Wanted;
+use super::{Today, faillog, groups, home, mail};
+use crate::error::Result;
+use crate::plan::Tree;
+
+/// The longest name that Debian's `useradd` gives out.
+const LONGEST_NAME: usize = 255;
+/// A password that never matches.
+const LOCKED: &[u8] = b"*";
+
+/// Adds the user to all files and makes home and mail spool.
+pub(super) fn add(
+    db: &mut Database,
+    tree: &mut Tree,
+    wanted: &Wanted,
+    subject: &Subject,
+    today: Today,
+) -> Result<()> {
+    let name = subject.checked_new_name(LONGEST_NAME)?;
+    let own_group = wanted.gid.is_none() && wanted.user_group() && db.defs.yes("USERGROUPS_ENAB");
+    if own_group && db.group(name).is_some() {
+        return Err(subject.refuse(
+            "a group of this name is there already; name it as the primary group to make the user a member of it",
+        ));
+    }
+    let members_of = match &wanted.groups {
+        Some(groups) => groups.clone(),
+        None => default_groups(db),
+    };
+    let uid = choose_uid(db, wanted, subject)?;
+    let gid = match wanted.gid {
+        Some(gid) => gid,
+        None if own_group => {
+            let gid = groups::free_gid(db, Some(uid), wanted.system(), subject)?;
+            groups::add(db, name, gid, b"!", subject)?;
+            gid
+        }
+        None => default_group(db),
+    };
+    add_ranges(db, wanted, subject)?;
+
+    let user = entry(db, wanted, uid, gid);
+    let user_home = user.home.clone();
+    enter(db, user, wanted, subject, today)?;
+    join_groups(db, name, &members_of, subject)?;
+
+    if wanted.create_home() {
+        let path = Path::new(OsStr::from_bytes(&user_home));
+        home::create(tree, path, uid, gid, db.defs.home_mode(), &db.useradd.skeletons)?;
+    }
+    if !wanted.system() && db.useradd.mail_spool {
+        let mail_group = db.group(b"mail").map(|group| group.gid);
+        mail::create(tree, &db.defs, name, uid, gid, mail_group)?;
+    }
+    if wanted.log_init() && db.useradd.log_init {
+        faillog::reset(tree, uid)?;
+    }
+    Ok(())
+}
+
+fn choose_uid(db: &Database, wanted: &Wanted, subject: &Subject) -> Result<u32> {
+    let used = db.uids();
+    match wanted.uid {
+        Some(uid) if used.contains(&uid) => Err(subject.refuse(&format!("user id {uid} is in use already"))),
+        Some(uid) => Ok(uid),
+        None => Choice::new(&db.defs, Space::Users, wanted.system())
+            .ok_or_else(|| subject.refuse("/etc/login.defs has a UID_MAX below its UID_MIN"))?
+            .free(&used)
+            .ok_or_else(|| subject.refuse("no user id is free")),
+    }
+}
+
+/// The primary group of users without one of their own. Debian's is `users`, whether it is there or not.
+fn default_group(db: &Database) -> u32 {
+    let group = db.useradd.group.as_deref().and_then(|group| db.group_by_any(group));
+    group.map_or(100, |group| group.gid)
+}
+
+fn default_groups(db: &Database) -> Vec<Vec<u8>> {
+    let known = db.useradd.groups.iter().filter_map(|group| db.group_by_any(group));
+    known.map(|group| group.name.clone()).collect()
+}
+
+/// Subordinate ids are for people only, and only where the image has the files.
+fn add_ranges(db: &mut Database, wanted: &Wanted, subject: &Subject) -> Result<()> {
+    let (min, max) = (db.defs.number("UID_MIN", 1000), db.defs.number("UID_MAX", 60000));
+    let of_a_person = match wanted.uid {
+        None | Some(0) => true,
+        Some(uid) => (min..=max).contains(&u64::from(uid)),
+    };
+    if wanted.system() || !of_a_person {
+        return Ok(());
+    }
+    let Database { subuid, subgid, defs, .. } = db;
+    let add = |file: &mut Option<File<Range>>, keys: [&str; 3], path: &str| {
+        let [min, max, count] = keys;
+        let min = defs.number(min, 100_000);
+        let max = defs.number(max, 600_100_000).min(u64::from(u32::MAX));
+        let count = defs.number(count, 65536);
+        match file {
+            Some(file) if count > 0 => file.table.add_range(wanted.name, min, max, count),
+            _ => Some(()),
+        }
+        .ok_or_else(|| subject.refuse(&format!("there is no room for {count} more ids in {path}")))
+    };
+    add(subuid, ["SUB_UID_MIN", "SUB_UID_MAX", "SUB_UID_COUNT"], "/etc/subuid")?;
+    add(subgid, ["SUB_GID_MIN", "SUB_GID_MAX", "SUB_GID_COUNT"], "/etc/subgid")
+}
+
+fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32) -> Passwd {
+    let home = match wanted.home {
+        Some(home) => home.to_vec(),
+        None => [db.useradd.home.as_slice(), b"/", wanted.name].concat(),
+    };
+    let password = if db.shadow.is_some() { b"x" } else { wanted.password.unwrap_or(LOCKED) };
+    Passwd {
+        name: wanted.name.to_vec(),
+        password: password.to_vec(),
+        uid,
+        gid,
+        gecos: wanted.gecos.unwrap_or_default().to_vec(),
+        home,
+        shell: wanted.shell.unwrap_or(&db.useradd.shell).to_vec(),
+    }
+}
+
+fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject, today: Today) -> Result<()> {
+    if let Some(file) = &mut db.passwd {
+        file.table.update(user).map_err(|_| subject.ambiguous("/etc/passwd"))?;
+    }
+    let Some(file) = &mut db.shadow else { return Ok(()) };
+    let mut entry = Shadow {
+        name: wanted.name.to_vec(),
+        password: wanted.password.unwrap_or(LOCKED).to_vec(),
+        last_change: today.last_change(),
+        min: None,
+        max: None,
+        warn: None,
+        inactive: None,
+        expire: None,
+        flag: None,
+    };
+    if !wanted.system() {
+        entry.min = db.defs.days("PASS_MIN_DAYS");
+        entry.max = db.defs.days("PASS_MAX_DAYS");
+        entry.warn = db.defs.days("PASS_WARN_AGE");
+        entry.inactive = db.useradd.inactive;
+        entry.expire = db.useradd.expiry()?;
+    }
+    file.table.update(entry).map_err(|_| subject.ambiguous("/etc/shadow"))
+}
+
+fn join_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &Subject) -> Result<()> {
+    let joins = |members: &mut Vec<Vec<u8>>, group: &[u8]| {
+        let wanted = has_member(groups, group);
+        if wanted {
+            add_member(members, name);
+        }
+        wanted
+    };
+    if let Some(file) = &mut db.group {
+        let change = |group: &mut super::entry::Group| joins(&mut group.members, &group.name);
+        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/group"))?;
+    }
+    if let Some(file) = &mut db.gshadow {
+        let change = |group: &mut super::entry::Gshadow| joins(&mut group.members, &group.name);
+        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/gshadow"))?;
+    }
+    Ok(())
+}

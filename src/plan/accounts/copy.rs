@@ -1,0 +1,78 @@
+//! The copy of a directory tree of the root, as the shadow tools make it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Reason, Result};
+use crate::plan::{Attributes, Kind, Tree};
+
+/// What is the same for every file of one copy.
+pub(super) struct Copy<'p> {
+    /// The tree's old name: links that begin with it are made to begin with `new_root`.
+    pub(super) old_root: &'p Path,
+    /// The tree's new name.
+    pub(super) new_root: &'p Path,
+    /// Who the copy belongs to.
+    pub(super) owner: &'p dyn Fn(Attributes) -> Attributes,
+}
+
+/// The copy of each file, by the file's identity: its other names become names of the copy.
+pub(super) type Names = BTreeMap<(u64, u64), PathBuf>;
+
+/// Copies all that is in the directory `from` into the directory `to`. What is there stays.
+pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: &mut Names) -> Result<()> {
+    for name in tree.list(from)? {
+        let (source, target) = (from.join(&name), to.join(&name));
+        let Some(stat) = tree.stat(&source)? else { continue };
+        let there = tree.stat(&target)?;
+        let attributes = (what.owner)(stat.attributes);
+        if stat.kind == Kind::Directory {
+            match there {
+                Some(there) if there.kind != Kind::Directory => continue,
+                Some(_) => {}
+                None => tree.put_directory(target.clone(), attributes),
+            }
+            copy(tree, &source, &target, what, names)?;
+            continue;
+        }
+        if there.is_some() {
+            continue;
+        }
+        match stat.kind {
+            Kind::Symlink => {
+                let link = moved(&tree.read_link(&source)?, what);
+                tree.put_symlink(target, link, attributes.uid, attributes.gid);
+            }
+            Kind::File => {
+                // A file that is only planned has no identity yet.
+                let copied = names.get(&stat.identity).filter(|_| stat.identity != (0, 0));
+                if let Some(copied) = copied {
+                    tree.put_hard_link(target, copied.clone())?;
+                } else {
+                    names.insert(stat.identity, target.clone());
+                    let contents = tree.contents(&source)?;
+                    tree.put_file(target, contents, attributes);
+                }
+            }
+            _ => {
+                let what = format!("copy {} in the root: it is {}", source.display(), stat.kind.word());
+                return Err(Error::new(Reason::Unsupported, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a link of the copy points: into the copy, if it pointed into the tree by the tree's name.
+fn moved(link: &Path, what: &Copy) -> PathBuf {
+    let bytes = link.as_os_str().as_bytes();
+    match bytes.strip_prefix(what.old_root.as_os_str().as_bytes()) {
+        Some(rest) => {
+            let moved = [what.new_root.as_os_str().as_bytes(), rest].concat();
+            PathBuf::from(OsStr::from_bytes(&moved))
+        }
+        None => link.to_owned(),
+    }
+}

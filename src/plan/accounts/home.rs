@@ -1,0 +1,174 @@
+//! Home directories: made, handed to another owner, moved and removed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::copy::{Copy, copy};
+use super::subject::Subject;
+use crate::error::Result;
+use crate::plan::{Attributes, Kind, Stat, Tree};
+
+/// Who owns what the user owned. `None` leaves it as it is.
+pub(super) struct NewOwner {
+    pub(super) old_uid: u32,
+    pub(super) uid: Option<u32>,
+    pub(super) old_gid: u32,
+    pub(super) gid: Option<u32>,
+}
+
+impl NewOwner {
+    fn of(&self, old: Attributes) -> Attributes {
+        let uid = self.uid.filter(|_| old.uid == self.old_uid).unwrap_or(old.uid);
+        let gid = self.gid.filter(|_| old.gid == self.old_gid).unwrap_or(old.gid);
+        Attributes { uid, gid, ..old }
+    }
+
+    fn changes_nothing(&self) -> bool {
+        self.uid.is_none() && self.gid.is_none()
+    }
+}
+
+/// Makes the home and fills it, unless something is there: that stays as it is.
+pub(super) fn create(
+    tree: &mut Tree,
+    home: &Path,
+    uid: u32,
+    gid: u32,
+    mode: u32,
+    skeletons: &[Vec<u8>],
+) -> Result<()> {
+    let at = tree.resolve(home)?;
+    if tree.stat(&at)?.is_some() {
+        return Ok(());
+    }
+    tree.make_parents(&at)?;
+    tree.put_directory(at.clone(), Attributes { uid, gid, mode });
+    let owner = |old: Attributes| Attributes { uid, gid, ..old };
+    let mut names = BTreeMap::new();
+    for skeleton in skeletons {
+        let skeleton = Path::new(OsStr::from_bytes(skeleton));
+        let from = tree.resolve_parent(skeleton)?;
+        // A skeleton that is missing or a link is none, as for useradd.
+        if is_directory(tree, &from)? {
+            let what = Copy { old_root: skeleton, new_root: home, owner: &owner };
+            copy(tree, &from, &at, &what, &mut names)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives what the user owned in their home to the new ids.
+pub(super) fn hand_over(tree: &mut Tree, home: &Path, owner: &NewOwner) -> Result<()> {
+    if owner.changes_nothing() || home.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let at = tree.resolve(home)?;
+    match tree.stat(&at)? {
+        // Someone else's directory is not searched for files of the user.
+        Some(stat) if stat.kind == Kind::Directory && is_users(stat, owner) => change(tree, &at, stat, owner),
+        _ => Ok(()),
+    }
+}
+
+fn is_users(stat: Stat, owner: &NewOwner) -> bool {
+    stat.attributes.uid == owner.old_uid || owner.uid == Some(stat.attributes.uid)
+}
+
+fn change(tree: &mut Tree, at: &Path, stat: Stat, owner: &NewOwner) -> Result<()> {
+    if stat.kind == Kind::Directory {
+        for name in tree.list(at)? {
+            let below = at.join(name);
+            if let Some(stat) = tree.stat(&below)? {
+                change(tree, &below, stat, owner)?;
+            }
+        }
+    }
+    let old = stat.attributes;
+    let mut new = owner.of(old);
+    if new == old {
+        return Ok(());
+    }
+    // As the kernel does with a program that gets another owner.
+    if stat.kind != Kind::Directory {
+        new.mode &= !0o4000;
+        if new.mode & 0o010 != 0 {
+            new.mode &= !0o2000;
+        }
+    }
+    tree.set_attributes(at.to_owned(), new)
+}
+
+/// Moves the home to where nothing is yet, with the new owner.
+pub(super) fn relocate(
+    tree: &mut Tree,
+    old: &Path,
+    new: &Path,
+    owner: &NewOwner,
+    subject: &Subject,
+) -> Result<()> {
+    let to = tree.resolve_parent(new)?;
+    if tree.stat(&to)?.is_some() {
+        return Err(subject.refuse(&format!("the new home directory {} is there already", new.display())));
+    }
+    let target = tree.resolve(old)?;
+    let Some(stat) = tree.stat(&target)?.filter(|_| !old.as_os_str().is_empty()) else {
+        // Nothing to move: the entry alone changes.
+        return Ok(());
+    };
+    let from = tree.resolve_parent(old)?;
+    if stat.kind != Kind::Directory || from != target {
+        return Err(subject.refuse(&format!("the home directory {} is not a directory", old.display())));
+    }
+    let parent = to.parent().unwrap_or(Path::new("/"));
+    if !is_directory(tree, parent)? || to.starts_with(&from) {
+        return Err(subject.refuse(&format!("the home directory cannot be moved to {}", new.display())));
+    }
+    if device(tree, &from)? == device(tree, parent)? {
+        tree.rename(from, to.clone())?;
+        return if owner.changes_nothing() { Ok(()) } else { change(tree, &to, stat, owner) };
+    }
+    // Another file system: nothing can be renamed across.
+    let owner = |old: Attributes| owner.of(old);
+    let what = Copy { old_root: old, new_root: new, owner: &owner };
+    tree.put_directory(to.clone(), owner(stat.attributes));
+    copy(tree, &from, &to, &what, &mut BTreeMap::new())?;
+    tree.remove(from);
+    Ok(())
+}
+
+/// Takes the home away, if it is the user's own directory.
+pub(super) fn remove(tree: &mut Tree, home: &Path, uid: u32, subject: &Subject) -> Result<()> {
+    let target = tree.resolve(home)?;
+    let Some(stat) = tree.stat(&target)?.filter(|_| !home.as_os_str().is_empty()) else { return Ok(()) };
+    let at = tree.resolve_parent(home)?;
+    let home = home.display();
+    if stat.attributes.uid != uid {
+        return Err(
+            subject.refuse(&format!("the home directory {home} is not the user's and is not removed"))
+        );
+    }
+    if stat.kind != Kind::Directory || at != target || at == Path::new("/") {
+        return Err(subject.refuse(&format!("the home directory {home} is not one that can be removed")));
+    }
+    tree.remove(at);
+    Ok(())
+}
+
+fn is_directory(tree: &Tree, at: &Path) -> Result<bool> {
+    Ok(tree.stat(at)?.is_some_and(|stat| stat.kind == Kind::Directory))
+}
+
+/// The device of what is or will be at `at`.
+fn device(tree: &Tree, at: &Path) -> Result<Option<u64>> {
+    let mut at: Option<PathBuf> = Some(at.to_owned());
+    while let Some(path) = at {
+        // What is only planned lies on the device of what it is planned in.
+        if let Some(stat) = tree.stat(&path)?.filter(|stat| stat.identity != (0, 0)) {
+            return Ok(Some(stat.identity.0));
+        }
+        at = path.parent().map(Path::to_owned);
+    }
+    Ok(None)
+}

@@ -1,0 +1,63 @@
+//! Mail spools: one file for each user, where the image wants that.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::defaults::LoginDefs;
+use super::entry::Passwd;
+use super::subject::Subject;
+use crate::error::Result;
+use crate::plan::{Attributes, Kind, Tree};
+
+/// Makes an empty spool, if there is a directory for it and no spool yet.
+pub(super) fn create(
+    tree: &mut Tree,
+    defs: &LoginDefs,
+    name: &[u8],
+    uid: u32,
+    gid: u32,
+    mail_group: Option<u32>,
+) -> Result<()> {
+    let Some(at) = path(tree, defs, name)? else { return Ok(()) };
+    let Some(parent) = at.parent() else { return Ok(()) };
+    let has_place = tree.stat(parent)?.is_some_and(|stat| stat.kind == Kind::Directory);
+    if has_place && tree.stat(&at)?.is_none() {
+        let attributes = match mail_group {
+            Some(gid) => Attributes { uid, gid, mode: 0o660 },
+            None => Attributes { uid, gid, mode: 0o600 },
+        };
+        tree.put_file(at, Vec::new(), attributes);
+    }
+    Ok(())
+}
+
+/// Gives the user's spool to the new uid; one that was someone else's stays theirs.
+pub(super) fn hand_over(tree: &mut Tree, defs: &LoginDefs, name: &[u8], old: u32, new: u32) -> Result<()> {
+    let Some(at) = path(tree, defs, name)? else { return Ok(()) };
+    let at = tree.resolve(&at)?;
+    match tree.stat(&at)? {
+        Some(stat) if stat.attributes.uid == old => {
+            tree.set_attributes(at, Attributes { uid: new, ..stat.attributes })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes the user's spool away.
+pub(super) fn remove(tree: &mut Tree, defs: &LoginDefs, user: &Passwd, subject: &Subject) -> Result<()> {
+    let Some(at) = path(tree, defs, &user.name)? else { return Ok(()) };
+    let Some(stat) = tree.stat(&tree.resolve(&at)?)? else { return Ok(()) };
+    if stat.attributes.uid != user.uid || stat.kind == Kind::Directory {
+        let what = format!("the mail spool {} is not the user's and is not removed", at.display());
+        return Err(subject.refuse(&what));
+    }
+    tree.remove(at);
+    Ok(())
+}
+
+fn path(tree: &Tree, defs: &LoginDefs, name: &[u8]) -> Result<Option<PathBuf>> {
+    let Some(directory) = defs.mail_dir() else { return Ok(None) };
+    let path = Path::new(OsStr::from_bytes(directory)).join(OsStr::from_bytes(name));
+    tree.resolve_parent(&path).map(Some)
+}

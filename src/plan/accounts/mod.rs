@@ -1,0 +1,120 @@
+//! Users and groups: what Debian 13's `groupadd`, `useradd` and their sisters would leave in the root, computed
+//! as new account files and operations on home directories. No program of the root is run.
+//!
+//! On purpose otherwise than with the shadow tools (4.17):
+//! - no backups (`passwd-`), no locks, and no hooks (`/etc/shadow-maint`, `USERDEL_CMD`);
+//! - lines that are not entries stay what they are and in their order, and a missing newline at the end of a file is
+//!   added only with a new last line;
+//! - where a tool would change the files and then fail (a home that cannot be moved or removed), nothing is changed;
+//! - copies of `/etc/skel` have the time of the copying, and neither ACLs nor attributes of the originals;
+//! - a home behind a symbolic link is made, or gets its new owner, where the link points;
+//! - a home that is named with a slash at its end is the same home;
+//! - `MAX_MEMBERS_PER_GROUP`, which splits a group over several lines, is not known, and of the dates that `EXPIRE` in
+//!   `/etc/default/useradd` may have only days and `YYYY-MM-DD` are.
+
+mod add_user;
+mod copy;
+mod database;
+mod defaults;
+mod delete_user;
+mod entry;
+mod faillog;
+mod groups;
+mod home;
+mod ids;
+mod mail;
+#[cfg(test)]
+pub(in crate::plan) mod memory;
+mod modify_user;
+mod number;
+mod subject;
+mod table;
+#[cfg(test)]
+mod tests;
+mod users;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use self::database::Database;
+use self::subject::Subject;
+use super::Tree;
+use crate::config::Passwd;
+use crate::error::Result;
+
+/// The day of the provisioning, in days since 1970-01-01: when passwords were changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Today(pub u64);
+
+impl Today {
+    /// The field of `shadow`. Day 0 would demand a new password at the next login: then it stays empty.
+    fn last_change(self) -> Option<u64> {
+        (self.0 > 0).then_some(self.0)
+    }
+}
+
+/// A user of the root as it will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user id.
+    pub uid: u32,
+    /// The primary group's id.
+    pub gid: u32,
+    /// The home directory, as it stands in `passwd`; empty if none does.
+    pub home: PathBuf,
+}
+
+/// The users and groups of the root as it will be, by name.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    users: Vec<(Vec<u8>, User)>,
+    groups: Vec<(Vec<u8>, u32)>,
+}
+
+impl Accounts {
+    /// The user of this name.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        // Of several entries of one name the first counts.
+        self.users.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, user)| user)
+    }
+
+    /// The id of the user of this name.
+    pub fn uid(&self, name: &str) -> Option<u32> {
+        self.user(name).map(|user| user.uid)
+    }
+
+    /// The id of the group of this name.
+    pub fn gid(&self, name: &str) -> Option<u32> {
+        self.groups.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, gid)| *gid)
+    }
+
+    fn of(db: &Database) -> Self {
+        let mut accounts = Self::default();
+        for user in db.users() {
+            let home = PathBuf::from(OsStr::from_bytes(&user.home));
+            let found = User { uid: user.uid, gid: user.gid, home };
+            accounts.users.push((user.name.clone(), found));
+        }
+        for group in db.groups() {
+            accounts.groups.push((group.name.clone(), group.gid));
+        }
+        accounts
+    }
+}
+
+/// Plans groups, then users, of `passwd` into `tree`, and returns what file owners are looked up in.
+pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today) -> Result<Accounts> {
+    let mut db = Database::read(tree)?;
+    for (index, group) in passwd.groups.iter().enumerate() {
+        let subject = Subject { list: "groups", index, name: group.name.as_deref().unwrap_or_default() };
+        groups::ensure(&mut db, group, &subject)?;
+    }
+    for (index, user) in passwd.users.iter().enumerate() {
+        let subject = Subject { list: "users", index, name: user.name.as_deref().unwrap_or_default() };
+        users::ensure(&mut db, tree, user, &subject, today)?;
+    }
+    let accounts = Accounts::of(&db);
+    db.write(tree);
+    Ok(accounts)
+}

@@ -1,0 +1,126 @@
+//! A user that is there already, changed as `usermod` does.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::database::Database;
+use super::entry::{Group, Gshadow, Passwd, Shadow, add_member, has_member};
+use super::home::{self, NewOwner};
+use super::subject::Subject;
+use super::users::Wanted;
+use super::{Today, faillog, mail};
+use crate::error::Result;
+use crate::plan::Tree;
+
+/// Changes what is wanted otherwise, in the files and on disk.
+pub(super) fn modify(
+    db: &mut Database,
+    tree: &mut Tree,
+    wanted: &Wanted,
+    old: &Passwd,
+    subject: &Subject,
+    today: Today,
+) -> Result<()> {
+    let uid = wanted.uid.filter(|uid| *uid != old.uid);
+    let gid = wanted.gid.filter(|gid| *gid != old.gid);
+    let new_home = wanted.home.map(without_last_slash).filter(|home| *home != old.home.as_slice());
+    if let Some(uid) = uid.filter(|uid| db.uids().contains(uid)) {
+        return Err(subject.refuse(&format!("user id {uid} is in use already")));
+    }
+
+    let mut new = old.clone();
+    new.uid = uid.unwrap_or(old.uid);
+    new.gid = gid.unwrap_or(old.gid);
+    let set = |field: &mut Vec<u8>, value: Option<&[u8]>| {
+        if let Some(value) = value {
+            *field = value.to_vec();
+        }
+    };
+    set(&mut new.gecos, wanted.gecos);
+    set(&mut new.home, new_home);
+    set(&mut new.shell, wanted.shell);
+    // Where the password was in passwd it stays there; a second one in shadow changes as well.
+    if db.shadow.is_none() || old.password != b"x" {
+        set(&mut new.password, wanted.password);
+    }
+    let text_changed = new != *old;
+    if let Some(password) = wanted.password {
+        change_shadow(db, old, password, subject, today)?;
+    }
+    if let Some(file) = db.passwd.as_mut().filter(|_| text_changed || wanted.password.is_some()) {
+        file.table.update(new).map_err(|_| subject.ambiguous("/etc/passwd"))?;
+    }
+    if let Some(groups) = &wanted.groups {
+        replace_groups(db, wanted.name, groups, subject)?;
+    }
+
+    let owner = NewOwner { old_uid: old.uid, uid, old_gid: old.gid, gid };
+    let old_home = Path::new(OsStr::from_bytes(&old.home));
+    match new_home.map(|home| Path::new(OsStr::from_bytes(home))) {
+        Some(new_home) => home::relocate(tree, old_home, new_home, &owner, subject)?,
+        None => home::hand_over(tree, old_home, &owner)?,
+    }
+    if let Some(uid) = uid {
+        mail::hand_over(tree, &db.defs, wanted.name, old.uid, uid)?;
+        faillog::relocate(tree, old.uid, uid)?;
+    }
+    Ok(())
+}
+
+fn without_last_slash(home: &[u8]) -> &[u8] {
+    match home.strip_suffix(b"/") {
+        Some(rest) if !rest.is_empty() => rest,
+        _ => home,
+    }
+}
+
+fn change_shadow(
+    db: &mut Database,
+    user: &Passwd,
+    password: &[u8],
+    subject: &Subject,
+    today: Today,
+) -> Result<()> {
+    let Some(file) = &mut db.shadow else { return Ok(()) };
+    let entry = match file.table.find(&user.name) {
+        Some(entry) => {
+            Shadow { password: password.to_vec(), last_change: today.last_change(), ..entry.clone() }
+        }
+        // passwd points at an entry that is missing: now it is there.
+        None if user.password == b"x" => Shadow {
+            name: user.name.clone(),
+            password: password.to_vec(),
+            last_change: today.last_change(),
+            min: db.defs.days("PASS_MIN_DAYS"),
+            max: db.defs.days("PASS_MAX_DAYS"),
+            warn: db.defs.days("PASS_WARN_AGE"),
+            inactive: None,
+            expire: None,
+            flag: None,
+        },
+        None => return Ok(()),
+    };
+    file.table.update(entry).map_err(|_| subject.ambiguous("/etc/shadow"))
+}
+
+fn replace_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &Subject) -> Result<()> {
+    let change = |members: &mut Vec<Vec<u8>>, group: &[u8]| {
+        let (was, is) = (has_member(members, name), has_member(groups, group));
+        match (was, is) {
+            (true, false) => members.retain(|member| member != name),
+            (false, true) => add_member(members, name),
+            _ => return false,
+        }
+        true
+    };
+    if let Some(file) = &mut db.group {
+        let change = |group: &mut Group| change(&mut group.members, &group.name);
+        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/group"))?;
+    }
+    if let Some(file) = &mut db.gshadow {
+        let change = |group: &mut Gshadow| change(&mut group.members, &group.name);
+        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/gshadow"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! What the config wants of a user, checked, and which of the three tools' work that is.
+
+use super::database::Database;
+use super::entry::Passwd;
+use super::subject::Subject;
+use super::{Today, add_user, delete_user, modify_user};
+use crate::config;
+use crate::error::Result;
+use crate::plan::Tree;
+
+/// The checked wishes for a user who is to exist. `None` is no wish.
+pub(super) struct Wanted<'c> {
+    pub(super) name: &'c [u8],
+    pub(super) password: Option<&'c [u8]>,
+    pub(super) uid: Option<u32>,
+    pub(super) gecos: Option<&'c [u8]>,
+    pub(super) home: Option<&'c [u8]>,
+    pub(super) shell: Option<&'c [u8]>,
+    /// The primary group.
+    pub(super) gid: Option<u32>,
+    /// The names of the supplementary groups.
+    pub(super) groups: Option<Vec<Vec<u8>>>,
+    flags: &'c config::User<'c>,
+}
+
+impl Wanted<'_> {
+    /// Whether a new user gets a home directory.
+    pub(super) fn create_home(&self) -> bool {
+        self.flags.no_create_home != Some(true)
+    }
+
+    /// Whether a new user without a primary group may get one of their own.
+    pub(super) fn user_group(&self) -> bool {
+        self.flags.no_user_group != Some(true)
+    }
+
+    /// Whether an earlier user's failed logins are forgotten.
+    pub(super) fn log_init(&self) -> bool {
+        self.flags.no_log_init != Some(true)
+    }
+
+    /// Whether a new user is one of the system.
+    pub(super) fn system(&self) -> bool {
+        self.flags.system == Some(true)
+    }
+}
+
+/// Makes the user as the config wants them.
+pub(super) fn ensure(
+    db: &mut Database,
+    tree: &mut Tree,
+    wanted: &config::User,
+    subject: &Subject,
+    today: Today,
+) -> Result<()> {
+    let name = subject.checked_name()?;
+    for (file, missing) in [("/etc/passwd", db.passwd.is_none()), ("/etc/group", db.group.is_none())] {
+        if missing {
+            return Err(subject.refuse(&format!("the root has no {file}")));
+        }
+    }
+    let old: Option<Passwd> = db.user(name).cloned();
+    if wanted.should_exist == Some(false) {
+        return match old {
+            Some(old) => delete_user::delete(db, tree, &old, subject),
+            None => Ok(()),
+        };
+    }
+    let wanted = check(db, wanted, name, subject)?;
+    match old {
+        Some(old) => modify_user::modify(db, tree, &wanted, &old, subject, today),
+        None => add_user::add(db, tree, &wanted, subject, today),
+    }
+}
+
+fn check<'c>(
+    db: &Database,
+    wanted: &'c config::User,
+    name: &'c [u8],
+    subject: &Subject,
+) -> Result<Wanted<'c>> {
+    let field = |key: &str, text: &'c config::Text| match text.as_deref() {
+        None | Some("") => Ok(None),
+        Some(text) => subject.field(key, text).map(Some),
+    };
+    let home = field("homeDir", &wanted.home_dir)?;
+    if home.is_some_and(|home| !home.starts_with(b"/")) {
+        return Err(subject.invalid("homeDir", "it must be an absolute path"));
+    }
+    let shell = field("shell", &wanted.shell)?;
+    if shell.is_some_and(|shell| !shell.starts_with(b"/") && !shell.starts_with(b"*")) {
+        return Err(subject.invalid("shell", "it must be an absolute path"));
+    }
+    let password = match wanted.password_hash.as_deref() {
+        Some("") => Some("*".as_bytes()),
+        Some(hash) => Some(subject.field("passwordHash", hash)?),
+        None => None,
+    };
+    let gid = match field("primaryGroup", &wanted.primary_group)? {
+        Some(group) => match db.group_by_any(group) {
+            Some(group) => Some(group.gid),
+            None => return Err(subject.refuse(&no_group("primaryGroup", group))),
+        },
+        None => None,
+    };
+    Ok(Wanted {
+        name,
+        password,
+        uid: subject.id("uid", wanted.uid)?,
+        gecos: field("gecos", &wanted.gecos)?,
+        home,
+        shell,
+        gid,
+        groups: groups(db, wanted, subject)?,
+        flags: wanted,
+    })
+}
+
+fn groups(db: &Database, wanted: &config::User, subject: &Subject) -> Result<Option<Vec<Vec<u8>>>> {
+    if wanted.groups.is_empty() {
+        return Ok(None);
+    }
+    let mut names = Vec::new();
+    for (index, list) in wanted.groups.iter().enumerate() {
+        let key = format!("groups.{index}");
+        // The reference hands all of them to the tools as one list between commas.
+        for group in subject.field(&key, list)?.split(|byte| *byte == b',') {
+            if group.is_empty() {
+                return Err(subject.invalid(&key, "a group's name is required"));
+            }
+            match db.group_by_any(group) {
+                Some(group) => names.push(group.name.clone()),
+                None => return Err(subject.refuse(&no_group(&key, group))),
+            }
+        }
+    }
+    Ok(Some(names))
+}
+
+fn no_group(key: &str, group: &[u8]) -> String {
+    format!("{key}: there is no group {:?}", String::from_utf8_lossy(group))
+}

@@ -1,0 +1,282 @@
+//! `storage.directories`, `storage.files` and `storage.links` as operations.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use super::accounts::Accounts;
+use super::op::Piece;
+use super::tree::Tree;
+use super::view::{Attributes, Kind, Stat};
+use crate::config::{Directory, File, Link, NodeOwner, Storage, path_fault};
+use crate::error::{Error, Reason, Result};
+use crate::resource::Source;
+
+const DEFAULT_FILE_MODE: u32 = 0o644;
+const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
+
+/// One entry of the config, with its place in it and the path that its parents' links lead to.
+struct Node<'a> {
+    place: Place,
+    path: PathBuf,
+    entry: Entry<'a>,
+}
+
+/// `$.storage.files.0`
+#[derive(Clone, Copy)]
+struct Place(&'static str, usize);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "$.storage.{}.{}", self.0, self.1)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Entry<'a> {
+    Directory(&'a Directory<'a>),
+    File(&'a File<'a>),
+    Link(&'a Link<'a>),
+}
+
+/// Plans all directories, files and links from the top of the tree down, hard links last.
+///
+/// All paths are resolved before anything is planned: links that the config makes are not followed.
+pub(super) fn plan<'a>(storage: &'a Storage<'a>, accounts: &Accounts, tree: &mut Tree<'a, '_>) -> Result<()> {
+    let mut nodes = collect(storage, tree)?;
+    // Stable, so that the order is the config's own within one depth.
+    nodes.sort_by_key(|node| (is_hard(node.entry), depth(&node.path)));
+    for node in nodes {
+        put(&node, accounts, tree).map_err(|error| error.at(&node.place))?;
+    }
+    Ok(())
+}
+
+fn is_hard(entry: Entry<'_>) -> bool {
+    matches!(entry, Entry::Link(link) if link.hard == Some(true))
+}
+
+fn depth(path: &Path) -> usize {
+    path.components().filter(|step| matches!(step, Component::Normal(_))).count()
+}
+
+fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node<'a>>> {
+    let directories = storage.directories.iter().enumerate();
+    let files = storage.files.iter().enumerate();
+    let links = storage.links.iter().enumerate();
+    let entries = directories
+        .map(|(index, entry)| (Place("directories", index), Entry::Directory(entry), &entry.path))
+        .chain(files.map(|(index, entry)| (Place("files", index), Entry::File(entry), &entry.path)))
+        .chain(links.map(|(index, entry)| (Place("links", index), Entry::Link(entry), &entry.path)));
+
+    let mut nodes = Vec::new();
+    for (place, entry, path) in entries {
+        let path = path.as_deref().unwrap_or_default();
+        if let Some(fault) = path_fault(path) {
+            return Err(Error::new(Reason::ConfigInvalid, format!("{fault}, at {place}.path")));
+        }
+        let path = tree.resolve_parent(Path::new(path)).map_err(|error| error.at(&place))?;
+        nodes.push(Node { place, path, entry });
+    }
+    refuse_doubles(&nodes)?;
+    Ok(nodes)
+}
+
+/// Two entries may name one path in two ways, by a link in the root.
+fn refuse_doubles(nodes: &[Node<'_>]) -> Result<()> {
+    let mut sorted: Vec<&Node<'_>> = nodes.iter().collect();
+    sorted.sort_by(|one, other| one.path.cmp(&other.path));
+    for pair in sorted.windows(2) {
+        if let [one, other] = pair {
+            if one.path == other.path {
+                let path = one.path.display();
+                let what = format!("{path} is the path of two entries, at {} and {}", one.place, other.place);
+                return Err(Error::new(Reason::ConfigInvalid, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn put<'a>(node: &Node<'a>, accounts: &Accounts, tree: &mut Tree<'a, '_>) -> Result<()> {
+    let path = &node.path;
+    let overwrite = match node.entry {
+        Entry::Directory(directory) => directory.overwrite,
+        Entry::File(file) => file.overwrite,
+        Entry::Link(link) => link.overwrite,
+    } == Some(true);
+    let mut present = tree.stat(path)?;
+    if overwrite && present.is_some() {
+        if path == Path::new("/") {
+            return Err(Error::new(Reason::ConfigInvalid, "the root itself cannot be overwritten"));
+        }
+        // A file or link is replaced in one step by its successor; only directories have to go first.
+        let is_directory = present.is_some_and(|stat| stat.kind == Kind::Directory);
+        if is_directory || matches!(node.entry, Entry::Directory(_)) {
+            tree.remove(path.clone());
+        }
+        present = None;
+    }
+    tree.make_parents(path)?;
+    match node.entry {
+        Entry::Directory(directory) => put_directory(directory, path, present, accounts, tree),
+        Entry::File(file) => put_file(file, node.place, path, present, accounts, tree),
+        Entry::Link(link) if link.hard == Some(true) => put_hard_link(link, path, present, tree),
+        Entry::Link(link) => put_symlink(link, path, present, accounts, tree),
+    }
+}
+
+fn put_directory<'a>(
+    directory: &'a Directory<'a>,
+    path: &Path,
+    present: Option<Stat>,
+    accounts: &Accounts,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    if let Some(stat) = present.filter(|stat| stat.kind != Kind::Directory) {
+        return Err(in_the_way(path, stat.kind));
+    }
+    let defaults = present.map_or(Attributes::root(DEFAULT_DIRECTORY_MODE), |stat| stat.attributes);
+    let attributes = attributes(directory.mode, &directory.user, &directory.group, defaults, accounts)?;
+    tree.put_directory(path.to_owned(), attributes);
+    Ok(())
+}
+
+fn put_file<'a>(
+    file: &'a File<'a>,
+    place: Place,
+    path: &Path,
+    present: Option<Stat>,
+    accounts: &Accounts,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    if let Some(stat) = present.filter(|stat| stat.kind != Kind::File) {
+        return Err(in_the_way(path, stat.kind));
+    }
+    let source = Source::new(&file.contents, format_args!("{place}.contents"))?;
+    if source.is_none() && file.overwrite == Some(true) {
+        return Err(Error::new(Reason::ConfigInvalid, "overwrite must be false if source is unspecified"));
+    }
+    if source.is_some() && present.is_some() {
+        return Err(in_the_way(path, Kind::File));
+    }
+    let mut contents = match (source, present) {
+        (Some(source), _) => vec![Piece::Source(source)],
+        (None, Some(_)) => tree.contents(path)?,
+        (None, None) => Vec::new(),
+    };
+    for (index, resource) in file.append.iter().enumerate() {
+        let appended = Source::new(resource, format_args!("{place}.append.{index}"))?;
+        contents.extend(appended.map(Piece::Source));
+    }
+    let defaults = present.map_or(Attributes::root(DEFAULT_FILE_MODE), |stat| stat.attributes);
+    let attributes = attributes(file.mode, &file.user, &file.group, defaults, accounts)?;
+    if present.is_some() && file.append.is_empty() {
+        tree.set_attributes(path.to_owned(), attributes)
+    } else {
+        tree.put_file(path.to_owned(), contents, attributes);
+        Ok(())
+    }
+}
+
+fn put_symlink<'a>(
+    link: &'a Link<'a>,
+    path: &Path,
+    present: Option<Stat>,
+    accounts: &Accounts,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    let target = Path::new(link_target(link)?);
+    let attributes = attributes(None, &link.user, &link.group, Attributes::default(), accounts)?;
+    match present {
+        None => tree.put_symlink(path.to_owned(), target.to_owned(), attributes.uid, attributes.gid),
+        Some(stat) if stat.kind == Kind::Symlink && same_target(&tree.read_link(path)?, target) => {
+            let user_given = link.user != NodeOwner::default();
+            let group_given = link.group != NodeOwner::default();
+            if user_given || group_given {
+                let uid = if user_given { attributes.uid } else { stat.attributes.uid };
+                let gid = if group_given { attributes.gid } else { stat.attributes.gid };
+                tree.set_attributes(path.to_owned(), Attributes { uid, gid, mode: 0o777 })?;
+            }
+        }
+        Some(stat) => return Err(in_the_way(path, stat.kind)),
+    }
+    Ok(())
+}
+
+fn put_hard_link<'a>(
+    link: &'a Link<'a>,
+    path: &Path,
+    present: Option<Stat>,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    let target = tree.resolve_parent(Path::new(link_target(link)?))?;
+    let invalid = |what: &str| {
+        Error::new(Reason::ConfigInvalid, format!("hard link target {} {what}", target.display()))
+    };
+    let found = tree.stat(&target)?.ok_or_else(|| invalid("does not exist"))?;
+    if found.kind == Kind::Directory {
+        return Err(invalid("is a directory"));
+    }
+    match present {
+        Some(stat) if stat.identity == found.identity && stat.identity != (0, 0) => Ok(()),
+        Some(stat) => Err(in_the_way(path, stat.kind)),
+        None => tree.put_hard_link(path.to_owned(), target),
+    }
+}
+
+fn link_target<'a>(link: &'a Link<'a>) -> Result<&'a str> {
+    match link.target.as_deref() {
+        None | Some("") => Err(Error::new(Reason::ConfigInvalid, "link target is required")),
+        Some(target) if target.contains('\0') => {
+            Err(Error::new(Reason::ConfigInvalid, "link target contains a NUL byte"))
+        }
+        Some(target) => Ok(target),
+    }
+}
+
+/// Two targets are the same if they differ in `.` and repeated slashes only.
+fn same_target(one: &Path, other: &Path) -> bool {
+    one.components().eq(other.components())
+}
+
+fn in_the_way(path: &Path, kind: Kind) -> Error {
+    let what = if kind == Kind::File { "a file exists there already" } else { kind.word() };
+    let stands = if kind == Kind::File { "" } else { " stands there" };
+    Error::new(Reason::Conflict, format!("{}: {what}{stands} and overwrite is false", path.display()))
+}
+
+/// Owner and mode as the config says, else `defaults`.
+fn attributes(
+    mode: Option<i64>,
+    user: &NodeOwner<'_>,
+    group: &NodeOwner<'_>,
+    defaults: Attributes,
+    accounts: &Accounts,
+) -> Result<Attributes> {
+    let mode = match mode {
+        None => defaults.mode,
+        Some(mode) => u32::try_from(mode)
+            .ok()
+            .filter(|mode| *mode <= 0o7777)
+            .ok_or_else(|| Error::new(Reason::ConfigInvalid, "illegal file mode"))?,
+    };
+    let uid = owner(user, "user", |name| accounts.uid(name))?.unwrap_or(defaults.uid);
+    let gid = owner(group, "group", |name| accounts.gid(name))?.unwrap_or(defaults.gid);
+    Ok(Attributes { uid, gid, mode })
+}
+
+fn owner(owner: &NodeOwner<'_>, kind: &str, find: impl Fn(&str) -> Option<u32>) -> Result<Option<u32>> {
+    match (owner.id, owner.name.as_deref().filter(|name| !name.is_empty())) {
+        (Some(_), Some(_)) => Err(Error::new(Reason::ConfigInvalid, "cannot set both id and name")),
+        // All bits set means "leave it" to chown(2), so that it cannot be an owner.
+        (Some(id), None) => match u32::try_from(id) {
+            Ok(id) if id != u32::MAX => Ok(Some(id)),
+            _ => Err(Error::new(Reason::ConfigInvalid, format!("{kind} id {id} is not an id of Linux"))),
+        },
+        (None, Some(name)) => match find(name) {
+            Some(id) => Ok(Some(id)),
+            None => Err(Error::new(Reason::Account, format!("the root has no {kind} \"{name}\""))),
+        },
+        (None, None) => Ok(None),
+    }
+}

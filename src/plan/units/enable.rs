@@ -1,0 +1,192 @@
+//! Enabling: the links that `systemctl enable` makes.
+
+use std::path::Path;
+
+use super::load::{self, CONFIG, Fault, Outcome, Units};
+use super::names::Name;
+use super::section::{State, Unit};
+use crate::error::Result;
+use crate::plan::{Kind, Tree};
+
+/// Plans the links that enable the unit `name`. What cannot be done is told and left.
+pub(super) fn enable(name: &str, tree: &mut Tree) -> Result<()> {
+    match enable_all(name, tree) {
+        Ok(true) => {}
+        Ok(false) => log::warn!("unit {name}: enabling it does nothing, it has no [Install] section"),
+        Err(fault) => log::warn!("unit {name}: not enabled: {}", fault.words()?),
+    }
+    Ok(())
+}
+
+/// Plans the links for the unit `name` and those it names in `Also=`; tells whether any were asked for.
+fn enable_all(name: &str, tree: &mut Tree) -> Outcome<bool> {
+    let mut units = Units::default();
+    let start = units.add(name, false)?;
+    let end = units.follow(start, true, tree)?;
+    if units.get(end).is_some_and(|unit| unit.state == State::Masked) {
+        return Err(Fault::Refused("it is masked"));
+    }
+    let mut asked = false;
+    let mut at = 0;
+    while let Some(auxiliary) = units.get(at).map(|unit| unit.auxiliary) {
+        let followed = units.follow(at, false, tree);
+        let Some(unit) = units.get(at) else { break };
+        match (followed, unit.state) {
+            (Err(fault), _) if auxiliary => {
+                log::warn!("unit {name}: {} not enabled with it: {}", unit.name, fault.words()?);
+            }
+            (Err(fault), _) => return Err(fault),
+            (Ok(_), State::File) => asked |= put_links(unit, tree)?,
+            (Ok(_), State::Masked) => {
+                log::warn!("unit {name}: {} not enabled with it: it is masked", unit.name);
+                asked = true;
+            }
+            _ => {}
+        }
+        at = at.saturating_add(1);
+    }
+    Ok(asked)
+}
+
+/// Plans the links that one unit asks for; tells whether there are any.
+fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<bool> {
+    let Some(name) = Name::parse(&unit.name) else { return Ok(false) };
+    // Another name has to point to where systemd looks for units, also for a file elsewhere.
+    let mut target = unit.path.clone();
+    if !load::is_searched(&unit.path) {
+        target = Path::new(CONFIG).join(&unit.name);
+        if !put(unit, &target, &unit.path, false, tree)? {
+            return Ok(true);
+        }
+    }
+    for alias in &unit.alias {
+        let Some(alias) = expand(unit, "Alias", alias) else { continue };
+        match alias_name(name, &unit.name, &alias) {
+            Some(alias) if alias == unit.name => {}
+            Some(alias) => put_alias(unit, &Path::new(CONFIG).join(alias), &target, tree)?,
+            None => log::warn!("unit {}: it cannot have the name {alias}", unit.name),
+        }
+    }
+    put_dependencies(unit, name, "WantedBy", "wants", &unit.wanted_by, tree)?;
+    put_dependencies(unit, name, "RequiredBy", "requires", &unit.required_by, tree)?;
+    put_dependencies(unit, name, "UpheldBy", "upholds", &unit.upheld_by, tree)?;
+    Ok(unit.has_rules())
+}
+
+fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<()> {
+    match load::unless_loop(tree.resolve(at))? {
+        Some(there) => {
+            // Only a link to nothing gives way.
+            let force = tree.stat(&there)?.is_none();
+            put(unit, at, target, force, tree)?;
+        }
+        None => log::warn!("unit {}: {} is a link round in a circle, left", unit.name, at.display()),
+    }
+    Ok(())
+}
+
+fn put_dependencies(
+    unit: &Unit,
+    name: Name,
+    key: &str,
+    suffix: &str,
+    list: &[String],
+    tree: &mut Tree,
+) -> Outcome<()> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let Some(link) = link_name(unit, name, tree)? else {
+        log::warn!("unit {}: its default instance is masked or not there", unit.name);
+        return Ok(());
+    };
+    let needs_instance = Name::parse(&link).is_some_and(Name::is_template);
+    for by in list {
+        let Some(by) = expand(unit, key, by) else { continue };
+        match Name::parse(&by) {
+            Some(parts) if needs_instance && parts.instance.is_none() => {
+                log::warn!("unit {}: {key}={by} needs an instance to be named", unit.name);
+            }
+            Some(_) => {
+                let at = Path::new(CONFIG).join(format!("{by}.{suffix}")).join(&link);
+                put(unit, &at, &unit.path, true, tree)?;
+            }
+            None => log::warn!("unit {}: its {key}= names what is no unit", unit.name),
+        }
+    }
+    Ok(())
+}
+
+fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
+    let text = unit.expand(text);
+    if text.is_none() {
+        log::warn!("unit {}: its {key}= has a specifier of the running system, ignored", unit.name);
+    }
+    text
+}
+
+/// The name of the links in `.wants` and the like; `None` where the default instance cannot be had.
+fn link_name(unit: &Unit, name: Name, tree: &Tree) -> Outcome<Option<String>> {
+    let instance = match &unit.default_instance {
+        Some(instance) if name.is_template() => name.with_instance(instance),
+        _ => return Ok(Some(unit.name.clone())),
+    };
+    let mut instance = Unit { name: instance.unwrap_or_default(), ..Unit::default() };
+    match load::search(tree, &mut instance, false) {
+        Ok(()) => Ok((instance.state != State::Masked).then_some(instance.name)),
+        Err(Fault::Root(error)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The path below the configuration that `Alias=` asks for, if the unit may have it.
+fn alias_name(unit: Name, unit_name: &str, alias: &str) -> Option<String> {
+    if let Some((directory, name)) = alias.rsplit_once('/') {
+        // An old way to ask for a link in .wants or .requires.
+        let by = directory.strip_suffix(".wants").or_else(|| directory.strip_suffix(".requires"))?;
+        let by = Name::parse(by)?;
+        let parts = Name::parse(name)?;
+        let itself = name == unit_name && !parts.is_template();
+        let instance_of = parts.is_instance() || (parts.is_template() && by.is_template());
+        let stands = instance_of && unit.is_template() && parts.template().as_deref() == Some(unit_name);
+        return (itself || stands).then(|| alias.to_owned());
+    }
+    let parts = Name::parse(alias)?;
+    let name = match unit.instance {
+        Some(instance) if parts.is_template() && !instance.is_empty() => parts.with_instance(instance)?,
+        _ => alias.to_owned(),
+    };
+    (name == unit_name || Name::parse(&name)?.may_stand_for(unit)).then_some(name)
+}
+
+/// Plans one link, unless what is there does as well; tells whether it is there then. Another link gives way only
+/// to `force`, anything else never.
+fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) -> Result<bool> {
+    let at = tree.resolve_parent(path)?;
+    let stat = tree.stat(&at)?;
+    if let Some(stat) = stat {
+        let link = stat.kind == Kind::Symlink;
+        if link && same(path, &tree.read_link(&at)?, target, tree)? {
+            return Ok(true);
+        }
+        if !(link && force) {
+            log::warn!("unit {}: {} is {} already, left", unit.name, path.display(), stat.kind.word());
+            return Ok(false);
+        }
+    }
+    tree.make_parents(&at)?;
+    tree.put_symlink(at, target.to_owned(), 0, 0);
+    Ok(true)
+}
+
+/// Whether a link at `at` to `there` does what one to `target` would: the same file, or the same unit's name in
+/// any of the directories of units.
+fn same(at: &Path, there: &Path, target: &Path, tree: &Tree) -> Result<bool> {
+    let there = at.parent().unwrap_or(Path::new("/")).join(there);
+    if there == target || (load::unless_loop(tree.resolve(&there))? == Some(tree.resolve(target)?)) {
+        return Ok(true);
+    }
+    Ok(there.file_name() == target.file_name()
+        && load::is_below_searched(&there)
+        && load::is_below_searched(target))
+}

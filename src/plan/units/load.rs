@@ -1,0 +1,296 @@
+//! Finding units and what their `[Install]` sections say, by systemd's rules.
+
+use std::path::{Path, PathBuf};
+
+use super::names::Name;
+use super::parse;
+use super::section::{State, Unit};
+use crate::error::{Error, Reason, Result};
+use crate::plan::{Kind, Tree};
+
+/// Where links are made and removed.
+pub(super) const CONFIG: &str = "/etc/systemd/system";
+/// Where systemd looks for units, first match first. What it also has in `/run` is of the running system.
+const DIRECTORIES: [&str; 6] = [
+    "/etc/systemd/system.control",
+    CONFIG,
+    "/etc/systemd/system.attached",
+    "/usr/local/lib/systemd/system",
+    USR,
+    LIB,
+];
+const USR: &str = "/usr/lib/systemd/system";
+const LIB: &str = "/lib/systemd/system";
+/// As many links as systemd follows from one unit to another.
+const MAX_LINKS: usize = 64;
+/// More units than any `Also=` of this world names.
+const MAX_UNITS: usize = 1024;
+
+/// Why nothing can be done with a unit.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// There is none of this name.
+    Missing,
+    /// Its name is a link to a unit that is not there.
+    Dangling,
+    /// systemd would refuse it.
+    Refused(&'static str),
+    /// The root could not be read.
+    Root(Error),
+}
+
+/// What comes of looking for a unit.
+pub(super) type Outcome<T> = std::result::Result<T, Fault>;
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Root(error)
+    }
+}
+
+impl Fault {
+    /// The words for a warning, or the error that ends the run.
+    pub(super) fn words(self) -> Result<&'static str> {
+        match self {
+            Self::Missing => Ok("the root has no such unit"),
+            Self::Dangling => Ok("it is a link to a unit that is not there"),
+            Self::Refused(why) => Ok(why),
+            Self::Root(error) => Err(error),
+        }
+    }
+}
+
+/// The units that one call concerns, in the order in which they came up.
+#[derive(Default)]
+pub(super) struct Units {
+    list: Vec<Unit>,
+}
+
+impl Units {
+    /// The unit number `at`.
+    pub fn get(&self, at: usize) -> Option<&Unit> {
+        self.list.get(at)
+    }
+
+    /// The number of the unit `name`, which is new or known.
+    pub fn add(&mut self, name: &str, auxiliary: bool) -> Outcome<usize> {
+        if let Some(at) = self.list.iter().position(|unit| unit.name == name) {
+            if let Some(unit) = self.list.get_mut(at) {
+                unit.auxiliary &= auxiliary;
+            }
+            return Ok(at);
+        }
+        if Name::parse(name).is_none() {
+            return Err(Fault::Refused("systemd does not take this for a unit's name"));
+        }
+        if self.list.len() >= MAX_UNITS {
+            return Err(Fault::Refused("its Also= leads to too many units"));
+        }
+        self.list.push(Unit { name: name.to_owned(), auxiliary, ..Unit::default() });
+        Ok(self.list.len().saturating_sub(1))
+    }
+
+    /// Looks the unit up, follows it from name to name, and tells the number of the one at the end.
+    /// Links of the administrator are followed only where `through_config` allows it.
+    pub fn follow(&mut self, start: usize, through_config: bool, tree: &Tree) -> Outcome<usize> {
+        let mut at = start;
+        self.read(at, None, tree)?;
+        for _ in 0..MAX_LINKS {
+            let Some(unit) = self.list.get_mut(at) else { return Err(Fault::Missing) };
+            if !matches!(unit.state, State::Alias | State::Linked) {
+                return Ok(at);
+            }
+            if !through_config && unit.path.parent() == Some(Path::new(CONFIG)) {
+                return Err(Fault::Refused("it is only another name, or a link to a file elsewhere"));
+            }
+            let next = unit.target_name();
+            if unit.state == State::Linked || next == unit.name {
+                let path = std::mem::take(&mut unit.target);
+                self.read(at, Some(&path), tree)?;
+            } else {
+                at = self.add(&next, false)?;
+                self.read(at, None, tree).map_err(|fault| match fault {
+                    Fault::Missing => Fault::Dangling,
+                    fault => fault,
+                })?;
+            }
+        }
+        Err(Fault::Refused("its name leads round in a circle"))
+    }
+
+    /// Finds out about the unit number `at`, by its name or at `path`, then adds what its `Also=` names.
+    fn read(&mut self, at: usize, path: Option<&Path>, tree: &Tree) -> Outcome<()> {
+        let Some(unit) = self.list.get_mut(at) else { return Err(Fault::Missing) };
+        let known = unit.also.len();
+        match path {
+            None => search(tree, unit, true)?,
+            Some(path) if look(tree, unit, path, true)? => {}
+            Some(_) => return Err(Fault::Missing),
+        }
+        for name in unit.also.iter().skip(known).cloned().collect::<Vec<_>>() {
+            self.add(&name, true)?;
+        }
+        Ok(())
+    }
+}
+
+/// The last component of `path`.
+pub(super) fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// Whether `path` is right in one of the directories where systemd looks for units.
+pub(super) fn is_searched(path: &Path) -> bool {
+    DIRECTORIES.iter().any(|directory| path.parent() == Some(Path::new(directory)))
+}
+
+/// Whether `path` is anywhere below one of them.
+pub(super) fn is_below_searched(path: &Path) -> bool {
+    path.parent().is_some_and(|parent| DIRECTORIES.iter().any(|directory| parent.starts_with(directory)))
+}
+
+/// The directories where systemd looks for units in this root.
+pub(super) fn directories(tree: &Tree) -> Result<Vec<&'static Path>> {
+    let merged = tree.resolve(Path::new(LIB))? == tree.resolve(Path::new(USR))?;
+    Ok(DIRECTORIES.iter().filter(|path| !merged || **path != LIB).map(Path::new).collect())
+}
+
+/// A path with its links followed; `None` where they go round in a circle.
+pub(super) fn unless_loop(resolved: Result<PathBuf>) -> Result<Option<PathBuf>> {
+    match resolved {
+        Ok(path) => Ok(Some(path)),
+        Err(error) if error.reason() == Reason::Conflict => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks up `unit` by its name, or for an instance by its template's, with its drop-ins. Without `load` only what
+/// stands at the name is found out.
+pub(super) fn search(tree: &Tree, unit: &mut Unit, load: bool) -> Outcome<()> {
+    if unit.state != State::Unknown {
+        return Ok(());
+    }
+    let Some(name) = Name::parse(&unit.name) else { return Err(Fault::Missing) };
+    if name.instance.is_some() && !name.may_template() {
+        return Err(Fault::Refused("units of this kind have no templates"));
+    }
+    let template = if name.is_instance() { name.template() } else { None };
+    let names: Vec<String> = std::iter::once(unit.name.clone()).chain(template).collect();
+    let directories = directories(tree)?;
+    if !look_in(tree, unit, &names, &directories, load)? {
+        return Err(Fault::Missing);
+    }
+    if load && unit.state != State::Masked {
+        load_drop_ins(tree, unit, &names, &directories)?;
+    }
+    Ok(())
+}
+
+fn look_in(
+    tree: &Tree,
+    unit: &mut Unit,
+    names: &[String],
+    directories: &[&Path],
+    load: bool,
+) -> Outcome<bool> {
+    for name in names {
+        for directory in directories {
+            if look(tree, unit, &directory.join(name), load)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Finds out what stands at `path`, one of the names of `unit`; false if nothing does.
+fn look(tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> {
+    let Some(at) = unless_loop(tree.resolve_parent(path))? else { return Ok(false) };
+    let Some(stat) = tree.stat(&at)? else { return Ok(false) };
+    unit.state = match stat.kind {
+        Kind::Directory => return Err(Fault::Refused("a directory has its name")),
+        Kind::Special => State::Masked,
+        Kind::File => match tree.read(&at)? {
+            Some(bytes) if !bytes.is_empty() => {
+                if load {
+                    load_text(unit, &bytes)?;
+                }
+                State::File
+            }
+            _ => State::Masked,
+        },
+        Kind::Symlink => {
+            let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&at)?);
+            let Some(target) = unless_loop(tree.resolve_parent(&link))? else {
+                return Err(Fault::Refused("its link goes round in a circle"));
+            };
+            let alias = is_below_searched(&target);
+            let names = (Name::parse(file_name(path)), Name::parse(file_name(&target)));
+            let fits = file_name(path) != file_name(&target)
+                && matches!(names, (Some(name), Some(target)) if name.may_stand_for(target));
+            if alias && !fits {
+                return Err(Fault::Refused("its name is a link to a unit that it cannot stand for"));
+            }
+            let masked = is_null(tree, &target)?;
+            unit.target = target;
+            match (masked, alias) {
+                (true, _) => State::Masked,
+                (false, true) => State::Alias,
+                (false, false) => State::Linked,
+            }
+        }
+    };
+    path.clone_into(&mut unit.path);
+    Ok(true)
+}
+
+/// Whether a link to `target` masks a unit.
+fn is_null(tree: &Tree, target: &Path) -> Result<bool> {
+    let null = Path::new("/dev/null");
+    let Some(at) = unless_loop(tree.resolve(target))? else { return Ok(false) };
+    // The root's own /dev may well be empty.
+    if target == null || at == null {
+        return Ok(true);
+    }
+    Ok(match tree.stat(&at)?.map(|stat| stat.kind) {
+        Some(Kind::Special) => true,
+        Some(Kind::File) => tree.read(&at)?.is_none_or(|bytes| bytes.is_empty()),
+        _ => false,
+    })
+}
+
+fn load_text(unit: &mut Unit, bytes: &[u8]) -> Outcome<()> {
+    parse::install_section(bytes, &mut |key, value| unit.assign(key, value)).map_err(Fault::Refused)
+}
+
+/// Reads the drop-ins of all `names`: of two files of one name the first found counts, in the order of names.
+fn load_drop_ins(tree: &Tree, unit: &mut Unit, names: &[String], directories: &[&Path]) -> Outcome<()> {
+    let mut files = std::collections::BTreeMap::new();
+    for name in names {
+        for directory in directories {
+            let path = directory.join(format!("{name}.d"));
+            let Some(at) = unless_loop(tree.resolve(&path))? else { continue };
+            if tree.stat(&at)?.is_none_or(|stat| stat.kind != Kind::Directory) {
+                continue;
+            }
+            for file in tree.list(&at)? {
+                let bytes = file.as_encoded_bytes();
+                if bytes.ends_with(b".conf") && !bytes.starts_with(b".") {
+                    let path = at.join(&file);
+                    files.entry(file).or_insert(path);
+                }
+            }
+        }
+    }
+    for path in files.values() {
+        let at = unless_loop(tree.resolve(path))?.unwrap_or_default();
+        match tree.stat(&at)?.map(|stat| stat.kind) {
+            Some(Kind::File) => load_text(unit, &tree.read(&at)?.unwrap_or_default())?,
+            Some(Kind::Special) => {}
+            // A link to /dev/null hides a drop-in, also where the root's /dev is empty.
+            _ if at == Path::new("/dev/null") => {}
+            _ => return Err(Fault::Refused("one of its drop-ins cannot be read")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Units: their files and drop-ins, masks, enabling, and the preset file.
+//!
+//! The reference leaves enabling to the presets that systemd applies at a first boot, which only comes about where
+//! the image has no machine ID. Here the links are made at once, as `systemctl enable` makes them, and the presets
+//! are written beside them so that a later `systemctl preset` agrees.
+
+mod disable;
+mod enable;
+mod load;
+mod names;
+mod parse;
+mod preset;
+mod section;
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use super::op::Piece;
+use super::tree::Tree;
+use super::view::{Attributes, Kind};
+use crate::config::{Systemd, Unit};
+use crate::error::{Error, Reason, Result};
+
+const NULL: &str = "/dev/null";
+/// The suffixes that the language allows; systemd has forgotten the last one.
+const SUFFIXES: [&str; 12] = [
+    ".service",
+    ".socket",
+    ".device",
+    ".mount",
+    ".automount",
+    ".swap",
+    ".target",
+    ".path",
+    ".timer",
+    ".slice",
+    ".scope",
+    ".snapshot",
+];
+
+/// Plans units, drop-ins, masks, enabling and the preset file of `systemd` into `tree`.
+pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
+    for (number, unit) in systemd.units.iter().enumerate() {
+        put_unit(number, unit, tree)?;
+    }
+    let mut preset = preset::Preset::default();
+    // As systemd does with presets: what one unit takes away, another may still ask for.
+    for name in named(systemd, false) {
+        if disable::is_enabled(name, tree)? {
+            disable::disable(name, tree)?;
+            preset.add(name, false);
+        }
+    }
+    for name in named(systemd, true) {
+        enable::enable(name, tree)?;
+        preset.add(name, true);
+    }
+    preset.put(tree)
+}
+
+/// The names of the units that are to be enabled, or disabled.
+fn named<'a>(systemd: &'a Systemd<'a>, enabled: bool) -> impl Iterator<Item = &'a str> {
+    systemd
+        .units
+        .iter()
+        .filter(move |unit| unit.enabled == Some(enabled))
+        .filter_map(|unit| unit.name.as_deref())
+}
+
+/// Plans the files of one unit.
+fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
+    let place = format!("$.systemd.units.{number}.name");
+    let name = checked(unit.name.as_deref(), &SUFFIXES, &place)?;
+    let path = Path::new(load::CONFIG).join(name);
+    for (number, dropin) in unit.dropins.iter().enumerate() {
+        let place = format!("{}.dropins.{number}.name", place.trim_end_matches(".name"));
+        let file = checked(dropin.name.as_deref(), &[".conf"], &place)?;
+        if let Some(contents) = &dropin.contents {
+            put_file(&Path::new(load::CONFIG).join(format!("{name}.d")).join(file), contents, tree)?;
+        }
+    }
+    // The mask would take away again what is put here.
+    if let Some(contents) =
+        unit.contents.as_deref().filter(|text| !text.is_empty() && unit.mask != Some(true))
+    {
+        put_file(&path, contents, tree)?;
+    }
+    if let Some(mask) = unit.mask {
+        let at = tree.resolve_parent(&path)?;
+        let there = tree.stat(&at)?.map(|stat| stat.kind);
+        let masked = there == Some(Kind::Symlink) && tree.read_link(&at)? == Path::new(NULL);
+        if masked && !mask {
+            tree.remove(at);
+        } else if mask && !masked {
+            if there.is_some() {
+                tree.remove(at.clone());
+            }
+            tree.make_parents(&at)?;
+            tree.put_symlink(at, PathBuf::from(NULL), 0, 0);
+        }
+    }
+    Ok(())
+}
+
+/// Plans a file in place of what is there.
+fn put_file<'a>(path: &Path, contents: &'a str, tree: &mut Tree<'a, '_>) -> Result<()> {
+    let at = tree.resolve_parent(path)?;
+    if tree.stat(&at)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+        let what = format!("write {} in the root: a directory stands there", path.display());
+        return Err(Error::new(Reason::Conflict, what));
+    }
+    tree.make_parents(&at)?;
+    tree.put_file(at, vec![Piece::Bytes(contents.as_bytes().into())], Attributes::root(0o644));
+    Ok(())
+}
+
+/// The name of a file, if it is one that belongs among the units.
+fn checked<'n>(name: Option<&'n str>, suffixes: &[&str], place: &dyn Display) -> Result<&'n str> {
+    let invalid = |why: &str| Error::new(Reason::ConfigInvalid, why).at(place);
+    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| invalid("a name is needed"))?;
+    if name.len() > names::MAX_LENGTH {
+        return Err(invalid("the name is longer than 255 bytes"));
+    }
+    // A control character would also break out of its line of the preset file.
+    if name.contains(|c: char| c == '/' || c.is_control()) {
+        return Err(invalid("the name has a slash or a control character"));
+    }
+    if !suffixes.iter().any(|suffix| name.ends_with(suffix)) {
+        return Err(invalid("the name does not end as systemd demands"));
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests;

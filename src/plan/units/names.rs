@@ -1,0 +1,192 @@
+//! Names of units: what is valid, and which part is what.
+
+/// The kinds of unit that systemd knows.
+const SUFFIXES: [&str; 11] = [
+    ".service",
+    ".socket",
+    ".device",
+    ".mount",
+    ".automount",
+    ".swap",
+    ".target",
+    ".path",
+    ".timer",
+    ".slice",
+    ".scope",
+];
+/// As the kernel's limit on a name.
+pub(super) const MAX_LENGTH: usize = 255;
+
+/// A valid name: `PREFIX.SUFFIX`, or `PREFIX@INSTANCE.SUFFIX` where an empty instance makes a template.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name<'n> {
+    /// What stands before the `@`, or before the suffix.
+    pub prefix: &'n str,
+    /// What stands between the `@` and the suffix.
+    pub instance: Option<&'n str>,
+    /// The kind, with its dot.
+    pub suffix: &'n str,
+}
+
+impl<'n> Name<'n> {
+    /// The parts of `name`; `None` where systemd would not take it for a unit.
+    pub fn parse(name: &'n str) -> Option<Self> {
+        let (stem, suffix) = name.split_at(name.rfind('.')?);
+        let valid = name.len() <= MAX_LENGTH && SUFFIXES.contains(&suffix) && valid_instance(stem);
+        let (prefix, instance) = match stem.split_once('@') {
+            Some((prefix, instance)) => (prefix, Some(instance)),
+            None => (stem, None),
+        };
+        (valid && !prefix.is_empty()).then_some(Self { prefix, instance, suffix })
+    }
+
+    /// `x@.service`.
+    pub fn is_template(self) -> bool {
+        self.instance == Some("")
+    }
+
+    /// `x@y.service`.
+    pub fn is_instance(self) -> bool {
+        self.instance.is_some_and(|instance| !instance.is_empty())
+    }
+
+    /// The name with `instance` in it, for a template or an instance.
+    pub fn with_instance(self, instance: &str) -> Option<String> {
+        (self.instance.is_some() && valid_instance(instance))
+            .then(|| format!("{}@{instance}{}", self.prefix, self.suffix))
+    }
+
+    /// The template behind an instance, or the template itself.
+    pub fn template(self) -> Option<String> {
+        self.instance.map(|_| format!("{}@{}", self.prefix, self.suffix))
+    }
+
+    /// Whether units of this kind may have other names.
+    pub fn may_alias(self) -> bool {
+        matches!(self.suffix, ".service" | ".socket" | ".target" | ".device" | ".timer" | ".path")
+    }
+
+    /// Whether units of this kind may be templates.
+    pub fn may_template(self) -> bool {
+        self.suffix != ".device" && self.may_alias()
+    }
+
+    /// Whether a link of this name may stand for the unit `target`: the same kind, and the same instance.
+    pub fn may_stand_for(self, target: Self) -> bool {
+        let propagates = self.is_instance() && target.is_template();
+        self.may_alias()
+            && (self.instance.is_none() || self.may_template())
+            && (self.instance == target.instance || propagates)
+            && self.suffix == target.suffix
+    }
+}
+
+/// Whether every character may stand in an instance, and there is one.
+pub(super) fn valid_instance(text: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    !text.is_empty() && text.bytes().all(valid)
+}
+
+/// `format` with its specifiers filled in for the unit `name`; `None` where one asks for what only the running
+/// system can tell (its host name, its machine ID, ...).
+pub(super) fn expand(format: &str, name: &str, default_instance: Option<&str>) -> Option<String> {
+    let parts = Name::parse(name)?;
+    let mut text = String::with_capacity(format.len());
+    let mut rest = format.chars();
+    while let Some(c) = rest.next() {
+        if c != '%' {
+            text.push(c);
+            continue;
+        }
+        let instance = match (parts.instance, default_instance) {
+            (Some(""), Some(default)) => Some(default),
+            (instance, _) => instance,
+        };
+        let specifier = rest.next();
+        match specifier {
+            Some('i') => text.push_str(instance.or(default_instance).unwrap_or_default()),
+            Some('j') => text.push_str(parts.prefix.rsplit('-').next().unwrap_or_default()),
+            Some('p') => text.push_str(parts.prefix),
+            Some('n' | 'N') => {
+                text.push_str(parts.prefix);
+                if let Some(instance) = instance {
+                    text.push('@');
+                    text.push_str(instance);
+                }
+                if specifier == Some('n') {
+                    text.push_str(parts.suffix);
+                }
+            }
+            // The system's units belong to root.
+            Some('u' | 'g') => text.push_str("root"),
+            Some('U' | 'G') => text.push('0'),
+            Some('%') | None => text.push('%'),
+            Some('a' | 'A' | 'b' | 'B' | 'H' | 'l' | 'm' | 'M' | 'o' | 'q' | 'T' | 'v' | 'V' | 'w' | 'W') => {
+                return None;
+            }
+            Some(other) => {
+                text.push('%');
+                text.push(other);
+            }
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts() {
+        let name = Name::parse("a-b@c.d.service").unwrap();
+        assert_eq!((name.prefix, name.instance, name.suffix), ("a-b", Some("c.d"), ".service"));
+        assert!(name.is_instance() && !name.is_template());
+        assert_eq!(name.template().unwrap(), "a-b@.service");
+        assert_eq!(name.with_instance("e").unwrap(), "a-b@e.service");
+        assert!(Name::parse("a@.socket").unwrap().is_template());
+        assert_eq!(Name::parse("mnt-a\\x20b.mount").unwrap().prefix, "mnt-a\\x20b");
+        let long = format!("{}.service", "a".repeat(248));
+        for bad in
+            ["", ".service", "@.service", "a", "a.conf", "a b.service", "a/b.service", "ä.service", &long]
+        {
+            assert!(Name::parse(bad).is_none(), "{bad}");
+        }
+        assert!(Name::parse(&long[1..]).is_some());
+    }
+
+    #[test]
+    fn standing_for() {
+        let yes = [("a.service", "b.service"), ("a@.service", "b@.service"), ("a@x.service", "b@.service")];
+        for (link, target) in yes {
+            assert!(
+                Name::parse(link).unwrap().may_stand_for(Name::parse(target).unwrap()),
+                "{link} {target}"
+            );
+        }
+        let no = [
+            ("a.service", "b.socket"),
+            ("a.mount", "b.mount"),
+            ("a.service", "b@.service"),
+            ("a@x.service", "b@y.service"),
+            ("a@.device", "b@.device"),
+        ];
+        for (link, target) in no {
+            assert!(
+                !Name::parse(link).unwrap().may_stand_for(Name::parse(target).unwrap()),
+                "{link} {target}"
+            );
+        }
+    }
+
+    #[test]
+    fn specifiers() {
+        let all = "%p|%i|%j|%n|%N|%%|%u";
+        assert_eq!(expand(all, "a-b.service", None).unwrap(), "a-b||b|a-b.service|a-b|%|root");
+        assert_eq!(expand(all, "a@x.service", Some("d")).unwrap(), "a|x|a|a@x.service|a@x|%|root");
+        assert_eq!(expand(all, "a@.service", Some("d")).unwrap(), "a|d|a|a@d.service|a@d|%|root");
+        assert_eq!(expand(all, "a@.service", None).unwrap(), "a||a|a@.service|a@|%|root");
+        assert_eq!(expand("%H", "a.service", None), None);
+        assert_eq!(expand("%y%", "a.service", None).unwrap(), "%y%");
+    }
+}

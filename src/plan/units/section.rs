@@ -1,0 +1,110 @@
+//! A unit and what its `[Install]` section asks for.
+
+use std::path::PathBuf;
+
+use super::load;
+use super::names::{self, Name};
+use super::parse;
+
+/// What stands at a unit's name.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not looked up yet.
+    #[default]
+    Unknown,
+    /// A unit file.
+    File,
+    /// Nothing that can run: an empty file or a link to `/dev/null`.
+    Masked,
+    /// A link to another name among the units.
+    Alias,
+    /// A link to a file elsewhere.
+    Linked,
+}
+
+/// A unit, as far as it is known.
+#[derive(Default)]
+pub(super) struct Unit {
+    pub name: String,
+    pub state: State,
+    /// Where it was found, as systemd names it.
+    pub path: PathBuf,
+    /// Where its link points.
+    pub target: PathBuf,
+    /// Only another unit's `Also=` asked for it.
+    pub auxiliary: bool,
+    pub alias: Vec<String>,
+    pub wanted_by: Vec<String>,
+    pub required_by: Vec<String>,
+    pub upheld_by: Vec<String>,
+    pub also: Vec<String>,
+    pub default_instance: Option<String>,
+}
+
+impl Unit {
+    /// Takes in one assignment, as systemd does.
+    pub fn assign(&mut self, key: &str, value: &str) -> parse::Read {
+        let list = match key {
+            "WantedBy" => &mut self.wanted_by,
+            "RequiredBy" => &mut self.required_by,
+            "UpheldBy" => &mut self.upheld_by,
+            "Alias" if Name::parse(&self.name).is_some_and(Name::may_alias) => &mut self.alias,
+            "Also" => return self.assign_also(value),
+            "DefaultInstance" => return self.assign_default_instance(value),
+            _ => return Ok(()),
+        };
+        if value.is_empty() {
+            list.clear();
+        } else if let Some(words) = parse::words(value) {
+            list.extend(words);
+        } else {
+            log::warn!("unit {}: a quote in its {key}= stays open, the line is ignored", self.name);
+        }
+        Ok(())
+    }
+
+    fn assign_also(&mut self, value: &str) -> parse::Read {
+        let invalid = "its Also= names what cannot be a unit";
+        for word in parse::bare_words(value).ok_or(invalid)? {
+            let name =
+                self.expand(&word).ok_or("its Also= asks for what only the running system can tell")?;
+            Name::parse(&name).ok_or(invalid)?;
+            self.also.push(name);
+        }
+        Ok(())
+    }
+
+    fn assign_default_instance(&mut self, value: &str) -> parse::Read {
+        // An instance takes no notice of it, and elsewhere it has no meaning.
+        if Name::parse(&self.name).is_some_and(Name::is_template) {
+            let instance = self
+                .expand(value)
+                .ok_or("its DefaultInstance= asks for what only the running system can tell")?;
+            if !instance.is_empty() && !names::valid_instance(&instance) {
+                return Err("its DefaultInstance= is not valid");
+            }
+            self.default_instance = (!instance.is_empty()).then_some(instance);
+        }
+        Ok(())
+    }
+
+    /// `text` with its specifiers filled in; `None` where one asks for what only the running system can tell.
+    pub fn expand(&self, text: &str) -> Option<String> {
+        names::expand(text, &self.name, self.default_instance.as_deref())
+    }
+
+    /// The name behind an alias: where a template stands for an instance, the instance of that template.
+    pub fn target_name(&self) -> String {
+        let target = load::file_name(&self.target);
+        let instance =
+            Name::parse(&self.name).filter(|name| name.is_instance()).and_then(|name| name.instance);
+        let template = Name::parse(target).filter(|name| name.is_template());
+        let name = template.zip(instance).and_then(|(template, instance)| template.with_instance(instance));
+        name.unwrap_or_else(|| target.to_owned())
+    }
+
+    /// Whether it asks for links of its own.
+    pub fn has_rules(&self) -> bool {
+        [&self.alias, &self.wanted_by, &self.required_by, &self.upheld_by].iter().any(|list| !list.is_empty())
+    }
+}

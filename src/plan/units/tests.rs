@@ -1,0 +1,219 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::config::Dropin;
+use crate::plan::op::Op;
+use crate::plan::view::{Stat, View};
+
+/// A root in memory: files and, with contents that begin with `-> `, links.
+struct Root(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Root {
+    fn new(files: &[(&str, &str)]) -> Self {
+        Self(files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect())
+    }
+
+    fn apply(&mut self, ops: Vec<Op>) {
+        for op in ops {
+            match op {
+                Op::Remove { path } => self.0.retain(|at, _| !at.starts_with(&path)),
+                Op::File { path, contents, attributes } => {
+                    assert_eq!(attributes, Attributes::root(0o644));
+                    let [Piece::Bytes(bytes)] = contents.as_slice() else { panic!("{contents:?}") };
+                    self.0.insert(path, bytes.to_vec());
+                }
+                Op::Symlink { path, target, .. } => {
+                    self.0.insert(path, [b"-> ", target.as_os_str().as_encoded_bytes()].concat());
+                }
+                Op::Directory { attributes, .. } => assert_eq!(attributes, Attributes::root(0o755)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn text(&self, path: &str) -> Option<&str> {
+        self.0.get(Path::new(path)).map(|bytes| std::str::from_utf8(bytes).unwrap())
+    }
+
+    /// What is below `/etc/systemd/system`, without what was there before.
+    fn links(&self) -> Vec<String> {
+        let below =
+            self.0.iter().filter_map(|(path, text)| Some((path.strip_prefix(load::CONFIG).ok()?, text)));
+        below.map(|(path, text)| format!("{} {}", path.display(), String::from_utf8_lossy(text))).collect()
+    }
+}
+
+impl View for Root {
+    fn stat(&self, path: &Path) -> Result<Option<Stat>> {
+        let kind = match self.0.get(path) {
+            Some(text) if text.starts_with(b"-> ") => Kind::Symlink,
+            Some(_) => Kind::File,
+            None if self.0.keys().any(|at| at.starts_with(path)) => Kind::Directory,
+            None => return Ok(None),
+        };
+        Ok(Some(Stat { kind, attributes: Attributes::root(0o644), size: 0, identity: (0, 0) }))
+    }
+
+    fn read_link(&self, path: &Path) -> Result<PathBuf> {
+        Ok(PathBuf::from(&self.text(path.to_str().unwrap()).unwrap()[3..]))
+    }
+
+    fn read(&self, path: &Path, _: u64) -> Result<Vec<u8>> {
+        Ok(self.0[path].clone())
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+        let below = self.0.keys().filter_map(|at| at.strip_prefix(path).ok()?.iter().next().map(Into::into));
+        let mut names: Vec<OsString> = below.collect();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+fn unit(name: &'static str) -> Unit<'static> {
+    Unit { name: Some(name.into()), ..Unit::default() }
+}
+
+fn with(enabled: bool, names: &[&'static str]) -> Vec<Unit<'static>> {
+    names.iter().map(|name| Unit { enabled: Some(enabled), ..unit(name) }).collect()
+}
+
+fn apply(files: &[(&str, &str)], units: Vec<Unit<'static>>) -> Root {
+    let mut root = Root::new(files);
+    let systemd = Systemd { units };
+    let mut tree = Tree::new(&root);
+    plan(&systemd, &mut tree).unwrap();
+    let ops = tree.into_ops();
+    root.apply(ops);
+    root
+}
+
+fn refusal(units: Vec<Unit<'static>>) -> String {
+    let systemd = Systemd { units };
+    let root = Root::new(&[]);
+    let error = plan(&systemd, &mut Tree::new(&root)).unwrap_err();
+    assert_eq!(error.reason(), Reason::ConfigInvalid);
+    error.to_string()
+}
+
+const PRESET: &str = "/etc/systemd/system-preset/20-ignition.preset";
+const A: &str = "/usr/lib/systemd/system/a.service";
+const T: &str = "/usr/lib/systemd/system/t@.service";
+const WANTED: &str = "[Install]\nWantedBy=multi-user.target\n";
+
+#[test]
+fn files_replace_what_is_there() {
+    let dropin = |name: &'static str, contents: Option<&'static str>| Dropin {
+        name: Some(name.into()),
+        contents: contents.map(Into::into),
+    };
+    let dropins = vec![dropin("1.conf", Some("x")), dropin("2.conf", Some("")), dropin("3.conf", None)];
+    let a = Unit { contents: Some("new".into()), dropins, ..unit("a.service") };
+    let b = Unit { contents: Some("".into()), ..unit("b.service") };
+    let root = apply(&[("/etc/systemd/system/a.service", "-> /opt/x"), ("/opt/x", "kept")], vec![a, b]);
+    assert_eq!(root.links(), ["a.service new", "a.service.d/1.conf x", "a.service.d/2.conf "]);
+    assert_eq!(root.text("/opt/x"), Some("kept"));
+    assert_eq!(root.text(PRESET), None);
+}
+
+#[test]
+fn masks() {
+    let mask = |name, mask| Unit { mask: Some(mask), contents: mask.then_some("x".into()), ..unit(name) };
+    let etc = |name: &str| format!("/etc/systemd/system/{name}");
+    let files = [
+        (etc("a.service"), "old"),
+        (etc("b.service"), "-> /dev/null"),
+        (etc("c.service"), "-> /opt/x"),
+        (etc("d.service"), "-> /dev/null"),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+    let units = [("a.service", true), ("b.service", false), ("c.service", false), ("d.service", true)];
+    let root = apply(&files, units.map(|(name, masked)| mask(name, masked)).to_vec());
+    assert_eq!(root.links(), ["a.service -> /dev/null", "c.service -> /opt/x", "d.service -> /dev/null"]);
+}
+
+#[test]
+fn enabling_makes_links_and_presets() {
+    let files = [(A, "[Install]\nWantedBy=x.target\nAlias=b.service\n"), (T, WANTED)];
+    let root = apply(&files, with(true, &["t@y.service", "a.service", "none.service", "t@x.service"]));
+    let links = [
+        format!("b.service -> {A}"),
+        format!("multi-user.target.wants/t@x.service -> {T}"),
+        format!("multi-user.target.wants/t@y.service -> {T}"),
+        format!("x.target.wants/a.service -> {A}"),
+    ];
+    assert_eq!(root.links(), links);
+    assert_eq!(root.text(PRESET), Some("enable a.service\nenable none.service\nenable t@.service y x\n"));
+}
+
+#[test]
+fn units_of_the_config_are_seen() {
+    let contents = Some("[Install]\nWantedBy=x.target\n".into());
+    let root = apply(&[], vec![Unit { contents, enabled: Some(true), ..unit("n.service") }]);
+    assert!(root.links().contains(&"x.target.wants/n.service -> /etc/systemd/system/n.service".to_owned()));
+}
+
+#[test]
+fn a_masked_unit_is_not_enabled() {
+    let masked = Unit { mask: Some(true), enabled: Some(true), ..unit("a.service") };
+    let root = apply(&[(A, WANTED)], vec![masked]);
+    assert_eq!(root.links(), ["a.service -> /dev/null"]);
+    assert_eq!(root.text(PRESET), Some("enable a.service\n"));
+}
+
+#[test]
+fn disabling_is_only_for_what_is_enabled() {
+    let wants = "/etc/systemd/system/multi-user.target.wants";
+    let link = |name: &str, target: &str| (format!("{wants}/{name}"), format!("-> {target}"));
+    let links = [link("a.service", A), link("t@x.service", T), link("t@y.service", T)];
+    let mut files: Vec<(&str, &str)> = links.iter().map(|(at, text)| (at.as_str(), text.as_str())).collect();
+    files.extend([(A, WANTED), (T, WANTED), ("/usr/lib/systemd/system/off.service", WANTED)]);
+    let names = ["a.service", "off.service", "none.service", "t@x.service", "t@z.service"];
+    let root = apply(&files, with(false, &names));
+    assert_eq!(root.links(), [format!("multi-user.target.wants/t@y.service -> {T}")]);
+    assert_eq!(root.text(PRESET), Some("disable a.service\ndisable t@.service x\n"));
+}
+
+#[test]
+fn presets_are_added_once() {
+    let mut units = with(true, &["a.service", "t@.service"]);
+    units.extend(with(false, &["s.service"]));
+    let files =
+        [(PRESET, "enable a.service\ndisable x.service"), ("/usr/lib/systemd/system/s.service", "[X]\n")];
+    let root = apply(&files, units);
+    let text = "enable a.service\ndisable x.service\ndisable s.service\nenable t@.service\n";
+    assert_eq!(root.text(PRESET), Some(text));
+}
+
+#[test]
+fn circles_end() {
+    let many = (0..5000).map(|n| format!("x{n}.service")).collect::<Vec<_>>().join(" ");
+    let files = [
+        (A, "[Install]\nWantedBy=x.target\nAlso=b.service\n"),
+        ("/usr/lib/systemd/system/b.service", "[Install]\nAlso=a.service b.service\n"),
+        ("/usr/lib/systemd/system/c.service", "-> d.service"),
+        ("/usr/lib/systemd/system/d.service", "-> c.service"),
+        ("/usr/lib/systemd/system/e.service", "-> /loop/e.service"),
+        ("/loop", "-> /loop"),
+        ("/usr/lib/systemd/system/f.service", &format!("[Install]\nWantedBy=x.target\nAlso={many}\n")),
+    ];
+    let root = apply(&files, with(true, &["a.service", "c.service", "e.service", "f.service"]));
+    assert_eq!(root.links(), [format!("x.target.wants/a.service -> {A}")]);
+}
+
+#[test]
+fn names_are_checked() {
+    let long: &'static str = format!("{}.service", "a".repeat(248)).leak();
+    for name in ["", "a/b.service", "../a.service", "a.conf", "a\nenable b.service", long] {
+        assert!(
+            refusal(vec![unit("a.service"), unit(name)]).starts_with("$.systemd.units.1.name: "),
+            "{name}"
+        );
+    }
+    assert!(refusal(vec![Unit::default()]).starts_with("$.systemd.units.0.name: "));
+    let dropins = vec![Dropin { name: Some("x.txt".into()), contents: None }];
+    let text = refusal(vec![Unit { dropins, ..unit("a.service") }]);
+    assert!(text.starts_with("$.systemd.units.0.dropins.0.name: "), "{text}");
+}

@@ -1,0 +1,110 @@
+//! The kernel command line. Its values are data: nothing here is ever evaluated.
+
+use std::time::Duration;
+
+/// How long a fetch may take where `glowplug.timeout=` does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What the kernel command line says to this program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// `ignition.platform.id=`: the platform's name.
+    pub platform: Option<String>,
+    /// Whether `ignition.firstboot=` forbids provisioning: `0`, `no`, `off` or empty after the `=`.
+    pub forbidden: bool,
+    /// `glowplug.timeout=`: how long a fetch may take.
+    pub timeout: Duration,
+    /// `glowplug.debug`: log more.
+    pub debug: bool,
+}
+
+impl CommandLine {
+    /// Reads `/proc/cmdline`, or the file that `IGNITION_KERNEL_CMDLINE_PATH` names.
+    pub fn read() -> Self {
+        let path = std::env::var_os("IGNITION_KERNEL_CMDLINE_PATH").filter(|path| !path.is_empty());
+        let path = path.unwrap_or_else(|| "/proc/cmdline".into());
+        Self::parse(&std::fs::read_to_string(path).unwrap_or_default())
+    }
+
+    /// Of a key that stands several times the last one counts, as for the kernel itself.
+    fn parse(text: &str) -> Self {
+        let mut parsed = Self { platform: None, forbidden: false, timeout: DEFAULT_TIMEOUT, debug: false };
+        for word in words(text) {
+            let (key, value) = match word.split_once('=') {
+                Some((key, value)) => (key, Some(value)),
+                None => (word.as_str(), None),
+            };
+            let off = matches!(value, Some("" | "0" | "no" | "off"));
+            match (key, value) {
+                ("ignition.platform.id", Some(value)) if !value.is_empty() => {
+                    parsed.platform = Some(value.to_owned());
+                }
+                ("ignition.firstboot", _) => parsed.forbidden = off,
+                ("glowplug.debug", _) => parsed.debug = !off,
+                ("glowplug.timeout", Some(value)) => match value.parse() {
+                    Ok(seconds) => parsed.timeout = Duration::from_secs(seconds),
+                    Err(_) => log::warn!("glowplug.timeout on the kernel command line is not a number"),
+                },
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
+/// Splits at white space outside double quotes, which are taken away.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quoted = false;
+    for character in text.chars() {
+        match character {
+            '"' => quoted = !quoted,
+            c if c.is_ascii_whitespace() && !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_and_the_last_one_counts() {
+        let line = CommandLine::parse(
+            "root=/dev/vda \"x=a b\" ignition.platform.id=metal ignition.platform.id=qemu glowplug.timeout=15 \
+             glowplug.debug ro\n",
+        );
+        assert_eq!(line.platform.as_deref(), Some("qemu"));
+        assert_eq!(line.timeout, Duration::from_secs(15));
+        assert!(line.debug);
+        assert!(!line.forbidden);
+    }
+
+    #[test]
+    fn firstboot_forbids_only_when_it_says_so() {
+        for (text, forbidden) in [
+            ("", false),
+            ("ignition.firstboot", false),
+            ("ignition.firstboot=1", false),
+            ("ignition.firstboot=0", true),
+            ("ignition.firstboot=no", true),
+            ("ignition.firstboot=off", true),
+            ("ignition.firstboot=", true),
+            ("ignition.firstboot=0 ignition.firstboot=1", false),
+        ] {
+            assert_eq!(CommandLine::parse(text).forbidden, forbidden, "{text}");
+        }
+        assert_eq!(CommandLine::parse("glowplug.timeout=soon").timeout, DEFAULT_TIMEOUT);
+        assert_eq!(CommandLine::parse("glowplug.timeout=$(reboot)").timeout, DEFAULT_TIMEOUT);
+    }
+}

@@ -1,0 +1,142 @@
+//! One `GET /` over HTTP/1.1, tried again until a deadline, bounded in every direction.
+
+mod answer;
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Reason, Result, io_words};
+use answer::Answer;
+
+/// The pause after the first failed try; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A host that is silent for this long is tried anew: a connection can be accepted by a proxy that has nobody
+/// behind it.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
+/// A read needs some time, however near the deadline is.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// A connection to the host.
+pub(super) trait Stream: Read + Write {
+    /// Bounds each later read and write.
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
+}
+
+/// Why one try gave no config.
+#[derive(Debug)]
+enum Failure {
+    /// Another try may go better.
+    Passing(String),
+    /// The host has answered; asking again would bring the same.
+    Final(Error),
+}
+
+impl Failure {
+    fn passing(what: impl fmt::Display) -> Self {
+        Self::Passing(what.to_string())
+    }
+
+    fn io(act: &str, error: &io::Error) -> Self {
+        let words = match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the host is silent".to_owned(),
+            _ => io_words(error),
+        };
+        Self::Passing(format!("{act}: {words}"))
+    }
+
+    fn bad(what: impl Into<String>) -> Self {
+        Self::Final(Error::new(Reason::BadAnswer, what))
+    }
+}
+
+/// Fetches the body that the host at `peer` answers `GET /` with.
+///
+/// # Errors
+/// [`Reason::NoHost`] when `patience` is over, with the last try's failure; [`Reason::BadAnswer`] for an answer
+/// that is not 200, is malformed, or has a body of over `limit` bytes.
+pub(super) fn fetch(
+    peer: &str,
+    connect: &dyn Fn() -> io::Result<Box<dyn Stream>>,
+    start: Instant,
+    patience: Duration,
+    limit: u64,
+) -> Result<Vec<u8>> {
+    let mut pause = FIRST_PAUSE;
+    let mut tries: u32 = 0;
+    loop {
+        tries = tries.saturating_add(1);
+        let failure = match attempt(connect, start, patience, limit) {
+            Ok(body) => return Ok(body),
+            Err(Failure::Final(error)) => return Err(error.at(&peer)),
+            Err(Failure::Passing(what)) => what,
+        };
+        let left = patience.saturating_sub(start.elapsed());
+        if left <= pause {
+            let seconds = patience.as_secs();
+            let what = format!(
+                "{peer}: the host gave no config within {seconds} s and {tries} tries; the last one: {failure}"
+            );
+            return Err(Error::new(Reason::NoHost, what));
+        }
+        log::debug!("{peer}: try {tries}: {failure}");
+        std::thread::sleep(pause);
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+}
+
+fn attempt(
+    connect: &dyn Fn() -> io::Result<Box<dyn Stream>>,
+    start: Instant,
+    patience: Duration,
+    limit: u64,
+) -> std::result::Result<Vec<u8>, Failure> {
+    let stream = connect().map_err(|error| Failure::io("connect", &error))?;
+    let mut stream = Deadline { stream, start, patience };
+    let request = concat!(
+        "GET / HTTP/1.1\r\nHost: ignition\r\nUser-Agent: glowplug/",
+        env!("CARGO_PKG_VERSION"),
+        "\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).map_err(|error| Failure::io("send the request", &error))?;
+    Answer::new(&mut stream).body(limit)
+}
+
+/// A stream whose every read and write ends when the time for the whole fetch is over.
+struct Deadline {
+    stream: Box<dyn Stream>,
+    start: Instant,
+    patience: Duration,
+}
+
+impl Deadline {
+    fn prepare(&self) -> io::Result<()> {
+        let left = self.patience.saturating_sub(self.start.elapsed());
+        if left.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the time is over"));
+        }
+        self.stream.set_timeout(left.clamp(SHORTEST_WAIT, LONGEST_SILENCE))
+    }
+}
+
+impl Read for Deadline {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.prepare()?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Deadline {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.prepare()?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

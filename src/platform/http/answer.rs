@@ -1,0 +1,222 @@
+//! An HTTP/1.x answer: status, head, and a body by length, in chunks, or up to the end of the connection.
+
+use std::io::{self, Read};
+
+use super::Failure;
+use crate::platform::memory;
+
+/// The longest head, and the longest block of trailers.
+const HEAD: usize = 16 << 10;
+/// The longest line that tells a chunk's size.
+const CHUNK_LINE: usize = 256;
+const HEADERS: usize = 64;
+const BUFFER: usize = 32 << 10;
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// An answer that is being read.
+pub(super) struct Answer<'s> {
+    stream: &'s mut dyn Read,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+/// How the end of the body is told.
+enum Length {
+    Bytes(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl<'s> Answer<'s> {
+    pub(super) fn new(stream: &'s mut dyn Read) -> Self {
+        Self { stream, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
+    }
+
+    /// Reads head and body. A connection that ends too early is worth another try.
+    pub(super) fn body(mut self, limit: u64) -> Result<Vec<u8>> {
+        let length = self.head()?;
+        let mut body = Vec::new();
+        match length {
+            Length::Bytes(length) => {
+                if length > limit {
+                    return Err(Failure::Final(memory::too_large(limit)));
+                }
+                let exact = usize::try_from(length).unwrap_or(0);
+                if body.try_reserve_exact(exact).is_err() {
+                    return Err(Failure::Final(memory::too_large(limit)));
+                }
+                self.take(length, &mut body)?;
+            }
+            Length::Chunked => self.chunks(limit, &mut body)?,
+            Length::UntilClose => self.until_close(limit, &mut body)?,
+        }
+        Ok(body)
+    }
+
+    /// The bytes at hand, after reading more if there are none; empty at the end of the connection.
+    fn fill(&mut self) -> Result<&[u8]> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = loop {
+                match self.stream.read(&mut self.buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Failure::io("read the answer", &error)),
+                    Ok(count) => break count,
+                }
+            };
+        }
+        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        let byte = self.fill()?.first().copied();
+        self.consume(1);
+        byte.ok_or_else(|| Failure::passing("the host closed the connection before its answer was whole"))
+    }
+
+    fn head(&mut self) -> Result<Length> {
+        let mut head: heapless::Vec<u8, HEAD> = heapless::Vec::new();
+        while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+            let byte = self.byte()?;
+            head.push(byte).map_err(|_| Failure::bad("the head of the answer is over 16 KiB"))?;
+        }
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(&head) {
+            Ok(httparse::Status::Complete(_)) => {}
+            _ => return Err(Failure::bad("the host's answer is not HTTP")),
+        }
+        match response.code {
+            Some(200) => {}
+            Some(status @ 500..) => {
+                return Err(Failure::passing(format_args!("the host answered HTTP status {status}")));
+            }
+            status => {
+                let status = status.unwrap_or_default();
+                return Err(Failure::bad(format!("the host answered HTTP status {status}")));
+            }
+        }
+        length(response.headers)
+    }
+
+    /// Appends the next `count` bytes to `body`.
+    fn take(&mut self, mut count: u64, body: &mut Vec<u8>) -> Result<()> {
+        while count > 0 {
+            let at_hand = self.fill()?;
+            if at_hand.is_empty() {
+                return Err(Failure::passing("the host closed the connection before its answer was whole"));
+            }
+            let wanted = usize::try_from(count).unwrap_or(usize::MAX).min(at_hand.len());
+            body.extend_from_slice(at_hand.get(..wanted).unwrap_or_default());
+            self.consume(wanted);
+            count = count.saturating_sub(wanted as u64);
+        }
+        Ok(())
+    }
+
+    fn until_close(&mut self, limit: u64, body: &mut Vec<u8>) -> Result<()> {
+        loop {
+            let at_hand = self.fill()?;
+            let count = at_hand.len();
+            if count == 0 {
+                return Ok(());
+            }
+            body.extend_from_slice(at_hand);
+            if body.len() as u64 > limit {
+                return Err(Failure::Final(memory::too_large(limit)));
+            }
+            self.consume(count);
+        }
+    }
+
+    /// RFC 9112, section 7.1.
+    fn chunks(&mut self, limit: u64, body: &mut Vec<u8>) -> Result<()> {
+        let broken = || Failure::bad("the host's answer has a broken chunk");
+        loop {
+            let size = self.chunk_size()?;
+            if size == 0 {
+                return self.trailers();
+            }
+            if size.saturating_add(body.len() as u64) > limit {
+                return Err(Failure::Final(memory::too_large(limit)));
+            }
+            self.take(size, body)?;
+            if self.byte()? != b'\r' || self.byte()? != b'\n' {
+                return Err(broken());
+            }
+        }
+    }
+
+    fn chunk_size(&mut self) -> Result<u64> {
+        let line = self.line::<CHUNK_LINE>()?;
+        match httparse::parse_chunk_size(&line) {
+            Ok(httparse::Status::Complete((_, size))) => Ok(size),
+            _ => Err(Failure::bad("the host's answer has a broken chunk")),
+        }
+    }
+
+    /// A line with its end.
+    fn line<const MOST: usize>(&mut self) -> Result<heapless::Vec<u8, MOST>> {
+        let mut line = heapless::Vec::new();
+        while !line.ends_with(b"\n") {
+            let byte = self.byte()?;
+            line.push(byte).map_err(|_| Failure::bad("the host's answer has a line that is too long"))?;
+        }
+        Ok(line)
+    }
+
+    /// Passes over the trailers up to the empty line. The body is whole already: a host that closes here
+    /// takes nothing away.
+    fn trailers(&mut self) -> Result<()> {
+        let mut left = HEAD;
+        loop {
+            let line = match self.line::<HEAD>() {
+                Err(Failure::Passing(_)) => return Ok(()),
+                line => line?,
+            };
+            if line == b"\r\n" || line == b"\n" {
+                return Ok(());
+            }
+            left = left
+                .checked_sub(line.len())
+                .ok_or_else(|| Failure::bad("the trailers of the answer are over 16 KiB"))?;
+        }
+    }
+}
+
+/// RFC 9112, section 6.3, for an answer to GET with status 200.
+fn length(headers: &[httparse::Header<'_>]) -> Result<Length> {
+    let mut length = None;
+    let mut chunked = false;
+    for header in headers {
+        let value = std::str::from_utf8(header.value).unwrap_or_default().trim();
+        if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            if !value.eq_ignore_ascii_case("chunked") {
+                return Err(Failure::bad("the host's answer has an unknown transfer encoding"));
+            }
+            chunked = true;
+        } else if header.name.eq_ignore_ascii_case("content-length") {
+            let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+            let told: Option<u64> = value.parse().ok().filter(|_| digits);
+            if told.is_none() || length.is_some_and(|other| Some(other) != told) {
+                return Err(Failure::bad("the host's answer has a broken Content-Length"));
+            }
+            length = told;
+        } else if header.name.eq_ignore_ascii_case("content-encoding")
+            && !value.eq_ignore_ascii_case("identity")
+        {
+            return Err(Failure::bad("the host's answer is compressed, which was not asked for"));
+        }
+    }
+    Ok(match (chunked, length) {
+        (true, _) => Length::Chunked,
+        (false, Some(length)) => Length::Bytes(length),
+        (false, None) => Length::UntilClose,
+    })
+}

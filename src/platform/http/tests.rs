@@ -1,0 +1,251 @@
+//! Hosts of every kind, each a real socket.
+
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use super::*;
+
+impl Stream for UnixStream {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))?;
+        self.set_write_timeout(Some(timeout))
+    }
+}
+
+/// A host on a socket of its own: `serve` gets each connection with its number, after the request was read.
+struct Host {
+    path: PathBuf,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    fn new(name: &str, connections: usize, serve: impl Fn(usize, &mut UnixStream) + Send + 'static) -> Self {
+        let path = std::env::temp_dir().join(format!("glowplug-http-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let thread = std::thread::spawn(move || {
+            for number in 0..connections {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                    request.push(byte[0]);
+                }
+                assert_eq!(
+                    String::from_utf8(request).unwrap(),
+                    format!(
+                        "GET / HTTP/1.1\r\nHost: ignition\r\nUser-Agent: glowplug/{}\r\n\
+                         Accept: application/json\r\nConnection: close\r\n\r\n",
+                        env!("CARGO_PKG_VERSION")
+                    )
+                );
+                serve(number, &mut stream);
+            }
+        });
+        Self { path, thread: Some(thread) }
+    }
+
+    fn fetch(&self, patience: Duration, limit: u64) -> Result<Vec<u8>> {
+        let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect(&self.path)?)) };
+        super::fetch("test host", &connect, Instant::now(), patience, limit)
+    }
+
+    /// The answer to a fetch with the usual bounds.
+    fn answer(self) -> Result<Vec<u8>> {
+        let answer = self.fetch(Duration::from_secs(5), 1 << 20);
+        drop(self);
+        answer
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            if !std::thread::panicking() {
+                thread.join().unwrap();
+            }
+        }
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A host that answers once with exactly these bytes and closes.
+fn once(name: &str, answer: &'static [u8]) -> Result<Vec<u8>> {
+    // What the client leaves unread makes the write fail, which is the client's right.
+    Host::new(name, 1, move |_, stream| drop(stream.write_all(answer))).answer()
+}
+
+fn refusal(answer: Result<Vec<u8>>) -> (Reason, String) {
+    let error = answer.unwrap_err();
+    (error.reason(), error.text().to_owned())
+}
+
+#[test]
+fn bodies_by_length_in_chunks_and_up_to_the_close() {
+    for (name, answer) in [
+        ("length", &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..]),
+        (
+            "chunks",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n",
+        ),
+        ("trailers", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"),
+        ("cut-trailers", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"),
+        ("close", b"HTTP/1.0 200 OK\r\n\r\nhello"),
+        ("bare-newlines", b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"),
+        ("more-than-told", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello world"),
+    ] {
+        assert_eq!(once(name, answer).unwrap(), b"hello", "{name}");
+    }
+}
+
+#[test]
+fn an_empty_body_is_an_empty_config() {
+    assert_eq!(once("empty", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap(), b"");
+    assert_eq!(once("empty-close", b"HTTP/1.0 200 OK\r\n\r\n").unwrap(), b"");
+}
+
+/// podman's server keeps the connection open although it was asked to close.
+#[test]
+fn the_end_of_the_body_is_enough() {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let host = Host::new("open", 1, move |_, stream| {
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+            .unwrap();
+        receiver.recv().unwrap();
+    });
+    assert_eq!(host.fetch(Duration::from_secs(5), 100).unwrap(), b"hello");
+    sender.send(()).unwrap();
+}
+
+#[test]
+fn status_is_looked_at() {
+    for status in ["404 Not Found", "301 Moved", "204 No Content", "100 Continue"] {
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes();
+        let (reason, text) = refusal(once(&status[..3], Box::leak(answer.into())));
+        assert_eq!(reason, Reason::BadAnswer);
+        assert!(text.contains(&status[..3]), "{text}");
+    }
+}
+
+#[test]
+fn failures_that_can_pass_are_tried_again() {
+    let host = Host::new("third-time", 4, |number, stream| match number {
+        0 => {}
+        1 => stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").unwrap(),
+        2 => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe").unwrap(),
+        _ => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap(),
+    });
+    assert_eq!(host.answer().unwrap(), b"hello");
+}
+
+#[test]
+fn a_late_host_is_waited_for() {
+    let path = std::env::temp_dir().join(format!("glowplug-http-{}-late", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let host = std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_millis(700));
+        Host::new("late", 1, |_, stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        })
+    });
+    let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect(&path)?)) };
+    let body = super::fetch("late", &connect, Instant::now(), Duration::from_secs(10), 100);
+    assert_eq!(body.unwrap(), b"ok");
+    host.join().unwrap();
+}
+
+#[test]
+fn nobody_there_ends_at_the_deadline() {
+    let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect("/nonexistent")?)) };
+    let start = Instant::now();
+    let (reason, text) = refusal(super::fetch("nobody", &connect, start, Duration::from_secs(1), 100));
+    assert_eq!(reason, Reason::NoHost);
+    assert!(text.contains("connect: no such file or directory"), "{text}");
+    assert!(text.contains("tries"), "{text}");
+}
+
+#[test]
+fn a_silent_or_slow_host_ends_at_the_deadline() {
+    for (name, pause) in [("silent", 3000), ("slow", 100)] {
+        let host = Host::new(name, 1, move |_, stream| {
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".iter().cycle().take(3000 / pause) {
+                std::thread::sleep(Duration::from_millis(pause as u64));
+                if stream.write_all(&[*byte]).is_err() {
+                    return;
+                }
+            }
+        });
+        let start = Instant::now();
+        let (reason, text) = refusal(host.fetch(Duration::from_secs(1), 100));
+        assert_eq!(reason, Reason::NoHost, "{name}");
+        assert!(text.contains("the host is silent") || text.contains("the time is over"), "{name}: {text}");
+        assert!(start.elapsed() < Duration::from_millis(2500), "{name}");
+    }
+}
+
+#[test]
+fn heads_and_bodies_are_bounded() {
+    let head = Host::new("head", 1, |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        while stream.write_all(b"X-Filler: 0123456789\r\n").is_ok() {}
+    });
+    assert!(refusal(head.answer()).1.contains("over 16 KiB"));
+
+    let trailers = Host::new("trailers-endless", 1, |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n");
+        while stream.write_all(b"X-Filler: 0123456789\r\n").is_ok() {}
+    });
+    assert!(refusal(trailers.answer()).1.contains("over 16 KiB"));
+
+    for (name, start) in [
+        ("endless-close", "HTTP/1.0 200 OK\r\n\r\n"),
+        ("endless-chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ] {
+        let host = Host::new(name, 1, move |_, stream| {
+            let _ = stream.write_all(start.as_bytes());
+            while stream.write_all(b"5\r\nhello\r\n").is_ok() {}
+        });
+        let (reason, text) = refusal(host.answer());
+        assert_eq!(reason, Reason::BadAnswer);
+        assert!(text.contains("larger than 1048576 bytes"), "{name}: {text}");
+    }
+    for (name, answer) in [
+        ("told-large", &b"HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n"[..]),
+        ("told-huge", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"),
+    ] {
+        assert!(refusal(once(name, answer)).1.contains("larger than"), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_http_is_refused() {
+    for (name, answer) in [
+        ("garbage", &b"\x00\x01garbage\r\n\r\n"[..]),
+        ("ssh", b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
+        ("bad-length", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
+        ("plus-length", b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\nx"),
+        ("two-lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"),
+        ("bad-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        ("overlong-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n"),
+        ("long-size", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n"),
+        ("encoding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+        ("compressed", b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx"),
+    ] {
+        let (reason, text) = refusal(once(name, answer));
+        assert_eq!(reason, Reason::BadAnswer, "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_large_body_comes_whole() {
+    let body: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+    let sent = body.clone();
+    let host = Host::new("large", 1, move |_, stream| {
+        write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", sent.len()).unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.write_all(b"\r\n0\r\n\r\n").unwrap();
+    });
+    assert!(host.fetch(Duration::from_secs(20), 4 << 20).unwrap() == body);
+}

@@ -1,0 +1,39 @@
+//! How large a config may be: what the machine has room for.
+
+use crate::error::{Error, Reason};
+
+/// Where the kernel does not tell, this is taken: far more than any config needs.
+const FALLBACK: u64 = 64 << 20;
+
+/// Half of the memory that can be had without swapping, in bytes: planning and the page cache need the rest.
+pub(super) fn limit() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    available(&text).map_or(FALLBACK, |bytes| bytes / 2)
+}
+
+/// `MemAvailable` of proc(5), in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let rest = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The config does not fit.
+pub(super) fn too_large(limit: u64) -> Error {
+    Error::new(
+        Reason::BadAnswer,
+        format!("the config is larger than {limit} bytes, half of the memory that this machine has to spare"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mem_available_is_read() {
+        assert_eq!(available("MemTotal: 10 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
+        assert_eq!(available("MemTotal: 10 kB\n"), None);
+        assert!(limit() > 0);
+    }
+}

@@ -1,0 +1,110 @@
+//! Where the config comes from. Nothing here knows what a config means.
+
+mod cmdline;
+mod fw_cfg;
+mod http;
+mod memory;
+mod modules;
+mod vsock;
+
+use std::io;
+use std::time::Duration;
+
+pub use cmdline::CommandLine;
+
+use crate::error::{Error, Reason, Result, io_words};
+
+/// A platform that a config can be fetched on, by the reference's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// vsock port 1024 of the host: vfkit, krunkit, QEMU with a vsock device.
+    AppleHv,
+    /// QEMU's firmware configuration device.
+    Qemu,
+    /// A file of the running system, named by `IGNITION_CONFIG_FILE`.
+    File,
+}
+
+impl Platform {
+    /// The platform that the reference calls `name`.
+    ///
+    /// # Errors
+    /// [`Reason::Usage`] where there is none, or none that this program fetches from.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "applehv" => Ok(Self::AppleHv),
+            "qemu" => Ok(Self::Qemu),
+            "file" => Ok(Self::File),
+            _ => {
+                let what = format!("platform \"{name}\" is not one of applehv, qemu and file");
+                Err(Error::new(Reason::Usage, what))
+            }
+        }
+    }
+
+    /// The reference's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AppleHv => "applehv",
+            Self::Qemu => "qemu",
+            Self::File => "file",
+        }
+    }
+
+    /// The platform that this machine shows itself to be: one with a config in QEMU's firmware configuration,
+    /// else one with a vsock transport to a host, else none.
+    pub fn detect() -> Option<Self> {
+        if fw_cfg::has_config() {
+            Some(Self::Qemu)
+        } else if vsock::has_transport() {
+            Some(Self::AppleHv)
+        } else {
+            None
+        }
+    }
+
+    /// Fetches the config; an empty one is none. `patience` bounds the whole fetch.
+    ///
+    /// # Errors
+    /// [`Reason::NoHost`] and [`Reason::BadAnswer`] for a host that gives no config, [`Reason::System`] for a
+    /// device or file that cannot be read.
+    pub fn fetch(self, patience: Duration) -> Result<Vec<u8>> {
+        match self {
+            Self::AppleHv => vsock::fetch(patience),
+            Self::Qemu => fw_cfg::fetch(),
+            Self::File => fetch_file(),
+        }
+    }
+}
+
+fn fetch_file() -> Result<Vec<u8>> {
+    let path = std::env::var_os("IGNITION_CONFIG_FILE").filter(|path| !path.is_empty());
+    let path = path.unwrap_or_else(|| "config.ign".into());
+    read(std::path::Path::new(&path), memory::limit())
+}
+
+/// Reads a file of the running system, at most `limit` bytes.
+///
+/// # Errors
+/// [`Reason::System`] where it cannot be read, [`Reason::BadAnswer`] where it is larger.
+pub fn read(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
+    use std::io::Read as _;
+    let failed = |error: &io::Error| {
+        Error::new(Reason::System, format!("read {}: {}", path.display(), io_words(error)))
+    };
+    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    let size = file.metadata().map_err(|error| failed(&error))?.len().min(limit);
+    // One byte more than the size, so that the read that finds the end does not grow the buffer.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > limit {
+        return Err(memory::too_large(limit));
+    }
+    Ok(bytes)
+}
+
+/// Reads a config from a file of the running system, or from standard input for `-`.
+pub fn read_argument(path: &std::path::Path) -> Result<Vec<u8>> {
+    let path = if path == std::path::Path::new("-") { std::path::Path::new("/dev/stdin") } else { path };
+    read(path, memory::limit())
+}

@@ -1,0 +1,49 @@
+//! The host's HTTP server on vsock port 1024, as vfkit, krunkit and QEMU with a vsock device offer it.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VMADDR_CID_LOCAL, VsockStream};
+
+use super::http::{self, Stream};
+use super::{memory, modules};
+use crate::error::Result;
+
+/// The port that podman serves the config on.
+const PORT: u32 = 1024;
+
+fn load_module() {
+    if Path::new("/dev/vsock").metadata().is_err() {
+        modules::load(c"vmw_vsock_virtio_transport");
+    }
+}
+
+/// Whether this machine is a guest with a vsock device: without one the kernel knows no CID for it.
+pub(super) fn has_transport() -> bool {
+    load_module();
+    match vsock::get_local_cid() {
+        Ok(cid) => ![VMADDR_CID_ANY, VMADDR_CID_LOCAL, VMADDR_CID_HOST].contains(&cid),
+        Err(error) => {
+            log::debug!("ask for the local vsock CID: {error}");
+            false
+        }
+    }
+}
+
+impl Stream for VsockStream {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))?;
+        self.set_write_timeout(Some(timeout))
+    }
+}
+
+/// Fetches the config, trying again until `patience` is over.
+pub(super) fn fetch(patience: Duration) -> Result<Vec<u8>> {
+    load_module();
+    // The kernel gives up a connection that nobody answers after two seconds (AF_VSOCK's default).
+    let connect = || -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(VsockStream::connect_with_cid_port(VMADDR_CID_HOST, PORT)?))
+    };
+    http::fetch("vsock 2:1024", &connect, Instant::now(), patience, memory::limit())
+}

@@ -1,0 +1,268 @@
+//! The ready signal: one line to the host, once a boot, if the stamp says that this root is provisioned.
+//!
+//! Nothing here allocates in its steady state: the helper waits for its host in a few pages of memory.
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use heapless::String;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use vsock::{VMADDR_CID_HOST, VsockStream};
+
+use crate::root::{FileIdentity, STAMP};
+use crate::stamp::Stamp;
+
+/// The port that podman listens on for the signal.
+const PORT: u32 = 1025;
+/// The name of the port that podman's QEMU listens on.
+const VIRTIO_PORT: &str = "org.fedoraproject.port.0";
+/// What the host reads up to the end of the line.
+const SIGNAL: &[u8] = b"Ready\n";
+/// A stamp is under 1 KiB; one with a previous report of another program somewhat more.
+const STAMP_LIMIT: usize = 16 << 10;
+/// Where the outcome is recorded.
+const RECORD: &str = "/run/glowplug/ready.json";
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long one write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why no signal was sent. The word is stable and decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no stamp: this root has not been provisioned.
+    StampMissing,
+    /// The stamp cannot be read.
+    StampUnreadable(Errno),
+    /// The stamp is not the JSON that it should be.
+    StampBroken,
+    /// The stamp was made for another root and copied here.
+    StampForeign,
+    /// There is neither a vsock device nor a virtio port to send to.
+    NoDevice,
+    /// The host did not take the signal before the deadline.
+    NoHost(Errno),
+    /// The outcome cannot be recorded, so that a second signal could not be prevented.
+    NoRecord(Errno),
+}
+
+impl Refusal {
+    /// The stable word, as it stands in the record and in the manual.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::StampMissing => "stamp-missing",
+            Self::StampUnreadable(_) => "stamp-unreadable",
+            Self::StampBroken => "stamp-broken",
+            Self::StampForeign => "stamp-foreign",
+            Self::NoDevice => "no-device",
+            Self::NoHost(_) => "no-host",
+            Self::NoRecord(_) => "no-record",
+        }
+    }
+
+    /// The exit code, listed in `glowplug-ready(8)`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::StampMissing => 60,
+            Self::StampUnreadable(_) => 61,
+            Self::StampBroken => 62,
+            Self::StampForeign => 63,
+            Self::NoDevice => 64,
+            Self::NoHost(_) => 10,
+            Self::NoRecord(_) => 65,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StampMissing => write!(f, "{STAMP} is missing: this root has not been provisioned"),
+            Self::StampUnreadable(errno) => write!(f, "read {STAMP}: {errno}"),
+            Self::StampBroken => write!(f, "{STAMP} is not a stamp"),
+            Self::StampForeign => {
+                write!(f, "{STAMP} was copied from another root: glowplug has not provisioned this one")
+            }
+            Self::NoDevice => write!(f, "no vsock device and no virtio port {VIRTIO_PORT}"),
+            Self::NoHost(errno) => write!(f, "the host did not take the signal: {errno}"),
+            Self::NoRecord(errno) => write!(f, "record the outcome in {RECORD}: {errno}"),
+        }
+    }
+}
+
+/// How the signal went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The line was written after this many tries.
+    Sent(u32),
+    /// It was written before in this boot.
+    SentBefore,
+}
+
+/// Checks the stamp and sends the signal, trying again until `patience` is over. Once sent, it is never sent
+/// again in this boot.
+///
+/// # Errors
+/// The [`Refusal`], which is recorded as well.
+pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
+    if was_sent() {
+        return Ok(Outcome::SentBefore);
+    }
+    let done = check_stamp(Path::new(STAMP)).and_then(|()| {
+        // Before anything is sent: what cannot be recorded could be sent twice.
+        record(format_args!("{{\"sent\":false,\"reason\":\"trying\"}}")).map_err(Refusal::NoRecord)?;
+        send(patience)
+    });
+    match done {
+        Ok((tries, to)) => {
+            record(format_args!("{{\"sent\":true,\"to\":\"{to}\",\"tries\":{tries}}}"))
+                .map_err(Refusal::NoRecord)?;
+            Ok(Outcome::Sent(tries))
+        }
+        Err(refusal) => {
+            // The refusal is the error to tell, also where it cannot be recorded.
+            let _ = record(format_args!("{{\"sent\":false,\"reason\":\"{}\"}}", refusal.word()));
+            Err(refusal)
+        }
+    }
+}
+
+fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<(&'b [u8], FileIdentity), Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let fd: OwnedFd = rustix::fs::open(path, flags, Mode::empty())?;
+    let identity = FileIdentity::of(&fd)?;
+    let mut file = File::from(fd);
+    let mut length: usize = 0;
+    loop {
+        let rest = buffer.get_mut(length..).unwrap_or_default();
+        if rest.is_empty() {
+            return Err(Errno::FBIG);
+        }
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(count) => length = length.saturating_add(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        }
+    }
+    Ok((buffer.get(..length).unwrap_or_default(), identity))
+}
+
+/// Whether the stamp at `path` is whole and was made for the file system it stands in.
+fn check_stamp(path: &Path) -> Result<(), Refusal> {
+    let mut buffer = [0; STAMP_LIMIT];
+    let (text, identity) = read_file(path, &mut buffer).map_err(|errno| match errno {
+        Errno::NOENT => Refusal::StampMissing,
+        errno => Refusal::StampUnreadable(errno),
+    })?;
+    let stamp: Stamp<'_> = serde_json::from_slice(text).map_err(|_| Refusal::StampBroken)?;
+    match stamp.glowplug {
+        Some(details) if details.file() != identity => Err(Refusal::StampForeign),
+        // A stamp of the reference does not tell its root.
+        _ => Ok(()),
+    }
+}
+
+/// The character device of the virtio port that podman's QEMU listens on: `/dev/vport1p1`.
+fn virtio_port() -> Option<String<64>> {
+    let class = "/sys/class/virtio-ports";
+    for entry in std::fs::read_dir(class).ok()?.flatten() {
+        let name = entry.file_name();
+        let name = name.to_str()?;
+        let mut path: String<256> = String::new();
+        write!(path, "{class}/{name}/name").ok()?;
+        let mut buffer = [0; 256];
+        let is_port = read_file(Path::new(path.as_str()), &mut buffer)
+            .is_ok_and(|(text, _)| text.trim_ascii_end() == VIRTIO_PORT.as_bytes());
+        if is_port {
+            let mut device: String<64> = String::new();
+            write!(device, "/dev/{name}").ok()?;
+            return Some(device);
+        }
+    }
+    None
+}
+
+fn send(patience: Duration) -> Result<(u32, &'static str), Refusal> {
+    let port = virtio_port();
+    if port.is_none() && Path::new("/dev/vsock").metadata().is_err() {
+        return Err(Refusal::NoDevice);
+    }
+    let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let mut tries: u32 = 0;
+    loop {
+        tries = tries.saturating_add(1);
+        let (sent, to) = match &port {
+            Some(device) => (send_to_port(device), VIRTIO_PORT),
+            None => (send_to_vsock(), "vsock 2:1025"),
+        };
+        match sent {
+            Ok(()) => return Ok((tries, to)),
+            Err(errno) if start.elapsed().saturating_add(pause) >= patience => {
+                return Err(Refusal::NoHost(errno));
+            }
+            Err(_) => {}
+        }
+        std::thread::sleep(pause);
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The host closes as soon as it has the line, so that success is the line written and nothing after it.
+fn send_to_vsock() -> Result<(), Errno> {
+    let write = || -> io::Result<()> {
+        let mut stream = VsockStream::connect_with_cid_port(VMADDR_CID_HOST, PORT)?;
+        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        stream.write_all(SIGNAL)
+    };
+    write().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+fn send_to_port(device: &str) -> Result<(), Errno> {
+    // Without NONBLOCK the write waits for as long as nobody listens on the host.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(device, flags, Mode::empty())?;
+    let count = rustix::io::write(&fd, SIGNAL)?;
+    // The port takes a whole buffer or nothing.
+    if count == SIGNAL.len() { Ok(()) } else { Err(Errno::IO) }
+}
+
+/// The record of an earlier call in this boot says that the signal went out.
+fn was_sent() -> bool {
+    #[derive(serde::Deserialize)]
+    struct Sent {
+        sent: bool,
+    }
+    let mut buffer = [0; 1024];
+    read_file(Path::new(RECORD), &mut buffer)
+        .ok()
+        .and_then(|(text, _)| serde_json::from_slice::<Sent>(text).ok())
+        .is_some_and(|record| record.sent)
+}
+
+#[allow(clippy::disallowed_methods, reason = "/run is the running system's, not a path of the root")]
+fn record(json: fmt::Arguments<'_>) -> Result<(), Errno> {
+    let path = Path::new(RECORD);
+    let mut text: String<256> = String::new();
+    text.write_fmt(json)
+        .and_then(|()| text.push('\n').map_err(|()| fmt::Error))
+        .map_err(|_| Errno::NOBUFS)?;
+    let write = || -> io::Result<()> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let new = Path::new("/run/glowplug/ready.json.new");
+        std::fs::write(new, &text)?;
+        std::fs::rename(new, path)
+    };
+    write().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! gzip (RFC 1952) over a bare inflater: all members, each checked against its length and CRC-32.
+
+use std::io::{self, Read};
+
+use miniz_oxide::inflate::stream::{InflateState, inflate};
+use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
+
+const BUFFER: usize = 16 << 10;
+
+// Flags of a member's header, RFC 1952 section 2.3.1.
+const HEADER_CRC: u8 = 2;
+const EXTRA: u8 = 4;
+const NAME: u8 = 8;
+const COMMENT: u8 = 16;
+const RESERVED: u8 = 0xe0;
+
+/// Decompresses what `inner` gives.
+pub(super) struct Gunzip<R> {
+    inner: R,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    inflater: Box<InflateState>,
+    place: Place,
+    crc: u32,
+    length: u32,
+}
+
+#[derive(PartialEq)]
+enum Place {
+    Header { first: bool },
+    Data,
+    End,
+}
+
+impl<R: Read> Gunzip<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self {
+            inner,
+            buffer: vec![0; BUFFER].into(),
+            start: 0,
+            end: 0,
+            inflater: InflateState::new_boxed(DataFormat::Raw),
+            place: Place::Header { first: true },
+            crc: u32::MAX,
+            length: 0,
+        }
+    }
+
+    /// The compressed bytes at hand, after reading more if there are none; empty at the end.
+    fn fill(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = self.inner.read(&mut self.buffer)?;
+        }
+        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn byte(&mut self) -> io::Result<u8> {
+        let byte = self.fill()?.first().copied().ok_or_else(|| invalid("the gzip data ends too early"))?;
+        self.start = self.start.saturating_add(1);
+        Ok(byte)
+    }
+
+    fn number<const BYTES: usize>(&mut self) -> io::Result<u32> {
+        let mut number = 0;
+        for place in 0..BYTES {
+            number |= u32::from(self.byte()?) << (place.saturating_mul(8));
+        }
+        Ok(number)
+    }
+
+    fn until_zero(&mut self) -> io::Result<()> {
+        while self.byte()? != 0 {}
+        Ok(())
+    }
+
+    fn header(&mut self) -> io::Result<()> {
+        if self.number::<3>()? != 0x08_8b1f {
+            return Err(invalid("the contents are not gzip data"));
+        }
+        let flags = self.byte()?;
+        if flags & RESERVED != 0 {
+            return Err(invalid("the gzip header has unknown flags"));
+        }
+        // Time, extra flags and operating system mean nothing here.
+        self.number::<4>()?;
+        self.number::<2>()?;
+        if flags & EXTRA != 0 {
+            for _ in 0..self.number::<2>()? {
+                self.byte()?;
+            }
+        }
+        if flags & NAME != 0 {
+            self.until_zero()?;
+        }
+        if flags & COMMENT != 0 {
+            self.until_zero()?;
+        }
+        if flags & HEADER_CRC != 0 {
+            self.number::<2>()?;
+        }
+        self.inflater.reset(DataFormat::Raw);
+        (self.crc, self.length) = (u32::MAX, 0);
+        Ok(())
+    }
+
+    fn trailer(&mut self) -> io::Result<()> {
+        let (crc, length) = (!self.crc, self.length);
+        if self.number::<4>()? != crc || self.number::<4>()? != length {
+            return Err(invalid("the gzip data does not have its checksum"));
+        }
+        Ok(())
+    }
+
+    /// Inflates into `out`; zero bytes mean that the member's data has ended.
+    fn data(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.fill()?;
+            let input = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let at_end = input.is_empty();
+            let result = inflate(&mut self.inflater, input, out, MZFlush::None);
+            self.start = self.start.saturating_add(result.bytes_consumed);
+            if result.bytes_written > 0 {
+                let written = out.get(..result.bytes_written).unwrap_or_default();
+                self.crc = written.iter().fold(self.crc, |crc, &byte| crc32(crc, byte));
+                let length = u32::try_from(result.bytes_written).unwrap_or(u32::MAX);
+                self.length = self.length.wrapping_add(length);
+                return Ok(result.bytes_written);
+            }
+            match result.status {
+                Ok(MZStatus::StreamEnd) => return Ok(0),
+                Ok(_) | Err(MZError::Buf) if at_end => {
+                    return Err(invalid("the gzip data ends too early"));
+                }
+                Ok(_) | Err(MZError::Buf) => {}
+                Err(_) => return Err(invalid("the gzip data is broken")),
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for Gunzip<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match self.place {
+                Place::Header { first } => {
+                    if !first && self.fill()?.is_empty() {
+                        self.place = Place::End;
+                    } else {
+                        self.header()?;
+                        self.place = Place::Data;
+                    }
+                }
+                Place::Data => {
+                    let count = self.data(out)?;
+                    if count > 0 {
+                        return Ok(count);
+                    }
+                    self.trailer()?;
+                    self.place = Place::Header { first: false };
+                }
+                Place::End => return Ok(0),
+            }
+        }
+    }
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// One byte more into a CRC-32 (RFC 1952, section 8), half a byte at a time: the usual table would be as large
+/// as the inflater.
+fn crc32(crc: u32, byte: u8) -> u32 {
+    const TABLE: [u32; 16] = [
+        0x0000_0000,
+        0x1db7_1064,
+        0x3b6e_20c8,
+        0x26d9_30ac,
+        0x76dc_4190,
+        0x6b6b_51f4,
+        0x4db2_6158,
+        0x5005_713c,
+        0xedb8_8320,
+        0xf00f_9344,
+        0xd6d6_a3e8,
+        0xcb61_b38c,
+        0x9b64_c2b0,
+        0x86d3_d2d4,
+        0xa00a_e278,
+        0xbdbd_f21c,
+    ];
+    let step = |crc: u32| (crc >> 4) ^ TABLE.get((crc & 15) as usize).copied().unwrap_or_default();
+    step(step(crc ^ u32::from(byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc_of_the_check_string() {
+        let crc = b"123456789".iter().fold(u32::MAX, |crc, &byte| crc32(crc, byte));
+        assert_eq!(!crc, 0xcbf4_3926);
+    }
+
+    /// What gzip(1) makes of a large text, read in odd pieces.
+    #[test]
+    fn what_gzip_makes_is_read_whole() {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+        let text: Vec<u8> = (0..200_000_u32).flat_map(|n| format!("{n} ").into_bytes()).collect();
+        let mut gzip = Command::new("gzip")
+            .args(["-N", "-c"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = gzip.stdin.take().unwrap();
+        let writer = std::thread::spawn({
+            let text = text.clone();
+            move || stdin.write_all(&text).unwrap()
+        });
+        let packed = gzip.wait_with_output().unwrap().stdout;
+        writer.join().unwrap();
+        let mut reader = Gunzip::new(packed.as_slice());
+        let mut unpacked = Vec::new();
+        let mut buffer = [0; 777];
+        loop {
+            let count = reader.read(&mut buffer).unwrap();
+            if count == 0 {
+                break;
+            }
+            unpacked.extend_from_slice(&buffer[..count]);
+        }
+        assert_eq!(unpacked, text);
+        for end in [0, 3, 9, 10, 100, packed.len() - 9, packed.len() - 1] {
+            assert!(Gunzip::new(&packed[..end]).read_to_end(&mut Vec::new()).is_err(), "cut at {end}");
+        }
+        let mut trailing = packed.clone();
+        trailing.extend_from_slice(b"garbage");
+        assert!(Gunzip::new(trailing.as_slice()).read_to_end(&mut Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! Commit: the ordered operations, each a few system calls that may be done twice.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, linkat, mkdirat, openat, renameat,
+    statat, syncfs, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::Root;
+use super::stage::{Stage, is_directory, put_away, staged_name, trash_name};
+use crate::error::{Error, Result};
+use crate::plan::{Attributes, Op};
+
+type OsResult<T> = std::result::Result<T, Errno>;
+
+impl Root {
+    /// Stages all contents, then carries out the operations in order and takes the staging directories away.
+    ///
+    /// # Errors
+    /// Before the first visible change: those of the sources, and a full or read-only file system; the root is
+    /// then as it was. Later ones name the operation that failed.
+    pub fn apply(&self, ops: &[Op<'_>]) -> Result<()> {
+        let mut stage = Stage::fill(self, ops)?;
+        // What is renamed into place must be on the disk before its new name is.
+        sync(&stage)?;
+        let mut parents = Parents { root: self, last: None };
+        for (index, op) in ops.iter().enumerate() {
+            self.commit(op, index, &mut stage, &mut parents)?;
+        }
+        drop(parents);
+        let synced = sync(&stage);
+        stage.clear(self)?;
+        synced
+    }
+
+    fn commit(&self, op: &Op<'_>, index: usize, stage: &mut Stage, parents: &mut Parents<'_>) -> Result<()> {
+        match op {
+            Op::Remove { path } => {
+                let area = stage.area(self, path)?;
+                let removed = parents.of(path).and_then(|parent| match path.file_name() {
+                    Some(name) => put_away(parent.as_fd(), name, area.fd(), &trash_name(index)),
+                    None => Err(Errno::BUSY),
+                });
+                // Nothing above it, nothing there.
+                let removed = if removed == Err(Errno::NOENT) { Ok(()) } else { removed };
+                parents.forget();
+                removed.map_err(|errno| Error::root("remove", path, errno))
+            }
+            Op::Directory { path, attributes } => self
+                .make_directory(path, *attributes, parents)
+                .map_err(|errno| Error::root("make directory", path, errno)),
+            Op::File { path, .. } => {
+                let area = stage.area(self, path)?;
+                put_staged(area.fd(), index, path, parents)
+                    .map_err(|errno| Error::root("put the file", path, errno))
+            }
+            Op::Symlink { path, .. } => {
+                let area = stage.area(self, path)?;
+                put_staged(area.fd(), index, path, parents)
+                    .map_err(|errno| Error::root("put the link", path, errno))
+            }
+            Op::HardLink { path, target } => {
+                let area = stage.area(self, path)?;
+                self.stage_hard_link(area.fd(), index, target)
+                    .and_then(|()| put_staged(area.fd(), index, path, parents))
+                    .map_err(|errno| Error::root("make the hard link", path, errno))
+            }
+            Op::Attributes { path, attributes } => self
+                .set_attributes(path, *attributes)
+                .map_err(|errno| Error::root("set owner and mode of", path, errno)),
+            Op::Rename { from, to } => {
+                parents.forget();
+                self.rename(from, to).map_err(|errno| Error::root("rename", from, errno))
+            }
+        }
+    }
+
+    fn make_directory(&self, path: &Path, attributes: Attributes, parents: &mut Parents<'_>) -> OsResult<()> {
+        let Some(name) = path.file_name() else {
+            return set_attributes_of(&self.open_at(path, OFlags::RDONLY, Mode::empty())?, attributes);
+        };
+        let parent = parents.of(path)?;
+        // Private until it has its owner and mode.
+        match mkdirat(parent, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        set_attributes_of(&openat(parent, name, flags, Mode::empty())?, attributes)
+    }
+
+    fn stage_hard_link(
+        &self,
+        area: std::os::fd::BorrowedFd<'_>,
+        index: usize,
+        target: &Path,
+    ) -> OsResult<()> {
+        let (parent, name) = self.open_parent(target)?;
+        match linkat(&parent, name, area, staged_name(index), AtFlags::empty()) {
+            Err(Errno::EXIST) => Ok(()),
+            linked => linked,
+        }
+    }
+
+    fn set_attributes(&self, path: &Path, attributes: Attributes) -> OsResult<()> {
+        let (parent, name) = self.open_parent(path)?;
+        let (uid, gid) = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&parent, name, flags, Mode::empty()) {
+            Ok(fd) => set_attributes_of(&fd, attributes),
+            Err(Errno::LOOP) => chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> OsResult<()> {
+        let (from_parent, from_name) = self.open_parent(from)?;
+        let (to_parent, to_name) = self.open_parent(to)?;
+        match renameat(&from_parent, from_name, &to_parent, to_name) {
+            Err(Errno::NOENT) if statat(&to_parent, to_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() => Ok(()),
+            renamed => renamed,
+        }
+    }
+}
+
+/// Gives what operation number `index` staged its place in the tree.
+fn put_staged(
+    area: std::os::fd::BorrowedFd<'_>,
+    index: usize,
+    path: &Path,
+    parents: &mut Parents<'_>,
+) -> OsResult<()> {
+    let name = path.file_name().ok_or(Errno::ISDIR)?;
+    let staged = staged_name(index);
+    renameat(area, &staged, parents.of(path)?, name)?;
+    // A rename onto another name of the same file does nothing (rename(2)).
+    match unlinkat(area, &staged, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn set_attributes_of(fd: &OwnedFd, attributes: Attributes) -> OsResult<()> {
+    let stat = fstat(fd)?;
+    let Attributes { uid, gid, mode } = attributes;
+    if (stat.st_uid, stat.st_gid) != (uid, gid) {
+        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    // chown(2) clears setuid and setgid of files, so that the mode comes second.
+    if stat.st_mode & 0o7777 != mode || !is_directory(stat.st_mode) {
+        fchmod(fd, Mode::from_raw_mode(mode))?;
+    }
+    Ok(())
+}
+
+fn sync(stage: &Stage) -> Result<()> {
+    for (fd, top) in stage.file_systems() {
+        syncfs(fd).map_err(|errno| Error::root("sync the file system of", top, errno))?;
+    }
+    Ok(())
+}
+
+/// The parent directory that was used last: operations come sorted, so that most share it with the one before.
+struct Parents<'r> {
+    root: &'r Root,
+    last: Option<(PathBuf, OwnedFd)>,
+}
+
+impl Parents<'_> {
+    fn of(&mut self, path: &Path) -> OsResult<&OwnedFd> {
+        let parent = path.parent().ok_or(Errno::INVAL)?;
+        if self.last.as_ref().is_none_or(|(last, _)| last != parent) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            let fd = self.root.open_at(parent, flags, Mode::empty())?;
+            self.last = Some((parent.to_owned(), fd));
+        }
+        self.last.as_ref().map(|(_, fd)| fd).ok_or(Errno::NOENT)
+    }
+
+    /// A directory may have moved or gone.
+    fn forget(&mut self) {
+        self.last = None;
+    }
+}

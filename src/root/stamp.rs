@@ -1,0 +1,84 @@
+//! The stamp: the file that says that this root has been provisioned.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, StatxFlags, fsync, openat, renameat, statat, statx, syncfs, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::Root;
+use crate::error::{Error, Result, io_words};
+
+/// Where the stamp stands: the file that Fedora `CoreOS` tools read.
+pub const STAMP: &str = "/etc/.ignition-result.json";
+/// Its name until it is whole.
+const UNFINISHED: &str = ".ignition-result.json.glowplug";
+
+/// The file that holds the stamp, told by what a copy to another root does not have in common with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    /// Inode number.
+    pub inode: u64,
+    /// Birth time: seconds since the epoch and nanoseconds; zeroes where the file system has none.
+    pub born: (i64, u32),
+}
+
+impl FileIdentity {
+    /// The identity of an open file.
+    pub fn of(fd: &OwnedFd) -> std::result::Result<Self, Errno> {
+        let wanted = StatxFlags::INO | StatxFlags::BTIME;
+        let stat = statx(fd, "", AtFlags::EMPTY_PATH, wanted)?;
+        let has_birth = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+        let born = if has_birth { (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec) } else { (0, 0) };
+        Ok(Self { inode: stat.stx_ino, born })
+    }
+}
+
+impl Root {
+    /// Whether the stamp stands. Whoever calls this on every boot gets away with two system calls.
+    pub fn has_stamp(&self) -> Result<bool> {
+        let path = Path::new(STAMP);
+        let looked_up = self
+            .open_parent(path)
+            .and_then(|(parent, name)| statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW));
+        match looked_up {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::root("look up the stamp", path, errno)),
+        }
+    }
+
+    /// Writes the stamp, mode 0600, after everything else is on the disk: `text` makes its contents from the
+    /// identity of its own file. It stands whole and durable, or not at all.
+    pub fn write_stamp(&self, text: impl FnOnce(FileIdentity) -> String) -> Result<()> {
+        let path = Path::new(STAMP);
+        let failed = |errno| Error::root("write the stamp", path, errno);
+        let (parent, name) = self.open_parent(path).map_err(failed)?;
+        syncfs(&self.fd).map_err(failed)?;
+        match unlinkat(&parent, UNFINISHED, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(&parent, UNFINISHED, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        let identity = FileIdentity::of(&fd).map_err(failed)?;
+        let mut file = File::from(fd);
+        file.write_all(text(identity).as_bytes()).map_err(|error| {
+            let errno = Errno::from_io_error(&error);
+            errno.map_or_else(
+                || Error::new(crate::error::Reason::RootIo, format!("write the stamp: {}", io_words(&error))),
+                failed,
+            )
+        })?;
+        fsync(&file).map_err(failed)?;
+        renameat(&parent, UNFINISHED, &parent, name).map_err(failed)?;
+        let directory =
+            openat(&parent, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(failed)?;
+        fsync(directory.as_fd()).map_err(failed)
+    }
+}

@@ -1,0 +1,109 @@
+//! What the person in front of a machine that does not start gets to read.
+
+use std::io::Write as _;
+
+use crate::error::Error;
+
+/// The block fits a console of 80 columns with room to spare.
+const COLUMNS: usize = 76;
+
+/// Tells `error` in the kernel's log, and as one block on every console of the kernel.
+pub fn report(error: &Error) {
+    log::error!("provisioning failed: {}: {error}", error.reason().word());
+    let block = block(error);
+    for line in block.lines() {
+        log::debug!("{line}");
+    }
+    for console in consoles(&std::fs::read_to_string("/proc/consoles").unwrap_or_default()) {
+        // A console that cannot be written to is one of several, and the kernel's log has it all.
+        if let Ok(mut device) = open_console(console) {
+            let _ = device.write_all(block.replace('\n', "\r\n").as_bytes());
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
+fn open_console(name: &str) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // A serial line without a peer must not hold up the boot.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    std::fs::OpenOptions::new().write(true).custom_flags(flags).open(format!("/dev/{name}"))
+}
+
+/// The device names of the consoles that can be written to: `ttyS0 -W- (EC p a) 4:64`.
+fn consoles(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?;
+        let can_write = words.next()?.contains('W');
+        (can_write && !name.contains('/')).then_some(name)
+    })
+}
+
+fn block(error: &Error) -> String {
+    let rule = "=".repeat(COLUMNS);
+    let mut text = format!("\n{rule}\n");
+    let mut paragraph = |first: &str, words: &str| {
+        for line in wrap(&format!("{first}{words}")) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    };
+    paragraph("glowplug: provisioning failed: ", error.reason().word());
+    paragraph("What failed:  ", error.text());
+    paragraph("What to do:   ", error.reason().advice());
+    paragraph("More:         ", "dmesg shows the log; glowplug(8) explains each reason.");
+    text.push_str(&rule);
+    text.push('\n');
+    text
+}
+
+/// Breaks `text` at spaces, words that are too long anywhere; control characters become spaces.
+fn wrap(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut width: usize = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if width > 0 && width.saturating_add(length).saturating_add(1) > COLUMNS {
+            lines.push(std::mem::take(&mut line));
+            width = 0;
+        } else if !line.is_empty() || width > 0 {
+            line.push(' ');
+            width = width.saturating_add(1);
+        }
+        for character in word.chars() {
+            if width == COLUMNS {
+                lines.push(std::mem::take(&mut line));
+                width = 0;
+            }
+            line.push(if character.is_control() { ' ' } else { character });
+            width = width.saturating_add(1);
+        }
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Reason;
+
+    #[test]
+    fn the_block_keeps_to_its_columns() {
+        let long = format!("{} and words {}\nsecond line", "x".repeat(200), "ä ".repeat(100));
+        for reason in [Reason::NoHost, Reason::Conflict, Reason::RootIo] {
+            let block = block(&Error::new(reason, long.clone()));
+            assert!(block.lines().all(|line| line.chars().count() <= COLUMNS), "{block}");
+            assert!(block.contains(reason.word()), "{block}");
+        }
+    }
+
+    #[test]
+    fn consoles_are_those_that_can_be_written_to() {
+        let text = "ttyS0                -W- (EC p a)    4:64\ntty0                 -WU (E  p  )    4:1\n\
+                    netcon0              --- (E   p)\n";
+        assert_eq!(consoles(text).collect::<Vec<_>>(), ["ttyS0", "tty0"]);
+    }
+}

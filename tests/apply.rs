@@ -1,0 +1,420 @@
+//! Configs applied to directory trees: what a file, a directory or a link becomes, and what stays untouched when
+//! something is in the way. Run as root: owners are part of it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed assumption is the test's own message"
+)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use glowplug::error::{Error, Reason};
+use glowplug::root::Root;
+use glowplug::stages;
+
+/// A root of its own, with an `outside` beside it that nothing may touch.
+struct Tree {
+    base: PathBuf,
+}
+
+impl Tree {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let base = std::env::temp_dir().join(format!("glowplug-apply-{}-{number}", std::process::id()));
+        fs::create_dir_all(base.join("root/etc")).unwrap();
+        fs::create_dir_all(base.join("outside")).unwrap();
+        let tree = Self { base };
+        tree.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nann:x:1001:1002::/home/ann:/bin/sh\n");
+        tree.write("etc/group", "root:x:0:\nstaff:x:50:\nann:x:1002:\n");
+        tree
+    }
+
+    fn root(&self) -> PathBuf {
+        self.base.join("root")
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
+        fs::write(self.at(path), text).unwrap();
+    }
+
+    fn apply_version(&self, version: &str, rest: &str) -> Result<(), Error> {
+        let text = format!(r#"{{"ignition":{{"version":"{version}"}},{rest}}}"#);
+        stages::apply(&Root::open(&self.root()).unwrap(), text.as_bytes())
+    }
+
+    fn apply(&self, storage: &str) -> Result<(), Error> {
+        self.apply_version("3.6.0", &format!(r#""storage":{{{storage}}}"#))
+    }
+
+    /// Applying `storage` fails for `reason`, says `words`, and leaves everything as it was.
+    fn refuses(&self, storage: &str, reason: Reason, words: &str) {
+        let before = self.snapshot();
+        let error = self.apply(storage).unwrap_err();
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.text().contains(words), "{error}");
+        assert_eq!(self.snapshot(), before, "{error}");
+    }
+
+    /// Every path of the root and of what is beside it, with its kind, owner, mode, links and contents.
+    fn snapshot(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut left = vec![self.base.clone()];
+        while let Some(directory) = left.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                let stat = fs::symlink_metadata(&path).unwrap();
+                let contents = if stat.is_symlink() {
+                    fs::read_link(&path).unwrap().display().to_string()
+                } else if stat.is_file() {
+                    format!("{:?}", fs::read(&path).unwrap())
+                } else {
+                    String::new()
+                };
+                let (mode, uid, gid) = (stat.mode(), stat.uid(), stat.gid());
+                lines.push(format!("{} {mode:o} {uid}:{gid} {contents}", path.display()));
+                if stat.is_dir() {
+                    left.push(path);
+                }
+            }
+        }
+        lines.sort();
+        lines
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).unwrap()
+    }
+
+    /// Mode, user and group of `path` itself.
+    fn attributes(&self, path: &str) -> (u32, u32, u32) {
+        let stat = fs::symlink_metadata(self.at(path)).unwrap();
+        (stat.mode() & 0o7777, stat.uid(), stat.gid())
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.base).unwrap();
+    }
+}
+
+#[test]
+fn files_have_their_contents_modes_and_owners() {
+    let tree = Tree::new();
+    tree.apply(
+        r#""files":[
+        {"path":"/a/b/plain","contents":{"source":"data:,hello%0A"}},
+        {"path":"/base64","mode":384,"user":{"id":7},"group":{"id":8},"contents":{"source":"data:;base64,aGk="}},
+        {"path":"/named","user":{"name":"ann"},"group":{"name":"staff"},"contents":{"source":"data:,x"}},
+        {"path":"/empty"},
+        {"path":"/setuid","mode":2541,"user":{"id":7},"contents":{"source":"data:,x"}},
+        {"path":"/joined","contents":{"source":"data:,1"},"append":[{"source":"data:,2"},{"source":"data:,3"}]}]"#,
+    )
+    .unwrap();
+    assert_eq!(tree.text("a/b/plain"), "hello\n");
+    assert_eq!(tree.attributes("a/b/plain"), (0o644, 0, 0));
+    assert_eq!(tree.attributes("a/b"), (0o755, 0, 0));
+    assert_eq!(tree.text("base64"), "hi");
+    assert_eq!(tree.attributes("base64"), (0o600, 7, 8));
+    assert_eq!(tree.attributes("named"), (0o644, 1001, 50));
+    assert_eq!(tree.text("empty"), "");
+    assert_eq!(tree.attributes("setuid"), (0o4755, 7, 0));
+    assert_eq!(tree.text("joined"), "123");
+    assert!(!tree.at(".glowplug").exists());
+}
+
+#[test]
+fn special_bits_have_no_effect_before_3_6() {
+    let tree = Tree::new();
+    tree.apply_version("3.5.0", r#""storage":{"files":[{"path":"/a","mode":2541}]}"#).unwrap();
+    assert_eq!(tree.attributes("a").0, 0o755);
+}
+
+#[test]
+fn an_existing_file_needs_overwrite() {
+    let tree = Tree::new();
+    tree.write("f", "old");
+    tree.refuses(r#""files":[{"path":"/f","contents":{"source":"data:,new"}}]"#, Reason::Conflict, "/f");
+    tree.apply(r#""files":[{"path":"/f","overwrite":true,"contents":{"source":"data:,new"}}]"#).unwrap();
+    assert_eq!(tree.text("f"), "new");
+}
+
+#[test]
+fn overwrite_replaces_whatever_stands_there() {
+    let tree = Tree::new();
+    tree.write("d/deep/file", "old");
+    tree.write("file", "old");
+    symlink("/etc/passwd", tree.at("link")).unwrap();
+    let passwd = tree.text("etc/passwd");
+    tree.apply(
+        r#""files":[{"path":"/d","overwrite":true,"contents":{"source":"data:,new"}},
+            {"path":"/link","overwrite":true,"contents":{"source":"data:,new"}}],
+        "directories":[{"path":"/file","overwrite":true,"mode":448}]"#,
+    )
+    .unwrap();
+    assert_eq!(tree.text("d"), "new");
+    assert_eq!(tree.text("link"), "new");
+    assert!(!tree.at("link").is_symlink());
+    assert_eq!(tree.text("etc/passwd"), passwd);
+    assert_eq!(tree.attributes("file"), (0o700, 0, 0));
+}
+
+#[test]
+fn a_file_without_source_keeps_what_is_there() {
+    let tree = Tree::new();
+    tree.write("f", "old");
+    chown(tree.at("f"), Some(5), Some(6)).unwrap();
+    fs::set_permissions(tree.at("f"), fs::Permissions::from_mode(0o640)).unwrap();
+    tree.apply(r#""files":[{"path":"/f","append":[{"source":"data:,%2Bnew"}]}]"#).unwrap();
+    assert_eq!(tree.text("f"), "old+new");
+    assert_eq!(tree.attributes("f"), (0o640, 5, 6));
+    tree.apply(r#""files":[{"path":"/f","mode":420,"group":{"id":9}}]"#).unwrap();
+    assert_eq!(tree.text("f"), "old+new");
+    assert_eq!(tree.attributes("f"), (0o644, 5, 9));
+    symlink("f", tree.at("l")).unwrap();
+    tree.refuses(r#""files":[{"path":"/l","mode":420}]"#, Reason::Conflict, "symbolic link");
+}
+
+#[test]
+fn directories_are_made_or_only_given_attributes() {
+    let tree = Tree::new();
+    tree.write("d/kept", "kept");
+    fs::set_permissions(tree.at("d"), fs::Permissions::from_mode(0o711)).unwrap();
+    tree.apply(
+        r#""directories":[{"path":"/d","user":{"name":"ann"}},{"path":"/n/m","mode":1528,"group":{"id":3}}]"#,
+    )
+    .unwrap();
+    assert_eq!(tree.text("d/kept"), "kept");
+    assert_eq!(tree.attributes("d"), (0o711, 1001, 0));
+    assert_eq!(tree.attributes("n/m"), (0o2770, 0, 3));
+    assert_eq!(tree.attributes("n"), (0o755, 0, 0));
+    tree.apply(r#""directories":[{"path":"/d","overwrite":true}]"#).unwrap();
+    assert!(!tree.at("d/kept").exists());
+    assert_eq!(tree.attributes("d"), (0o755, 0, 0));
+    symlink("d", tree.at("l")).unwrap();
+    tree.refuses(r#""directories":[{"path":"/l"}]"#, Reason::Conflict, "/l");
+}
+
+#[test]
+fn links_are_made_kept_or_refused() {
+    let tree = Tree::new();
+    symlink("/usr/./share//x", tree.at("same")).unwrap();
+    symlink("elsewhere", tree.at("other")).unwrap();
+    tree.apply(
+        r#""links":[{"path":"/l","target":"../a b","user":{"id":3},"group":{"name":"staff"}},
+            {"path":"/same","target":"/usr/share/x"},
+            {"path":"/hard","target":"/f","hard":true}],
+        "files":[{"path":"/f","contents":{"source":"data:,x"}}]"#,
+    )
+    .unwrap();
+    assert_eq!(fs::read_link(tree.at("l")).unwrap(), Path::new("../a b"));
+    assert_eq!(tree.attributes("l"), (0o777, 3, 50));
+    assert_eq!(fs::read_link(tree.at("same")).unwrap(), Path::new("/usr/./share//x"));
+    assert_eq!(fs::metadata(tree.at("f")).unwrap().ino(), fs::metadata(tree.at("hard")).unwrap().ino());
+    // The same hard link once more is already there.
+    tree.apply(r#""links":[{"path":"/hard","target":"/f","hard":true}]"#).unwrap();
+    tree.refuses(r#""links":[{"path":"/other","target":"here"}]"#, Reason::Conflict, "/other");
+    tree.refuses(r#""links":[{"path":"/n"}]"#, Reason::ConfigInvalid, "target is required");
+    tree.refuses(r#""links":[{"path":"/n","target":"/none","hard":true}]"#, Reason::ConfigInvalid, "/none");
+    tree.refuses(
+        r#""links":[{"path":"/n","target":"/etc","hard":true}]"#,
+        Reason::ConfigInvalid,
+        "directory",
+    );
+    tree.apply(r#""links":[{"path":"/other","overwrite":true,"target":"here"}]"#).unwrap();
+    assert_eq!(fs::read_link(tree.at("other")).unwrap(), Path::new("here"));
+}
+
+/// Links of the image in the parents are followed as inside the root: never out of it, however they are chained.
+#[test]
+fn nothing_is_written_outside_the_root() {
+    let tree = Tree::new();
+    let outside = tree.base.join("outside");
+    symlink("/b/c", tree.at("a")).unwrap();
+    symlink(&outside, tree.at("b")).unwrap();
+    symlink("../../../../../../../..", tree.at("up")).unwrap();
+    symlink("/proc/self/root", tree.at("magic")).unwrap();
+    fs::create_dir_all(tree.at("real/dir")).unwrap();
+    symlink("real/dir", tree.at("relative")).unwrap();
+    tree.apply(
+        r#""files":[{"path":"/a/f"},{"path":"/up/up-f"},{"path":"/magic/magic-f"},{"path":"/relative/f"}]"#,
+    )
+    .unwrap();
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    let inside = tree.root().join(outside.strip_prefix("/").unwrap());
+    assert!(inside.join("c/f").is_file());
+    assert!(tree.at("up-f").is_file());
+    assert!(tree.at("proc/self/root/magic-f").is_file());
+    assert!(tree.at("real/dir/f").is_file());
+    assert!(!Path::new("/magic-f").exists());
+}
+
+#[test]
+fn loops_and_doubles_are_refused() {
+    let tree = Tree::new();
+    symlink("loop2", tree.at("loop1")).unwrap();
+    symlink("loop1", tree.at("loop2")).unwrap();
+    symlink("etc", tree.at("alias")).unwrap();
+    tree.refuses(r#""files":[{"path":"/loop1/f"}]"#, Reason::Conflict, "too many levels");
+    tree.refuses(
+        r#""files":[{"path":"/etc/f"}],"directories":[{"path":"/alias/f"}]"#,
+        Reason::ConfigInvalid,
+        "the path of two entries",
+    );
+    tree.refuses(
+        r#""links":[{"path":"/l","target":"/etc"}],"files":[{"path":"/l/f"}]"#,
+        Reason::Conflict,
+        "a symbolic link",
+    );
+    tree.refuses(r#""files":[{"path":"/etc/passwd/f"}]"#, Reason::Conflict, "a file");
+    for path in ["", "f", "/a/../b", "/a/", "//a"] {
+        let storage = format!(r#""files":[{{"path":"{path}"}}]"#);
+        tree.refuses(&storage, Reason::ConfigInvalid, "$.storage.files.0.path");
+    }
+    tree.refuses(r#""directories":[{"path":"/","overwrite":true}]"#, Reason::ConfigInvalid, "root itself");
+}
+
+#[test]
+fn what_fails_while_staging_leaves_nothing_behind() {
+    let tree = Tree::new();
+    let first = r#"{"path":"/first","contents":{"source":"data:,x"}}"#;
+    for (source, reason) in [
+        (
+            r#""source":"data:,x","verification":{"hash":"sha256-0000000000000000000000000000000000000000000000000000000000000000"}"#,
+            Reason::Verification,
+        ),
+        (r#""source":"data:;base64,!!!!""#, Reason::Resource),
+        (r#""source":"data:,%zz""#, Reason::Resource),
+        (r#""source":"data:,notgzip","compression":"gzip""#, Reason::Resource),
+        (r#""source":"http://192.0.2.1/x""#, Reason::Unsupported),
+    ] {
+        let storage = format!(r#""files":[{first},{{"path":"/second","contents":{{{source}}}}}]"#);
+        tree.refuses(&storage, reason, "$.storage.files.1.contents");
+    }
+}
+
+#[test]
+fn owners_must_exist_and_be_said_once() {
+    let tree = Tree::new();
+    for (owner, reason) in [
+        (r#""user":{"name":"nobody-here"}"#, Reason::Account),
+        (r#""group":{"name":"nobody-here"}"#, Reason::Account),
+        (r#""user":{"name":"ann","id":1}"#, Reason::ConfigInvalid),
+        (r#""user":{"id":-1}"#, Reason::ConfigInvalid),
+        (r#""user":{"id":4294967295}"#, Reason::ConfigInvalid),
+        (r#""mode":4096"#, Reason::ConfigInvalid),
+        (r#""mode":-1"#, Reason::ConfigInvalid),
+    ] {
+        tree.refuses(&format!(r#""files":[{{"path":"/f",{owner}}}]"#), reason, "$.storage.files.0");
+    }
+}
+
+#[test]
+fn what_is_not_done_is_refused_by_name() {
+    let tree = Tree::new();
+    for (config, place) in [
+        (
+            r#""ignition":{"version":"3.6.0","config":{"merge":[{"source":"data:,"}]}}"#,
+            "$.ignition.config.merge",
+        ),
+        (r#""ignition":{"config":{"replace":{"source":"data:,"}}}"#, "$.ignition.config.replace"),
+        (r#""storage":{"disks":[{"device":"/dev/vdb"}]}"#, "$.storage.disks"),
+        (r#""storage":{"luks":[{"name":"x"}]}"#, "$.storage.luks"),
+        (r#""storage":{"raid":[{"name":"x"}]}"#, "$.storage.raid"),
+        (r#""storage":{"filesystems":[{"device":"/dev/vdb"}]}"#, "$.storage.filesystems"),
+        (r#""kernelArguments":{"shouldExist":["x"]}"#, "$.kernelArguments.shouldExist"),
+    ] {
+        let before = tree.snapshot();
+        let error = tree.apply_version("3.6.0", config).unwrap_err();
+        assert_eq!(error.reason(), Reason::Unsupported, "{error}");
+        assert!(error.text().ends_with(place), "{error}");
+        assert_eq!(tree.snapshot(), before);
+    }
+}
+
+/// The whole program on platform `file`: provisioned once, then never again; a copied stamp is told from the
+/// original one.
+#[test]
+fn run_leaves_a_stamp_and_then_does_nothing() {
+    let tree = Tree::new();
+    let config = tree.base.join("outside/config.ign");
+    let run = |text: &str| {
+        fs::write(&config, text).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_glowplug"))
+            .args(["run", "--platform", "file", "--root"])
+            .arg(tree.root())
+            .env("IGNITION_CONFIG_FILE", &config)
+            .env("IGNITION_KERNEL_CMDLINE_PATH", "/dev/null")
+            .env("SOURCE_DATE_EPOCH", "1795384800")
+            .status()
+            .unwrap()
+    };
+    let first = r#"{"ignition":{"version":"3.0.0"},"storage":{"files":[{"path":"/f"}]}}"#;
+    assert!(run(first).success());
+    assert!(tree.at("f").is_file());
+    assert_eq!(tree.attributes("etc/.ignition-result.json"), (0o600, 0, 0));
+    let stamp: serde_json::Value = serde_json::from_str(&tree.text("etc/.ignition-result.json")).unwrap();
+    assert_eq!(stamp["provisioningDate"], "2026-11-22T22:00:00Z");
+    assert_eq!(stamp["userConfigProvided"], true);
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(stamp["provisioningBootID"], boot_id.trim());
+    assert_eq!(stamp["glowplug"]["platform"], "file");
+    assert_eq!(stamp["glowplug"]["specVersion"], "3.0.0");
+    let inode = fs::metadata(tree.at("etc/.ignition-result.json")).unwrap().ino();
+    assert_eq!(stamp["glowplug"]["inode"], inode);
+    assert_eq!(stamp["glowplug"]["configSHA512"].as_str().unwrap().len(), 128);
+
+    let before = tree.snapshot();
+    assert!(run(r#"{"ignition":{"version":"3.0.0"},"storage":{"files":[{"path":"/second"}]}}"#).success());
+    let differs = |line: &&String| !line.contains("outside/config.ign");
+    assert!(tree.snapshot().iter().filter(differs).eq(before.iter().filter(differs)));
+}
+
+#[test]
+fn an_empty_config_is_a_whole_run_without_a_config() {
+    let tree = Tree::new();
+    let config = tree.base.join("outside/config.ign");
+    fs::write(&config, "").unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_glowplug"))
+        .args(["run", "--platform=file", "--root"])
+        .arg(tree.root())
+        .env("IGNITION_CONFIG_FILE", &config)
+        .env("IGNITION_KERNEL_CMDLINE_PATH", "/dev/null")
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let stamp: serde_json::Value = serde_json::from_str(&tree.text("etc/.ignition-result.json")).unwrap();
+    assert_eq!(stamp["userConfigProvided"], false);
+}
+
+#[test]
+fn wrong_calls_are_usage_errors() {
+    for arguments in [
+        &[][..],
+        &["fly"],
+        &["run"],
+        &["apply", "--root", "/nonexistent"],
+        &["run", "--root", "/", "x"],
+        &["run", "--root", "/", "--platform", "azure"],
+        &["run", "--root"],
+        &["--fly"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_glowplug")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stderr.starts_with(b"glowplug: usage: "), "{arguments:?}");
+    }
+    let help = Command::new(env!("CARGO_BIN_EXE_glowplug")).arg("--help").output().unwrap();
+    assert!(help.status.success());
+    assert!(String::from_utf8(help.stdout).unwrap().lines().all(|line| line.len() <= 80));
+}

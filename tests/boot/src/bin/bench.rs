@@ -1,0 +1,104 @@
+//! Sizes and times against their budgets: `make bench`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use boot_lab::error::{Doing, Error, Result};
+use boot_lab::host;
+use boot_lab::lab::{self, Lab, Scratch};
+
+const KIB: u64 = 1024;
+/// Runs of which the median counts.
+const RUNS: usize = 101;
+
+fn main() -> ExitCode {
+    match bench() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench() -> Result<()> {
+    let lab = Lab::from_env()?;
+    let program = lab::program()?;
+    let helper = program.with_file_name("glowplug-ready");
+    println!("{:<58} {:>12} {:>12}", "what", "measured", "at most");
+    size("glowplug, static, stripped", length(&program)?, 700 * KIB);
+    size("glowplug-ready, static, stripped", length(&helper)?, 450 * KIB);
+    let with = length(&lab.part("initrd.img"))?;
+    let without = length(&lab.part("initrd-without.img"))?;
+    size("growth of the zstd initramfs", with.saturating_sub(without), 300 * KIB);
+
+    let scratch = Scratch::new()?;
+    let root = scratch.join("root");
+    let config = scratch.join("config.ign");
+    fs::write(&config, host::config("6.0-applehv-default.ign")?).doing("write the config")?;
+    let mut first = Vec::new();
+    for _ in 0..RUNS {
+        small_root(&lab, &root)?;
+        let mut apply = Command::new(&program);
+        apply.args(["apply", "--root"]).arg(&root).arg(&config).stderr(Stdio::null());
+        first.push(timed(&mut apply)?);
+    }
+    time("first boot: podman's config planned, staged, committed", median(first), Duration::from_millis(5));
+
+    fs::write(root.join("etc/.ignition-result.json"), "{}").doing("write a stamp")?;
+    let mut later = Vec::new();
+    let mut spawn = Vec::new();
+    for _ in 0..RUNS {
+        later.push(timed(Command::new(&program).args(["run", "--root"]).arg(&root))?);
+        spawn.push(timed(&mut Command::new("/bin/true"))?);
+    }
+    time("later boots: the whole program", median(later), Duration::from_millis(2));
+    println!("{:<58} {:>9} us", "  for comparison: /bin/true", median(spawn).as_micros());
+    Ok(())
+}
+
+/// The account files and the units of the guest, on whatever file system the scratch folder is.
+fn small_root(lab: &Lab, root: &Path) -> Result<()> {
+    if root.is_dir() {
+        fs::remove_dir_all(root).doing("remove the last root")?;
+    }
+    fs::create_dir_all(root.join("usr/lib/systemd")).doing("make a root")?;
+    for part in ["etc", "usr/lib/systemd/system"] {
+        let from = lab.part("root").join(part);
+        let copied = Command::new("cp").arg("-a").arg(from).arg(root.join(part)).status();
+        if !copied.doing("copy the guest's root")?.success() {
+            return Err(Error::new("cp failed"));
+        }
+    }
+    Ok(())
+}
+
+fn timed(command: &mut Command) -> Result<Duration> {
+    let start = Instant::now();
+    let status = command.status().doing("run the program")?;
+    let took = start.elapsed();
+    if status.success() { Ok(took) } else { Err(Error::new(format!("{command:?}: {status}"))) }
+}
+
+fn length(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path).doing(&format!("look up {}", path.display()))?.len())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn size(what: &str, bytes: u64, most: u64) {
+    println!("{what:<58} {bytes:>10} B {most:>10} B{}", verdict(bytes <= most));
+}
+
+fn time(what: &str, took: Duration, most: Duration) {
+    println!("{what:<58} {:>9} us {:>9} us{}", took.as_micros(), most.as_micros(), verdict(took <= most));
+}
+
+fn verdict(kept: bool) -> &'static str {
+    if kept { "" } else { "  OVER BUDGET" }
+}

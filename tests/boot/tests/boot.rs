@@ -1,0 +1,305 @@
+//! Real boots: podman's own configs, and hosts that do not behave.
+//!
+//! `make boot` prepares the lab and sets `GLOWPLUG_LAB` and `GLOWPLUG_BIN`; run
+//! with `--test-threads=2`, each test has a guest of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use boot_lab::guest::{BOOT, Guest, Machine, Options};
+use boot_lab::host::{self, Config, Manner};
+use boot_lab::image::{self, Entry};
+use boot_lab::key;
+use boot_lab::lab::{self, Lab, Scratch};
+use boot_lab::process::run_ok;
+use boot_lab::ready::{After, Line, Ready};
+use boot_lab::tree::{self, Kind, Node};
+
+/// The stamp of a provisioned machine.
+const STAMP: &str = "/etc/.ignition-result.json";
+
+/// Paths that may differ between an offline apply and a boot, and why.
+const DIFFERENT: [(&str, &str); 3] = [
+    (STAMP, "names the boot and the platform"),
+    ("/var/lib/glowplug", "state of one run"),
+    ("/etc/machine-id", "each boot of an image without one fills it in"),
+];
+
+/// Units that may have failed, and why.
+const EXPLAINED: [(&str, &str); 3] = [
+    ("immutable-root-off.service", "podman orders it after nothing: the root may still be read-only"),
+    ("envset-fwcfg.service", "writes to folders that Debian does not have"),
+    ("playbook.service", "the lab has no ansible"),
+];
+
+/// How long nothing more may come after Ready.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// A machine with its config, and the host's ready listener.
+struct Provisioning {
+    machine: Machine,
+    config: String,
+    user: String,
+    uid: u32,
+}
+
+impl Provisioning {
+    fn new(name: &str) -> Self {
+        let machine = Machine::new(&Lab::from_env().unwrap()).unwrap();
+        let config = machine.key.put_into(&host::config(name).unwrap()).unwrap();
+        let (user, uid) = key::user(&config).expect("a user with a uid");
+        Self { machine, config, user, uid }
+    }
+
+    fn serve(&self, manner: Manner) -> Config {
+        Config::serve(self.machine.folder(), self.config.clone().into_bytes(), manner).unwrap()
+    }
+
+    fn listen(&self) -> Ready {
+        Ready::vsock(self.machine.folder(), After::Record).unwrap()
+    }
+
+    /// Boot with vsock until the host has Ready, and check that it has it once.
+    fn boot(&self, ready: &Ready) -> Guest {
+        let mut guest = self.machine.boot(Options::vsock()).unwrap();
+        expect_ready(&mut guest, ready);
+        guest
+    }
+
+    /// What an offline apply of the config makes of each path that it changes.
+    fn applied(&self) -> BTreeMap<String, Option<Node>> {
+        let dir = Scratch::new().unwrap();
+        let before = Lab::from_env().unwrap().part("root");
+        let after = dir.join("root");
+        let limit = Duration::from_secs(120);
+        run_ok(Command::new("cp").args(["-a", "--reflink=auto"]).arg(&before).arg(&after), limit).unwrap();
+        let config = self.machine.config_file(&self.config).unwrap();
+        let mut apply = Command::new(lab::program().unwrap());
+        run_ok(apply.args(["apply", "--root"]).arg(&after).arg(&config), limit).unwrap();
+        let paths = tree::changed(&before, &after).unwrap();
+        assert!(!paths.is_empty(), "apply has changed nothing");
+        let compared = paths.into_iter().filter(|path| {
+            !DIFFERENT.iter().any(|(known, _)| path == known || path.starts_with(&format!("{known}/")))
+        });
+        compared.map(|path| (path.clone(), tree::read(&after.join(&path[1..])).unwrap())).collect()
+    }
+
+    fn extract(&self, paths: impl IntoIterator<Item = String>) -> BTreeMap<String, Entry> {
+        let paths: Vec<String> = paths.into_iter().collect();
+        image::extract(&self.machine.disk(), &paths).unwrap()
+    }
+
+    /// The disk has at every path of `applied` what an offline apply makes, and
+    /// something at every path that the config names: the two could agree on nothing.
+    fn compare(&self, applied: &BTreeMap<String, Option<Node>>) {
+        let named = named(&self.config);
+        assert!(named.contains("/etc/systemd/system/ready.service"), "{named:?}");
+        let there = self.extract(named.iter().cloned());
+        let missing: Vec<_> = named.iter().filter(|path| !there.contains_key(*path)).collect();
+        assert!(missing.is_empty(), "the config names what the guest does not have: {missing:?}");
+        let found = self.extract(applied.keys().cloned());
+        let mut differences = String::new();
+        for (path, expected) in applied {
+            let got = found.get(path).map(|entry| &entry.node);
+            if got != expected.as_ref() {
+                let _ = writeln!(differences, "{path}\n  apply: {expected:?}\n  guest: {got:?}");
+            }
+        }
+        assert!(differences.is_empty(), "the guest differs from an offline apply:\n{differences}");
+    }
+
+    /// The running system is as the config wants it.
+    fn look(&self, guest: &mut Guest) {
+        guest.wait_ssh("root", BOOT).unwrap();
+        guest.wait_ssh(&self.user, BOOT).unwrap();
+        let id = guest.ask(&self.user, "id").unwrap();
+        assert!(id.starts_with(&format!("uid={}({})", self.uid, self.user)), "{id}");
+        let root = guest.ask("root", "id -u").unwrap();
+        assert_eq!(root.trim(), "0");
+
+        let ready = guest.ask("root", "systemctl is-enabled ready.service || true").unwrap();
+        assert_eq!(ready.trim(), "enabled", "the config's ready.service");
+
+        // Everything that was going to start has started or failed.
+        let state = guest.ssh("root", "systemctl is-system-running --wait").unwrap();
+        let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
+        assert!(["running", "degraded"].contains(&state.as_str()), "the system is {state}");
+        let emergency = guest.ask("root", "systemctl is-active emergency.target || true").unwrap();
+        assert_eq!(emergency.trim(), "inactive");
+        let failed = guest.ask("root", "systemctl --failed --no-legend --plain --full").unwrap();
+        for line in failed.lines() {
+            let unit = line.split_whitespace().next().unwrap_or_default();
+            let explained = EXPLAINED.iter().any(|(known, _)| *known == unit) || is_share(guest, unit);
+            let why = || guest.ask("root", &format!("systemctl status --full '{unit}' || true")).unwrap();
+            assert!(explained, "{unit} has failed:\n{}", why());
+        }
+    }
+}
+
+/// The paths of a config's nodes and of the units that it brings, read from the text
+/// as podman writes it and not as a program under test understands it.
+fn named(config: &str) -> BTreeSet<String> {
+    let values = |before: &str| -> Vec<String> {
+        config.split(before).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+    };
+    let units = values("\",\"enabled\":true,\"name\":\"");
+    let units = units.into_iter().map(|unit| format!("/etc/systemd/system/{unit}"));
+    values("\"path\":\"").into_iter().chain(units).collect()
+}
+
+/// Shares of the host: the lab offers none.
+fn is_share(guest: &Guest, unit: &str) -> bool {
+    let Some((_, "mount")) = unit.rsplit_once('.') else { return false };
+    guest.ask("root", &format!("systemctl cat '{unit}'")).unwrap().contains("Type=virtiofs")
+}
+
+/// The host gets one complete line, and nothing after it.
+fn expect_ready(guest: &mut Guest, ready: &Ready) {
+    let line = guest.wait_ready(ready, BOOT).unwrap();
+    assert_eq!((line.text.as_str(), line.complete), ("Ready", true), "{}", guest.failed("not Ready"));
+    thread::sleep(QUIET);
+    assert_eq!(texts(&ready.lines()), ["Ready"], "more than one ready signal");
+}
+
+fn texts(lines: &[Line]) -> Vec<&str> {
+    lines.iter().map(|line| line.text.as_str()).collect()
+}
+
+/// A first boot with the config served over vsock, as applehv and libkrun do.
+fn vsock(name: &str) {
+    let provisioning = Provisioning::new(name);
+    let applied = provisioning.applied();
+    let (served, ready) = (provisioning.serve(Manner::Podman), provisioning.listen());
+    let mut guest = provisioning.boot(&ready);
+    assert!(!served.requests().is_empty(), "ready without the config");
+    provisioning.look(&mut guest);
+    guest.shutdown().unwrap();
+    provisioning.compare(&applied);
+}
+
+/// A first boot with the config in `fw_cfg` and the ready port, as qemu does.
+fn qemu(name: &str) {
+    let provisioning = Provisioning::new(name);
+    let applied = provisioning.applied();
+    let config: PathBuf = provisioning.machine.config_file(&provisioning.config).unwrap();
+    let ready = Ready::port(&provisioning.machine.ready_socket(), After::Record);
+    let mut guest = provisioning.machine.boot(Options::qemu(config)).unwrap();
+    expect_ready(&mut guest, &ready);
+    provisioning.look(&mut guest);
+    guest.shutdown().unwrap();
+    provisioning.compare(&applied);
+}
+
+#[test]
+fn applehv_5_4() {
+    vsock("5.4.2-applehv-default.ign");
+}
+
+#[test]
+fn applehv_5_8_with_playbook() {
+    vsock("5.8.3-applehv-playbook.ign");
+}
+
+#[test]
+fn libkrun_5_8_rootful() {
+    vsock("5.8.3-libkrun-rootful.ign");
+}
+
+#[test]
+fn applehv_6_0() {
+    vsock("6.0-applehv-default.ign");
+}
+
+#[test]
+fn libkrun_6_0_rootful() {
+    vsock("6.0-libkrun-rootful.ign");
+}
+
+#[test]
+fn qemu_5_4_with_timezone() {
+    qemu("5.4.2-qemu-timezone.ign");
+}
+
+#[test]
+fn qemu_6_0() {
+    qemu("6.0-qemu-default.ign");
+}
+
+/// podman serves the config only until a start has succeeded: later boots have
+/// nobody to ask, and change nothing.
+#[test]
+fn a_second_boot_asks_nobody_and_changes_nothing() {
+    let provisioning = Provisioning::new("6.0-applehv-default.ign");
+    let mut paths: Vec<String> = provisioning.applied().into_keys().collect();
+    paths.push(STAMP.to_owned());
+    let mut states = Vec::new();
+    for first in [true, false] {
+        let served = first.then(|| provisioning.serve(Manner::Podman));
+        let ready = provisioning.listen();
+        let mut guest = provisioning.boot(&ready);
+        provisioning.look(&mut guest);
+        guest.shutdown().unwrap();
+        assert!(served.is_none_or(|served| !served.requests().is_empty()));
+        states.push(provisioning.extract(paths.iter().cloned()));
+    }
+    assert!(states[0].contains_key(STAMP), "no stamp");
+    let [before, after] = &mut states[..] else { unreachable!() };
+    // A directory's time is its list's; who logs in may add to it.
+    for entry in before.values_mut().chain(after.values_mut()) {
+        if entry.node.kind == Kind::Directory {
+            entry.mtime.clear();
+        }
+    }
+    for path in &paths {
+        assert_eq!(before.get(path), after.get(path), "{path} has changed in the second boot");
+    }
+}
+
+/// A host that accepts and says nothing: the machine says so and stays in the
+/// initramfs, where it can be looked at.
+#[test]
+fn a_silent_host_ends_in_the_emergency_shell() {
+    let provisioning = Provisioning::new("6.0-applehv-default.ign");
+    let (_served, ready) = (provisioning.serve(Manner::Silent), provisioning.listen());
+    let options =
+        Options { arguments: vec!["glowplug.timeout=15".to_owned()], rescue: true, ..Options::vsock() };
+    let mut guest = provisioning.machine.boot(options).unwrap();
+    guest.wait_console("(initramfs)", Duration::from_secs(180)).unwrap();
+    let console = guest.console.text();
+    let words = ["time", "answer", "silent", "deadline"];
+    let says = |line: &str| {
+        let line = line.to_lowercase();
+        words.iter().any(|word| line.contains(word))
+    };
+    let from = console.find("glowplug").expect("a line of glowplug's");
+    assert!(console[from..].lines().any(says), "{}", guest.failed("no words for what failed"));
+
+    // The shell is a shell, and nothing of the config is in the root.
+    guest.type_text("[ -e /root/etc/.ignition-result.json ] || echo no-$((6 * 7))-stamp\n").unwrap();
+    guest.wait_console("no-42-stamp", Duration::from_secs(30)).unwrap();
+    assert_eq!(texts(&ready.lines()), [""; 0], "a ready signal from a machine that failed");
+}
+
+#[test]
+fn a_host_that_is_late() {
+    let provisioning = Provisioning::new("6.0-applehv-default.ign");
+    let late = Duration::from_secs(30);
+    let (served, ready) = (provisioning.serve(Manner::Late(late)), provisioning.listen());
+    let mut guest = provisioning.boot(&ready);
+    let asked = served.requests()[0].at.duration_since(guest.begin);
+    assert!(asked + Duration::from_secs(2) > late, "asked after {asked:?}");
+    provisioning.look(&mut guest);
+}
+
+#[test]
+fn a_host_that_hangs_up_first() {
+    let provisioning = Provisioning::new("6.0-applehv-default.ign");
+    let (served, ready) = (provisioning.serve(Manner::HangsUp(3)), provisioning.listen());
+    let mut guest = provisioning.boot(&ready);
+    assert!(served.accepted() > 3);
+    provisioning.look(&mut guest);
+}
