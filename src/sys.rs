@@ -1,5 +1,4 @@
-//! The only unsafe code: a call that neither rustix nor the standard library makes at a size that fits the
-//! initramfs.
+//! The only unsafe code: what neither rustix nor the standard library does at a size that fits the initramfs.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
@@ -53,6 +52,42 @@ pub fn spawn_and_wait(arguments: &[&CStr]) -> Result<Option<i32>, Errno> {
         if error.kind() != std::io::ErrorKind::Interrupted {
             return Err(Errno::from_io_error(&error).unwrap_or(Errno::CHILD));
         }
+    }
+}
+
+/// A panic prints its message and aborts; nothing ever unwinds. The standard library would still bring an
+/// unwinder and a reader of debug information, a third of the program, for a backtrace that a stripped program
+/// cannot show. With these functions in the unwinder's place neither is linked. (With glibc they cannot be: its
+/// own cancellation of threads refers to the unwinder.)
+#[cfg(all(panic = "abort", target_env = "musl"))]
+mod no_unwinder {
+    use std::ffi::{c_int, c_void};
+
+    /// `_URC_END_OF_STACK` of the Itanium C++ ABI, section 1.3.
+    const END_OF_STACK: c_int = 5;
+
+    // SAFETY: no other function of this name is linked, and the ABI lets a trace end at once.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_Backtrace(_: *const c_void, _: *mut c_void) -> c_int {
+        END_OF_STACK
+    }
+
+    macro_rules! never_called {
+        ($($name:ident)*) => { $(
+            // SAFETY: no other function of this name is linked; only an unwinder would call it, and it does not
+            // return.
+            #[unsafe(no_mangle)]
+            extern "C" fn $name() -> ! {
+                std::process::abort()
+            }
+        )* };
+    }
+    // All of the ABI's functions: whichever were left out would bring the unwinder back, and define these twice.
+    never_called! {
+        _Unwind_DeleteException _Unwind_FindEnclosingFunction _Unwind_ForcedUnwind _Unwind_GetCFA
+        _Unwind_GetDataRelBase _Unwind_GetGR _Unwind_GetIP _Unwind_GetIPInfo _Unwind_GetLanguageSpecificData
+        _Unwind_GetRegionStart _Unwind_GetTextRelBase _Unwind_RaiseException _Unwind_Resume
+        _Unwind_Resume_or_Rethrow _Unwind_SetGR _Unwind_SetIP
     }
 }
 

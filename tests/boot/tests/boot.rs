@@ -30,8 +30,9 @@ const DIFFERENT: [(&str, &str); 3] = [
 ];
 
 /// Units that may have failed, and why.
-const EXPLAINED: [(&str, &str); 3] = [
+const EXPLAINED: [(&str, &str); 4] = [
     ("immutable-root-off.service", "podman orders it after nothing: the root may still be read-only"),
+    ("immutable-root-on.service", "as the other: 5.x orders it after remote-fs.target alone"),
     ("envset-fwcfg.service", "writes to folders that Debian does not have"),
     ("playbook.service", "the lab has no ansible"),
 ];
