@@ -23,11 +23,11 @@ BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug.deb
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
-	tests/deps tests/boot/prepare tests/boot/image-setup
+	tests/deps tests/msrv tests/lint-man tests/boot/prepare tests/boot/debian tests/boot/image-setup
 # What the lab's programs are told.
 LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
 
-.PHONY: all build build-glibc deps deb lab demo test unit lint boot bench fmt clean
+.PHONY: all build build-glibc deps deb lab demo test unit lint msrv boot bench fmt clean
 
 all: build
 
@@ -60,8 +60,12 @@ lab: deb
 demo: lab
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
 
-test: lint unit build-glibc boot
+test: lint unit build-glibc msrv boot
 	@echo "make test: everything passed"
+
+# Debian 13's own Rust, and static glibc with it.
+msrv: deps
+	tests/msrv $(OUT)/msrv
 
 unit: deps
 	cargo test --quiet --locked

@@ -64,7 +64,7 @@ fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<bool> {
         match alias_name(name, &unit.name, &alias) {
             Some(alias) if alias == unit.name => {}
             Some(alias) => put_alias(unit, &Path::new(CONFIG).join(alias), &target, tree)?,
-            None => log::warn!("unit {}: it cannot have the name {alias}", unit.name),
+            None => log::warn!("unit {}: its Alias= has a name that it cannot have", unit.name),
         }
     }
     put_dependencies(unit, name, "WantedBy", "wants", &unit.wanted_by, tree)?;
@@ -105,7 +105,7 @@ fn put_dependencies(
         let Some(by) = expand(unit, key, by) else { continue };
         match Name::parse(&by) {
             Some(parts) if needs_instance && parts.instance.is_none() => {
-                log::warn!("unit {}: {key}={by} needs an instance to be named", unit.name);
+                log::warn!("unit {}: its {key}= needs an instance to be named", unit.name);
             }
             Some(_) => {
                 let at = Path::new(CONFIG).join(format!("{by}.{suffix}")).join(&link);
@@ -183,7 +183,7 @@ fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) ->
 /// any of the directories of units.
 fn same(at: &Path, there: &Path, target: &Path, tree: &Tree) -> Result<bool> {
     let there = at.parent().unwrap_or(Path::new("/")).join(there);
-    if there == target || (load::unless_loop(tree.resolve(&there))? == Some(tree.resolve(target)?)) {
+    if load::unless_loop(tree.resolve(&there))? == Some(tree.resolve(target)?) {
         return Ok(true);
     }
     Ok(there.file_name() == target.file_name()

@@ -91,6 +91,10 @@ pub(super) fn valid_instance(text: &str) -> bool {
 /// system can tell (its host name, its machine ID, ...).
 pub(super) fn expand(format: &str, name: &str, default_instance: Option<&str>) -> Option<String> {
     let parts = Name::parse(name)?;
+    let instance = match (parts.instance, default_instance) {
+        (Some(""), Some(default)) => Some(default),
+        (instance, _) => instance,
+    };
     let mut text = String::with_capacity(format.len());
     let mut rest = format.chars();
     while let Some(c) = rest.next() {
@@ -98,13 +102,9 @@ pub(super) fn expand(format: &str, name: &str, default_instance: Option<&str>) -
             text.push(c);
             continue;
         }
-        let instance = match (parts.instance, default_instance) {
-            (Some(""), Some(default)) => Some(default),
-            (instance, _) => instance,
-        };
         let specifier = rest.next();
         match specifier {
-            Some('i') => text.push_str(instance.or(default_instance).unwrap_or_default()),
+            Some('i') => text.push_str(instance.unwrap_or_default()),
             Some('j') => text.push_str(parts.prefix.rsplit('-').next().unwrap_or_default()),
             Some('p') => text.push_str(parts.prefix),
             Some('n' | 'N') => {
