@@ -41,7 +41,7 @@ build-glibc:
 	$(OUT)/$(ARCH)-unknown-linux-gnu/release/glowplug-ready --version
 
 deps:
-	tests/deps $(OUT)/tools
+	tests/deps $(OUT)/tools vhost-device-vsock cargo-deb
 
 deb: deps
 	$(MAKE) $(DEB)
@@ -71,15 +71,16 @@ unit: deps
 	cargo test --quiet --locked
 
 lint: deps
+	tests/deps $(OUT)/tools cargo-deny
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
-	cargo deny --offline --all-features check --hide-inclusion-graph bans licenses sources
+	cargo deny --offline check --hide-inclusion-graph bans licenses sources
 	for page in man/*.8; do tests/lint-man "$$page" || exit 1; done
 
 boot: lab
-	lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs,bad-distribution-in-changes-file $(DEB)
+	lintian --fail-on error,warning $(DEB)
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab -- --test-threads=2
 
 bench: lab

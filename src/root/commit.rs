@@ -1,6 +1,6 @@
 //! Commit: the ordered operations, each a few system calls that may be done twice.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -66,6 +66,8 @@ impl Root {
                 let area = stage.area(self, path)?;
                 self.stage_hard_link(area.fd(), index, target)
                     .and_then(|()| put_staged(area.fd(), index, path, parents))
+                    // A rename onto another name of the same file does nothing (rename(2)).
+                    .and_then(|()| remove_staged(area.fd(), index))
                     .map_err(|errno| Error::root("make the hard link", path, errno))
             }
             Op::Attributes { path, attributes } => self
@@ -92,12 +94,7 @@ impl Root {
         set_attributes_of(&openat(parent, name, flags, Mode::empty())?, attributes)
     }
 
-    fn stage_hard_link(
-        &self,
-        area: std::os::fd::BorrowedFd<'_>,
-        index: usize,
-        target: &Path,
-    ) -> OsResult<()> {
+    fn stage_hard_link(&self, area: BorrowedFd<'_>, index: usize, target: &Path) -> OsResult<()> {
         let (parent, name) = self.open_parent(target)?;
         match linkat(&parent, name, area, staged_name(index), AtFlags::empty()) {
             Err(Errno::EXIST) => Ok(()),
@@ -127,17 +124,14 @@ impl Root {
 }
 
 /// Gives what operation number `index` staged its place in the tree.
-fn put_staged(
-    area: std::os::fd::BorrowedFd<'_>,
-    index: usize,
-    path: &Path,
-    parents: &mut Parents<'_>,
-) -> OsResult<()> {
+fn put_staged(area: BorrowedFd<'_>, index: usize, path: &Path, parents: &mut Parents<'_>) -> OsResult<()> {
     let name = path.file_name().ok_or(Errno::ISDIR)?;
     let staged = staged_name(index);
-    renameat(area, &staged, parents.of(path)?, name)?;
-    // A rename onto another name of the same file does nothing (rename(2)).
-    match unlinkat(area, &staged, AtFlags::empty()) {
+    renameat(area, &staged, parents.of(path)?, name)
+}
+
+fn remove_staged(area: BorrowedFd<'_>, index: usize) -> OsResult<()> {
+    match unlinkat(area, staged_name(index), AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }

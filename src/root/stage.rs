@@ -220,15 +220,22 @@ fn copy(
     finish: impl Fn(io::Result<usize>) -> Result<usize>,
 ) -> Result<()> {
     loop {
-        let read = match reader.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => finish(read)?,
-        };
-        if read == 0 {
+        // Decoders give what they have: the buffer is filled before it is written.
+        let mut filled: usize = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match reader.read(rest) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => match finish(read)? {
+                    0 => break,
+                    count => filled = filled.saturating_add(count),
+                },
+            }
+        }
+        let bytes = buffer.get(..filled).unwrap_or_default();
+        file.write_all(bytes).map_err(|error| write_error(path, &error))?;
+        if filled < buffer.len() {
             return Ok(());
         }
-        let bytes = buffer.get(..read).unwrap_or_default();
-        file.write_all(bytes).map_err(|error| write_error(path, &error))?;
     }
 }
 
