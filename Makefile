@@ -81,7 +81,8 @@ lint: deps
 
 boot: lab
 	lintian --fail-on error,warning $(DEB)
-	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab -- --test-threads=2
+	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test '*' -- --test-threads=2
 
 bench: lab
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin bench
