@@ -1,6 +1,7 @@
 //! The root as it will be: the view of the root with the planned operations laid over it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -33,6 +34,8 @@ enum Node {
 /// The overlay and the operations that make it so, in order.
 pub struct Tree<'a, 'v> {
     view: &'v dyn View,
+    /// What the view told of the parents that were followed: most paths of a config share them.
+    parents: RefCell<BTreeMap<PathBuf, Option<Stat>>>,
     nodes: BTreeMap<PathBuf, Node>,
     ops: Vec<Op<'a>>,
 }
@@ -40,7 +43,7 @@ pub struct Tree<'a, 'v> {
 impl<'a, 'v> Tree<'a, 'v> {
     /// The root as it is.
     pub fn new(view: &'v dyn View) -> Self {
-        Self { view, nodes: BTreeMap::new(), ops: Vec::new() }
+        Self { view, parents: RefCell::default(), nodes: BTreeMap::new(), ops: Vec::new() }
     }
 
     /// The planned operations, in order.
@@ -212,7 +215,7 @@ impl<'a, 'v> Tree<'a, 'v> {
                 continue;
             }
             let next = resolved.join(&step);
-            if self.stat(&next)?.is_none_or(|stat| stat.kind != Kind::Symlink) {
+            if self.stat_parent(&next)?.is_none_or(|stat| stat.kind != Kind::Symlink) {
                 resolved = next;
                 continue;
             }
@@ -232,10 +235,24 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(resolved)
     }
 
+    /// As [`Tree::stat`], but the view is asked only once.
+    fn stat_parent(&self, path: &Path) -> Result<Option<Stat>> {
+        if self.nodes.contains_key(path) {
+            return self.stat(path);
+        }
+        let Some(at) = self.backing(path) else { return Ok(None) };
+        if let Some(known) = self.parents.borrow().get(&at) {
+            return Ok(*known);
+        }
+        let stat = self.view.stat(&at)?;
+        self.parents.borrow_mut().insert(at, stat);
+        Ok(stat)
+    }
+
     /// Plans the directories above `path` that do not exist yet: root's, 0755.
     pub fn make_parents(&mut self, path: &Path) -> Result<()> {
         let Some(parent) = path.parent() else { return Ok(()) };
-        match self.stat(parent)? {
+        match self.stat_parent(parent)? {
             Some(stat) if stat.kind == Kind::Directory => Ok(()),
             Some(stat) => Err(Error::new(
                 Reason::Conflict,

@@ -5,9 +5,7 @@ use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, Mode, OFlags, StatxFlags, fsync, openat, renameat, statat, statx, syncfs, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fsync, openat, renameat, statat, statx, unlinkat};
 use rustix::io::Errno;
 
 use super::Root;
@@ -52,13 +50,12 @@ impl Root {
         }
     }
 
-    /// Writes the stamp, mode 0600, after everything else is on the disk: `text` makes its contents from the
-    /// identity of its own file. It stands whole and durable, or not at all.
+    /// Writes the stamp, mode 0600: `text` makes its contents from the identity of its own file. It stands whole
+    /// and durable, or not at all. [`Root::apply`] has brought everything else to the disk before.
     pub fn write_stamp(&self, text: impl FnOnce(FileIdentity) -> String) -> Result<()> {
         let path = Path::new(STAMP);
         let failed = |errno| Error::root("write the stamp", path, errno);
         let (parent, name) = self.open_parent(path).map_err(failed)?;
-        syncfs(&self.fd).map_err(failed)?;
         match unlinkat(&parent, UNFINISHED, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(failed(errno)),
