@@ -22,21 +22,8 @@ use crate::config::{Systemd, Unit};
 use crate::error::{Error, Reason, Result};
 
 const NULL: &str = "/dev/null";
-/// The suffixes that the language allows; systemd has forgotten the last one.
-const SUFFIXES: [&str; 12] = [
-    ".service",
-    ".socket",
-    ".device",
-    ".mount",
-    ".automount",
-    ".swap",
-    ".target",
-    ".path",
-    ".timer",
-    ".slice",
-    ".scope",
-    ".snapshot",
-];
+/// The kind of unit that the language still allows and systemd has forgotten.
+const FORGOTTEN: &str = ".snapshot";
 
 /// Plans units, drop-ins, masks, enabling and the preset file of `systemd` into `tree`.
 pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
@@ -70,11 +57,11 @@ fn named<'a>(systemd: &'a Systemd<'a>, enabled: bool) -> impl Iterator<Item = &'
 /// Plans the files of one unit.
 fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
     let place = format!("$.systemd.units.{number}.name");
-    let name = checked(unit.name.as_deref(), &SUFFIXES, &place)?;
+    let name = checked(unit.name.as_deref(), &[&names::SUFFIXES, &[FORGOTTEN]], &place)?;
     let path = Path::new(load::CONFIG).join(name);
     for (number, dropin) in unit.dropins.iter().enumerate() {
         let place = format!("{}.dropins.{number}.name", place.trim_end_matches(".name"));
-        let file = checked(dropin.name.as_deref(), &[".conf"], &place)?;
+        let file = checked(dropin.name.as_deref(), &[&[".conf"]], &place)?;
         if let Some(contents) = &dropin.contents {
             put_file(&Path::new(load::CONFIG).join(format!("{name}.d")).join(file), contents, tree)?;
         }
@@ -115,7 +102,7 @@ fn put_file<'a>(path: &Path, contents: &'a str, tree: &mut Tree<'a, '_>) -> Resu
 }
 
 /// The name of a file, if it is one that belongs among the units.
-fn checked<'n>(name: Option<&'n str>, suffixes: &[&str], place: &dyn Display) -> Result<&'n str> {
+fn checked<'n>(name: Option<&'n str>, suffixes: &[&[&str]], place: &dyn Display) -> Result<&'n str> {
     let invalid = |why: &str| Error::new(Reason::ConfigInvalid, why).at(place);
     let name = name.filter(|name| !name.is_empty()).ok_or_else(|| invalid("a name is needed"))?;
     if name.len() > names::MAX_LENGTH {
@@ -125,7 +112,7 @@ fn checked<'n>(name: Option<&'n str>, suffixes: &[&str], place: &dyn Display) ->
     if name.contains(|c: char| c == '/' || c.is_control()) {
         return Err(invalid("the name has a slash or a control character"));
     }
-    if !suffixes.iter().any(|suffix| name.ends_with(suffix)) {
+    if !suffixes.iter().copied().flatten().any(|suffix| name.ends_with(suffix)) {
         return Err(invalid("the name does not end as systemd demands"));
     }
     Ok(name)

@@ -1,7 +1,7 @@
 //! Names of units: what is valid, and which part is what.
 
 /// The kinds of unit that systemd knows.
-const SUFFIXES: [&str; 11] = [
+pub(super) const SUFFIXES: [&str; 11] = [
     ".service",
     ".socket",
     ".device",
