@@ -65,8 +65,15 @@ fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
         return Ok(());
     }
     let line = CommandLine::read();
-    kmsg_logger::to_kmsg(if line.debug { LevelFilter::Debug } else { LevelFilter::Info });
-    let done = root.and_then(|root| {
+    let debug = line.as_ref().is_ok_and(|line| line.debug);
+    kmsg_logger::to_kmsg(if debug { LevelFilter::Debug } else { LevelFilter::Info });
+    let done = line.and_then(|line| {
+        // The way out of a machine that cannot be provisioned: nothing of the root may stand in it.
+        if line.forbidden {
+            log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
+            return Ok(());
+        }
+        let root = root?;
         root.has_stamp()?;
         stages::run(path, &root, platform, &line)
     });

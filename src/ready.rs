@@ -110,7 +110,7 @@ pub enum Outcome {
 /// # Errors
 /// The [`Refusal`], which is recorded as well.
 pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
-    if was_sent() {
+    if was_sent()? {
         return Ok(Outcome::SentBefore);
     }
     let done = check_stamp(Path::new(STAMP)).and_then(|()| {
@@ -132,6 +132,7 @@ pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "opens to read")]
 fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<(&'b [u8], FileIdentity), Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let fd: OwnedFd = rustix::fs::open(path, flags, Mode::empty())?;
@@ -224,6 +225,7 @@ fn send_to_vsock() -> Result<(), Errno> {
     write().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
+#[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
 fn send_to_port(device: &str) -> Result<(), Errno> {
     // Without NONBLOCK the write waits for as long as nobody listens on the host.
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -233,17 +235,24 @@ fn send_to_port(device: &str) -> Result<(), Errno> {
     if count == SIGNAL.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// The record of an earlier call in this boot says that the signal went out.
-fn was_sent() -> bool {
+/// Whether the record of an earlier call in this boot says that the signal went out.
+///
+/// # Errors
+/// A record that cannot be read could be one of a signal.
+fn was_sent() -> Result<bool, Refusal> {
     #[derive(serde::Deserialize)]
     struct Sent {
         sent: bool,
     }
     let mut buffer = [0; 1024];
-    read_file(Path::new(RECORD), &mut buffer)
-        .ok()
-        .and_then(|(text, _)| serde_json::from_slice::<Sent>(text).ok())
-        .is_some_and(|record| record.sent)
+    match read_file(Path::new(RECORD), &mut buffer) {
+        Ok((text, _)) => match serde_json::from_slice::<Sent>(text) {
+            Ok(record) => Ok(record.sent),
+            Err(_) => Err(Refusal::NoRecord(Errno::BADMSG)),
+        },
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Refusal::NoRecord(errno)),
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "/run is the running system's, not a path of the root")]

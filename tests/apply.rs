@@ -209,7 +209,7 @@ fn directories_are_made_or_only_given_attributes() {
 #[test]
 fn links_are_made_kept_or_refused() {
     let tree = Tree::new();
-    symlink("/usr/./share//x", tree.at("same")).unwrap();
+    symlink("/usr/./share/y/..//x", tree.at("same")).unwrap();
     symlink("elsewhere", tree.at("other")).unwrap();
     tree.apply(
         r#""links":[{"path":"/l","target":"../a b","user":{"id":3},"group":{"name":"staff"}},
@@ -220,7 +220,7 @@ fn links_are_made_kept_or_refused() {
     .unwrap();
     assert_eq!(fs::read_link(tree.at("l")).unwrap(), Path::new("../a b"));
     assert_eq!(tree.attributes("l"), (0o777, 3, 50));
-    assert_eq!(fs::read_link(tree.at("same")).unwrap(), Path::new("/usr/./share//x"));
+    assert_eq!(fs::read_link(tree.at("same")).unwrap(), Path::new("/usr/./share/y/..//x"));
     assert_eq!(fs::metadata(tree.at("f")).unwrap().ino(), fs::metadata(tree.at("hard")).unwrap().ino());
     // The same hard link once more is already there.
     tree.apply(r#""links":[{"path":"/hard","target":"/f","hard":true}]"#).unwrap();
@@ -341,6 +341,142 @@ fn what_is_not_done_is_refused_by_name() {
         assert!(error.text().ends_with(place), "{error}");
         assert_eq!(tree.snapshot(), before);
     }
+}
+
+/// The staging directory is the program's own: a config cannot name it, and what an interrupted run left goes.
+#[test]
+fn the_staging_directory_is_out_of_reach() {
+    let tree = Tree::new();
+    tree.write(".glowplug/0", "left by an interrupted run");
+    tree.apply(r#""directories":[{"path":"/d"}]"#).unwrap();
+    assert!(!tree.at(".glowplug").exists());
+    for storage in [
+        r#""files":[{"path":"/.glowplug/f"}]"#,
+        r#""directories":[{"path":"/.glowplug"}]"#,
+        r#""links":[{"path":"/d/.glowplug/l","target":"x"}]"#,
+    ] {
+        tree.refuses(storage, Reason::ConfigInvalid, "glowplug's own directory");
+    }
+}
+
+#[test]
+fn what_could_only_fail_late_is_refused_early() {
+    let tree = Tree::new();
+    let long = "x".repeat(256);
+    for path in [format!("/new/{long}"), format!("/new{}", "/x".repeat(2047))] {
+        let storage = format!(r#""files":[{{"path":"/first"}},{{"path":"{path}"}}]"#);
+        tree.refuses(&storage, Reason::ConfigInvalid, "longer than");
+    }
+}
+
+/// In a mount namespace of its own: what is mounted below the root is neither removed nor renamed across.
+#[test]
+fn mounts_are_respected() {
+    let tree = Tree::new();
+    tree.write("var/kept", "kept");
+    fs::create_dir_all(tree.at("mnt/data")).unwrap();
+    let config = tree.base.join("outside/config.ign");
+    let program = env!("CARGO_BIN_EXE_glowplug");
+    let in_namespace = |mount: &str, storage: &str, after: &str| {
+        let text = format!(r#"{{"ignition":{{"version":"3.6.0"}},"storage":{{{storage}}}}}"#);
+        fs::write(&config, text).unwrap();
+        let script =
+            format!("set -e; cd \"$1\"; {mount}; \"$2\" apply --root . \"$3\"; code=$?; {after}; exit $code");
+        Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"])
+            .args([tree.root().as_os_str(), program.as_ref(), config.as_os_str()])
+            .output()
+            .unwrap()
+    };
+    // A tmpfs below a directory that is overwritten, and at it.
+    for path in ["/mnt", "/mnt/data"] {
+        let output = in_namespace(
+            "mount -t tmpfs none mnt/data; echo precious >mnt/data/file; set +e",
+            &format!(r#""directories":[{{"path":"/first"}},{{"path":"{path}","overwrite":true}}]"#),
+            "[ -e first ] && exit 99; grep -q precious mnt/data/file || exit 98",
+        );
+        assert_eq!(output.status.code(), Some(40), "{output:?}");
+    }
+    // Another mount of the same file system, with files on both sides.
+    let output = in_namespace(
+        "mkdir elsewhere; mount --bind elsewhere var; set +e",
+        r#""files":[{"path":"/one"},{"path":"/var/two"}],"directories":[{"path":"/var/d"}]"#,
+        "ls -A . elsewhere",
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        ".:\nelsewhere\netc\nmnt\none\nvar\n\nelsewhere:\nd\ntwo\n"
+    );
+    // A read-only file system that only gets a directory.
+    let output = in_namespace(
+        "mount -t tmpfs -o ro none mnt; set +e",
+        r#""directories":[{"path":"/first"},{"path":"/mnt/d"}]"#,
+        "[ -e first ] && exit 99",
+    );
+    assert_eq!(output.status.code(), Some(52), "{output:?}");
+}
+
+#[test]
+fn sockets_and_fifos_in_a_home_change_their_owner() {
+    let tree = Tree::new();
+    tree.write("etc/shadow", "root:*:1::::::\nann:*:1::::::\n");
+    tree.write("home/ann/file", "x");
+    let _socket = std::os::unix::net::UnixListener::bind(tree.at("home/ann/sock")).unwrap();
+    assert!(Command::new("mkfifo").arg(tree.at("home/ann/fifo")).status().unwrap().success());
+    for path in ["home/ann", "home/ann/file", "home/ann/sock", "home/ann/fifo"] {
+        chown(tree.at(path), Some(1001), Some(1002)).unwrap();
+    }
+    tree.apply_version("3.6.0", r#""passwd":{"users":[{"name":"ann","uid":1500}]}"#).unwrap();
+    for path in ["home/ann", "home/ann/file", "home/ann/sock", "home/ann/fifo"] {
+        assert_eq!(tree.attributes(path).1, 1500, "{path}");
+    }
+}
+
+#[test]
+fn deep_trees_are_removed() {
+    let tree = Tree::new();
+    let deep = "d/".repeat(1100);
+    // Level by level, since the whole path is longer than a path may be for the tools that make it.
+    let script = format!("cd \"$1\" && for step in {}; do mkdir d && cd d; done", "x ".repeat(1100));
+    let made = Command::new("sh").args(["-c", &script, "sh"]).arg(tree.root()).status().unwrap();
+    assert!(made.success(), "{} levels", deep.len() / 2);
+    tree.apply(r#""directories":[{"path":"/d","overwrite":true}]"#).unwrap();
+    assert_eq!(fs::read_dir(tree.at("d")).unwrap().count(), 0);
+    assert!(!tree.at(".glowplug").exists());
+}
+
+#[test]
+fn an_empty_source_is_an_empty_file() {
+    let tree = Tree::new();
+    tree.write("f", "old");
+    tree.refuses(r#""files":[{"path":"/f","contents":{"source":""}}]"#, Reason::Conflict, "/f");
+    tree.apply(r#""files":[{"path":"/f","overwrite":true,"contents":{"source":""}}]"#).unwrap();
+    assert_eq!(tree.text("f"), "");
+    tree.refuses(
+        r#""files":[{"path":"/f","overwrite":true}]"#,
+        Reason::ConfigInvalid,
+        "overwrite must be false",
+    );
+}
+
+#[test]
+fn firstboot_0_is_the_way_out_whatever_the_root_is() {
+    let tree = Tree::new();
+    let line = tree.base.join("outside/cmdline");
+    fs::rename(tree.at("etc"), tree.at("usr-etc")).unwrap();
+    symlink("usr-etc", tree.at("etc")).unwrap();
+    fs::write(&line, b"broken=\xff ignition.firstboot=0\n").unwrap();
+    let before = tree.snapshot();
+    let status = Command::new(env!("CARGO_BIN_EXE_glowplug"))
+        .args(["run", "--platform=file", "--root"])
+        .arg(tree.root())
+        .env("IGNITION_CONFIG_FILE", "/dev/null")
+        .env("IGNITION_KERNEL_CMDLINE_PATH", &line)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(tree.snapshot(), before);
 }
 
 /// The whole program on platform `file`: provisioned once, then never again; a copied stamp is told from the

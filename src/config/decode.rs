@@ -7,8 +7,10 @@ use super::json::{Kind, Position, Reader, SyntaxError};
 use super::version::Version;
 use crate::error::{Error, Reason, Result};
 
-/// A list of the config may hold this many items, so that a small text cannot ask for endless memory.
-const MAX_ITEMS: usize = 250_000;
+/// All lists of a config together may hold this many items, so that a small text cannot ask for endless memory.
+const MAX_ITEMS: u32 = 100_000;
+/// As many unused keys are told.
+const MOST_UNUSED: usize = 20;
 
 /// A value of the config that can be read from JSON. `null` leaves it as it is by default.
 pub(super) trait Value<'a> {
@@ -43,6 +45,7 @@ pub(super) struct Decoder<'a> {
     version: Version,
     path: Vec<Segment>,
     unused: Vec<UnusedKey>,
+    items: u32,
 }
 
 /// Reads `text` as one value of the given spec version.
@@ -52,7 +55,7 @@ pub(super) fn decode<'a>(
     value: &mut dyn Value<'a>,
 ) -> Result<Vec<UnusedKey>> {
     let mut decoder =
-        Decoder { text, reader: Reader::new(text), version, path: Vec::new(), unused: Vec::new() };
+        Decoder { text, reader: Reader::new(text), version, path: Vec::new(), unused: Vec::new(), items: 0 };
     value.decode(&mut decoder)?;
     let end = decoder.reader.end();
     decoder.syntax(end)?;
@@ -128,6 +131,9 @@ impl<'a> Decoder<'a> {
     }
 
     fn unused(&mut self, key: &str) {
+        if self.unused.len() >= MOST_UNUSED {
+            return;
+        }
         let path = format!("{self}.{key}");
         self.unused.push(UnusedKey { path, offset: self.reader.offset() });
     }
@@ -206,8 +212,9 @@ impl<'a, T: Value<'a> + Default> Value<'a> for Vec<T> {
             if !decoder.syntax(more)? {
                 return Ok(());
             }
-            if self.len() >= MAX_ITEMS {
-                return decoder.mismatch("at most 250,000 items in a list", "more");
+            decoder.items = decoder.items.saturating_add(1);
+            if decoder.items > MAX_ITEMS {
+                return decoder.mismatch("at most 100,000 items in all lists", "more");
             }
             decoder.path.push(Segment::Index(self.len()));
             let mut item = T::default();

@@ -21,7 +21,7 @@ pub struct Parsed<'a> {
     pub config: Config<'a>,
     /// The spec version that the config names.
     pub version: Version,
-    /// Keys that this version does not know. They have no effect.
+    /// The first keys that this version does not know, twenty at most. They have no effect.
     pub unused: Vec<UnusedKey>,
 }
 
@@ -113,6 +113,17 @@ mod tests {
         let storage = parse(text).unwrap().config.storage;
         assert_eq!(storage.files.len(), 1);
         assert_eq!(storage.links.len(), 1);
+    }
+
+    #[test]
+    fn a_small_text_cannot_ask_for_much_memory() {
+        let lists = "[{}".to_owned() + &",{}".repeat(60_000) + "]";
+        let files = format!(r#"{{"append":{lists}}},{{"append":{lists}}}"#);
+        let text = format!(r#"{{"ignition":{{"version":"3.0.0"}},"storage":{{"files":[{files}]}}}}"#);
+        assert!(refusal(&text).1.contains("100,000 items"));
+        let unknown = r#""x":0,"#.repeat(1000);
+        let text = format!(r#"{{{unknown}"ignition":{{"version":"3.0.0"}}}}"#);
+        assert_eq!(parse(text.as_bytes()).unwrap().unused.len(), 20);
     }
 
     #[test]

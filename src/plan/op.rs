@@ -1,7 +1,8 @@
-//! The operations that a plan is made of. Each is idempotent: doing it twice is doing it once.
+//! The operations that a plan is made of, in order. What is put into place is whole: each says what shall stand,
+//! not how it differs from what stands.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::view::Attributes;
 use crate::resource::Source;
@@ -62,6 +63,21 @@ pub enum Op<'a> {
         /// The new name.
         to: PathBuf,
     },
+}
+
+impl Op<'_> {
+    /// The path that the operation changes; of a rename the new one.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Remove { path }
+            | Self::Directory { path, .. }
+            | Self::File { path, .. }
+            | Self::Symlink { path, .. }
+            | Self::HardLink { path, .. }
+            | Self::Attributes { path, .. }
+            | Self::Rename { to: path, .. } => path,
+        }
+    }
 }
 
 /// What a file holds: the pieces one after the other.

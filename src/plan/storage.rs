@@ -234,9 +234,21 @@ fn link_target<'a>(link: &'a Link<'a>) -> Result<&'a str> {
     }
 }
 
-/// Two targets are the same if they differ in `.` and repeated slashes only.
+/// Two targets are the same if they are so once simplified (reference: `filepath.Clean`).
 fn same_target(one: &Path, other: &Path) -> bool {
-    one.components().eq(other.components())
+    clean(one) == clean(other)
+}
+
+fn clean(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in path.components() {
+        match (component, cleaned.components().next_back()) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(cleaned.pop()),
+            (component, _) => cleaned.push(component),
+        }
+    }
+    cleaned
 }
 
 fn in_the_way(path: &Path, kind: Kind) -> Error {

@@ -1,9 +1,14 @@
 //! The kernel command line. Its values are data: nothing here is ever evaluated.
 
+use std::path::Path;
 use std::time::Duration;
+
+use crate::error::Result;
 
 /// How long a fetch may take where `glowplug.timeout=` does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+/// Far more than any kernel takes.
+const LIMIT: u64 = 1 << 20;
 
 /// What the kernel command line says to this program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,21 +19,34 @@ pub struct CommandLine {
     pub forbidden: bool,
     /// `glowplug.timeout=`: how long a fetch may take.
     pub timeout: Duration,
+    /// `glowplug.timeout=` is there and not a number of seconds.
+    pub bad_timeout: bool,
     /// `glowplug.debug`: log more.
     pub debug: bool,
 }
 
 impl CommandLine {
     /// Reads `/proc/cmdline`, or the file that `IGNITION_KERNEL_CMDLINE_PATH` names.
-    pub fn read() -> Self {
+    ///
+    /// # Errors
+    /// [`Reason::System`](crate::error::Reason::System) where it cannot be read.
+    pub fn read() -> Result<Self> {
         let path = std::env::var_os("IGNITION_KERNEL_CMDLINE_PATH").filter(|path| !path.is_empty());
         let path = path.unwrap_or_else(|| "/proc/cmdline".into());
-        Self::parse(&std::fs::read_to_string(path).unwrap_or_default())
+        let text = super::read(Path::new(&path), LIMIT)?;
+        // What is not UTF-8 is not ours, but stands beside what is.
+        Ok(Self::parse(&String::from_utf8_lossy(&text)))
     }
 
     /// Of a key that stands several times the last one counts, as for the kernel itself.
     fn parse(text: &str) -> Self {
-        let mut parsed = Self { platform: None, forbidden: false, timeout: DEFAULT_TIMEOUT, debug: false };
+        let mut parsed = Self {
+            platform: None,
+            forbidden: false,
+            timeout: DEFAULT_TIMEOUT,
+            bad_timeout: false,
+            debug: false,
+        };
         for word in words(text) {
             let (key, value) = match word.split_once('=') {
                 Some((key, value)) => (key, Some(value)),
@@ -43,7 +61,7 @@ impl CommandLine {
                 ("glowplug.debug", _) => parsed.debug = !off,
                 ("glowplug.timeout", Some(value)) => match value.parse() {
                     Ok(seconds) => parsed.timeout = Duration::from_secs(seconds),
-                    Err(_) => log::warn!("glowplug.timeout on the kernel command line is not a number"),
+                    Err(_) => parsed.bad_timeout = true,
                 },
                 _ => {}
             }

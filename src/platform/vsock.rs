@@ -1,7 +1,6 @@
 //! The host's HTTP server on vsock port 1024, as vfkit, krunkit and QEMU with a vsock device offer it.
 
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VMADDR_CID_LOCAL, VsockStream};
@@ -13,15 +12,16 @@ use crate::error::Result;
 /// The port that podman serves the config on.
 const PORT: u32 = 1024;
 
-fn load_module() {
-    if Path::new("/dev/vsock").metadata().is_err() {
+/// Whether this machine is a guest with a vsock device, loading what drives it if nothing has.
+pub(super) fn has_transport() -> bool {
+    is_guest() || {
         modules::load(c"vmw_vsock_virtio_transport");
+        is_guest()
     }
 }
 
-/// Whether this machine is a guest with a vsock device: without one the kernel knows no CID for it.
-pub(super) fn has_transport() -> bool {
-    load_module();
+/// Whether the kernel knows a CID for this machine: it does where a transport has found its device.
+fn is_guest() -> bool {
     match vsock::get_local_cid() {
         Ok(cid) => ![VMADDR_CID_ANY, VMADDR_CID_LOCAL, VMADDR_CID_HOST].contains(&cid),
         Err(error) => {
@@ -40,7 +40,9 @@ impl Stream for VsockStream {
 
 /// Fetches the config, trying again until `patience` is over.
 pub(super) fn fetch(patience: Duration) -> Result<Vec<u8>> {
-    load_module();
+    if !has_transport() {
+        log::warn!("no vsock device has been found; trying all the same");
+    }
     // The kernel gives up a connection that nobody answers after two seconds (AF_VSOCK's default).
     let connect = || -> io::Result<Box<dyn Stream>> {
         Ok(Box::new(VsockStream::connect_with_cid_port(VMADDR_CID_HOST, PORT)?))

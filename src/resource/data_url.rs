@@ -22,18 +22,27 @@ pub(super) fn open(url: &str) -> Result<Box<dyn Read + '_>, &'static str> {
         Some(media_type) => (media_type, true),
         None => (head, false),
     };
+    if Percent::new(head).read_to_end(&mut Vec::new()).is_err() {
+        return Err("a character before the comma of a data URL that must be written as %XX");
+    }
     if !media_type.is_empty() && !media_type.starts_with(';') && !media_type.contains('/') {
         return Err("missing media type slash");
     }
     if base64 {
         return Ok(Box::new(DecoderReader::new(data.as_bytes(), &BASE64)));
     }
-    Ok(Box::new(Percent { rest: data.as_bytes() }))
+    Ok(Box::new(Percent::new(data)))
 }
 
 /// Decodes `%XX` and refuses what may not stand in a URL.
 struct Percent<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Percent<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { rest: text.as_bytes() }
+    }
 }
 
 impl Read for Percent<'_> {
@@ -114,6 +123,8 @@ mod tests {
             "data:,%zz",
             "data:,\u{e9}",
             "data:,<x>",
+            "data:te xt/plain,x",
+            "data:a/b;c=%zz,x",
             "data:;base64,YQ==YQ==",
         ] {
             assert_eq!(read(url), None, "{url}");

@@ -7,6 +7,8 @@ mod gzip;
 use std::fmt;
 use std::io::{self, Read};
 
+use base64::DecodeError;
+
 use crate::config::Resource;
 use crate::error::{Error, Reason, Result, io_words};
 pub use digest::sha512_hex;
@@ -24,15 +26,18 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// The source of `resource`, which stands at `place` (`$.storage.files.0.contents`) in the config; `None`
-    /// where it has none or an empty one.
+    /// where it has none. An empty URL stands for no bytes.
     ///
     /// # Errors
     /// [`Reason::ConfigInvalid`] for an unknown compression or hash, [`Reason::Unsupported`] for a URL that is
     /// not a `data` URL.
     pub fn new(resource: &'a Resource<'_>, place: impl fmt::Display) -> Result<Option<Self>> {
-        let Some(url) = resource.source.as_deref().filter(|url| !url.is_empty()) else {
+        let Some(url) = resource.source.as_deref() else {
             return Ok(None);
         };
+        if url.is_empty() {
+            return Ok(Some(Self { url: "data:,", gzip: false, digest: None, place: place.to_string() }));
+        }
         let invalid =
             |what: &str, key: &str| Error::new(Reason::ConfigInvalid, format!("{what}, at {place}.{key}"));
         let gzip = match resource.compression.as_deref() {
@@ -77,7 +82,11 @@ impl<'a> Source<'a> {
                 return Error::new(Reason::Verification, what);
             }
             let what = if self.gzip { "decompress" } else { "decode" };
-            let words = io_words(&error);
+            // The decoder's own words would tell a byte of the contents.
+            let is_base64 =
+                error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<DecodeError>);
+            let words =
+                if is_base64 { "it is not base64 with its padding".to_owned() } else { io_words(&error) };
             Error::new(Reason::Resource, format!("{what} the contents: {words}, at {}.source", self.place))
         })
     }
@@ -106,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn absent_sources_are_none() {
+    fn absent_sources_are_none_and_empty_ones_empty() {
         assert_eq!(Source::new(&Resource::default(), "$.x"), Ok(None));
-        assert_eq!(Source::new(&resource("", "", ""), "$.x"), Ok(None));
+        assert_eq!(read("", "", "").unwrap(), b"");
     }
 
     #[test]

@@ -1,18 +1,19 @@
-//! Commit: the ordered operations, each a few system calls that may be done twice.
+//! Commit: the ordered operations, each a few system calls.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, fstat, linkat, mkdirat, openat, renameat,
-    statat, syncfs, unlinkat,
+    AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fstat, linkat, mkdirat, openat,
+    renameat, statat, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::Root;
-use super::stage::{Stage, is_directory, put_away, staged_name, trash_name};
-use crate::error::{Error, Result};
-use crate::plan::{Attributes, Op};
+use super::stage::{STAGE, Stage, is_directory, put_away, staged_name, trash_name};
+use super::view::kind;
+use crate::error::{Error, Reason, Result};
+use crate::plan::{Attributes, Kind, Op};
 
 type OsResult<T> = std::result::Result<T, Errno>;
 
@@ -23,17 +24,20 @@ impl Root {
     /// Before the first visible change: those of the sources, and a full or read-only file system; the root is
     /// then as it was. Later ones name the operation that failed.
     pub fn apply(&self, ops: &[Op<'_>]) -> Result<()> {
+        check_paths(ops)?;
         let mut stage = Stage::fill(self, ops)?;
         // What is renamed into place must be on the disk before its new name is.
-        sync(&stage)?;
+        if let Err(error) = sync(&stage) {
+            return Err(stage.abandon(self, error));
+        }
         let mut parents = Parents { root: self, last: None };
         for (index, op) in ops.iter().enumerate() {
             self.commit(op, index, &mut stage, &mut parents)?;
         }
         drop(parents);
         let synced = sync(&stage);
-        stage.clear(self)?;
-        synced
+        let cleared = stage.clear(self);
+        synced.and(cleared)
     }
 
     fn commit(&self, op: &Op<'_>, index: usize, stage: &mut Stage, parents: &mut Parents<'_>) -> Result<()> {
@@ -103,13 +107,28 @@ impl Root {
     }
 
     fn set_attributes(&self, path: &Path, attributes: Attributes) -> OsResult<()> {
-        let (parent, name) = self.open_parent(path)?;
-        let (uid, gid) = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
+        let (parent, name) = match self.open_parent(path) {
+            // The root itself has no parent.
+            Err(Errno::INVAL) => {
+                return set_attributes_of(&self.open_at(path, OFlags::RDONLY, Mode::empty())?, attributes);
+            }
+            found => found?,
+        };
+        let stat = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(&parent, name, flags, Mode::empty()) {
-            Ok(fd) => set_attributes_of(&fd, attributes),
-            Err(Errno::LOOP) => chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
-            Err(errno) => Err(errno),
+        match kind(stat.st_mode) {
+            Kind::File | Kind::Directory => {
+                set_attributes_of(&openat(&parent, name, flags, Mode::empty())?, attributes)
+            }
+            // Opening a device, FIFO or socket does something or fails.
+            other => {
+                let (uid, gid) = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
+                chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+                if other == Kind::Special && stat.st_mode & 0o7777 != attributes.mode {
+                    chmodat(&parent, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -146,6 +165,26 @@ fn set_attributes_of(fd: &OwnedFd, attributes: Attributes) -> OsResult<()> {
     // chown(2) clears setuid and setgid of files, so that the mode comes second.
     if stat.st_mode & 0o7777 != mode || !is_directory(stat.st_mode) {
         fchmod(fd, Mode::from_raw_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// Refuses paths that no file system takes, and those of the staging directories, before anything is written.
+fn check_paths(ops: &[Op<'_>]) -> Result<()> {
+    const NAME_MAX: usize = 255;
+    const PATH_MAX: usize = 4096;
+    for op in ops {
+        let path = op.path();
+        let what = if path.as_os_str().len() >= PATH_MAX {
+            "the path is longer than 4,095 bytes"
+        } else if path.iter().any(|name| name.len() > NAME_MAX) {
+            "a name in the path is longer than 255 bytes"
+        } else if path.iter().any(|name| name == STAGE) {
+            "the path is below glowplug's own directory"
+        } else {
+            continue;
+        };
+        return Err(Error::new(Reason::ConfigInvalid, format!("{}: {what}", path.display())));
     }
     Ok(())
 }

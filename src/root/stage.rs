@@ -5,14 +5,16 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, chownat, fchmod, fchown, fstat, mkdirat, openat,
-    renameat_with, symlinkat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, StatxFlags, chownat, fchmod, fchown, fstat, mkdirat,
+    openat, renameat_with, statx, symlinkat, unlinkat,
 };
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::Root;
 use crate::error::{Error, Reason, Result, io_words};
@@ -22,7 +24,8 @@ use crate::plan::{Attributes, Op, Piece};
 pub(super) const STAGE: &str = ".glowplug";
 /// Bytes copied at once.
 const BUFFER: usize = 64 << 10;
-/// Directory trees deeper than this are not removed: `PATH_MAX` allows no more by name.
+/// Directory trees deeper than this are not removed: `PATH_MAX` allows no more by name, and the kernel no more
+/// than 4,096 descriptors by default.
 const MAX_DEPTH: usize = 2048;
 
 /// The staging directories, one a file system.
@@ -34,7 +37,7 @@ pub(super) struct Stage {
 
 /// A staging directory.
 pub(super) struct Area {
-    device: u64,
+    mount: Mount,
     fd: OwnedFd,
     top: PathBuf,
 }
@@ -50,24 +53,31 @@ pub(super) fn trash_name(index: usize) -> String {
 }
 
 impl Stage {
-    /// Writes the contents of all of `ops` to staging directories.
+    /// Writes the contents of all of `ops` to staging directories, after checking what would fail only later.
+    /// Every file system that an operation changes gets a directory, which shows that it can be written to.
     ///
     /// # Errors
     /// Those of reading sources and of writing the root. The staging directories are taken away again.
     pub(super) fn fill(root: &Root, ops: &[Op<'_>]) -> Result<Self> {
+        raise_descriptor_limit();
         let mut stage = Self { areas: Vec::new(), last: None };
-        let filled = stage.write_all(root, ops);
-        if let Err(error) = filled {
-            // The first error is the one that tells why; what cannot be removed is found by the next run.
-            if let Err(second) = stage.clear(root) {
-                log::warn!("{second}");
-            }
-            return Err(error);
+        match stage.write_all(root, ops) {
+            Ok(()) => Ok(stage),
+            Err(error) => Err(stage.abandon(root, error)),
         }
-        Ok(stage)
+    }
+
+    /// Takes the staging directories away after `error`, which is the one that tells why.
+    pub(super) fn abandon(self, root: &Root, error: Error) -> Error {
+        if let Err(second) = self.clear(root) {
+            log::warn!("{second}");
+        }
+        error
     }
 
     fn write_all(&mut self, root: &Root, ops: &[Op<'_>]) -> Result<()> {
+        // The root's own comes first: what an interrupted run left there goes in any case.
+        self.number(root, Path::new("/"))?;
         let mut buffer = vec![0; BUFFER];
         for (index, op) in ops.iter().enumerate() {
             match op {
@@ -83,10 +93,23 @@ impl Stage {
                     let (uid, gid) = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
                     chownat(&area.fd, &name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
                 }
-                Op::HardLink { path, .. } | Op::Remove { path } => {
-                    self.area(root, path)?;
+                Op::HardLink { path, target } => {
+                    if self.number(root, target)? != self.number(root, path)? {
+                        return Err(Error::root("make the hard link", path, Errno::XDEV));
+                    }
                 }
-                Op::Directory { .. } | Op::Attributes { .. } | Op::Rename { .. } => {}
+                Op::Remove { path } => {
+                    self.number(root, path)?;
+                    refuse_mounts(root, path)?;
+                }
+                Op::Rename { from, to } => {
+                    if self.number(root, from)? != self.number(root, to)? {
+                        return Err(Error::root("rename", from, Errno::XDEV));
+                    }
+                }
+                Op::Directory { path, .. } | Op::Attributes { path, .. } => {
+                    self.number(root, path)?;
+                }
             }
         }
         Ok(())
@@ -94,23 +117,29 @@ impl Stage {
 
     /// The staging directory on the file system where `path` is or will be.
     pub(super) fn area(&mut self, root: &Root, path: &Path) -> Result<&Area> {
+        let number = self.number(root, path)?;
+        self.areas.get(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))
+    }
+
+    /// The number of the staging directory for `path`.
+    fn number(&mut self, root: &Root, path: &Path) -> Result<usize> {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let number = match &self.last {
             Some((last, number)) if last == parent => *number,
             _ => {
-                let device = device_of(root, parent)?;
-                let found = self.areas.iter().position(|area| area.device == device);
+                let mount = mount_of(root, parent)?;
+                let found = self.areas.iter().position(|area| area.mount == mount);
                 let number = if let Some(number) = found {
                     number
                 } else {
-                    self.areas.push(Area::make(root, parent, device)?);
+                    self.areas.push(Area::make(root, parent, mount)?);
                     self.areas.len().saturating_sub(1)
                 };
                 self.last = Some((parent.to_owned(), number));
                 number
             }
         };
-        self.areas.get(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))
+        Ok(number)
     }
 
     /// The descriptors of all staging directories, to sync their file systems.
@@ -130,11 +159,11 @@ impl Stage {
 }
 
 impl Area {
-    /// Makes the staging directory at the top of the file system with number `device` that holds `inside`.
-    fn make(root: &Root, inside: &Path, device: u64) -> Result<Self> {
+    /// Makes the staging directory at the top of the mount that holds `inside`.
+    fn make(root: &Root, inside: &Path, mount: Mount) -> Result<Self> {
         let mut top = PathBuf::from("/");
         for ancestor in inside.ancestors() {
-            if device_of(root, ancestor)? != device {
+            if mount_of(root, ancestor)? != mount {
                 break;
             }
             ancestor.clone_into(&mut top);
@@ -146,7 +175,7 @@ impl Area {
         mkdirat(&parent, name, Mode::RWXU).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&parent, name, flags, Mode::empty()).map_err(failed)?;
-        Ok(Self { device, fd, top })
+        Ok(Self { mount, fd, top })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -154,13 +183,21 @@ impl Area {
     }
 }
 
-/// The device number of the nearest ancestor of `path` that exists.
-fn device_of(root: &Root, path: &Path) -> Result<u64> {
+/// A mount: its file system's device number and its own number. rename(2) and link(2) do not leave a mount,
+/// not even for another one of the same file system.
+type Mount = (u64, u64);
+
+fn mount_of_fd(fd: BorrowedFd<'_>) -> std::result::Result<Mount, Errno> {
+    let stat = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    Ok((fstat(fd)?.st_dev, stat.stx_mnt_id))
+}
+
+/// The mount of the nearest ancestor of `path` that exists.
+fn mount_of(root: &Root, path: &Path) -> Result<Mount> {
     for ancestor in path.ancestors() {
         match root.open_at(ancestor, OFlags::PATH, Mode::empty()) {
             Ok(fd) => {
-                let stat = fstat(&fd).map_err(|errno| Error::root("look up", ancestor, errno))?;
-                return Ok(stat.st_dev);
+                return mount_of_fd(fd.as_fd()).map_err(|errno| Error::root("look up", ancestor, errno));
             }
             // Not there yet, or a link that the plan replaces by a directory: its parent tells.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
@@ -243,7 +280,25 @@ fn write_error(path: &Path, error: &io::Error) -> Error {
     Error::root("write", path, Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
-/// Removes what stands at `path`, never following a link or leaving the file system by one.
+/// Refuses to take away what another file system is mounted at or below: its files are not this root's to remove.
+fn refuse_mounts(root: &Root, path: &Path) -> Result<()> {
+    let failed = |errno| Error::root("look up", path, errno);
+    let (parent, name) = match root.open_parent(path) {
+        Ok(found) => found,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        Err(errno) => return Err(failed(errno)),
+    };
+    let mount = mount_of_fd(parent.as_fd()).map_err(failed)?;
+    match walk(parent.as_fd(), name, mount, 0, false) {
+        Err(Errno::XDEV) => Err(Error::new(
+            Reason::Conflict,
+            format!("remove {} in the root: a file system is mounted there", path.display()),
+        )),
+        walked => walked.map_err(failed),
+    }
+}
+
+/// Removes what stands at `path`, never following a link or entering another mount.
 pub(super) fn remove_tree(root: &Root, path: &Path) -> Result<()> {
     let failed = |errno| Error::root("remove", path, errno);
     let (parent, name) = match root.open_parent(path) {
@@ -251,33 +306,54 @@ pub(super) fn remove_tree(root: &Root, path: &Path) -> Result<()> {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         Err(errno) => return Err(failed(errno)),
     };
-    remove_entry(parent.as_fd(), name, 0).map_err(failed)
+    let mount = mount_of_fd(parent.as_fd()).map_err(failed)?;
+    walk(parent.as_fd(), name, mount, 0, true).map_err(failed)
 }
 
-fn remove_entry(parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> std::result::Result<(), Errno> {
-    match unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR) => {}
+/// Walks over what stands at `name` in `parent`, and removes it from the leaves up if asked to.
+///
+/// # Errors
+/// `EXDEV` where another mount begins.
+fn walk(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    mount: Mount,
+    depth: usize,
+    remove: bool,
+) -> std::result::Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = match openat(parent, name, flags, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::NOTDIR | Errno::LOOP) if remove => return unlinkat(parent, name, AtFlags::empty()),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         Err(errno) => return Err(errno),
+    };
+    if mount_of_fd(fd.as_fd())? != mount {
+        return Err(Errno::XDEV);
     }
     if depth >= MAX_DEPTH {
         return Err(Errno::LOOP);
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = openat(parent, name, flags, Mode::empty())?;
     let mut names = Vec::new();
     for entry in Dir::read_from(&fd)? {
         let entry = entry?;
         let bytes = entry.file_name().to_bytes();
         if bytes != b"." && bytes != b".." {
-            names.push(entry.file_name().to_owned());
+            names.push(OsStr::from_bytes(bytes).to_owned());
         }
     }
     for name in names {
-        use std::os::unix::ffi::OsStrExt as _;
-        remove_entry(fd.as_fd(), OsStr::from_bytes(name.to_bytes()), depth.saturating_add(1))?;
+        walk(fd.as_fd(), &name, mount, depth.saturating_add(1), remove)?;
     }
-    unlinkat(parent, name, AtFlags::REMOVEDIR)
+    if remove { unlinkat(parent, name, AtFlags::REMOVEDIR) } else { Ok(()) }
+}
+
+/// A walk holds one descriptor for each level: as many as the system allows are asked for.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With the lower limit the walk ends with an error of its own.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Moves `name` of `from` to `to_name` of `to` unless that is there already.

@@ -50,6 +50,15 @@ impl Root {
         }
     }
 
+    /// Makes sure that there is a place for the stamp, before anything else is done.
+    pub fn check_stamp_place(&self) -> Result<()> {
+        let path = Path::new(STAMP);
+        match self.open_parent(path) {
+            Ok(_) => Ok(()),
+            Err(errno) => Err(Error::root("find the place of the stamp", path, errno)),
+        }
+    }
+
     /// Writes the stamp, mode 0600: `text` makes its contents from the identity of its own file. It stands whole
     /// and durable, or not at all. [`Root::apply`] has brought everything else to the disk before.
     pub fn write_stamp(&self, text: impl FnOnce(FileIdentity) -> String) -> Result<()> {

@@ -16,17 +16,13 @@ use crate::stamp::{Details, Stamp};
 
 pub use failure::report as report_failure;
 
-/// Warn about this many unused keys by name; a config that has more is told their number.
-const MOST_UNUSED: usize = 20;
-
 /// Provisions the root at `path` unless its stamp says that it has been: everything in one call.
 ///
 /// # Errors
 /// Whatever stops it. Up to the commit the root is then as it was; the stamp stands only after a whole run.
 pub fn run(path: &Path, root: &Root, platform: Option<Platform>, line: &CommandLine) -> Result<()> {
-    if line.forbidden {
-        log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
-        return Ok(());
+    if line.bad_timeout {
+        log::warn!("glowplug.timeout on the kernel command line is not a number of seconds");
     }
     let named = match (platform, &line.platform) {
         (Some(platform), _) => Some(platform),
@@ -43,20 +39,30 @@ pub fn run(path: &Path, root: &Root, platform: Option<Platform>, line: &CommandL
     log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
 
     let parsed = if text.is_empty() { None } else { Some(parse(&text)?) };
+    let ops = match &parsed {
+        Some(parsed) => plan_config(parsed, root)?,
+        None => Vec::new(),
+    };
+    let boot_id = boot_id()?;
+    root.check_stamp_place()?;
     let writable = root.make_writable(path)?;
-    let done = provision(root, parsed.as_ref(), &text, platform);
+    let done = root.apply(&ops).and_then(|()| stamp(root, &boot_id, platform, parsed.as_ref(), &text));
     let restored = writable.restore();
-    // The first error tells why; the second one only follows from it.
+    if let (Err(_), Err(second)) = (&done, &restored) {
+        log::warn!("{second}");
+    }
     done.and(restored)?;
     log::info!("provisioned in {} ms", milliseconds(started));
     Ok(())
 }
 
-fn provision(root: &Root, parsed: Option<&Parsed<'_>>, text: &[u8], platform: Platform) -> Result<()> {
-    if let Some(parsed) = parsed {
-        apply_parsed(root, parsed)?;
-    }
-    let boot_id = boot_id()?;
+fn stamp(
+    root: &Root,
+    boot_id: &str,
+    platform: Platform,
+    parsed: Option<&Parsed<'_>>,
+    text: &[u8],
+) -> Result<()> {
     let config_sha512 = sha512_hex(text);
     let date = clock::rfc3339(clock::now());
     root.write_stamp(|file| {
@@ -68,13 +74,8 @@ fn provision(root: &Root, parsed: Option<&Parsed<'_>>, text: &[u8], platform: Pl
             inode: file.inode,
             born: file.born,
         };
-        Stamp {
-            boot_id: &boot_id,
-            date: &date,
-            user_config_provided: parsed.is_some(),
-            glowplug: Some(details),
-        }
-        .to_text()
+        Stamp { boot_id, date: &date, user_config_provided: parsed.is_some(), glowplug: Some(details) }
+            .to_text()
     })
 }
 
@@ -94,26 +95,17 @@ fn boot_id() -> Result<String> {
 
 /// Applies the config in `text` to a directory tree, as an image builder does; no stamp is left.
 pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
-    apply_parsed(root, &parse(text)?)
+    let parsed = parse(text)?;
+    let ops = plan_config(&parsed, root)?;
+    root.apply(&ops)
 }
 
 fn parse(text: &[u8]) -> Result<Parsed<'_>> {
     let parsed = config::parse(text)?;
-    for key in parsed.unused.iter().take(MOST_UNUSED) {
+    for key in &parsed.unused {
         log::warn!("unused key {}, {}", key.path, Position::of(text, key.offset));
     }
-    let untold = parsed.unused.len().saturating_sub(MOST_UNUSED);
-    if untold > 0 {
-        log::warn!("{untold} more unused keys");
-    }
     Ok(parsed)
-}
-
-fn apply_parsed(root: &Root, parsed: &Parsed<'_>) -> Result<()> {
-    let started = Instant::now();
-    let ops = plan_config(parsed, root)?;
-    log::debug!("planned {} operations in {} ms", ops.len(), milliseconds(started));
-    root.apply(&ops)
 }
 
 fn plan_config<'a>(parsed: &'a Parsed<'a>, view: &dyn View) -> Result<Vec<Op<'a>>> {
@@ -123,5 +115,8 @@ fn plan_config<'a>(parsed: &'a Parsed<'a>, view: &dyn View) -> Result<Vec<Op<'a>
         _ => false,
     };
     let options = Options { today: Today(clock::today()), ssh_key_fragment };
-    plan::plan(&parsed.config, view, options)
+    let started = Instant::now();
+    let ops = plan::plan(&parsed.config, view, options)?;
+    log::debug!("planned {} operations in {} ms", ops.len(), milliseconds(started));
+    Ok(ops)
 }
