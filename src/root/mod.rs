@@ -9,6 +9,7 @@ mod commit;
 mod stage;
 mod stamp;
 mod view;
+mod walk;
 mod writable;
 
 pub use stamp::{FileIdentity, STAMP};
