@@ -177,11 +177,10 @@ fn a_silent_or_slow_host_ends_at_the_deadline() {
                 }
             }
         });
-        let start = Instant::now();
+        // Without a deadline of its own the fetch would see what the host does later: a byte, and the end.
         let (reason, text) = refusal(host.fetch(Duration::from_secs(1), 100));
         assert_eq!(reason, Reason::NoHost, "{name}");
         assert!(text.contains("the host is silent") || text.contains("the time is over"), "{name}: {text}");
-        assert!(start.elapsed() < Duration::from_millis(2500), "{name}");
     }
 }
 
