@@ -43,6 +43,7 @@ build-glibc:
 deps:
 	tests/deps $(OUT)/tools vhost-device-vsock cargo-deb
 
+# A make of its own: which target there is shows only after deps.
 deb: deps
 	$(MAKE) $(DEB)
 

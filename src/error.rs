@@ -168,6 +168,11 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The errno behind an I/O error; `EIO` for one that has none.
+pub fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
 /// errno as words, without the number that the standard library appends.
 pub fn errno_words(errno: Errno) -> String {
     io_words(&errno.into())

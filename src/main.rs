@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use glowplug::error::{Error, Reason, Result};
-use glowplug::platform::{self, CommandLine, Platform};
+use glowplug::platform::{self, Platform};
 use glowplug::root::Root;
 use glowplug::{kmsg_logger, stages};
 use lexopt::Arg::{Long, Short, Value};
@@ -37,7 +37,7 @@ enum Call {
 
 fn main() -> ExitCode {
     let done = match arguments() {
-        Ok(Call::Run { root, platform }) => run(&root, platform),
+        Ok(Call::Run { root, platform }) => stages::run(&root, platform),
         Ok(Call::Apply { root, config }) => apply(&root, &config),
         Ok(Call::Print(text)) => print(&text),
         Err(error) => Err(error),
@@ -56,31 +56,6 @@ fn print(text: &str) -> Result<()> {
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| {
         Error::new(Reason::System, format!("write to standard output: {}", glowplug::error::io_words(&error)))
     })
-}
-
-/// Nothing comes before the look at the stamp: on all boots but the first this is the whole program.
-fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
-    let root = Root::open(path);
-    if root.as_ref().is_ok_and(|root| root.has_stamp() == Ok(true)) {
-        return Ok(());
-    }
-    let line = CommandLine::read();
-    let debug = line.as_ref().is_ok_and(|line| line.debug);
-    kmsg_logger::to_kmsg(if debug { LevelFilter::Debug } else { LevelFilter::Info });
-    let done = line.and_then(|line| {
-        // The way out of a machine that cannot be provisioned: nothing of the root may stand in it.
-        if line.forbidden {
-            log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
-            return Ok(());
-        }
-        let root = root?;
-        root.has_stamp()?;
-        stages::run(path, &root, platform, &line)
-    });
-    if let Err(error) = &done {
-        stages::report_failure(error);
-    }
-    done
 }
 
 fn apply(root: &Path, config: &Path) -> Result<()> {

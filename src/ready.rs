@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use vsock::{VMADDR_CID_HOST, VsockStream};
 
+use crate::error::{errno_of, errno_words};
 use crate::root::{FileIdentity, STAMP};
 use crate::stamp::Stamp;
 
@@ -83,14 +84,14 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StampMissing => write!(f, "{STAMP} is missing: this root has not been provisioned"),
-            Self::StampUnreadable(errno) => write!(f, "read {STAMP}: {errno}"),
+            Self::StampUnreadable(errno) => write!(f, "read {STAMP}: {}", errno_words(*errno)),
             Self::StampBroken => write!(f, "{STAMP} is not a stamp"),
             Self::StampForeign => {
                 write!(f, "{STAMP} was copied from another root: glowplug has not provisioned this one")
             }
             Self::NoDevice => write!(f, "no vsock device and no virtio port {VIRTIO_PORT}"),
-            Self::NoHost(errno) => write!(f, "the host did not take the signal: {errno}"),
-            Self::NoRecord(errno) => write!(f, "record the outcome in {RECORD}: {errno}"),
+            Self::NoHost(errno) => write!(f, "the host did not take the signal: {}", errno_words(*errno)),
+            Self::NoRecord(errno) => write!(f, "record the outcome in {RECORD}: {}", errno_words(*errno)),
         }
     }
 }
@@ -148,7 +149,7 @@ fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<(&'b [u8], FileIde
             Ok(0) => break,
             Ok(count) => length = length.saturating_add(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+            Err(error) => return Err(errno_of(&error)),
         }
     }
     Ok((buffer.get(..length).unwrap_or_default(), identity))
@@ -222,7 +223,7 @@ fn send_to_vsock() -> Result<(), Errno> {
         stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         stream.write_all(SIGNAL)
     };
-    write().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    write().map_err(|error| errno_of(&error))
 }
 
 #[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
@@ -270,7 +271,7 @@ fn record(json: fmt::Arguments<'_>) -> Result<(), Errno> {
         std::fs::write(new, &text)?;
         std::fs::rename(new, path)
     };
-    write().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    write().map_err(|error| errno_of(&error))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::ptr;
 
 use rustix::io::Errno;
 
+use crate::error::errno_of;
+
 /// As many arguments as [`spawn_and_wait`] passes on.
 const ARGUMENTS: usize = 8;
 
@@ -50,7 +52,7 @@ pub fn spawn_and_wait(arguments: &[&CStr]) -> Result<Option<i32>, Errno> {
         }
         let error = std::io::Error::last_os_error();
         if error.kind() != std::io::ErrorKind::Interrupted {
-            return Err(Errno::from_io_error(&error).unwrap_or(Errno::CHILD));
+            return Err(errno_of(&error));
         }
     }
 }

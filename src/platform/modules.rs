@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 
+use crate::error::errno_words;
 use crate::sys;
 
 /// Loads `name` if it is a module of the running kernel. One that is missing or built in is no failure here:
@@ -9,6 +10,6 @@ use crate::sys;
 pub(super) fn load(name: &CStr) {
     match sys::spawn_and_wait(&[c"modprobe", c"-q", name]) {
         Ok(code) => log::debug!("modprobe {name:?}: exit {code:?}"),
-        Err(errno) => log::debug!("modprobe {name:?}: {errno}"),
+        Err(errno) => log::debug!("modprobe {name:?}: {}", errno_words(errno)),
     }
 }

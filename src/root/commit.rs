@@ -22,7 +22,8 @@ impl Root {
     ///
     /// # Errors
     /// Before the first visible change: those of the sources, and a full or read-only file system; the root is
-    /// then as it was. Later ones name the operation that failed.
+    /// then as it was. Later ones name the operation that failed; what it had not come to stays in the staging
+    /// directories until the next run.
     pub fn apply(&self, ops: &[Op<'_>]) -> Result<()> {
         check_paths(ops)?;
         let mut stage = Stage::fill(self, ops)?;

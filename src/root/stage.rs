@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::Root;
 use super::walk::{Mount, mount_of, raise_descriptor_limit, refuse_mounts, remove_tree};
-use crate::error::{Error, Reason, Result, io_words};
+use crate::error::{Error, Reason, Result, errno_of, io_words};
 use crate::plan::{Attributes, Op, Piece};
 
 /// The private directory at the top of each file system that is written to.
@@ -247,7 +247,7 @@ fn copy(
 }
 
 fn write_error(path: &Path, error: &io::Error) -> Error {
-    Error::root("write", path, Errno::from_io_error(error).unwrap_or(Errno::IO))
+    Error::root("write", path, errno_of(error))
 }
 
 /// Moves `name` of `from` to `to_name` of `to` unless that is there already.

@@ -1,15 +1,16 @@
 //! The stamp: the file that says that this root has been provisioned.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fsync, openat, renameat, statat, statx, unlinkat};
 use rustix::io::Errno;
 
 use super::Root;
-use crate::error::{Error, Result, io_words};
+use crate::error::{Error, Result, errno_of};
 
 /// Where the stamp stands: the file that Fedora `CoreOS` tools read.
 pub const STAMP: &str = "/etc/.ignition-result.json";
@@ -65,26 +66,37 @@ impl Root {
         let path = Path::new(STAMP);
         let failed = |errno| Error::root("write the stamp", path, errno);
         let (parent, name) = self.open_parent(path).map_err(failed)?;
-        match unlinkat(&parent, UNFINISHED, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&parent, UNFINISHED, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-        let identity = FileIdentity::of(&fd).map_err(failed)?;
-        let mut file = File::from(fd);
-        file.write_all(text(identity).as_bytes()).map_err(|error| {
-            let errno = Errno::from_io_error(&error);
-            errno.map_or_else(
-                || Error::new(crate::error::Reason::RootIo, format!("write the stamp: {}", io_words(&error))),
-                failed,
-            )
-        })?;
-        fsync(&file).map_err(failed)?;
-        renameat(&parent, UNFINISHED, &parent, name).map_err(failed)?;
-        let directory =
-            openat(&parent, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(failed)?;
-        fsync(directory.as_fd()).map_err(failed)
+        remove(&parent, UNFINISHED.as_ref()).map_err(failed)?;
+        put(&parent, name, text).map_err(|errno| {
+            for left in [UNFINISHED.as_ref(), name] {
+                if let Err(second) = remove(&parent, left) {
+                    log::warn!("{}", Error::root("take the unfinished stamp back", path, second));
+                }
+            }
+            failed(errno)
+        })
+    }
+}
+
+fn put(
+    parent: &OwnedFd,
+    name: &OsStr,
+    text: impl FnOnce(FileIdentity) -> String,
+) -> std::result::Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(parent, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?;
+    let identity = FileIdentity::of(&fd)?;
+    let mut file = File::from(fd);
+    file.write_all(text(identity).as_bytes()).map_err(|error| errno_of(&error))?;
+    fsync(&file)?;
+    renameat(parent, UNFINISHED, parent, name)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fsync(openat(parent, ".", flags, Mode::empty())?)
+}
+
+fn remove(parent: &OwnedFd, name: &OsStr) -> std::result::Result<(), Errno> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
     }
 }

@@ -8,7 +8,7 @@ use crate::error::Error;
 const COLUMNS: usize = 76;
 
 /// Tells `error` in the kernel's log, and as one block on every console of the kernel.
-pub fn report(error: &Error) {
+pub(super) fn report(error: &Error) {
     log::error!("provisioning failed: {}: {error}", error.reason().word());
     let block = block(error);
     for line in block.lines() {

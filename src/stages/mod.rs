@@ -5,22 +5,49 @@ mod failure;
 use std::path::Path;
 use std::time::Instant;
 
+use log::LevelFilter;
+
 use crate::clock;
 use crate::config::{self, Parsed, Position};
 use crate::error::{Error, Reason, Result};
+use crate::kmsg_logger;
 use crate::plan::{self, Op, Options, Today, View};
 use crate::platform::{CommandLine, Platform};
 use crate::resource::sha512_hex;
 use crate::root::Root;
 use crate::stamp::{Details, Stamp};
 
-pub use failure::report as report_failure;
-
-/// Provisions the root at `path` unless its stamp says that it has been: everything in one call.
+/// Provisions the root at `path` unless its stamp says that it has been: everything in one call. A failure is told
+/// in the kernel's log and on the consoles as well.
+///
+/// Nothing comes before the look at the stamp: on all boots but the first this is the whole program.
 ///
 /// # Errors
 /// Whatever stops it. Up to the commit the root is then as it was; the stamp stands only after a whole run.
-pub fn run(path: &Path, root: &Root, platform: Option<Platform>, line: &CommandLine) -> Result<()> {
+pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
+    let root = match Root::open(path).and_then(|root| Ok((root.has_stamp()?, root))) {
+        Ok((true, _)) => return Ok(()),
+        Ok((false, root)) => Ok(root),
+        Err(error) => Err(error),
+    };
+    let line = CommandLine::read();
+    let debug = line.as_ref().is_ok_and(|line| line.debug);
+    kmsg_logger::to_kmsg(if debug { LevelFilter::Debug } else { LevelFilter::Info });
+    let done = line.and_then(|line| {
+        // The way out of a machine that cannot be provisioned: nothing of the root may stand in it.
+        if line.forbidden {
+            log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
+            return Ok(());
+        }
+        provision(path, &root?, platform, &line)
+    });
+    if let Err(error) = &done {
+        failure::report(error);
+    }
+    done
+}
+
+fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &CommandLine) -> Result<()> {
     if line.bad_timeout {
         log::warn!("glowplug.timeout on the kernel command line is not a number of seconds");
     }

@@ -137,7 +137,6 @@ impl<'s> Answer<'s> {
 
     /// RFC 9112, section 7.1.
     fn chunks(&mut self, limit: u64, body: &mut Vec<u8>) -> Result<()> {
-        let broken = || Failure::bad("the host's answer has a broken chunk");
         loop {
             let size = self.chunk_size()?;
             if size == 0 {
@@ -148,7 +147,7 @@ impl<'s> Answer<'s> {
             }
             self.take(size, body)?;
             if self.byte()? != b'\r' || self.byte()? != b'\n' {
-                return Err(broken());
+                return Err(broken_chunk());
             }
         }
     }
@@ -157,7 +156,7 @@ impl<'s> Answer<'s> {
         let line = self.line::<CHUNK_LINE>()?;
         match httparse::parse_chunk_size(&line) {
             Ok(httparse::Status::Complete((_, size))) => Ok(size),
-            _ => Err(Failure::bad("the host's answer has a broken chunk")),
+            _ => Err(broken_chunk()),
         }
     }
 
@@ -188,6 +187,10 @@ impl<'s> Answer<'s> {
                 .ok_or_else(|| Failure::bad("the trailers of the answer are over 16 KiB"))?;
         }
     }
+}
+
+fn broken_chunk() -> Failure {
+    Failure::bad("the host's answer has a broken chunk")
 }
 
 /// RFC 9112, section 6.3, for an answer to GET with status 200.
