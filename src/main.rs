@@ -32,6 +32,7 @@ glowplug(8) tells of exit codes, kernel arguments and the environment.
 enum Call {
     Run { root: PathBuf, platform: Option<Platform> },
     Apply { root: PathBuf, config: PathBuf },
+    Validate(Vec<PathBuf>),
     Print(String),
 }
 
@@ -39,17 +40,25 @@ fn main() -> ExitCode {
     let done = match arguments() {
         Ok(Call::Run { root, platform }) => stages::run(&root, platform),
         Ok(Call::Apply { root, config }) => apply(&root, &config),
+        Ok(Call::Validate(files)) => match validate(&files) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Ok(Call::Print(text)) => print(&text),
         Err(error) => Err(error),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error may be closed; the exit code tells the reason all the same.
-            let _ = writeln!(std::io::stderr(), "glowplug: {}: {error}", error.reason().word());
+            complain(&error);
             ExitCode::from(error.reason().exit_code())
         }
     }
+}
+
+fn complain(error: &Error) {
+    // Standard error may be closed; the exit code tells the reason all the same.
+    let _ = writeln!(std::io::stderr(), "glowplug: {}: {error}", error.reason().word());
 }
 
 fn print(text: &str) -> Result<()> {
@@ -62,6 +71,23 @@ fn apply(root: &Path, config: &Path) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
     let text = platform::read_argument(config)?;
     stages::apply(&Root::open(root)?, &text)
+}
+
+/// Prints the report on every file. Exit code 1 if one of them is refused.
+fn validate(files: &[PathBuf]) -> Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for file in files {
+        let (report, refused) = stages::validate(&platform::read_argument(file)?);
+        if files.len() > 1 {
+            print(&format!("{}:\n", file.display()))?;
+        }
+        print(&report)?;
+        if let Some(error) = refused {
+            complain(&error);
+            code = ExitCode::from(1);
+        }
+    }
+    Ok(code)
 }
 
 fn arguments() -> Result<Call> {
@@ -90,6 +116,9 @@ fn arguments() -> Result<Call> {
     match (command.as_deref().and_then(|name| name.to_str()), operands.as_slice(), platform) {
         (Some("run"), [], platform) => Ok(Call::Run { root: root()?, platform }),
         (Some("apply"), [config], None) => Ok(Call::Apply { root: root()?, config: config.into() }),
+        (Some("validate"), files @ [_, ..], None) => {
+            Ok(Call::Validate(files.iter().map(PathBuf::from).collect()))
+        }
         (Some("apply"), ..) => Err(usage(&"apply takes one config and no platform")),
         (Some("run"), ..) => Err(usage(&"run takes no operand")),
         (Some(_), ..) => Err(usage(&"no such command: see glowplug --help")),

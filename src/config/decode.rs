@@ -1,226 +1,400 @@
 //! From JSON text to the typed [`Config`](super::Config): keys matched as Go's `encoding/json` does it.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::collections::BTreeMap;
 
-use super::json::{Kind, Position, Reader, SyntaxError};
-use super::version::Version;
-use crate::error::{Error, Reason, Result};
+use super::hints;
+use super::json::{Kind, Reader, SyntaxError};
+use super::report::{Finding, Path, Report, Severity, Step, last_key};
+use super::schema::{Object, Shape, Value};
 
 /// All lists of a config together may hold this many items, so that a small text cannot ask for endless memory.
 const MAX_ITEMS: u32 = 100_000;
-/// As many unused keys are told.
-const MOST_UNUSED: usize = 20;
+/// As many remarks are kept while the text is read.
+const MOST_REMARKS: usize = 10_000;
+/// A depth that no version has: what was read depends on the version.
+const DEPENDS: u8 = u8::MAX;
 
-/// A value of the config that can be read from JSON. `null` leaves it as it is by default.
-pub(super) trait Value<'a> {
-    fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()>;
+/// Why the text could not be read.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is not JSON.
+    Syntax(SyntaxError),
+    /// A value is of the wrong type.
+    Type(TypeFault),
+    /// The lists hold more than 100,000 items.
+    TooMany,
 }
 
-/// An object of the config: its fields by key.
-pub(super) trait Object<'a> {
-    /// The field for `key`: its exact key, the minor version of the first spec that has it, and its place.
-    fn field(&mut self, key: &str) -> Option<(&'static str, u8, &mut dyn Value<'a>)>;
-}
-
-/// One step of a path such as `$.storage.files.0`.
-enum Segment {
-    Key(&'static str),
-    Index(usize),
-}
-
-/// A key that the config's spec version does not know, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnusedKey {
-    /// The path of the object that holds it, then the key: `$.storage.fiels`.
-    pub path: String,
-    /// Offset of the byte after the key's colon.
+/// A value of the wrong type.
+#[derive(Debug)]
+pub(super) struct TypeFault {
+    /// The byte that the reference shows: the one after the value, or after its opening bracket.
     pub offset: usize,
+    /// What is wrong, in Go's words.
+    pub message: String,
+    /// Where, and what is wanted there.
+    pub hint: String,
 }
+
+impl From<SyntaxError> for Fault {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+type Result<T> = std::result::Result<T, Fault>;
 
 /// The state of one pass over the text.
 pub(super) struct Decoder<'a> {
-    text: &'a [u8],
     reader: Reader<'a>,
-    version: Version,
-    path: Vec<Segment>,
-    unused: Vec<UnusedKey>,
+    minor: u8,
+    only_version: bool,
+    path: Vec<Step>,
+    /// The names of the objects that are being read, from the outermost.
+    objects: Vec<&'static str>,
+    /// Keys on the way here that were not written exactly so: the reference's report does not see what is below.
+    inexact: u32,
+    remarks: BTreeMap<Vec<Step>, Remark>,
+    left_off: usize,
     items: u32,
+    /// The newest version of which a field was read.
+    newest: u8,
 }
 
-/// Reads `text` as one value of the given spec version.
+/// What is to be said about a place, though it does not make the config invalid.
+struct Remark {
+    offset: usize,
+    message: String,
+    hint: Option<String>,
+}
+
+/// What a pass over the text leaves beside the config.
+pub(super) struct Read {
+    /// The minor version of the newest field that was read; more than there are where what was read depends on the
+    /// version.
+    pub newest: u8,
+    remarks: BTreeMap<Vec<Step>, Remark>,
+    left_off: usize,
+}
+
+impl Read {
+    /// Adds the keys that the version does not know, and the objects that are `null`.
+    pub fn report(self, report: &mut Report) {
+        for (path, Remark { offset, message, hint }) in self.remarks {
+            report.push(Finding {
+                severity: Severity::Warning,
+                message: Cow::Owned(message),
+                position: None,
+                path,
+                offset: Some(offset),
+                hint,
+            });
+        }
+        report.left_off = report.left_off.saturating_add(self.left_off);
+    }
+}
+
+/// Reads `text` as one value of the spec version 3.`minor`; with `only_version`, nothing of it but
+/// `ignition.version`.
 pub(super) fn decode<'a>(
     text: &'a [u8],
-    version: Version,
+    minor: u8,
+    only_version: bool,
     value: &mut dyn Value<'a>,
-) -> Result<Vec<UnusedKey>> {
-    let mut decoder =
-        Decoder { text, reader: Reader::new(text), version, path: Vec::new(), unused: Vec::new(), items: 0 };
+) -> Result<Read> {
+    let mut decoder = Decoder {
+        reader: Reader::new(text),
+        minor,
+        only_version,
+        path: Vec::new(),
+        objects: Vec::new(),
+        inexact: 0,
+        remarks: BTreeMap::new(),
+        left_off: 0,
+        items: 0,
+        newest: 0,
+    };
     value.decode(&mut decoder)?;
-    let end = decoder.reader.end();
-    decoder.syntax(end)?;
-    Ok(decoder.unused)
+    decoder.reader.end()?;
+    Ok(Read { newest: decoder.newest, remarks: decoder.remarks, left_off: decoder.left_off })
+}
+
+/// Whether `text` is JSON at all.
+pub(super) fn check(text: &[u8]) -> std::result::Result<(), SyntaxError> {
+    let mut reader = Reader::new(text);
+    reader.skip()?;
+    reader.end()
 }
 
 impl<'a> Decoder<'a> {
-    fn syntax<T>(&self, result: std::result::Result<T, SyntaxError>) -> Result<T> {
-        result.map_err(|error| {
-            let position = Position::of(self.text, error.offset);
-            Error::new(
-                Reason::ConfigSyntax,
-                format!("the config is not valid JSON: {}, at {self}, {position}", error.what),
-            )
-        })
-    }
-
-    fn mismatch<T>(&self, expected: &str, found: &str) -> Result<T> {
-        let position = Position::of(self.text, self.reader.offset());
-        Err(Error::new(
-            Reason::ConfigSyntax,
-            format!("expected {expected}, found {found}, at {self}, {position}"),
-        ))
-    }
-
-    fn peek(&mut self) -> Result<Kind> {
-        let peeked = self.reader.peek();
-        self.syntax(peeked)
-    }
-
     /// Whether the value is `null`, which is then passed over.
-    fn null(&mut self) -> Result<bool> {
-        if self.peek()? != Kind::Null {
+    pub fn null(&mut self) -> Result<bool> {
+        let is_null = self.reader.peek()? == Kind::Null;
+        if is_null {
+            self.reader.null()?;
+        }
+        Ok(is_null)
+    }
+
+    /// Reads a string; `None` for `null`.
+    pub fn string(&mut self) -> Result<Option<Cow<'a, str>>> {
+        match self.reader.peek()? {
+            Kind::Null => self.reader.null().map(|()| None).map_err(Fault::from),
+            Kind::String => Ok(Some(self.reader.string()?)),
+            found => {
+                let in_list = matches!(self.path.last(), Some(Step::Index(_)));
+                let wanted =
+                    if in_list { format!("types.{}", self.text_name()) } else { "string".to_owned() };
+                self.mismatch(found, &wanted, "a string")
+            }
+        }
+    }
+
+    /// Reads a boolean; `None` for `null`.
+    pub fn bool(&mut self) -> Result<Option<bool>> {
+        match self.reader.peek()? {
+            Kind::Null => self.reader.null().map(|()| None).map_err(Fault::from),
+            Kind::Bool => Ok(Some(self.reader.bool()?)),
+            found => self.mismatch(found, "bool", "true or false"),
+        }
+    }
+
+    /// Reads an integer; `None` for `null`.
+    pub fn integer(&mut self) -> Result<Option<i64>> {
+        match self.reader.peek()? {
+            Kind::Null => self.reader.null().map(|()| None).map_err(Fault::from),
+            Kind::Number => {
+                let text = self.reader.number()?;
+                match text.parse() {
+                    Ok(value) => Ok(Some(value)),
+                    Err(_) => Err(self.type_fault(&format!("number {text}"), "int", "an integer of 64 bits")),
+                }
+            }
+            found => self.mismatch(found, "int", "an integer"),
+        }
+    }
+
+    /// Enters a list whose items are like `item`.
+    pub fn enter_list(&mut self, item: &Shape<'_, '_>) -> Result<()> {
+        match self.reader.peek()? {
+            Kind::Array => Ok(self.reader.enter()?),
+            found => {
+                let wanted = match item {
+                    Shape::Object(object) if object.name() == "HTTPHeader" => "types.HTTPHeaders".to_owned(),
+                    Shape::Object(object) => format!("[]types.{}", self.object_name(object.name())),
+                    _ => format!("[]types.{}", self.text_name()),
+                };
+                self.mismatch(found, &wanted, "a list")
+            }
+        }
+    }
+
+    /// Moves to item number `index` of the list that was entered; false past its end. Follow with
+    /// [`Decoder::leave`].
+    pub fn next_item(&mut self, index: usize) -> Result<bool> {
+        if !self.reader.next_item(index == 0)? {
             return Ok(false);
         }
-        let read = self.reader.null();
-        self.syntax(read).map(|()| true)
+        self.items = self.items.saturating_add(1);
+        if self.items > MAX_ITEMS {
+            return Err(Fault::TooMany);
+        }
+        self.path.push(Step::Index(index));
+        Ok(true)
     }
 
-    fn expect(&mut self, kind: Kind) -> Result<()> {
-        let found = self.peek()?;
-        if found == kind { Ok(()) } else { self.mismatch(kind.word(), found.word()) }
+    /// Leaves an item or a field.
+    pub fn leave(&mut self) {
+        self.path.pop();
     }
 
     /// Reads an object into `object`; a key that stands twice is read twice, into the same place.
-    pub(super) fn object(&mut self, object: &mut dyn Object<'a>) -> Result<()> {
-        if self.null()? {
-            return Ok(());
+    pub fn object(&mut self, object: &mut dyn Object<'a>) -> Result<()> {
+        match self.reader.peek()? {
+            Kind::Null => return self.null_object(object),
+            Kind::Object => {}
+            found => {
+                let wanted = format!("types.{}", self.object_name(object.name()));
+                return self.mismatch(found, &wanted, "an object");
+            }
         }
-        self.expect(Kind::Object)?;
-        self.reader.enter();
+        if object.given(self.minor) {
+            self.newest = DEPENDS;
+        }
+        self.objects.push(self.object_name(object.name()));
+        self.reader.enter()?;
         let mut first = true;
-        loop {
-            let key = self.reader.next_key(first);
-            let Some(key) = self.syntax(key)? else { return Ok(()) };
+        let mut seen: u32 = 0;
+        while let Some((key, start)) = self.reader.next_key(first)? {
             first = false;
-            match object.field(&key) {
-                Some((exact, since, value)) if since <= self.version.minor() => {
-                    if exact != key {
-                        self.unused(&key);
-                    }
-                    self.path.push(Segment::Key(exact));
-                    value.decode(self)?;
-                    self.path.pop();
+            let known = self.field(&*object, &key);
+            let Some((index, exact)) = known.filter(|_| !self.passes_over(&key)) else {
+                if known.is_none() {
+                    self.unused(&key, start, &*object);
                 }
-                _ => {
-                    self.unused(&key);
-                    let skipped = self.reader.skip();
-                    self.syntax(skipped)?;
-                }
+                self.reader.skip()?;
+                continue;
+            };
+            self.path.push(Step::Key(exact));
+            let is_exact = exact == key;
+            let bit = u32::try_from(index).ok().and_then(|index| 1u32.checked_shl(index)).unwrap_or(0);
+            if is_exact && seen & bit != 0 {
+                // The reference's report sees the last of them only.
+                let path = &self.path;
+                self.remarks.retain(|of, _| !of.starts_with(path));
             }
-        }
-    }
-
-    fn unused(&mut self, key: &str) {
-        if self.unused.len() >= MOST_UNUSED {
-            return;
-        }
-        let path = format!("{self}.{key}");
-        self.unused.push(UnusedKey { path, offset: self.reader.offset() });
-    }
-}
-
-/// The path of the value that is being read.
-impl fmt::Display for Decoder<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('$')?;
-        for segment in &self.path {
-            match segment {
-                Segment::Key(key) => write!(f, ".{key}")?,
-                Segment::Index(index) => write!(f, ".{index}")?,
+            if is_exact {
+                seen |= bit;
+            } else {
+                self.path.pop();
+                self.unused(&key, start, &*object);
+                self.path.push(Step::Key(exact));
+                self.inexact = self.inexact.saturating_add(1);
             }
+            if let Some(value) = object.field_mut(index) {
+                value.decode(self)?;
+            }
+            if !is_exact {
+                self.inexact = self.inexact.saturating_sub(1);
+            }
+            self.leave();
         }
+        self.objects.pop();
         Ok(())
     }
-}
 
-impl<'a> Value<'a> for Cow<'a, str> {
-    fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()> {
-        if decoder.null()? {
-            return Ok(());
+    /// The index and the exact key of the field for `key`, if the version has it.
+    fn field(&mut self, object: &dyn Object<'a>, key: &str) -> Option<(usize, &'static str)> {
+        let fields = object.fields();
+        let found = fields.iter().position(|field| field.key == key);
+        let found = found.or_else(|| fields.iter().position(|field| same_key(field.key, key)))?;
+        let field = fields.get(found)?;
+        // In 3.0, referenced configs and certificates cannot be compressed.
+        let is_late = field.key == "compression"
+            && matches!(self.last_key(), "merge" | "replace" | "certificateAuthorities");
+        let since = if is_late { 1 } else { field.since };
+        if since > self.minor {
+            return None;
         }
-        decoder.expect(Kind::String)?;
-        let text = decoder.reader.string();
-        *self = decoder.syntax(text)?;
-        Ok(())
+        self.newest = self.newest.max(since);
+        Some((found, field.key))
     }
-}
 
-impl<'a> Value<'a> for bool {
-    fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()> {
-        decoder.expect(Kind::Bool)?;
-        let value = decoder.reader.bool();
-        *self = decoder.syntax(value)?;
-        Ok(())
+    /// Whether only the version is wanted, and `key` does not lead to it.
+    fn passes_over(&self, key: &str) -> bool {
+        let wanted = if self.path.is_empty() { "ignition" } else { "version" };
+        self.only_version && !same_key(wanted, key)
     }
-}
 
-impl<'a> Value<'a> for i64 {
-    fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()> {
-        decoder.expect(Kind::Number)?;
-        let text = decoder.reader.number();
-        let text = decoder.syntax(text)?;
-        match text.parse() {
-            Ok(value) => *self = value,
-            Err(_) => return decoder.mismatch("an integer of 64 bits", text),
-        }
-        Ok(())
-    }
-}
-
-/// `null` unsets, as it does for the reference's pointers.
-impl<'a, T: Value<'a> + Default> Value<'a> for Option<T> {
-    fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()> {
-        if decoder.null()? {
-            *self = None;
-            return Ok(());
-        }
-        self.get_or_insert_with(T::default).decode(decoder)
-    }
-}
-
-/// A list that stands twice is replaced.
-impl<'a, T: Value<'a> + Default> Value<'a> for Vec<T> {
-    fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()> {
-        self.clear();
-        if decoder.null()? {
-            return Ok(());
-        }
-        decoder.expect(Kind::Array)?;
-        decoder.reader.enter();
-        loop {
-            let more = decoder.reader.next_item(self.is_empty());
-            if !decoder.syntax(more)? {
+    /// `null` leaves an object as it is; the reference is at a loss where its report expects one.
+    fn null_object(&mut self, object: &mut dyn Object<'a>) -> Result<()> {
+        let offset = self.reader.offset();
+        self.reader.null()?;
+        // These two were pointers in 3.2, which may be null.
+        if matches!(object.name(), "Clevis" | "ClevisCustom") {
+            self.newest = DEPENDS;
+            if self.minor == 2 {
                 return Ok(());
             }
-            decoder.items = decoder.items.saturating_add(1);
-            if decoder.items > MAX_ITEMS {
-                return decoder.mismatch("at most 100,000 items in all lists", "more");
-            }
-            decoder.path.push(Segment::Index(self.len()));
-            let mut item = T::default();
-            item.decode(decoder)?;
-            self.push(item);
-            decoder.path.pop();
+        }
+        let message = format!(
+            "context tree does not match content tree at {}. Line and column reporting may be inconsistent. \
+             Unused keys may not be reported",
+            Path(&self.path)
+        );
+        let hint = Some("leave the key out: null stands for no object".to_owned());
+        self.remark(self.path.clone(), Remark { offset, message, hint });
+        Ok(())
+    }
+
+    fn unused(&mut self, key: &str, offset: usize, object: &dyn Object<'a>) {
+        let mut path = self.path.clone();
+        path.push(Step::Unused(key.into()));
+        let hint = hints::for_unused_key(key, object.fields(), self.minor);
+        self.remark(path, Remark { offset, message: format!("unused key {key}"), hint });
+    }
+
+    fn remark(&mut self, path: Vec<Step>, remark: Remark) {
+        if self.inexact > 0 || self.only_version {
+            return;
+        }
+        if self.remarks.len() >= MOST_REMARKS {
+            self.left_off = self.left_off.saturating_add(1);
+            return;
+        }
+        self.remarks.insert(path, remark);
+    }
+
+    /// The value that comes next is not of the type `wanted`.
+    fn mismatch<T>(&mut self, found: Kind, wanted: &str, hint: &str) -> Result<T> {
+        match found {
+            Kind::Array | Kind::Object => self.reader.enter()?,
+            _ => self.reader.skip()?,
+        }
+        Err(self.type_fault(found.word(), wanted, hint))
+    }
+
+    /// The key of the value that is being read, or of the list that it is in.
+    fn last_key(&self) -> &'static str {
+        last_key(&self.path)
+    }
+
+    /// The name of the reference's type of an object that is called `name` in the newest version.
+    fn object_name(&self, name: &'static str) -> &'static str {
+        match (self.minor, name, self.last_key()) {
+            (0, "Resource", "merge" | "replace") => "ConfigReference",
+            (0, "Resource", "certificateAuthorities") => "CaReference",
+            (0, "Resource", _) => "FileContents",
+            (2, "ClevisCustom", _) => "Custom",
+            (_, name, _) => name,
         }
     }
+
+    /// The name of the reference's type of the strings in a list.
+    fn text_name(&self) -> &'static str {
+        match (self.last_key(), self.objects.last()) {
+            ("devices", _) => "Device",
+            ("options", Some(&"Filesystem")) => "FilesystemOption",
+            ("options", Some(&"Raid")) => "RaidOption",
+            ("options", _) => "LuksOption",
+            ("mountOptions", _) => "MountOption",
+            ("openOptions", _) => "OpenOption",
+            ("noProxy", _) => "NoProxyItem",
+            ("groups", _) => "Group",
+            ("sshAuthorizedKeys", _) => "SSHAuthorizedKey",
+            _ => "KernelArgument",
+        }
+    }
+
+    fn type_fault(&self, found: &str, wanted: &str, hint: &str) -> Fault {
+        let keys: Vec<&str> = self
+            .path
+            .iter()
+            .filter_map(|step| if let Step::Key(key) = step { Some(*key) } else { None })
+            .collect();
+        // The reference reads the version into a structure without a name first.
+        let (place, wanted) = match (self.objects.last(), self.only_version, keys.len()) {
+            (None, true, _) => ("value".to_owned(), "util.versionStub"),
+            (_, true, 0 | 1) => ("struct field versionStub.Ignition".to_owned(), "struct { Version string }"),
+            (_, true, _) => ("struct field .Ignition.Version".to_owned(), wanted),
+            (None, ..) => ("value".to_owned(), wanted),
+            (Some(object), ..) => (format!("struct field {object}.{}", keys.join(".")), wanted),
+        };
+        Fault::Type(TypeFault {
+            offset: self.reader.offset(),
+            message: format!("json: cannot unmarshal {found} into Go {place} of type {wanted}"),
+            hint: format!("{} must be {hint}", Path(&self.path)),
+        })
+    }
+}
+
+/// Whether Go takes `key` for `exact`: without regard to case, two signs beyond ASCII included.
+pub(super) fn same_key(exact: &str, key: &str) -> bool {
+    let folded = key.chars().map(|c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    });
+    folded.eq(exact.chars().map(|c| c.to_ascii_lowercase()))
 }

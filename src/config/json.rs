@@ -1,49 +1,53 @@
 //! A pull reader over JSON text: borrowed strings, byte offsets for every error, no recursion.
 //!
-//! It accepts what Go's `encoding/json` accepts (RFC 8259, nesting up to 10,000): invalid UTF-8 and lone
-//! surrogates inside strings become U+FFFD, a byte order mark and trailing data are errors.
+//! It accepts what Go's `encoding/json` accepts (RFC 8259, nesting up to 10,000) and refuses the rest in its
+//! words: invalid UTF-8 and lone surrogates inside strings become U+FFFD, a byte order mark and trailing data are
+//! errors.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use super::go;
+
 /// Arrays and objects deeper than this are an error, as in the reference.
 const MAX_DEPTH: usize = 10_000;
 
-/// What is wrong with the text, and at which byte.
+/// What is wrong with the text, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// Offset of the offending byte.
+    /// Offset of the offending byte; the length of the text if it ends too early.
     pub offset: usize,
-    /// What was found or missed there.
-    pub what: &'static str,
+    found: Option<u8>,
+    context: Context,
 }
 
-/// A place in the text for people: line and column, both counted from 1, the column in bytes.
+/// Where a byte does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in bytes, from 1.
-    pub column: usize,
+enum Context {
+    Place(&'static str),
+    Literal(&'static str, u8),
 }
 
-impl Position {
-    /// The place of byte `offset` in `text`.
-    pub fn of(text: &[u8], offset: usize) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at.saturating_add(1));
-        Self {
-            line: before.split(|&b| b == b'\n').count(),
-            column: before.len().saturating_sub(line_start).saturating_add(1),
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(found) = self.found else {
+            return f.write_str("unexpected end of JSON input");
+        };
+        write!(f, "invalid character {} ", go::Character(found))?;
+        match self.context {
+            Context::Place(place) => f.write_str(place),
+            Context::Literal(word, expected) => {
+                write!(f, "in literal {word} (expecting {})", go::Character(expected))
+            }
         }
     }
 }
 
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} col {}", self.line, self.column)
-    }
-}
+const VALUE: &str = "looking for beginning of value";
+const KEY: &str = "looking for beginning of object key string";
+const NUMBER: &str = "in numeric literal";
+const EXPONENT: &str = "in exponent of numeric literal";
+const HEXADECIMAL: &str = "in \\u hexadecimal character escape";
 
 /// The kind of the value that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +67,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind's name for messages.
+    /// The kind's name in Go's messages.
     pub fn word(self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Bool => "a boolean",
-            Self::Number => "a number",
-            Self::String => "a string",
-            Self::Array => "a list",
-            Self::Object => "an object",
+            Self::Bool => "bool",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::Array => "array",
+            Self::Object => "object",
         }
     }
 }
@@ -83,12 +87,14 @@ type Result<T> = std::result::Result<T, SyntaxError>;
 pub struct Reader<'a> {
     text: &'a [u8],
     at: usize,
+    /// Lists and objects that are open.
+    depth: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Starts before the first value of `text`.
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, depth: 0 }
     }
 
     /// The offset of the next byte to be read.
@@ -96,8 +102,14 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    fn error<T>(&self, what: &'static str) -> Result<T> {
-        Err(SyntaxError { offset: self.at, what })
+    /// The next byte does not fit between values, where white space would.
+    fn misfit<T>(&self, place: &'static str) -> Result<T> {
+        Err(SyntaxError { offset: self.at, found: self.byte(), context: Context::Place(place) })
+    }
+
+    /// The next byte does not fit inside a literal, which an early end closes like a space.
+    fn broken<T>(&self, context: Context) -> Result<T> {
+        Err(SyntaxError { offset: self.at, found: self.byte().or(Some(b' ')), context })
     }
 
     fn byte(&self) -> Option<u8> {
@@ -132,29 +144,28 @@ impl<'a> Reader<'a> {
             Some(b'"') => Ok(Kind::String),
             Some(b'[') => Ok(Kind::Array),
             Some(b'{') => Ok(Kind::Object),
-            Some(_) => self.error("expected a value"),
-            None => self.error("the text ends where a value is expected"),
+            _ => self.misfit(VALUE),
         }
     }
 
     /// Reads `null`.
     pub fn null(&mut self) -> Result<()> {
-        self.word(b"null")
+        self.word("null")
     }
 
     /// Reads `true` or `false`.
     pub fn bool(&mut self) -> Result<bool> {
         if self.byte() == Some(b't') {
-            self.word(b"true").map(|()| true)
+            self.word("true").map(|()| true)
         } else {
-            self.word(b"false").map(|()| false)
+            self.word("false").map(|()| false)
         }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<()> {
-        for &expected in word {
+    fn word(&mut self, word: &'static str) -> Result<()> {
+        for expected in word.bytes() {
             if !self.eat(expected) {
-                return self.error("expected true, false or null");
+                return self.broken(Context::Literal(word, expected));
             }
         }
         Ok(())
@@ -165,25 +176,25 @@ impl<'a> Reader<'a> {
         let start = self.at;
         self.eat(b'-');
         if !self.eat(b'0') {
-            self.digits()?;
+            self.digits(NUMBER)?;
         }
         if self.eat(b'.') {
-            self.digits()?;
+            self.digits("after decimal point in numeric literal")?;
         }
         if matches!(self.byte(), Some(b'e' | b'E')) {
             self.step();
             if matches!(self.byte(), Some(b'+' | b'-')) {
                 self.step();
             }
-            self.digits()?;
+            self.digits(EXPONENT)?;
         }
         let text = self.text.get(start..self.at).unwrap_or_default();
         Ok(std::str::from_utf8(text).unwrap_or_default())
     }
 
-    fn digits(&mut self) -> Result<()> {
+    fn digits(&mut self, place: &'static str) -> Result<()> {
         if !matches!(self.byte(), Some(b'0'..=b'9')) {
-            return self.error("expected a digit");
+            return self.broken(Context::Place(place));
         }
         while matches!(self.byte(), Some(b'0'..=b'9')) {
             self.step();
@@ -194,20 +205,20 @@ impl<'a> Reader<'a> {
     /// Reads a string: borrowed unless it holds escapes or invalid UTF-8.
     pub fn string(&mut self) -> Result<Cow<'a, str>> {
         if !self.eat(b'"') {
-            return self.error("expected a string");
+            return self.misfit(KEY);
         }
         let start = self.at;
         let end = self.plain_run()?;
         let plain = self.text.get(start..end).unwrap_or_default();
         if self.eat(b'"') {
-            return Ok(String::from_utf8_lossy(plain));
+            return Ok(text_of(plain));
         }
         let mut bytes = plain.to_vec();
         loop {
             if self.eat(b'"') {
                 return Ok(Cow::Owned(match String::from_utf8(bytes) {
                     Ok(text) => text,
-                    Err(bad) => String::from_utf8_lossy(bad.as_bytes()).into_owned(),
+                    Err(bad) => text_of(bad.as_bytes()).into_owned(),
                 }));
             }
             if self.eat(b'\\') {
@@ -225,20 +236,16 @@ impl<'a> Reader<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let Some(run) = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20) else {
             self.at = self.text.len();
-            return self.error("the text ends inside a string");
+            return self.misfit("in string literal");
         };
         self.at = self.at.saturating_add(run);
-        if matches!(self.byte(), Some(b'"' | b'\\')) {
-            Ok(self.at)
-        } else {
-            self.error("control character inside a string")
-        }
+        if matches!(self.byte(), Some(b'"' | b'\\')) { Ok(self.at) } else { self.misfit("in string literal") }
     }
 
     fn escape(&mut self) -> Result<char> {
         let byte = self.byte();
-        self.step();
-        Ok(match byte {
+        let after = self.at.saturating_add(1);
+        let escaped = match byte {
             Some(b'"') => '"',
             Some(b'\\') => '\\',
             Some(b'/') => '/',
@@ -247,12 +254,14 @@ impl<'a> Reader<'a> {
             Some(b'n') => '\n',
             Some(b'r') => '\r',
             Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(),
-            _ => {
-                self.at = self.at.saturating_sub(1);
-                return self.error("unknown escape in a string");
+            Some(b'u') => {
+                self.step();
+                return self.unicode_escape();
             }
-        })
+            _ => return self.broken(Context::Place("in string escape code")),
+        };
+        self.at = after;
+        Ok(escaped)
     }
 
     fn unicode_escape(&mut self) -> Result<char> {
@@ -280,7 +289,7 @@ impl<'a> Reader<'a> {
         let mut value = 0;
         for _ in 0..4 {
             let Some(digit) = self.byte().and_then(|b| char::from(b).to_digit(16)) else {
-                return self.error("expected four hexadecimal digits");
+                return self.broken(Context::Place(HEXADECIMAL));
             };
             value = (value << 4) | digit;
             self.step();
@@ -289,38 +298,43 @@ impl<'a> Reader<'a> {
     }
 
     /// Enters an object or list. Follow with [`Reader::next_key`] or [`Reader::next_item`].
-    pub fn enter(&mut self) {
+    pub fn enter(&mut self) -> Result<()> {
+        if self.depth >= MAX_DEPTH {
+            return self.misfit("exceeded max depth");
+        }
+        self.depth = self.depth.saturating_add(1);
         self.step();
+        Ok(())
     }
 
-    /// Moves to the next key of the object that was entered; `None` past its end.
-    pub fn next_key(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
-        if !self.next(first, b'}')? {
+    /// Moves to the next key of the object that was entered; `None` past its end. With it comes the offset of its
+    /// opening quote.
+    pub fn next_key(&mut self, first: bool) -> Result<Option<(Cow<'a, str>, usize)>> {
+        if !self.next(first, b'}', "after object key:value pair")? {
             return Ok(None);
         }
+        let start = self.at;
         let key = self.string()?;
         self.space();
         if !self.eat(b':') {
-            return self.error("expected ':' after a key");
+            return self.misfit("after object key");
         }
-        Ok(Some(key))
+        Ok(Some((key, start)))
     }
 
     /// Moves to the next item of the list that was entered; false past its end.
     pub fn next_item(&mut self, first: bool) -> Result<bool> {
-        self.next(first, b']')
+        self.next(first, b']', "after array element")
     }
 
-    fn next(&mut self, first: bool, close: u8) -> Result<bool> {
+    fn next(&mut self, first: bool, close: u8, place: &'static str) -> Result<bool> {
         self.space();
-        if first {
-            return Ok(!self.eat(close));
-        }
         if self.eat(close) {
+            self.depth = self.depth.saturating_sub(1);
             return Ok(false);
         }
-        if !self.eat(b',') {
-            return self.error("expected ',' or the end of the list or object");
+        if !first && !self.eat(b',') {
+            return self.misfit(place);
         }
         self.space();
         Ok(true)
@@ -338,10 +352,7 @@ impl<'a> Reader<'a> {
                 Kind::Number => self.number().map(drop)?,
                 Kind::String => self.skip_string()?,
                 kind @ (Kind::Array | Kind::Object) => {
-                    if open.len() >= MAX_DEPTH {
-                        return self.error("nested too deeply");
-                    }
-                    self.enter();
+                    self.enter()?;
                     open.push(kind == Kind::Object);
                     first = true;
                 }
@@ -374,8 +385,21 @@ impl<'a> Reader<'a> {
     /// Makes sure that nothing but white space follows.
     pub fn end(&mut self) -> Result<()> {
         self.space();
-        if self.byte().is_some() { self.error("something follows the config") } else { Ok(()) }
+        if self.byte().is_some() { self.misfit("after top-level value") } else { Ok(()) }
     }
+}
+
+/// `bytes` as text, every byte that is not UTF-8 as U+FFFD of its own, as Go does it.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
 }
 
 #[cfg(test)]
@@ -395,6 +419,7 @@ mod tests {
         assert_eq!(string(r#""\ud83d\u0041""#).unwrap(), "\u{fffd}A");
         assert_eq!(string(r#""\udc00""#).unwrap(), "\u{fffd}");
         assert_eq!(Reader::new(b"\"a\xffb\"").string().unwrap(), "a\u{fffd}b");
+        assert_eq!(Reader::new(b"\"\xe2\x82\"").string().unwrap(), "\u{fffd}\u{fffd}");
     }
 
     #[test]
@@ -437,14 +462,39 @@ mod tests {
     #[test]
     fn depth_is_bounded_without_recursion() {
         let deep = "[".repeat(MAX_DEPTH + 1);
-        assert_eq!(Reader::new(deep.as_bytes()).skip().unwrap_err().what, "nested too deeply");
+        let error = Reader::new(deep.as_bytes()).skip().unwrap_err();
+        assert_eq!(error.to_string(), "invalid character '[' exceeded max depth");
         let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         assert_eq!(Reader::new(fits.as_bytes()).skip(), Ok(()));
     }
 
     #[test]
-    fn positions_count_from_one() {
-        assert_eq!(Position::of(b"ab\ncd", 4), Position { line: 2, column: 2 });
-        assert_eq!(Position::of(b"", 0), Position { line: 1, column: 1 });
+    fn errors_are_in_the_words_of_go() {
+        for (text, words) in [
+            ("", "unexpected end of JSON input"),
+            ("[1,", "unexpected end of JSON input"),
+            ("\"ab", "unexpected end of JSON input"),
+            ("tru", "invalid character ' ' in literal true (expecting 'e')"),
+            ("-", "invalid character ' ' in numeric literal"),
+            ("nuxl", "invalid character 'x' in literal null (expecting 'l')"),
+            ("[1 2]", "invalid character '2' after array element"),
+            ("[1,]", "invalid character ']' looking for beginning of value"),
+            ("{\"a\" 1}", "invalid character '1' after object key"),
+            ("{\"a\":1 \"b\"}", "invalid character '\"' after object key:value pair"),
+            ("{\"a\":1,}", "invalid character '}' looking for beginning of object key string"),
+            ("{a:1}", "invalid character 'a' looking for beginning of object key string"),
+            ("1.x", "invalid character 'x' after decimal point in numeric literal"),
+            ("1ex", "invalid character 'x' in exponent of numeric literal"),
+            ("\"\\q\"", "invalid character 'q' in string escape code"),
+            ("\"\\u12g4\"", "invalid character 'g' in \\u hexadecimal character escape"),
+            ("\"\n\"", "invalid character '\\n' in string literal"),
+            ("\u{feff}{}", "invalid character 'ï' looking for beginning of value"),
+            ("{} x", "invalid character 'x' after top-level value"),
+            ("'a'", "invalid character '\\'' looking for beginning of value"),
+        ] {
+            let mut reader = Reader::new(text.as_bytes());
+            let error = reader.skip().and_then(|()| reader.end()).unwrap_err();
+            assert_eq!(error.to_string(), words, "{text}");
+        }
     }
 }

@@ -1,44 +1,136 @@
 //! The language: what an Ignition config says, as types. No I/O happens here.
 
+pub mod data_url;
 mod decode;
+mod encode;
+mod go;
+mod hints;
 mod json;
+mod locate;
+mod merge;
 mod path;
+mod report;
+mod schema;
 mod types;
+mod validate;
 mod version;
 
-pub use decode::UnusedKey;
-pub use json::Position;
+use std::borrow::Cow;
+
 pub use path::path_fault;
+pub use report::{Finding, Position, Report, Severity};
 pub use types::*;
 pub use version::Version;
 
 use crate::error::{Error, Reason, Result};
+use decode::Fault;
 
-/// A config as it was parsed: its contents, the spec version that it names, and what it says in vain.
+/// A config as it was parsed and found valid.
 #[derive(Debug)]
 pub struct Parsed<'a> {
-    /// The contents.
+    /// The contents, in the newest form.
     pub config: Config<'a>,
     /// The spec version that the config names.
     pub version: Version,
-    /// The first keys that this version does not know, twenty at most. They have no effect.
-    pub unused: Vec<UnusedKey>,
 }
 
-/// Parses a config of any supported version.
+/// Parses a config of any supported version and validates it. Whatever is to be said about it goes into `report`,
+/// also where it is accepted.
 ///
 /// # Errors
-/// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type, with place, line and column;
-/// [`Reason::ConfigVersion`] for a version that is missing or not supported.
-pub fn parse(text: &[u8]) -> Result<Parsed<'_>> {
+/// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type; [`Reason::ConfigVersion`] for a version that
+/// is missing or not supported; [`Reason::ConfigInvalid`] for what breaks the rules of its version.
+pub fn parse<'a>(text: &'a [u8], report: &mut Report) -> Result<Parsed<'a>> {
     if text.is_empty() {
         return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
     }
-    let version = Version::of(text)?;
-    let mut config = Config::default();
-    let unused = decode::decode(text, version, &mut config)?;
+    let (mut config, version) = match read(text, report) {
+        Ok(read) => read,
+        Err(refused) => return Err(refused.explain(text, report)),
+    };
+    validate::validate(&config, version, report);
+    locate::locate(text, &mut report.findings);
+    refuse_if_fatal(report, "config is not valid")?;
     mask_special_bits(&mut config, version);
-    Ok(Parsed { config, version, unused })
+    Ok(Parsed { config, version })
+}
+
+/// Validates a config that was made by merging: two valid ones can give one that is not.
+///
+/// # Errors
+/// [`Reason::ConfigInvalid`], with the first fault.
+pub fn validate_merged(config: &Config<'_>) -> Result<()> {
+    let mut report = Report::default();
+    validate::validate(config, Version::NEWEST, &mut report);
+    refuse_if_fatal(&report, "merging configs resulted in an invalid config")
+}
+
+fn refuse_if_fatal(report: &Report, what: &str) -> Result<()> {
+    match report.first_error() {
+        None => Ok(()),
+        Some(finding) => Err(Error::new(Reason::ConfigInvalid, format!("{what}: {finding}"))),
+    }
+}
+
+/// Why a text was not read.
+enum Refused {
+    Fault(Fault),
+    Version(Error),
+}
+
+/// Reads the text in one pass; in more where its version makes a difference to what was read, or something is wrong.
+fn read<'a>(text: &'a [u8], report: &mut Report) -> std::result::Result<(Config<'a>, Version), Refused> {
+    let mut config = Config::default();
+    if let Ok(read) = decode::decode(text, Version::NEWEST.minor(), false, &mut config) {
+        match Version::named(&config.ignition.version) {
+            Ok(version) if read.newest <= version.minor() => {
+                read.report(report);
+                return Ok((config, version));
+            }
+            _ => {}
+        }
+    }
+    // What is not JSON at all counts first, then the version, then values of the wrong type.
+    decode::check(text).map_err(|error| Refused::Fault(Fault::Syntax(error)))?;
+    let mut probe = Config::default();
+    let newest = Version::NEWEST.minor();
+    decode::decode(text, newest, true, &mut probe).map_err(Refused::Fault)?;
+    let version = Version::named(&probe.ignition.version).map_err(Refused::Version)?;
+    let mut config = Config::default();
+    let read = decode::decode(text, version.minor(), false, &mut config).map_err(Refused::Fault)?;
+    read.report(report);
+    Ok((config, version))
+}
+
+impl Refused {
+    /// The error, after what it is about went into the report.
+    fn explain(self, text: &[u8], report: &mut Report) -> Error {
+        let (offset, message, hint) = match self {
+            Self::Version(error) => return error,
+            Self::Fault(Fault::TooMany) => {
+                let what = "the lists of the config hold more than 100,000 items";
+                return Error::new(Reason::ConfigSyntax, what);
+            }
+            // The reference shows the byte after the offending one.
+            Self::Fault(Fault::Syntax(error)) => (error.offset.saturating_add(1), error.to_string(), None),
+            Self::Fault(Fault::Type(fault)) => (fault.offset, fault.message, Some(fault.hint)),
+        };
+        let mut finding = Finding {
+            severity: Severity::Error,
+            message: Cow::Owned(message),
+            position: None,
+            path: Vec::new(),
+            offset: Some(offset),
+            hint,
+        };
+        locate::locate(text, std::slice::from_mut(&mut finding));
+        let words = match &finding.hint {
+            Some(hint) => format!("config is not valid: {finding} ({hint})"),
+            None => format!("config is not valid: {finding}"),
+        };
+        report.push(finding);
+        Error::new(Reason::ConfigSyntax, words)
+    }
 }
 
 /// Setuid, setgid and sticky have an effect from 3.6.0 only (reference: translation 3.5 to 3.6).
@@ -56,6 +148,17 @@ fn mask_special_bits(config: &mut Config<'_>, version: Version) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &[u8]) -> Result<Parsed<'_>> {
+        super::parse(text, &mut Report::default())
+    }
+
+    /// The report on `text`, line by line.
+    fn report(text: &str) -> Vec<String> {
+        let mut report = Report::default();
+        drop(super::parse(text.as_bytes(), &mut report));
+        report.to_string().lines().map(str::to_owned).collect()
+    }
 
     fn refusal(text: &str) -> (Reason, String) {
         let error = parse(text.as_bytes()).unwrap_err();
@@ -89,30 +192,84 @@ mod tests {
         let (reason, text) =
             refusal("{\"ignition\":{\"version\":\"3.2.0\"},\n\"storage\":{\"files\":[{\"mode\":4.0}]}}");
         assert_eq!(reason, Reason::ConfigSyntax);
-        assert!(text.contains("$.storage.files.0.mode, line 2"), "{text}");
-        let (reason, text) = refusal("{\"ignition\":{\"version\":\"3.2.0\"}} x");
+        let words = "config is not valid: error at line 2 col 32: json: cannot unmarshal number 4.0 into Go struct \
+                     field File.storage.files.mode of type int ($.storage.files.0.mode must be an integer of 64 bits)";
+        assert_eq!(text, words);
+        let (reason, text) = refusal("{\"ignition\":{\"version\":\"3.2.0\"}} x ");
         assert_eq!(reason, Reason::ConfigSyntax);
-        assert!(text.contains("something follows the config"), "{text}");
+        assert_eq!(
+            text,
+            "config is not valid: error at line 1 col 35: invalid character 'x' after top-level value"
+        );
         assert_eq!(refusal("\u{feff}{}").0, Reason::ConfigSyntax);
         assert_eq!(refusal("").1, "not a config (empty)");
+        let (reason, text) = refusal(
+            r#"{"ignition":{"version":"3.2.0"},"storage":{"files":[{"path":"a"},{"path":"/b","mode":-1}]}}"#,
+        );
+        assert_eq!(reason, Reason::ConfigInvalid);
+        assert_eq!(
+            text,
+            "config is not valid: error at $.storage.files.0.path, line 1 col 61: path not absolute"
+        );
     }
 
     #[test]
-    fn fields_of_a_later_version_are_unused_keys() {
-        let text = br#"{"ignition":{"version":"3.1.0"},"kernelArguments":{"shouldExist":["a"]},"Passwd":{"users":null}}"#;
-        let parsed = parse(text).unwrap();
+    fn syntax_counts_before_the_version_and_that_before_types() {
+        assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"9.0.0"}"#).0, Reason::ConfigSyntax);
+        assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"9.0.0"}}"#).0, Reason::ConfigVersion);
+        assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"3.0.0"}}"#).0, Reason::ConfigSyntax);
+        // A wrong type in a field that the version does not have is no fault.
+        assert_eq!(
+            report(r#"{"kernelArguments":1,"ignition":{"version":"3.2.0"}}"#),
+            ["warning at $.kernelArguments, line 1 col 2: unused key kernelArguments"]
+        );
+    }
+
+    #[test]
+    fn keys_that_are_not_used_are_told() {
+        let text = r#"{"ignition":{"version":"3.1.0"},"kernelArguments":{"shouldExist":["a"]},"Passwd":{"users":null}}"#;
+        let parsed = parse(text.as_bytes()).unwrap();
         assert_eq!(parsed.config.kernel_arguments, KernelArguments::default());
-        let paths: Vec<_> = parsed.unused.iter().map(|key| key.path.as_str()).collect();
-        assert_eq!(paths, ["$.kernelArguments", "$.Passwd"]);
+        assert_eq!(
+            report(text),
+            [
+                "warning at $.Passwd, line 1 col 73: unused key Passwd",
+                "warning at $.kernelArguments, line 1 col 33: unused key kernelArguments",
+            ]
+        );
+    }
+
+    #[test]
+    fn null_in_place_of_an_object_is_told() {
+        let line = report(r#"{"ignition":{"version":"3.0.0"},"storage":null}"#).join("\n");
+        assert!(
+            line.starts_with("warning at $.storage, line 1 col 43: context tree does not match"),
+            "{line}"
+        );
+        // 3.2 had pointers here.
+        for (version, lines) in [("3.2.0", 0), ("3.3.0", 1)] {
+            let text = format!(
+                r#"{{"ignition":{{"version":"{version}"}},"storage":{{"luks":[{{"name":"a","device":"/dev/x","clevis":null}}]}}}}"#
+            );
+            assert_eq!(report(&text).len(), lines, "{version}");
+        }
     }
 
     #[test]
     fn a_key_that_stands_twice_is_merged() {
         let text = br#"{"ignition":{"version":"3.0.0","proxy":1},"ignition":{"config":{}},
-            "storage":{"files":[{"path":"/a"}]},"storage":{"links":[{"path":"/b"}]}}"#;
+            "storage":{"files":[{"path":"/a","mode":1},{"path":"/c"}]},"storage":{"links":[{"path":"/b"}],"files":[{"path":"/d"}]}}"#;
         let storage = parse(text).unwrap().config.storage;
-        assert_eq!(storage.files.len(), 1);
         assert_eq!(storage.links.len(), 1);
+        // Go reads the items of the second list over those of the first.
+        let files: Vec<_> = storage.files.iter().map(|file| (file.path.as_ref(), file.mode)).collect();
+        assert_eq!(files, [("/d", Some(1))]);
+    }
+
+    #[test]
+    fn what_the_report_shows_of_keys_that_stand_twice_is_the_last() {
+        let text = r#"{"x":1,"ignition":{"version":"3.0.0","y":1},"x":2,"ignition":{"version":"3.0.0"}}"#;
+        assert_eq!(report(text), ["warning at $.x, line 1 col 45: unused key x"]);
     }
 
     #[test]
@@ -121,9 +278,23 @@ mod tests {
         let files = format!(r#"{{"append":{lists}}},{{"append":{lists}}}"#);
         let text = format!(r#"{{"ignition":{{"version":"3.0.0"}},"storage":{{"files":[{files}]}}}}"#);
         assert!(refusal(&text).1.contains("100,000 items"));
-        let unknown = r#""x":0,"#.repeat(1000);
+        let unknown = (0..20_000).map(|key| format!(r#""x{key}":0,"#)).collect::<Vec<_>>().concat();
         let text = format!(r#"{{{unknown}"ignition":{{"version":"3.0.0"}}}}"#);
-        assert_eq!(parse(text.as_bytes()).unwrap().unused.len(), 20);
+        let lines = report(&text);
+        assert_eq!(lines.len(), 10_001);
+        assert_eq!(lines.last().unwrap(), "and 10000 more");
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for good in ["3.0.0", "03.0.0", "3.7.0-experimental"] {
+            assert!(parse(format!(r#"{{"ignition":{{"version":"{good}"}}}}"#).as_bytes()).is_ok(), "{good}");
+        }
+        for bad in ["3.0", "3.0.0.0", "v3.0.0", "3.0.0 ", "", "-3.0.0", "3.0.0-exp_"] {
+            let (reason, text) = refusal(&format!(r#"{{"ignition":{{"version":"{bad}"}}}}"#));
+            assert_eq!(reason, Reason::ConfigVersion);
+            assert!(text.starts_with("invalid config version"), "{bad}: {text}");
+        }
     }
 
     #[test]
@@ -151,8 +322,13 @@ mod tests {
             let accepted = |minor: u8, key_is_used: bool| {
                 let version = ["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0"][usize::from(minor)];
                 let text = config_with(path, kind, version);
-                let parsed = parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-                assert_eq!(parsed.unused.is_empty(), key_is_used, "{path} in {version}: {text}");
+                let lines = report(&text).join("\n");
+                assert!(!lines.contains("json: "), "{text}: {lines}");
+                assert_eq!(
+                    !lines.contains("unused key"),
+                    key_is_used,
+                    "{path} in {version}: {text}: {lines}"
+                );
             };
             accepted(minor, true);
             if minor > 0 {

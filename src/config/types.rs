@@ -1,20 +1,34 @@
 //! Every field of Ignition 3.0.0 to 3.7.0-experimental. Strings are borrowed from the config's text.
 //!
-//! Each field stands with its key and the minor version of the first spec that has it. `None` means absent or
-//! `null`; an absent list is an empty one.
+//! Each field stands with its key and the minor version of the first spec that has it, in the reference's order.
+//! `None` means absent or `null`; an absent list is an empty one; a string that the spec requires is empty if absent.
 
 use std::borrow::Cow;
 
-use super::decode::{Decoder, Object, Value};
-use crate::error::Result;
+use super::decode::{Decoder, Fault};
+use super::merge::Merge;
+use super::schema::{Duplicates, Field, Object, Shape, Value};
 
 /// A string of the config that may be absent.
 pub type Text<'a> = Option<Cow<'a, str>>;
 
+macro_rules! duplicates {
+    () => {
+        Duplicates::Refused
+    };
+    ($kind:ident) => {
+        Duplicates::$kind
+    };
+}
+
+/// `Name "Go's name" { field, "key", since: type; }`, with `Kept` or `Shared` after a list's version where
+/// [`Duplicates`] differ from the rule.
 macro_rules! objects {
     ($(
         $(#[$about:meta])*
-        $name:ident $(<$lifetime:lifetime>)? { $( $field:ident, $key:literal, $since:literal: $type:ty; )* }
+        $name:ident $(<$lifetime:lifetime>)? $go:literal {
+            $( $field:ident, $key:literal, $since:literal $($duplicates:ident)?: $type:ty; )*
+        }
     )*) => { $(
         $(#[$about])*
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,17 +40,48 @@ macro_rules! objects {
         }
 
         impl<'a> Object<'a> for $name $(<$lifetime>)? {
-            fn field(&mut self, key: &str) -> Option<(&'static str, u8, &mut dyn Value<'a>)> {
-                $( if key.eq_ignore_ascii_case($key) {
-                    return Some(($key, $since, &mut self.$field));
-                } )*
+            fn name(&self) -> &'static str {
+                $go
+            }
+
+            fn fields(&self) -> &'static [Field] {
+                const FIELDS: &[Field] = &[$(
+                    Field { key: $key, since: $since, duplicates: duplicates!($($duplicates)?) },
+                )*];
+                FIELDS
+            }
+
+            fn field(&self, index: usize) -> Shape<'_, 'a> {
+                $(
+                    let Some(index) = index.checked_sub(1) else { return self.$field.shape() };
+                )*
+                let _ = index;
+                Shape::Absent
+            }
+
+            fn field_mut(&mut self, index: usize) -> Option<&mut dyn Value<'a>> {
+                $(
+                    let Some(index) = index.checked_sub(1) else { return Some(&mut self.$field) };
+                )*
+                let _ = index;
                 None
             }
         }
 
         impl<'a> Value<'a> for $name $(<$lifetime>)? {
-            fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()> {
+            fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<(), Fault> {
                 decoder.object(self)
+            }
+
+            fn shape(&self) -> Shape<'_, 'a> {
+                Shape::Object(self)
+            }
+        }
+
+        impl $(<$lifetime>)? Merge for $name $(<$lifetime>)? {
+            fn merge(&mut self, child: Self, _: Duplicates) {
+                super::merge::make_way(self, &child);
+                $( self.$field.merge(child.$field, duplicates!($($duplicates)?)); )*
             }
         }
     )* };
@@ -44,7 +89,7 @@ macro_rules! objects {
 
 objects! {
     /// A whole config.
-    Config<'a> {
+    Config<'a> "Config" {
         ignition, "ignition", 0: Ignition<'a>;
         kernel_arguments, "kernelArguments", 3: KernelArguments<'a>;
         passwd, "passwd", 0: Passwd<'a>;
@@ -53,256 +98,254 @@ objects! {
     }
 
     /// `ignition`: what concerns the config itself.
-    Ignition<'a> {
-        version, "version", 0: Text<'a>;
+    Ignition<'a> "Ignition" {
         config, "config", 0: IgnitionConfig<'a>;
-        timeouts, "timeouts", 0: Timeouts;
-        security, "security", 0: Security<'a>;
         proxy, "proxy", 1: Proxy<'a>;
+        security, "security", 0: Security<'a>;
+        timeouts, "timeouts", 0: Timeouts;
+        version, "version", 0: Cow<'a, str>;
     }
 
     /// `ignition.config`: other configs to fetch.
-    IgnitionConfig<'a> {
-        merge, "merge", 0: Vec<Reference<'a>>;
-        replace, "replace", 0: Reference<'a>;
-    }
-
-    /// `ignition.timeouts`, in seconds.
-    Timeouts {
-        http_response_headers, "httpResponseHeaders", 0: Option<i64>;
-        http_total, "httpTotal", 0: Option<i64>;
-    }
-
-    /// `ignition.security`.
-    Security<'a> {
-        tls, "tls", 0: Tls<'a>;
-    }
-
-    /// `ignition.security.tls`.
-    Tls<'a> {
-        certificate_authorities, "certificateAuthorities", 0: Vec<Reference<'a>>;
+    IgnitionConfig<'a> "IgnitionConfig" {
+        merge, "merge", 0: Vec<Resource<'a>>;
+        replace, "replace", 0: Resource<'a>;
     }
 
     /// `ignition.proxy`.
-    Proxy<'a> {
+    Proxy<'a> "Proxy" {
         http_proxy, "httpProxy", 1: Text<'a>;
         https_proxy, "httpsProxy", 1: Text<'a>;
         no_proxy, "noProxy", 1: Vec<Cow<'a, str>>;
     }
 
-    /// Bytes behind a URL.
-    Resource<'a> {
-        source, "source", 0: Text<'a>;
-        compression, "compression", 0: Text<'a>;
-        http_headers, "httpHeaders", 1: Vec<HttpHeader<'a>>;
-        verification, "verification", 0: Verification<'a>;
+    /// `ignition.security`.
+    Security<'a> "Security" {
+        tls, "tls", 0: Tls<'a>;
     }
 
-    /// A [`Resource`] that is a config or a certificate: 3.0 has no compression there.
-    Reference<'a> {
-        source, "source", 0: Text<'a>;
-        compression, "compression", 1: Text<'a>;
+    /// `ignition.security.tls`.
+    Tls<'a> "TLS" {
+        certificate_authorities, "certificateAuthorities", 0: Vec<Resource<'a>>;
+    }
+
+    /// `ignition.timeouts`, in seconds.
+    Timeouts "Timeouts" {
+        http_response_headers, "httpResponseHeaders", 0: Option<i64>;
+        http_total, "httpTotal", 0: Option<i64>;
+    }
+
+    /// Bytes behind a URL. Where it is a config or a certificate, 3.0 has no compression.
+    Resource<'a> "Resource" {
+        compression, "compression", 0: Text<'a>;
         http_headers, "httpHeaders", 1: Vec<HttpHeader<'a>>;
+        source, "source", 0: Text<'a>;
         verification, "verification", 0: Verification<'a>;
     }
 
     /// A header to send with a request.
-    HttpHeader<'a> {
-        name, "name", 1: Text<'a>;
+    HttpHeader<'a> "HTTPHeader" {
+        name, "name", 1: Cow<'a, str>;
         value, "value", 1: Text<'a>;
     }
 
     /// What the bytes must hash to.
-    Verification<'a> {
+    Verification<'a> "Verification" {
         hash, "hash", 0: Text<'a>;
     }
 
     /// `kernelArguments`.
-    KernelArguments<'a> {
-        should_exist, "shouldExist", 3: Vec<Cow<'a, str>>;
-        should_not_exist, "shouldNotExist", 3: Vec<Cow<'a, str>>;
+    KernelArguments<'a> "KernelArguments" {
+        should_exist, "shouldExist", 3 Shared: Vec<Cow<'a, str>>;
+        should_not_exist, "shouldNotExist", 3 Shared: Vec<Cow<'a, str>>;
     }
 
     /// `passwd`.
-    Passwd<'a> {
-        users, "users", 0: Vec<User<'a>>;
+    Passwd<'a> "Passwd" {
         groups, "groups", 0: Vec<Group<'a>>;
-    }
-
-    /// `passwd.users[]`.
-    User<'a> {
-        name, "name", 0: Text<'a>;
-        password_hash, "passwordHash", 0: Text<'a>;
-        ssh_authorized_keys, "sshAuthorizedKeys", 0: Vec<Cow<'a, str>>;
-        uid, "uid", 0: Option<i64>;
-        gecos, "gecos", 0: Text<'a>;
-        home_dir, "homeDir", 0: Text<'a>;
-        no_create_home, "noCreateHome", 0: Option<bool>;
-        primary_group, "primaryGroup", 0: Text<'a>;
-        groups, "groups", 0: Vec<Cow<'a, str>>;
-        no_user_group, "noUserGroup", 0: Option<bool>;
-        no_log_init, "noLogInit", 0: Option<bool>;
-        shell, "shell", 0: Text<'a>;
-        should_exist, "shouldExist", 2: Option<bool>;
-        system, "system", 0: Option<bool>;
+        users, "users", 0: Vec<User<'a>>;
     }
 
     /// `passwd.groups[]`.
-    Group<'a> {
-        name, "name", 0: Text<'a>;
+    Group<'a> "PasswdGroup" {
         gid, "gid", 0: Option<i64>;
+        name, "name", 0: Cow<'a, str>;
         password_hash, "passwordHash", 0: Text<'a>;
         should_exist, "shouldExist", 2: Option<bool>;
         system, "system", 0: Option<bool>;
     }
 
+    /// `passwd.users[]`.
+    User<'a> "PasswdUser" {
+        gecos, "gecos", 0: Text<'a>;
+        groups, "groups", 0: Vec<Cow<'a, str>>;
+        home_dir, "homeDir", 0: Text<'a>;
+        name, "name", 0: Cow<'a, str>;
+        no_create_home, "noCreateHome", 0: Option<bool>;
+        no_log_init, "noLogInit", 0: Option<bool>;
+        no_user_group, "noUserGroup", 0: Option<bool>;
+        password_hash, "passwordHash", 0: Text<'a>;
+        primary_group, "primaryGroup", 0: Text<'a>;
+        ssh_authorized_keys, "sshAuthorizedKeys", 0: Vec<Cow<'a, str>>;
+        shell, "shell", 0: Text<'a>;
+        should_exist, "shouldExist", 2: Option<bool>;
+        system, "system", 0: Option<bool>;
+        uid, "uid", 0: Option<i64>;
+    }
+
     /// `storage`.
-    Storage<'a> {
+    Storage<'a> "Storage" {
+        directories, "directories", 0 Shared: Vec<Directory<'a>>;
         disks, "disks", 0: Vec<Disk<'a>>;
-        raid, "raid", 0: Vec<Raid<'a>>;
+        files, "files", 0 Shared: Vec<File<'a>>;
         filesystems, "filesystems", 0: Vec<Filesystem<'a>>;
-        files, "files", 0: Vec<File<'a>>;
-        directories, "directories", 0: Vec<Directory<'a>>;
-        links, "links", 0: Vec<Link<'a>>;
+        links, "links", 0 Shared: Vec<Link<'a>>;
         luks, "luks", 2: Vec<Luks<'a>>;
-    }
-
-    /// `storage.disks[]`.
-    Disk<'a> {
-        device, "device", 0: Text<'a>;
-        wipe_table, "wipeTable", 0: Option<bool>;
-        partitions, "partitions", 0: Vec<Partition<'a>>;
-    }
-
-    /// `storage.disks[].partitions[]`.
-    Partition<'a> {
-        label, "label", 0: Text<'a>;
-        number, "number", 0: Option<i64>;
-        size_mib, "sizeMiB", 0: Option<i64>;
-        start_mib, "startMiB", 0: Option<i64>;
-        type_guid, "typeGuid", 0: Text<'a>;
-        guid, "guid", 0: Text<'a>;
-        wipe_partition_entry, "wipePartitionEntry", 0: Option<bool>;
-        should_exist, "shouldExist", 0: Option<bool>;
-        resize, "resize", 2: Option<bool>;
-    }
-
-    /// `storage.raid[]`.
-    Raid<'a> {
-        name, "name", 0: Text<'a>;
-        level, "level", 0: Text<'a>;
-        devices, "devices", 0: Vec<Cow<'a, str>>;
-        spares, "spares", 0: Option<i64>;
-        options, "options", 0: Vec<Cow<'a, str>>;
-    }
-
-    /// `storage.filesystems[]`.
-    Filesystem<'a> {
-        device, "device", 0: Text<'a>;
-        format, "format", 0: Text<'a>;
-        path, "path", 0: Text<'a>;
-        wipe_filesystem, "wipeFilesystem", 0: Option<bool>;
-        label, "label", 0: Text<'a>;
-        uuid, "uuid", 0: Text<'a>;
-        options, "options", 0: Vec<Cow<'a, str>>;
-        mount_options, "mountOptions", 1: Vec<Cow<'a, str>>;
-    }
-
-    /// `storage.files[]`.
-    File<'a> {
-        path, "path", 0: Text<'a>;
-        overwrite, "overwrite", 0: Option<bool>;
-        contents, "contents", 0: Resource<'a>;
-        append, "append", 0: Vec<Resource<'a>>;
-        mode, "mode", 0: Option<i64>;
-        user, "user", 0: NodeOwner<'a>;
-        group, "group", 0: NodeOwner<'a>;
+        raid, "raid", 0: Vec<Raid<'a>>;
     }
 
     /// `storage.directories[]`.
-    Directory<'a> {
-        path, "path", 0: Text<'a>;
+    Directory<'a> "Directory" {
+        group, "group", 0: NodeGroup<'a>;
         overwrite, "overwrite", 0: Option<bool>;
+        path, "path", 0: Cow<'a, str>;
+        user, "user", 0: NodeUser<'a>;
         mode, "mode", 0: Option<i64>;
-        user, "user", 0: NodeOwner<'a>;
-        group, "group", 0: NodeOwner<'a>;
+    }
+
+    /// `storage.disks[]`.
+    Disk<'a> "Disk" {
+        device, "device", 0: Cow<'a, str>;
+        partitions, "partitions", 0: Vec<Partition<'a>>;
+        wipe_table, "wipeTable", 0: Option<bool>;
+    }
+
+    /// `storage.disks[].partitions[]`.
+    Partition<'a> "Partition" {
+        guid, "guid", 0: Text<'a>;
+        label, "label", 0: Text<'a>;
+        number, "number", 0: i64;
+        resize, "resize", 2: Option<bool>;
+        should_exist, "shouldExist", 0: Option<bool>;
+        size_mib, "sizeMiB", 0: Option<i64>;
+        start_mib, "startMiB", 0: Option<i64>;
+        type_guid, "typeGuid", 0: Text<'a>;
+        wipe_partition_entry, "wipePartitionEntry", 0: Option<bool>;
+    }
+
+    /// `storage.files[]`.
+    File<'a> "File" {
+        group, "group", 0: NodeGroup<'a>;
+        overwrite, "overwrite", 0: Option<bool>;
+        path, "path", 0: Cow<'a, str>;
+        user, "user", 0: NodeUser<'a>;
+        append, "append", 0 Kept: Vec<Resource<'a>>;
+        contents, "contents", 0: Resource<'a>;
+        mode, "mode", 0: Option<i64>;
+    }
+
+    /// `storage.filesystems[]`.
+    Filesystem<'a> "Filesystem" {
+        device, "device", 0: Cow<'a, str>;
+        format, "format", 0: Text<'a>;
+        label, "label", 0: Text<'a>;
+        mount_options, "mountOptions", 1 Kept: Vec<Cow<'a, str>>;
+        options, "options", 0 Kept: Vec<Cow<'a, str>>;
+        path, "path", 0: Text<'a>;
+        uuid, "uuid", 0: Text<'a>;
+        wipe_filesystem, "wipeFilesystem", 0: Option<bool>;
     }
 
     /// `storage.links[]`.
-    Link<'a> {
-        path, "path", 0: Text<'a>;
+    Link<'a> "Link" {
+        group, "group", 0: NodeGroup<'a>;
         overwrite, "overwrite", 0: Option<bool>;
-        user, "user", 0: NodeOwner<'a>;
-        group, "group", 0: NodeOwner<'a>;
-        target, "target", 0: Text<'a>;
+        path, "path", 0: Cow<'a, str>;
+        user, "user", 0: NodeUser<'a>;
         hard, "hard", 0: Option<bool>;
+        target, "target", 0: Text<'a>;
     }
 
-    /// `user` or `group` of a file, directory or link.
-    NodeOwner<'a> {
+    /// `group` of a file, directory or link.
+    NodeGroup<'a> "NodeGroup" {
+        id, "id", 0: Option<i64>;
+        name, "name", 0: Text<'a>;
+    }
+
+    /// `user` of a file, directory or link.
+    NodeUser<'a> "NodeUser" {
         id, "id", 0: Option<i64>;
         name, "name", 0: Text<'a>;
     }
 
     /// `storage.luks[]`.
-    Luks<'a> {
-        name, "name", 2: Text<'a>;
+    Luks<'a> "Luks" {
+        cex, "cex", 5: Cex;
+        clevis, "clevis", 2: Clevis<'a>;
         device, "device", 2: Text<'a>;
+        discard, "discard", 4: Option<bool>;
         key_file, "keyFile", 2: Resource<'a>;
         label, "label", 2: Text<'a>;
-        uuid, "uuid", 2: Text<'a>;
-        options, "options", 2: Vec<Cow<'a, str>>;
-        wipe_volume, "wipeVolume", 2: Option<bool>;
-        clevis, "clevis", 2: Clevis<'a>;
-        discard, "discard", 4: Option<bool>;
+        name, "name", 2: Cow<'a, str>;
         open_options, "openOptions", 4: Vec<Cow<'a, str>>;
-        cex, "cex", 5: Cex;
-    }
-
-    /// `storage.luks[].clevis`.
-    Clevis<'a> {
-        tang, "tang", 2: Vec<Tang<'a>>;
-        tpm2, "tpm2", 2: Option<bool>;
-        threshold, "threshold", 2: Option<i64>;
-        custom, "custom", 2: ClevisCustom<'a>;
-    }
-
-    /// `storage.luks[].clevis.tang[]`.
-    Tang<'a> {
-        url, "url", 2: Text<'a>;
-        thumbprint, "thumbprint", 2: Text<'a>;
-        advertisement, "advertisement", 4: Text<'a>;
-    }
-
-    /// `storage.luks[].clevis.custom`.
-    ClevisCustom<'a> {
-        pin, "pin", 2: Text<'a>;
-        config, "config", 2: Text<'a>;
-        needs_network, "needsNetwork", 2: Option<bool>;
+        options, "options", 2 Kept: Vec<Cow<'a, str>>;
+        uuid, "uuid", 2: Text<'a>;
+        wipe_volume, "wipeVolume", 2: Option<bool>;
     }
 
     /// `storage.luks[].cex`.
-    Cex {
+    Cex "Cex" {
         enabled, "enabled", 5: Option<bool>;
     }
 
+    /// `storage.luks[].clevis`.
+    Clevis<'a> "Clevis" {
+        custom, "custom", 2: ClevisCustom<'a>;
+        tang, "tang", 2: Vec<Tang<'a>>;
+        threshold, "threshold", 2: Option<i64>;
+        tpm2, "tpm2", 2: Option<bool>;
+    }
+
+    /// `storage.luks[].clevis.custom`.
+    ClevisCustom<'a> "ClevisCustom" {
+        config, "config", 2: Text<'a>;
+        needs_network, "needsNetwork", 2: Option<bool>;
+        pin, "pin", 2: Text<'a>;
+    }
+
+    /// `storage.luks[].clevis.tang[]`.
+    Tang<'a> "Tang" {
+        advertisement, "advertisement", 4: Text<'a>;
+        thumbprint, "thumbprint", 2: Text<'a>;
+        url, "url", 2: Cow<'a, str>;
+    }
+
+    /// `storage.raid[]`.
+    Raid<'a> "Raid" {
+        devices, "devices", 0: Vec<Cow<'a, str>>;
+        level, "level", 0: Text<'a>;
+        name, "name", 0: Cow<'a, str>;
+        options, "options", 0 Kept: Vec<Cow<'a, str>>;
+        spares, "spares", 0: Option<i64>;
+    }
+
     /// `systemd`.
-    Systemd<'a> {
+    Systemd<'a> "Systemd" {
         units, "units", 0: Vec<Unit<'a>>;
     }
 
     /// `systemd.units[]`.
-    Unit<'a> {
-        name, "name", 0: Text<'a>;
-        enabled, "enabled", 0: Option<bool>;
-        mask, "mask", 0: Option<bool>;
+    Unit<'a> "Unit" {
         contents, "contents", 0: Text<'a>;
         dropins, "dropins", 0: Vec<Dropin<'a>>;
+        enabled, "enabled", 0: Option<bool>;
+        mask, "mask", 0: Option<bool>;
+        name, "name", 0: Cow<'a, str>;
     }
 
     /// `systemd.units[].dropins[]`.
-    Dropin<'a> {
-        name, "name", 0: Text<'a>;
+    Dropin<'a> "Dropin" {
         contents, "contents", 0: Text<'a>;
+        name, "name", 0: Cow<'a, str>;
     }
 }

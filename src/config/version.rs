@@ -1,8 +1,5 @@
 //! The spec versions that are understood.
 
-use std::borrow::Cow;
-
-use super::decode::{self, Decoder, Object, Value};
 use crate::error::{Error, Reason, Result};
 
 /// A supported version of the Ignition spec, by its minor number: 3.0.0 to 3.6.0 and 3.7.0-experimental.
@@ -27,64 +24,36 @@ impl Version {
         KNOWN.get(usize::from(self.0)).copied().unwrap_or_default()
     }
 
-    /// Reads `ignition.version` of a config, whatever else it holds.
-    pub(super) fn of(text: &[u8]) -> Result<Self> {
-        let mut probe = Probe::default();
-        decode::decode(text, Self::NEWEST, &mut probe)?;
-        let version = probe.ignition.version;
-        let known = KNOWN.iter().zip(0..).find(|(known, _)| **known == version);
-        match known {
-            Some((_, minor)) => Ok(Self(minor)),
-            None if is_semantic_version(&version) => Err(Error::new(
-                Reason::ConfigVersion,
-                "unsupported config version: ignition.version is none of 3.0.0 to 3.6.0 and 3.7.0-experimental",
-            )),
-            None => Err(Error::new(
-                Reason::ConfigVersion,
+    /// The version that `ignition.version` names.
+    ///
+    /// # Errors
+    /// [`Reason::ConfigVersion`] for one that is not known, or no version at all.
+    pub(super) fn named(text: &str) -> Result<Self> {
+        let refused = |what: &str| Error::new(Reason::ConfigVersion, what);
+        let Some(version) = semantic(text) else {
+            return Err(refused(
                 "invalid config version (couldn't parse): ignition.version is missing or not of the form 3.2.0",
+            ));
+        };
+        let known = (0..).zip(KNOWN).find(|(_, known)| semantic(known) == Some(version));
+        match known {
+            Some((minor, _)) => Ok(Self(minor)),
+            None => Err(refused(
+                "unsupported config version: ignition.version is none of 3.0.0 to 3.6.0 and 3.7.0-experimental",
             )),
         }
     }
 }
 
-/// `1.2.3`, with an optional `-pre` and `+build` (semver.org, section 2).
-fn is_semantic_version(text: &str) -> bool {
-    let core = text.split(['-', '+']).next().unwrap_or_default();
-    let numbers = core.split('.');
-    numbers.clone().count() == 3
-        && numbers.into_iter().all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-}
-
-#[derive(Default)]
-struct Probe<'a> {
-    ignition: ProbeIgnition<'a>,
-}
-
-#[derive(Default)]
-struct ProbeIgnition<'a> {
-    version: Cow<'a, str>,
-}
-
-impl<'a> Object<'a> for Probe<'a> {
-    fn field(&mut self, key: &str) -> Option<(&'static str, u8, &mut dyn Value<'a>)> {
-        key.eq_ignore_ascii_case("ignition").then_some(("ignition", 0, &mut self.ignition))
-    }
-}
-
-impl<'a> Value<'a> for Probe<'a> {
-    fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()> {
-        decoder.object(self)
-    }
-}
-
-impl<'a> Object<'a> for ProbeIgnition<'a> {
-    fn field(&mut self, key: &str) -> Option<(&'static str, u8, &mut dyn Value<'a>)> {
-        key.eq_ignore_ascii_case("version").then_some(("version", 0, &mut self.version))
-    }
-}
-
-impl<'a> Value<'a> for ProbeIgnition<'a> {
-    fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<()> {
-        decoder.object(self)
-    }
+/// The numbers, the pre-release and the build metadata of `1.2.3-pre+build` (semver.org), with the reference's
+/// leniency: zeroes or a sign in front of a number, and nothing behind the hyphen or plus.
+fn semantic(text: &str) -> Option<([i64; 3], &str, &str)> {
+    let (rest, metadata) = text.split_once('+').unwrap_or((text, ""));
+    let (core, label) = rest.split_once('-').unwrap_or((rest, ""));
+    let mut numbers = core.split('.').map(str::parse);
+    let parsed = [numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?];
+    let is_identifier =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    let is_version = numbers.next().is_none() && is_identifier(label) && is_identifier(metadata);
+    is_version.then_some((parsed, label, metadata))
 }

@@ -16,7 +16,7 @@ pub use op::{Contents, Op, Piece};
 pub use tree::Tree;
 pub use view::{Attributes, Kind, Stat, View};
 
-use crate::config::{Config, Reference};
+use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 
 /// What a plan depends on beside the config and the root.
@@ -46,13 +46,9 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Re
 
 /// A config is applied whole or not at all: what cannot be done is refused by name.
 fn refuse_unsupported(config: &Config<'_>) -> Result<()> {
-    let has_source =
-        |reference: &Reference<'_>| reference.source.as_deref().is_some_and(|source| !source.is_empty());
     let storage = &config.storage;
     let kernel_arguments = &config.kernel_arguments;
     let asked = [
-        (has_source(&config.ignition.config.replace), "$.ignition.config.replace"),
-        (!config.ignition.config.merge.is_empty(), "$.ignition.config.merge"),
         (!storage.disks.is_empty(), "$.storage.disks"),
         (!storage.raid.is_empty(), "$.storage.raid"),
         (!storage.luks.is_empty(), "$.storage.luks"),

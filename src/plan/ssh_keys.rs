@@ -23,7 +23,7 @@ pub(super) fn plan(passwd: &Passwd, accounts: &Accounts, tree: &mut Tree, fragme
         if user.ssh_authorized_keys.is_empty() || user.should_exist == Some(false) {
             continue;
         }
-        let name = user.name.as_deref().unwrap_or_default();
+        let name = user.name.as_ref();
         let place = format!("$.passwd.users.{index}.sshAuthorizedKeys");
         let refuse = |what: &str| Error::new(Reason::Account, format!("user {name:?}: {what}")).at(&place);
         let account = accounts.user(name).ok_or_else(|| refuse("there is no such user"))?;
@@ -86,7 +86,7 @@ mod tests {
 
     fn keys(root: &Memory, users: &str, fragment: bool) -> Result<Vec<(String, Attributes)>> {
         let text = format!(r#"{{"ignition": {{"version": "3.4.0"}}, "passwd": {{"users": [{users}]}}}}"#);
-        let config = config::parse(text.as_bytes()).unwrap().config;
+        let config = config::parse(text.as_bytes(), &mut config::Report::default()).unwrap().config;
         let mut tree = Tree::new(root);
         let accounts = accounts::plan(&config.passwd, &mut tree, Today(1))?;
         plan(&config.passwd, &accounts, &mut tree, fragment)?;

@@ -7,7 +7,7 @@ use super::accounts::Accounts;
 use super::op::Piece;
 use super::tree::Tree;
 use super::view::{Attributes, Kind, Stat};
-use crate::config::{Directory, File, Link, NodeOwner, Storage, path_fault};
+use crate::config::{Directory, File, Link, NodeGroup, NodeUser, Storage, Text, path_fault};
 use crate::error::{Error, Reason, Result};
 use crate::resource::Source;
 
@@ -70,11 +70,11 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node
 
     let mut nodes = Vec::new();
     for (place, entry, path) in entries {
-        let path = path.as_deref().unwrap_or_default();
-        if let Some(fault) = path_fault(path) {
+        let has_nul = path.contains('\0').then_some("path contains a NUL byte");
+        if let Some(fault) = path_fault(path).or(has_nul) {
             return Err(Error::new(Reason::ConfigInvalid, format!("{fault}, at {place}.path")));
         }
-        let path = tree.resolve_parent(Path::new(path)).map_err(|error| error.at(&place))?;
+        let path = tree.resolve_parent(Path::new(path.as_ref())).map_err(|error| error.at(&place))?;
         nodes.push(Node { place, path, entry });
     }
     refuse_doubles(&nodes)?;
@@ -190,8 +190,8 @@ fn put_symlink<'a>(
     match present {
         None => tree.put_symlink(path.to_owned(), target.to_owned(), attributes.uid, attributes.gid),
         Some(stat) if stat.kind == Kind::Symlink && same_target(&tree.read_link(path)?, target) => {
-            let user_given = link.user != NodeOwner::default();
-            let group_given = link.group != NodeOwner::default();
+            let user_given = link.user != NodeUser::default();
+            let group_given = link.group != NodeGroup::default();
             if user_given || group_given {
                 let uid = if user_given { attributes.uid } else { stat.attributes.uid };
                 let gid = if group_given { attributes.gid } else { stat.attributes.gid };
@@ -260,8 +260,8 @@ fn in_the_way(path: &Path, kind: Kind) -> Error {
 /// Owner and mode as the config says, else `defaults`.
 fn attributes(
     mode: Option<i64>,
-    user: &NodeOwner<'_>,
-    group: &NodeOwner<'_>,
+    user: &NodeUser<'_>,
+    group: &NodeGroup<'_>,
     defaults: Attributes,
     accounts: &Accounts,
 ) -> Result<Attributes> {
@@ -272,13 +272,18 @@ fn attributes(
             .filter(|mode| *mode <= 0o7777)
             .ok_or_else(|| Error::new(Reason::ConfigInvalid, "illegal file mode"))?,
     };
-    let uid = owner(user, "user", |name| accounts.uid(name))?.unwrap_or(defaults.uid);
-    let gid = owner(group, "group", |name| accounts.gid(name))?.unwrap_or(defaults.gid);
+    let uid = owner(user.id, &user.name, "user", |name| accounts.uid(name))?.unwrap_or(defaults.uid);
+    let gid = owner(group.id, &group.name, "group", |name| accounts.gid(name))?.unwrap_or(defaults.gid);
     Ok(Attributes { uid, gid, mode })
 }
 
-fn owner(owner: &NodeOwner<'_>, kind: &str, find: impl Fn(&str) -> Option<u32>) -> Result<Option<u32>> {
-    match (owner.id, owner.name.as_deref().filter(|name| !name.is_empty())) {
+fn owner(
+    id: Option<i64>,
+    name: &Text<'_>,
+    kind: &str,
+    find: impl Fn(&str) -> Option<u32>,
+) -> Result<Option<u32>> {
+    match (id, name.as_deref().filter(|name| !name.is_empty())) {
         (Some(_), Some(_)) => Err(Error::new(Reason::ConfigInvalid, "cannot set both id and name")),
         // All bits set means "leave it" to chown(2), so that it cannot be an owner.
         (Some(id), None) => match u32::try_from(id) {

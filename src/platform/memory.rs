@@ -6,7 +6,7 @@ use crate::error::{Error, Reason};
 const FALLBACK: u64 = 64 << 20;
 
 /// Half of the memory that can be had without swapping, in bytes: planning and the page cache need the rest.
-pub(super) fn limit() -> u64 {
+pub(crate) fn limit() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     available(&text).map_or(FALLBACK, |bytes| bytes / 2)
 }
@@ -19,7 +19,7 @@ fn available(meminfo: &str) -> Option<u64> {
 }
 
 /// The config does not fit.
-pub(super) fn too_large(limit: u64) -> Error {
+pub(crate) fn too_large(limit: u64) -> Error {
     Error::new(
         Reason::BadAnswer,
         format!("the config is larger than {limit} bytes, half of the memory that this machine has to spare"),

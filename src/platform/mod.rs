@@ -3,7 +3,7 @@
 mod cmdline;
 mod fw_cfg;
 mod http;
-mod memory;
+pub(crate) mod memory;
 mod modules;
 mod vsock;
 

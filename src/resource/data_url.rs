@@ -1,11 +1,14 @@
 //! `data` URLs (RFC 2397), read as strictly as the reference reads them: only characters of RFC 2396 and
 //! `%XX`, base64 of the standard alphabet with its padding.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use base64::read::DecoderReader;
+
+use crate::config::data_url::{self, DataUrl, is_url_character};
 
 /// The reference does not look at the bits that the last character has to spare.
 static BASE64: GeneralPurpose =
@@ -15,20 +18,9 @@ static BASE64: GeneralPurpose =
 ///
 /// # Errors
 /// What is wrong with the URL before its data.
-pub(super) fn open(url: &str) -> Result<Box<dyn Read + '_>, &'static str> {
-    let rest = url.strip_prefix("data:").ok_or("not a data URL")?;
-    let (head, data) = rest.split_once(',').ok_or("a data URL without a comma")?;
-    let (media_type, base64) = match head.strip_suffix(";base64") {
-        Some(media_type) => (media_type, true),
-        None => (head, false),
-    };
-    if Percent::new(head).read_to_end(&mut Vec::new()).is_err() {
-        return Err("a character before the comma of a data URL that must be written as %XX");
-    }
-    if !media_type.is_empty() && !media_type.starts_with(';') && !media_type.contains('/') {
-        return Err("missing media type slash");
-    }
-    if base64 {
+pub(super) fn open(url: &str) -> Result<Box<dyn Read + '_>, Cow<'static, str>> {
+    let DataUrl { is_base64, data } = data_url::split(url)?;
+    if is_base64 {
         return Ok(Box::new(DecoderReader::new(data.as_bytes(), &BASE64)));
     }
     Ok(Box::new(Percent::new(data)))
@@ -72,11 +64,6 @@ impl Read for Percent<'_> {
 
 fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-/// Reserved or unreserved in RFC 2396, sections 2.2 and 2.3.
-fn is_url_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b";/?:@&=+$,-_.!~*'()".contains(&byte)
 }
 
 #[cfg(test)]

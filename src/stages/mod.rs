@@ -1,6 +1,7 @@
 //! The order of work: fetch, parse, plan, stage and commit, stamp.
 
 mod failure;
+mod render;
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use std::time::Instant;
 use log::LevelFilter;
 
 use crate::clock;
-use crate::config::{self, Parsed, Position};
+use crate::config::{self, Config, Report, Version};
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
 use crate::plan::{self, Op, Options, Today, View};
@@ -16,6 +17,7 @@ use crate::platform::{CommandLine, Platform};
 use crate::resource::sha512_hex;
 use crate::root::Root;
 use crate::stamp::{Details, Stamp};
+use render::{Renderer, Texts};
 
 /// Provisions the root at `path` unless its stamp says that it has been: everything in one call. A failure is told
 /// in the kernel's log and on the consoles as well.
@@ -65,15 +67,14 @@ fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &Comman
     let text = platform.fetch(line.timeout)?;
     log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
 
-    let parsed = if text.is_empty() { None } else { Some(parse(&text)?) };
-    let ops = match &parsed {
-        Some(parsed) => plan_config(parsed, root)?,
-        None => Vec::new(),
-    };
+    let texts = Texts::default();
+    let text = texts.keep(text);
+    let (config, version) = Renderer::new(&texts).render(text)?;
+    let ops = plan_config(&config, root)?;
     let boot_id = boot_id()?;
     root.check_stamp_place()?;
     let writable = root.make_writable(path)?;
-    let done = root.apply(&ops).and_then(|()| stamp(root, &boot_id, platform, parsed.as_ref(), &text));
+    let done = root.apply(&ops).and_then(|()| stamp(root, &boot_id, platform, version, text));
     let restored = writable.restore();
     if let (Err(_), Err(second)) = (&done, &restored) {
         log::warn!("{second}");
@@ -83,25 +84,19 @@ fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &Comman
     Ok(())
 }
 
-fn stamp(
-    root: &Root,
-    boot_id: &str,
-    platform: Platform,
-    parsed: Option<&Parsed<'_>>,
-    text: &[u8],
-) -> Result<()> {
+fn stamp(root: &Root, boot_id: &str, platform: Platform, version: Version, text: &[u8]) -> Result<()> {
     let config_sha512 = sha512_hex(text);
     let date = clock::rfc3339(clock::now());
     root.write_stamp(|file| {
         let details = Details {
             version: env!("CARGO_PKG_VERSION"),
             platform: platform.name(),
-            spec_version: parsed.map_or("", |parsed| parsed.version.text()),
+            spec_version: if text.is_empty() { "" } else { version.text() },
             config_sha512: &config_sha512,
             inode: file.inode,
             born: file.born,
         };
-        Stamp { boot_id, date: &date, user_config_provided: parsed.is_some(), glowplug: Some(details) }
+        Stamp { boot_id, date: &date, user_config_provided: !text.is_empty(), glowplug: Some(details) }
             .to_text()
     })
 }
@@ -120,22 +115,22 @@ fn boot_id() -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// The report on the config in `text`, with hints, and the error if it is refused.
+pub fn validate(text: &[u8]) -> (String, Option<Error>) {
+    let mut report = Report::default();
+    let refused = config::parse(text, &mut report).err();
+    (report.with_hints(), refused)
+}
+
 /// Applies the config in `text` to a directory tree, as an image builder does; no stamp is left.
 pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
-    let parsed = parse(text)?;
-    let ops = plan_config(&parsed, root)?;
+    let texts = Texts::default();
+    let (config, _) = Renderer::new(&texts).render(texts.keep(text.to_vec()))?;
+    let ops = plan_config(&config, root)?;
     root.apply(&ops)
 }
 
-fn parse(text: &[u8]) -> Result<Parsed<'_>> {
-    let parsed = config::parse(text)?;
-    for key in &parsed.unused {
-        log::warn!("unused key {}, {}", key.path, Position::of(text, key.offset));
-    }
-    Ok(parsed)
-}
-
-fn plan_config<'a>(parsed: &'a Parsed<'a>, view: &dyn View) -> Result<Vec<Op<'a>>> {
+fn plan_config<'a>(config: &'a Config<'a>, view: &dyn View) -> Result<Vec<Op<'a>>> {
     let ssh_key_fragment = match std::env::var("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT").as_deref() {
         Ok("true") => true,
         // Debian's sshd reads .ssh/authorized_keys and no fragments.
@@ -143,7 +138,7 @@ fn plan_config<'a>(parsed: &'a Parsed<'a>, view: &dyn View) -> Result<Vec<Op<'a>
     };
     let options = Options { today: Today(clock::today()), ssh_key_fragment };
     let started = Instant::now();
-    let ops = plan::plan(&parsed.config, view, options)?;
+    let ops = plan::plan(config, view, options)?;
     log::debug!("planned {} operations in {} ms", ops.len(), milliseconds(started));
     Ok(ops)
 }

@@ -107,11 +107,11 @@ impl Accounts {
 pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today) -> Result<Accounts> {
     let mut db = Database::read(tree)?;
     for (index, group) in passwd.groups.iter().enumerate() {
-        let subject = Subject { list: "groups", index, name: group.name.as_deref().unwrap_or_default() };
+        let subject = Subject { list: "groups", index, name: &group.name };
         groups::ensure(&mut db, group, &subject)?;
     }
     for (index, user) in passwd.users.iter().enumerate() {
-        let subject = Subject { list: "users", index, name: user.name.as_deref().unwrap_or_default() };
+        let subject = Subject { list: "users", index, name: &user.name };
         users::ensure(&mut db, tree, user, &subject, today)?;
     }
     let accounts = Accounts::of(&db);

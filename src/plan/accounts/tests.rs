@@ -11,7 +11,7 @@ const TODAY: Today = Today(20_500);
 
 fn provision(root: &Memory, passwd: &str) -> Result<(Accounts, Vec<Op<'static>>), Error> {
     let config = format!(r#"{{"ignition": {{"version": "3.4.0"}}, "passwd": {passwd}}}"#);
-    let parsed = crate::config::parse(config.as_bytes()).unwrap();
+    let parsed = crate::config::parse(config.as_bytes(), &mut crate::config::Report::default()).unwrap();
     let mut tree = Tree::new(root);
     let accounts = plan(&parsed.config.passwd, &mut tree, TODAY)?;
     Ok((accounts, tree.into_ops()))

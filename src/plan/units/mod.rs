@@ -47,21 +47,17 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
 
 /// The names of the units that are to be enabled, or disabled.
 fn named<'a>(systemd: &'a Systemd<'a>, enabled: bool) -> impl Iterator<Item = &'a str> {
-    systemd
-        .units
-        .iter()
-        .filter(move |unit| unit.enabled == Some(enabled))
-        .filter_map(|unit| unit.name.as_deref())
+    systemd.units.iter().filter(move |unit| unit.enabled == Some(enabled)).map(|unit| unit.name.as_ref())
 }
 
 /// Plans the files of one unit.
 fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
     let place = format!("$.systemd.units.{number}.name");
-    let name = checked(unit.name.as_deref(), &[&names::SUFFIXES, &[FORGOTTEN]], &place)?;
+    let name = checked(&unit.name, &[&names::SUFFIXES, &[FORGOTTEN]], &place)?;
     let path = Path::new(load::CONFIG).join(name);
     for (number, dropin) in unit.dropins.iter().enumerate() {
         let place = format!("{}.dropins.{number}.name", place.trim_end_matches(".name"));
-        let file = checked(dropin.name.as_deref(), &[&[".conf"]], &place)?;
+        let file = checked(&dropin.name, &[&[".conf"]], &place)?;
         if let Some(contents) = &dropin.contents {
             put_file(&Path::new(load::CONFIG).join(format!("{name}.d")).join(file), contents, tree)?;
         }
@@ -102,9 +98,11 @@ fn put_file<'a>(path: &Path, contents: &'a str, tree: &mut Tree<'a, '_>) -> Resu
 }
 
 /// The name of a file, if it is one that belongs among the units.
-fn checked<'n>(name: Option<&'n str>, suffixes: &[&[&str]], place: &dyn Display) -> Result<&'n str> {
+fn checked<'n>(name: &'n str, suffixes: &[&[&str]], place: &dyn Display) -> Result<&'n str> {
     let invalid = |why: &str| Error::new(Reason::ConfigInvalid, why).at(place);
-    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| invalid("a name is needed"))?;
+    if name.is_empty() {
+        return Err(invalid("a name is needed"));
+    }
     if name.len() > names::MAX_LENGTH {
         return Err(invalid("the name is longer than 255 bytes"));
     }

@@ -73,7 +73,7 @@ impl View for Root {
 }
 
 fn unit(name: &'static str) -> Unit<'static> {
-    Unit { name: Some(name.into()), ..Unit::default() }
+    Unit { name: name.into(), ..Unit::default() }
 }
 
 fn with(enabled: bool, names: &[&'static str]) -> Vec<Unit<'static>> {
@@ -106,7 +106,7 @@ const WANTED: &str = "[Install]\nWantedBy=multi-user.target\n";
 #[test]
 fn files_replace_what_is_there() {
     let dropin = |name: &'static str, contents: Option<&'static str>| Dropin {
-        name: Some(name.into()),
+        name: name.into(),
         contents: contents.map(Into::into),
     };
     let dropins = vec![dropin("1.conf", Some("x")), dropin("2.conf", Some("")), dropin("3.conf", None)];
@@ -213,7 +213,7 @@ fn names_are_checked() {
         );
     }
     assert!(refusal(vec![Unit::default()]).starts_with("$.systemd.units.0.name: "));
-    let dropins = vec![Dropin { name: Some("x.txt".into()), contents: None }];
+    let dropins = vec![Dropin { name: "x.txt".into(), contents: None }];
     let text = refusal(vec![Unit { dropins, ..unit("a.service") }]);
     assert!(text.starts_with("$.systemd.units.0.dropins.0.name: "), "{text}");
 }

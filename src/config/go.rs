@@ -1,0 +1,84 @@
+//! Go's ways of quoting, which the reference's messages carry.
+
+use std::fmt::{self, Write as _};
+
+/// A byte in single quotes, as Go's JSON errors show it.
+pub(super) struct Character(pub u8);
+
+impl fmt::Display for Character {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('\'')?;
+        match self.0 {
+            b'\'' => f.write_str("\\'")?,
+            b'"' => f.write_char('"')?,
+            byte => character(f, byte.into())?,
+        }
+        f.write_char('\'')
+    }
+}
+
+/// Bytes in double quotes, as Go's `%q` shows them.
+pub(super) struct Quoted<'a>(pub &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                if c == '"' { f.write_str("\\\"")? } else { character(f, c)? }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+fn character(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+    match c {
+        '\\' => f.write_str("\\\\"),
+        '\u{7}' => f.write_str("\\a"),
+        '\u{8}' => f.write_str("\\b"),
+        '\u{c}' => f.write_str("\\f"),
+        '\n' => f.write_str("\\n"),
+        '\r' => f.write_str("\\r"),
+        '\t' => f.write_str("\\t"),
+        '\u{b}' => f.write_str("\\v"),
+        c if is_printable(c) => f.write_char(c),
+        c if u32::from(c) < 0x80 => write!(f, "\\x{:02x}", u32::from(c)),
+        c if u32::from(c) < 0x1_0000 => write!(f, "\\u{:04x}", u32::from(c)),
+        c => write!(f, "\\U{:08x}", u32::from(c)),
+    }
+}
+
+/// Everything but controls, white space other than the plain space, format characters and what has no
+/// character: unassigned code points outside of these blocks are taken for printable.
+fn is_printable(c: char) -> bool {
+    c == ' '
+        || !(c.is_control()
+            || c.is_whitespace()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_is_go_s() {
+        for (byte, text) in [
+            (b'x', "'x'"),
+            (b'\'', "'\\''"),
+            (b'"', "'\"'"),
+            (b'\n', "'\\n'"),
+            (0, "'\\x00'"),
+            (0x80, "'\\u0080'"),
+        ] {
+            assert_eq!(Character(byte).to_string(), text);
+        }
+        assert_eq!(Quoted(b"a\"\\\xff\t\xc3\xa9\x7f").to_string(), "\"a\\\"\\\\\\xff\\t\u{e9}\\x7f\"");
+        assert_eq!(Quoted("\u{feff}\u{1f600}\u{a0}".as_bytes()).to_string(), "\"\\ufeff\u{1f600}\\u00a0\"");
+    }
+}

@@ -1,0 +1,168 @@
+//! The report on a config: one finding a line, in the reference's words.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+/// As many findings are kept; the rest is counted.
+const MOST_FINDINGS: usize = 10_000;
+
+/// A place in the text: line and column, both counted from 1, the column in bytes. Zeroes stand for the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in bytes, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} col {}", self.line, self.column)
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The config is refused.
+    Error,
+    /// The config is accepted; part of it has no effect, or one that its author may not expect.
+    Warning,
+}
+
+/// One step of a path such as `$.storage.files.0`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Key(&'static str),
+    Index(usize),
+    /// A key that the spec does not have.
+    Unused(Box<str>),
+}
+
+/// The last key of a path; empty where there is none.
+pub(super) fn last_key(path: &[Step]) -> &'static str {
+    let keys = path.iter().rev().filter_map(|step| if let Step::Key(key) = step { Some(*key) } else { None });
+    keys.into_iter().next().unwrap_or_default()
+}
+
+/// One thing that is to be said about a config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is.
+    pub message: Cow<'static, str>,
+    /// Where in the text it is, where that is known.
+    pub position: Option<Position>,
+    pub(super) path: Vec<Step>,
+    pub(super) offset: Option<usize>,
+    pub(super) hint: Option<String>,
+}
+
+impl Finding {
+    /// How to mend it, where the message leaves that open.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref().or_else(|| super::hints::for_message(&self.message))
+    }
+}
+
+/// `error at $.storage.files.0.path, line 1 col 61: path not absolute`
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        })?;
+        let mut before = " at ";
+        if !self.path.is_empty() {
+            write!(f, "{before}{}", Path(&self.path))?;
+            before = ", ";
+        }
+        if let Some(position) = self.position {
+            write!(f, "{before}{position}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// A path as it is shown.
+pub(super) struct Path<'p>(pub &'p [Step]);
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("$")?;
+        for step in self.0 {
+            match step {
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Unused(key) => write!(f, ".{key}")?,
+                Step::Index(index) => write!(f, ".{index}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is to be said about a config.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The findings, the first 10,000 of them.
+    pub findings: Vec<Finding>,
+    /// How many more there are.
+    pub left_off: usize,
+    fatal: bool,
+}
+
+impl Report {
+    /// The findings with the hints that there are, one a line.
+    pub fn with_hints(&self) -> String {
+        let mut text = String::new();
+        for finding in &self.findings {
+            // Writing into a string cannot fail.
+            let _ = writeln!(text, "{finding}");
+            if let Some(hint) = finding.hint() {
+                let _ = writeln!(text, "  hint: {hint}");
+            }
+        }
+        text.push_str(&self.left_off_line());
+        text
+    }
+
+    fn left_off_line(&self) -> String {
+        if self.left_off == 0 { String::new() } else { format!("and {} more\n", self.left_off) }
+    }
+
+    /// Whether the config is refused.
+    pub fn is_fatal(&self) -> bool {
+        self.fatal
+    }
+
+    /// The first error.
+    pub fn first_error(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.severity == Severity::Error)
+    }
+
+    pub(super) fn add(&mut self, severity: Severity, path: Vec<Step>, message: Cow<'static, str>) {
+        self.push(Finding { severity, message, position: None, path, offset: None, hint: None });
+    }
+
+    pub(super) fn push(&mut self, finding: Finding) {
+        // An error must not be crowded out by warnings.
+        let first_error = finding.severity == Severity::Error && !self.fatal;
+        self.fatal |= first_error;
+        if self.findings.len() < MOST_FINDINGS || first_error {
+            self.findings.push(finding);
+        } else {
+            self.left_off = self.left_off.saturating_add(1);
+        }
+    }
+}
+
+/// One finding a line.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
+        }
+        f.write_str(&self.left_off_line())
+    }
+}

@@ -1,0 +1,365 @@
+//! Rules for disks, partitions, raid, luks and file systems.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::super::decode;
+use super::super::path::path_fault;
+use super::super::report::Step;
+use super::super::types::{ClevisCustom, Disk, Filesystem, Luks, Partition, Raid, Tang};
+use super::resources::{is_bad_source, tang_fault};
+use super::{Checker, Rules, is_set};
+
+impl Rules for Disk<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        if self.device.is_empty() {
+            checker.fault("device", Some("disk device is required"));
+            return;
+        }
+        checker.fault("device", path_fault(&self.device));
+        let partition = |index| [Step::Key("partitions"), Step::Index(index)];
+        if let Some(index) = colliding_number(&self.partitions) {
+            checker.error(&partition(index), "partition numbers collide");
+        }
+        if let Some(index) = overlapping(&self.partitions) {
+            checker.error(&partition(index), "partitions overlap");
+        }
+        let has_zero = self.partitions.iter().any(|partition| partition.number == 0);
+        if has_zero && self.partitions.iter().any(|partition| partition.should_exist == Some(false)) {
+            let what = "shouldExist is false for a partition and other partition(s) has start or size 0";
+            checker.fault("partitions", Some(what));
+        }
+        if let Some(index) = colliding_label(&self.partitions) {
+            checker.error(&partition(index), "cannot use the same partition label twice");
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.device)
+    }
+}
+
+/// The second partition of a number that several have; zero stands for the next free one.
+fn colliding_number(partitions: &[Partition<'_>]) -> Option<usize> {
+    let mut seen = BTreeSet::new();
+    partitions.iter().position(|partition| partition.number != 0 && !seen.insert(partition.number))
+}
+
+fn colliding_label(partitions: &[Partition<'_>]) -> Option<usize> {
+    let mut seen = BTreeSet::new();
+    partitions
+        .iter()
+        .position(|partition| partition.label.as_deref().is_some_and(|label| !seen.insert(label)))
+}
+
+/// Where a partition is: its first and last MiB, and its place in the config.
+type Extent = (i64, i64, usize);
+
+/// A partition that another one reaches into, where both say where they are: the first in the order of the config,
+/// found without looking at every pair. Negative sizes overlap with nothing.
+fn overlapping(partitions: &[Partition<'_>]) -> Option<usize> {
+    let extent = |(index, partition): (usize, &Partition<'_>)| {
+        let (start, size) = (partition.start_mib.filter(|start| *start != 0)?, partition.size_mib?);
+        let end = if size == 0 { start } else { start.checked_add(size)?.checked_sub(1)? };
+        (end >= start).then_some((start, end, index))
+    };
+    let extents: Vec<Extent> = partitions.iter().enumerate().filter_map(extent).collect();
+    let mut by_start = extents.clone();
+    by_start.sort_unstable();
+    let mut first: Option<usize> = None;
+    let mut furthest: Option<Extent> = None;
+    for extent in by_start {
+        match furthest {
+            Some((_, end, index)) if extent.0 <= end => {
+                let earlier = index.min(extent.2);
+                first = Some(first.map_or(earlier, |first| first.min(earlier)));
+                if extent.1 > end {
+                    furthest = Some(extent);
+                }
+            }
+            _ => furthest = Some(extent),
+        }
+    }
+    let one = extents.iter().find(|extent| Some(extent.2) == first)?;
+    let meets = |other: &&Extent| other.2 != one.2 && one.0 <= other.1 && other.0 <= one.1;
+    extents.iter().find(meets).map(|&(_, _, index)| index)
+}
+
+impl Rules for Partition<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        let says_more = self.label.is_some()
+            || is_set(self.type_guid.as_deref())
+            || is_set(self.guid.as_deref())
+            || self.start_mib.is_some()
+            || self.size_mib.is_some();
+        if self.should_exist == Some(false) && says_more {
+            checker.error(&[], "shouldExist specified false with other options also specified");
+        }
+        if self.number == 0 && self.label.is_none() {
+            checker.error(&[], "a partition number >= 1 or a label must be specified");
+        }
+        if let Some(label) = self.label.as_deref() {
+            if label.len() > 36 {
+                checker.fault("label", Some("partition labels may not exceed 36 characters"));
+            } else if label.contains(':') {
+                checker.fault("label", Some("partition label will be truncated to text before the colon"));
+            }
+        }
+        checker.fault("guid", guid_fault(self.guid.as_deref()));
+        checker.fault("typeGuid", guid_fault(self.type_guid.as_deref()));
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        match (self.number, self.label.as_deref()) {
+            (0, Some(label)) => Cow::Owned(format!("label:{label}")),
+            (0, None) => Cow::Borrowed(""),
+            (number, _) => Cow::Owned(format!("number:{number}")),
+        }
+    }
+}
+
+fn guid_fault(guid: Option<&str>) -> Option<&'static str> {
+    let guid = guid.filter(|guid| !guid.is_empty())?;
+    let mut groups = guid.split('-');
+    let fits = [8, 4, 4, 4, 12].iter().all(|&length| {
+        groups
+            .next()
+            .is_some_and(|group| group.len() == length && group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    });
+    let fits = fits && groups.next().is_none();
+    (!fits).then_some("doesn't match the form \"01234567-89AB-CDEF-EDCB-A98765432101\"")
+}
+
+impl Rules for Raid<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        let fault = match self.level.as_deref() {
+            None | Some("") if checker.minor >= 3 => Some("raid level is required"),
+            Some("linear" | "raid0" | "0" | "stripe") if self.spares.is_some_and(|spares| spares != 0) => {
+                Some("spares unsupported for linear and raid0 arrays")
+            }
+            Some(
+                "linear" | "raid0" | "0" | "stripe" | "raid1" | "1" | "mirror" | "raid4" | "4" | "raid5"
+                | "5" | "raid6" | "6" | "raid10" | "10",
+            ) => None,
+            _ => Some("unrecognized raid level"),
+        };
+        checker.fault("level", fault);
+        if self.devices.is_empty() {
+            checker.fault("devices", Some("raid devices required"));
+        }
+        for (index, device) in self.devices.iter().enumerate() {
+            if let Some(fault) = path_fault(device) {
+                checker.error(&[Step::Key("devices"), Step::Index(index)], fault);
+            }
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+}
+
+impl Rules for Filesystem<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        let format = self.format.as_deref().filter(|format| !format.is_empty());
+        let path = self.path.as_deref().filter(|path| !path.is_empty());
+        checker.fault("path", path.and_then(path_fault));
+        let is_tag = format == Some("virtiofs") && checker.minor >= 7;
+        checker.fault("device", if is_tag { tag_fault(&self.device) } else { path_fault(&self.device) });
+        checker.fault("format", self.format_fault(format, checker.minor));
+        checker.fault("label", self.label_fault(format, checker.minor));
+        if is_tag {
+            self.check_without_device(checker);
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.device)
+    }
+}
+
+fn tag_fault(tag: &str) -> Option<&'static str> {
+    match tag.len() {
+        0 => Some("device not specified"),
+        1..=36 => None,
+        _ => Some("virtiofs device tag cannot be longer than 36 bytes"),
+    }
+}
+
+impl Filesystem<'_> {
+    fn format_fault(&self, format: Option<&str>, minor: u8) -> Option<&'static str> {
+        let says_more = is_set(self.path.as_deref())
+            || is_set(self.label.as_deref())
+            || is_set(self.uuid.as_deref())
+            || self.wipe_filesystem == Some(true)
+            || !self.mount_options.is_empty()
+            || !self.options.is_empty();
+        match format {
+            None if says_more => Some(
+                "format cannot be empty when path, label, uuid, wipeFilesystem, options, or mountOptions is \
+                 specified",
+            ),
+            None | Some("ext4" | "btrfs" | "xfs" | "swap" | "vfat") => None,
+            Some("none") if minor >= 3 => None,
+            Some("virtiofs") if minor >= 7 => None,
+            Some(_) => Some("invalid filesystem format"),
+        }
+    }
+
+    /// Lengths are those of mkfs.ext4(8), mkfs.btrfs(8), mkfs.xfs(8), mkswap(8) and mkfs.fat(8).
+    fn label_fault(&self, format: Option<&str>, minor: u8) -> Option<Cow<'static, str>> {
+        let label = self.label.as_deref().filter(|label| !label.is_empty())?;
+        let Some(format) = format else {
+            return Some(Cow::Borrowed("filesystem must specify format if label is specified"));
+        };
+        let longest = match format {
+            "ext4" => 16,
+            "btrfs" => 256,
+            "xfs" => 12,
+            "swap" => 15,
+            "vfat" => 11,
+            "virtiofs" if minor >= 7 => {
+                return Some(Cow::Borrowed("filesystem labels cannot be set when using virtiofs"));
+            }
+            _ => return None,
+        };
+        (label.len() > longest).then(|| {
+            let what = "filesystem labels cannot be longer than";
+            Cow::Owned(format!("{what} {longest} characters when using {format}"))
+        })
+    }
+
+    fn check_without_device(&self, checker: &mut Checker<'_>) {
+        let asked = [
+            ("uuid", is_set(self.uuid.as_deref()), "filesystem uuid"),
+            ("wipeFilesystem", self.wipe_filesystem == Some(true), "wipeFilesystem"),
+            ("options", !self.options.is_empty(), "filesystem options (mkfs)"),
+        ];
+        for (key, is_asked, what) in asked {
+            let fault = is_asked.then(|| format!("{what} cannot be set for non-block-device filesystems"));
+            checker.fault(key, fault);
+        }
+    }
+}
+
+impl Rules for Luks<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        if self.name.contains('/') {
+            checker.fault("name", Some("device names cannot contain slashes"));
+        }
+        if self.label.as_deref().is_some_and(|label| label.len() > 47) {
+            checker.fault("label", Some("luks device labels cannot be longer than 47 characters"));
+        }
+        match self.device.as_deref() {
+            None | Some("") => checker.fault("device", Some("disk device is required")),
+            Some(device) => checker.fault("device", path_fault(device)),
+        }
+        let clevis = &self.clevis;
+        let pin = clevis.custom.pin.as_deref();
+        let has_custom = if checker.minor == 2 { pin.is_some() } else { is_set(pin) };
+        let has_others = !clevis.tang.is_empty()
+            || clevis.tpm2 == Some(true)
+            || clevis.threshold.is_some_and(|threshold| threshold != 0);
+        if has_custom && has_others {
+            let what = "cannot use custom clevis config with tpm2, tang, or threshold";
+            checker.fault("clevis", Some(what));
+        }
+        if is_bad_source(self.key_file.source.as_deref(), checker.minor) {
+            checker.fault("keys", Some("invalid key-file source"));
+        }
+        if self.cex.enabled == Some(true) {
+            if is_set(pin) || has_others {
+                checker.fault("cex", Some("cannot use cex with clevis"));
+            }
+            if is_set(self.key_file.source.as_deref()) {
+                checker.fault("cex", Some("cannot use key file with cex"));
+            }
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+}
+
+impl Rules for ClevisCustom<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        let (pin, config) = (self.pin.as_deref(), self.config.as_deref());
+        // 3.2 does not count needsNetwork, nor tell a missing pin from an unknown one.
+        let needs_network = checker.minor > 2 && self.needs_network == Some(true);
+        if !is_set(pin) && !is_set(config) && !needs_network {
+            return;
+        }
+        let fault = match pin {
+            None | Some("") if checker.minor > 2 => Some("missing required custom clevis pin"),
+            Some("tpm2" | "tang" | "sss") => None,
+            _ => (checker.minor < 6).then_some("unsupported clevis pin"),
+        };
+        checker.fault("pin", fault);
+        if !is_set(config) {
+            checker.fault("config", Some("missing required custom clevis config"));
+        }
+    }
+
+    /// In 3.2 an empty object is not the same as none.
+    fn given(&mut self, minor: u8) -> bool {
+        if minor == 2 {
+            self.pin.get_or_insert_with(Default::default);
+            self.config.get_or_insert_with(Default::default);
+        }
+        true
+    }
+}
+
+impl Rules for Tang<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        checker.fault("url", tang_fault(&self.url));
+        if !is_set(self.thumbprint.as_deref()) {
+            checker.fault("thumbprint", Some("thumbprint is required"));
+        }
+        let advertisement = self.advertisement.as_deref().filter(|text| !text.is_empty());
+        if advertisement.is_some_and(|text| decode::check(text.as_bytes()).is_err()) {
+            checker.fault("advertisement", Some("advertisement is not valid JSON"));
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(start: i64, size: i64, number: i64) -> Partition<'static> {
+        Partition { start_mib: Some(start), size_mib: Some(size), number, ..Partition::default() }
+    }
+
+    #[test]
+    fn overlaps_are_found_in_the_order_of_the_config() {
+        let table = [
+            ("apart", (vec![partition(1, 10, 1), partition(11, 5, 2)], None)),
+            ("touching", (vec![partition(1, 11, 1), partition(11, 5, 2)], Some(1))),
+            ("inside", (vec![partition(5, 2, 1), partition(1, 20, 2)], Some(1))),
+            ("rest", (vec![partition(1, 0, 1), partition(1, 5, 2)], Some(1))),
+            ("unplaced", (vec![partition(0, 10, 1), partition(0, 5, 2)], None)),
+            ("the same twice", (vec![partition(1, 10, 1), partition(1, 10, 1)], Some(1))),
+            ("backwards", (vec![partition(10, -5, 1), partition(7, 1, 2)], None)),
+            ("late", (vec![partition(90, 5, 1), partition(1, 9, 2), partition(9, 2, 3)], Some(2))),
+            ("last", (vec![partition(90, 5, 1), partition(1, 9, 2), partition(94, 2, 3)], Some(2))),
+        ];
+        for (name, (partitions, found)) in table {
+            assert_eq!(overlapping(&partitions), found, "{name}");
+        }
+    }
+
+    #[test]
+    fn guids_have_five_groups() {
+        assert_eq!(guid_fault(Some("01234567-89AB-cdef-EDCB-A98765432101")), None);
+        assert_eq!(guid_fault(Some("")), None);
+        for bad in ["01234567-89AB-CDEF-EDCB", "01234567-89AB-CDEF-EDCB-A9876543210g", "x", "-"] {
+            assert!(guid_fault(Some(bad)).is_some(), "{bad}");
+        }
+    }
+}

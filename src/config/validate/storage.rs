@@ -1,0 +1,173 @@
+//! Rules for files, directories and links.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::path::{clean, path_fault};
+use super::super::report::Step;
+use super::super::types::{Directory, File, Link, NodeGroup, NodeUser, Storage};
+use super::{Checker, Rules, is_set};
+
+impl Rules for Storage<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        let links = self.links.iter().map(|link| link.path.as_ref()).collect();
+        let directories = self.directories.iter().map(|directory| directory.path.as_ref());
+        refuse_links(&links, directories, "directories", "directory path includes link in config", checker);
+        let files = self.files.iter().map(|file| file.path.as_ref());
+        refuse_links(&links, files, "files", "file path includes link in config", checker);
+        let paths = self.links.iter().map(|link| link.path.as_ref());
+        refuse_links(&links, paths, "links", "link path includes link in config", checker);
+        let directories: BTreeMap<&str, usize> = count(self.directories.iter().map(|d| d.path.as_ref()));
+        for (index, link) in self.links.iter().enumerate() {
+            check_link(link, index, &directories, checker);
+        }
+        self.check_filesystems(checker);
+    }
+
+    fn make_way(&mut self, child: &Self) {
+        self.free_paths(child);
+    }
+}
+
+/// How often each path stands there.
+fn count<'s>(paths: impl Iterator<Item = &'s str>) -> BTreeMap<&'s str, usize> {
+    let mut counted = BTreeMap::new();
+    for path in paths {
+        let times: &mut usize = counted.entry(path).or_default();
+        *times = times.saturating_add(1);
+    }
+    counted
+}
+
+/// Adds an error for every link of the config above a path.
+fn refuse_links<'s>(
+    links: &BTreeSet<&str>,
+    paths: impl Iterator<Item = &'s str>,
+    list: &'static str,
+    message: &'static str,
+    checker: &mut Checker<'_>,
+) {
+    if links.is_empty() {
+        return;
+    }
+    for (index, path) in paths.enumerate() {
+        for (slash, _) in path.match_indices('/') {
+            if path.get(..slash).is_some_and(|above| links.contains(above)) {
+                checker.error(&[Step::Key(list), Step::Index(index)], message);
+            }
+        }
+    }
+}
+
+fn check_link(link: &Link<'_>, index: usize, directories: &BTreeMap<&str, usize>, checker: &mut Checker<'_>) {
+    let place = [Step::Key("links"), Step::Index(index)];
+    let at = |steps: &[&'static str]| {
+        place.iter().cloned().chain(steps.iter().map(|key| Step::Key(key))).collect::<Vec<_>>()
+    };
+    let target = link.target.as_deref().unwrap_or_default();
+    if target.is_empty() && checker.minor >= 3 {
+        checker.error(&at(&["target"]), "link target is required");
+        return;
+    }
+    if link.hard != Some(true) {
+        return;
+    }
+    let cleaned = clean(target);
+    let target = if cleaned.starts_with('/') { cleaned } else { clean(&format!("{}/{target}", link.path)) };
+    for _ in 0..directories.get(target.as_str()).copied().unwrap_or(0) {
+        checker.error(&place, "hard link target is a directory");
+    }
+    let owners = [
+        (link.user.id.is_some(), ["user", "id"]),
+        (link.user.name.is_some(), ["user", "name"]),
+        (link.group.id.is_some(), ["group", "id"]),
+        (link.group.name.is_some(), ["group", "name"]),
+    ];
+    for (is_named, steps) in owners {
+        if is_named {
+            checker.warning(&at(&steps), "user/group ignored for hard link");
+        }
+    }
+}
+
+impl Storage<'_> {
+    fn check_filesystems(&self, checker: &mut Checker<'_>) {
+        let disks: BTreeMap<&str, _> = self.disks.iter().map(|disk| (disk.device.as_ref(), disk)).collect();
+        for (index, filesystem) in self.filesystems.iter().enumerate() {
+            let Some(disk) = disks.get(filesystem.device.as_ref()) else { continue };
+            let what = if !disk.partitions.is_empty() {
+                "filesystem overwrites partitioned device"
+            } else if disk.wipe_table == Some(true) && filesystem.wipe_filesystem != Some(true) {
+                "device matches disk with wipeTable enabled; filesystem will be wiped"
+            } else {
+                continue;
+            };
+            checker.warning(&[Step::Key("filesystems"), Step::Index(index), Step::Key("device")], what);
+        }
+    }
+}
+
+impl Rules for File<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        checker.fault("path", path_fault(&self.path));
+        check_mode(self.mode, checker);
+        if self.overwrite == Some(true) && self.contents.source.is_none() {
+            checker.fault("overwrite", Some("overwrite must be false if source is unspecified"));
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.path)
+    }
+}
+
+impl Rules for Directory<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        checker.fault("path", path_fault(&self.path));
+        check_mode(self.mode, checker);
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.path)
+    }
+}
+
+fn check_mode(mode: Option<i64>, checker: &mut Checker<'_>) {
+    let Some(mode) = mode else { return };
+    if !(0..=0o7777).contains(&mode) {
+        checker.fault("mode", Some("illegal file mode"));
+    }
+    if mode & 0o7000 != 0 && checker.minor < 6 {
+        let what =
+            "setuid/setgid/sticky bits are not supported or functional in spec versions older than 3.6.0";
+        checker.warning(&[Step::Key("mode")], what);
+    }
+}
+
+impl Rules for Link<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        checker.fault("path", path_fault(&self.path));
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.path)
+    }
+}
+
+impl Rules for NodeUser<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        check_owner(self.id, self.name.as_deref(), checker);
+    }
+}
+
+impl Rules for NodeGroup<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        check_owner(self.id, self.name.as_deref(), checker);
+    }
+}
+
+fn check_owner(id: Option<i64>, name: Option<&str>, checker: &mut Checker<'_>) {
+    if id.is_some() && is_set(name) {
+        checker.error(&[], "cannot set both id and name");
+    }
+}

@@ -1,0 +1,120 @@
+//! Rules for units and drop-ins.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::super::go::Quoted;
+use super::super::report::Step;
+use super::super::types::{Dropin, Systemd, Unit};
+use super::{Checker, Rules, unit_file};
+
+/// An enabled instance does nothing if its template in the config cannot be installed.
+impl Rules for Systemd<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        let mut units: BTreeMap<&str, &Unit<'_>> = BTreeMap::new();
+        for unit in &self.units {
+            units.insert(&unit.name, unit);
+        }
+        for (index, unit) in self.units.iter().enumerate().filter(|(_, unit)| unit.enabled == Some(true)) {
+            let Some(template) = template_of(&unit.name) else { continue };
+            let contents = units.get(template.as_str()).and_then(|unit| unit.contents.as_deref());
+            let Some(contents) = contents.filter(|contents| !contents.is_empty()) else { continue };
+            if unit_file::has_install_options(contents).is_ok_and(|has_options| !has_options) {
+                let (template, name) = (Quoted(template.as_bytes()), Quoted(unit.name.as_bytes()));
+                let what = format!("template unit {template} for {name} doesn't have Install section");
+                checker.warning(&[Step::Key("units"), Step::Index(index), Step::Key("contents")], what);
+            }
+        }
+    }
+}
+
+/// `a@.service` of `a@b.service`.
+fn template_of(name: &str) -> Option<String> {
+    let stem = name.strip_suffix(".service").filter(|_| !name.contains('\n'))?;
+    // The shortest part before a sign, but not none.
+    let mut characters = stem.char_indices();
+    characters.next()?;
+    let at = characters.find(|(_, c)| *c == '@').map(|(at, _)| at)?;
+    let (prefix, instance) = (stem.get(..at)?, stem.get(at..)?.strip_prefix('@')?);
+    (!instance.is_empty()).then(|| format!("{prefix}@.service"))
+}
+
+impl Rules for Unit<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        let types = [
+            ".service",
+            ".socket",
+            ".device",
+            ".mount",
+            ".automount",
+            ".swap",
+            ".target",
+            ".path",
+            ".timer",
+            ".snapshot",
+            ".slice",
+            ".scope",
+        ];
+        if !types.contains(&extension(&self.name)) {
+            checker.fault("name", Some("invalid systemd unit extension"));
+        }
+        let Some(contents) = self.contents.as_deref() else { return };
+        match unit_file::has_install_options(contents) {
+            Err(fault) => checker.fault("contents", Some(format!("invalid unit content: {fault}"))),
+            Ok(false) if self.enabled == Some(true) && !contents.is_empty() => {
+                let name = Quoted(self.name.as_bytes());
+                let what =
+                    format!("unit {name} is enabled, but has no install section so enable does nothing");
+                checker.warning(&[Step::Key("contents")], what);
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+}
+
+impl Rules for Dropin<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        let fault =
+            self.contents.as_deref().and_then(|contents| unit_file::has_install_options(contents).err());
+        checker.fault("contents", fault.map(|fault| format!("invalid unit content: {fault}")));
+        if extension(&self.name) != ".conf" {
+            checker.fault("name", Some("invalid systemd drop-in extension"));
+        }
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+}
+
+/// From the last dot of the last step of a path on (Go's `path.Ext`).
+fn extension(name: &str) -> &str {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    last.rfind('.').and_then(|dot| last.get(dot..)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_of_instances() {
+        for (name, template) in [
+            ("a@b.service", Some("a@.service")),
+            ("a@b@c.service", Some("a@.service")),
+            ("@@b.service", Some("@@.service")),
+            ("a@.service", None),
+            ("@b.service", None),
+            ("a.service", None),
+            ("a@b.socket", None),
+        ] {
+            assert_eq!(template_of(name).as_deref(), template, "{name}");
+        }
+        assert_eq!(extension("a/b.c/d"), "");
+        assert_eq!(extension("a.service.d"), ".d");
+    }
+}

@@ -1,0 +1,146 @@
+//! From the text of the user's config, and those of the system's base configs, to the one config that counts: the
+//! references in `ignition.config` are fetched and followed, everything is merged.
+
+use std::cell::OnceCell;
+use std::io::Read as _;
+
+use crate::config::{self, Config, Parsed, Report, Resource, Severity, Version};
+use crate::error::{Error, Reason, Result};
+use crate::platform::memory;
+use crate::resource::Source;
+
+/// Configs inside of configs, deeper than anybody writes them.
+const MAX_DEPTH: usize = 32;
+/// As many configs may take part.
+const MAX_CONFIGS: usize = 1000;
+
+/// The texts of configs, kept as long as what was parsed of them, which borrows from them.
+#[derive(Debug, Default)]
+pub struct Texts {
+    text: OnceCell<Vec<u8>>,
+    next: OnceCell<Box<Texts>>,
+}
+
+impl Texts {
+    /// Keeps `text`.
+    pub fn keep(&self, text: Vec<u8>) -> &[u8] {
+        let mut place = self;
+        while place.text.get().is_some() {
+            place = place.next.get_or_init(Box::default);
+        }
+        place.text.get_or_init(|| text)
+    }
+}
+
+/// A config that took part, for the state file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// `user` or `base`.
+    pub kind: &'static str,
+    /// Where it came from: `cmdline`, `system`, the platform's name, or the key that refers to it.
+    pub source: String,
+    /// Whether another config refers to it.
+    pub referenced: bool,
+}
+
+/// Follows the references of configs.
+pub(super) struct Renderer<'a> {
+    texts: &'a Texts,
+    /// Every config that a reference led to.
+    pub fetched: Vec<Fetched>,
+    count: usize,
+    /// Bytes that may still be fetched.
+    room: u64,
+}
+
+impl<'a> Renderer<'a> {
+    pub fn new(texts: &'a Texts) -> Self {
+        Self { texts, fetched: Vec::new(), count: 0, room: memory::limit() }
+    }
+
+    /// Parses `text` and follows its references: what it is replaced by, then what it merges, depth first. An empty
+    /// text is an empty config.
+    ///
+    /// # Errors
+    /// Those of parsing; [`Reason::Unsupported`] for a reference that needs the network, [`Reason::Resource`] and
+    /// [`Reason::Verification`] for one whose bytes cannot be had, [`Reason::ConfigInvalid`] for too many of them
+    /// and for valid configs that are invalid once merged.
+    pub fn render(&mut self, text: &'a [u8]) -> Result<(Config<'a>, Version)> {
+        if text.is_empty() {
+            return Ok((Config::default(), Version::NEWEST));
+        }
+        let Parsed { config, version } = parse(text)?;
+        let is_alone =
+            config.ignition.config.merge.is_empty() && !has_source(&config.ignition.config.replace);
+        let config = self.follow(config, 0)?;
+        if !is_alone {
+            config::validate_merged(&config)?;
+        }
+        Ok((config, version))
+    }
+
+    fn follow(&mut self, config: Config<'a>, depth: usize) -> Result<Config<'a>> {
+        if depth >= MAX_DEPTH {
+            let what = format!("configs refer to each other more than {MAX_DEPTH} deep");
+            return Err(Error::new(Reason::ConfigInvalid, what).at(&"$.ignition.config"));
+        }
+        let below = depth.saturating_add(1);
+        let references = &config.ignition.config;
+        if has_source(&references.replace) {
+            let place = "$.ignition.config.replace";
+            return self.child(&references.replace, place, below);
+        }
+        let references = references.merge.clone();
+        let mut merged = config;
+        for (index, reference) in references.iter().enumerate() {
+            let place = format!("$.ignition.config.merge.{index}");
+            merged.merge_with(self.child(reference, &place, below)?);
+        }
+        Ok(merged)
+    }
+
+    fn child(&mut self, reference: &Resource<'_>, place: &str, depth: usize) -> Result<Config<'a>> {
+        let text = self.fetch(reference, place)?;
+        self.fetched.push(Fetched { kind: "user", source: place.to_owned(), referenced: true });
+        if text.is_empty() {
+            return Ok(Config::default());
+        }
+        let followed = parse(text).and_then(|parsed| self.follow(parsed.config, depth));
+        followed.map_err(|error| error.at(&format_args!("the config at {place}")))
+    }
+
+    fn fetch(&mut self, reference: &Resource<'_>, place: &str) -> Result<&'a [u8]> {
+        self.count = self.count.saturating_add(1);
+        if self.count > MAX_CONFIGS {
+            let what = format!("more than {MAX_CONFIGS} configs refer to each other, at {place}");
+            return Err(Error::new(Reason::ConfigInvalid, what));
+        }
+        let Some(source) = Source::new(reference, place)? else { return Ok(&[]) };
+        let mut text = Vec::new();
+        let stream = source.open()?;
+        let read = stream.take(self.room.saturating_add(1)).read_to_end(&mut text);
+        let length = u64::try_from(source.finish(read)?).unwrap_or(u64::MAX);
+        self.room = self.room.checked_sub(length).ok_or_else(|| memory::too_large(self.room))?;
+        Ok(self.texts.keep(text))
+    }
+}
+
+fn has_source(reference: &Resource<'_>) -> bool {
+    reference.source.is_some()
+}
+
+/// Parses and logs the report.
+fn parse(text: &[u8]) -> Result<Parsed<'_>> {
+    let mut report = Report::default();
+    let parsed = config::parse(text, &mut report);
+    for finding in &report.findings {
+        match finding.severity {
+            Severity::Error => log::error!("{finding}"),
+            Severity::Warning => log::warn!("{finding}"),
+        }
+    }
+    if report.left_off > 0 {
+        log::warn!("{} more findings are left off", report.left_off);
+    }
+    parsed
+}
