@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -35,12 +35,16 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
         let what = format!("ignition.config.device=\"{label}\" on the kernel command line is not a label");
         return Err(Error::new(Reason::Usage, what));
     }
-    let device = wait_for(&labels.join(label), patience)?;
+    let device = labels.join(label);
+    wait_for(&device, patience)?;
     let failed =
         |act: &str, words: &str| Error::new(Reason::System, format!("{act} {}: {words}", device.display()));
     let names = std::fs::read_to_string(FILE_SYSTEMS)
         .map_err(|error| Error::new(Reason::System, format!("read {FILE_SYSTEMS}: {}", io_words(&error))))?;
-    let mount = mount(&device, &names).map_err(|errno| failed("mount", &errno_words(errno)))?;
+    let mount = mount(&device, &names).map_err(|errno| match errno {
+        Errno::NODEV => failed("mount", "it has no file system that the kernel knows"),
+        _ => failed("mount", &errno_words(errno)),
+    })?;
     let file = match open(&mount, path) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => {
@@ -57,17 +61,17 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
     Ok(text)
 }
 
-/// Waits for `link` to lead to a device; returns it.
-fn wait_for(link: &Path, patience: Duration) -> Result<PathBuf> {
+/// Waits for `link` to lead to a device.
+fn wait_for(link: &Path, patience: Duration) -> Result<()> {
     let start = Instant::now();
     loop {
-        let words = match link.canonicalize() {
-            Ok(device) => return Ok(device),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => Some(io_words(&error)),
-        };
-        if let Some(words) = words {
-            return Err(Error::new(Reason::System, format!("look up {}: {words}", link.display())));
+        match link.metadata() {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let what = format!("look up {}: {}", link.display(), io_words(&error));
+                return Err(Error::new(Reason::System, what));
+            }
         }
         let left = patience.saturating_sub(start.elapsed());
         if left.is_zero() {
@@ -79,6 +83,7 @@ fn wait_for(link: &Path, patience: Duration) -> Result<PathBuf> {
 }
 
 /// Mounts `device` read-only with the first type that takes it, attached nowhere: it goes with the descriptor.
+/// `NODEV` where none does.
 fn mount(device: &Path, names: &str) -> std::result::Result<OwnedFd, Errno> {
     let mut failure = Errno::NODEV;
     for name in types(names) {

@@ -88,7 +88,8 @@ fn base_configs_in(directories: &[PathBuf], platform: Option<Platform>) -> Resul
 /// The files of the directory `name` in all of `directories`, in the order of their names; of the same name only the
 /// highest directory's. Whatever lies there counts as a config, as in the reference.
 fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<Found>> {
-    let mut names: Vec<(OsString, PathBuf)> = Vec::new();
+    // In the order of the names.
+    let mut files: Vec<(OsString, PathBuf)> = Vec::new();
     for directory in directories {
         let path = directory.join(name);
         let entries = match std::fs::read_dir(&path) {
@@ -98,19 +99,20 @@ fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<Found>> {
         };
         for entry in entries {
             let entry = entry.map_err(|error| failed("list", &path, &error))?;
-            if names.len() == MOST_CONFIGS {
+            let name = entry.file_name();
+            let Err(at) = files.binary_search_by(|(other, _)| other.cmp(&name)) else {
+                continue;
+            };
+            if files.len() == MOST_CONFIGS {
                 let what = format!("{}: there are more than {MOST_CONFIGS} configs", path.display());
                 return Err(Error::new(Reason::BadAnswer, what));
             }
-            names.push((entry.file_name(), entry.path()));
+            files.insert(at, (name, entry.path()));
         }
     }
-    // Stable: the highest directory stays first among those of one name.
-    names.sort_by(|left, right| left.0.cmp(&right.0));
-    names.dedup_by(|later, earlier| later.0 == earlier.0);
     let mut left = memory::limit();
-    let mut found = Vec::with_capacity(names.len());
-    for (_, path) in names {
+    let mut found = Vec::with_capacity(files.len());
+    for (_, path) in files {
         let text = read(&path, left)?;
         left = left.saturating_sub(text.len() as u64);
         found.push(Found { path, text });
