@@ -9,10 +9,13 @@ use super::message::{SIZE, register};
 use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
+/// For what ends at the deadline: enough for a busy machine to say all that is to be said before.
+const SHORT: Duration = Duration::from_secs(3);
 
 /// The kernel's side: takes the registration, completes the handshake, then sends each request and reads its answer.
 /// Returns the answers' statuses.
 fn kernel(socket: &UnixDatagram, requests: &[Message]) -> Vec<u32> {
+    socket.set_read_timeout(Some(LONG)).unwrap();
     let mut message = [0; SIZE];
     assert_eq!(socket.recv(&mut message).unwrap(), SIZE);
     assert_eq!(message, register());
@@ -81,14 +84,16 @@ fn a_config_in_one_key() {
 }
 
 #[test]
-fn a_host_without_a_config_and_one_that_stops_midway() {
-    let short = Duration::from_millis(300);
-    let (config, _) = fetch(vec![set(0, b"HostName", b"secret")], short);
+fn a_host_without_a_config() {
+    let (config, _) = fetch(vec![set(0, b"HostName", b"secret")], SHORT);
     let error = config.unwrap_err();
     assert_eq!(error.reason(), Reason::NoHost);
     assert!(!error.text().contains("secret"), "{error}");
+}
 
-    let (config, _) = fetch(vec![part(0, "a"), part(1, "b"), part(2, "c"), part(4, "e")], short);
+#[test]
+fn a_host_that_leaves_a_part_out() {
+    let (config, _) = fetch(vec![part(0, "a"), part(1, "b"), part(2, "c"), part(4, "e")], SHORT);
     let error = config.unwrap_err();
     assert_eq!(error.reason(), Reason::BadAnswer);
     assert!(error.text().contains("ignition.config.3"), "{error}");
