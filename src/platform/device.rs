@@ -22,6 +22,8 @@ const FILE_SYSTEMS: &str = "/proc/filesystems";
 /// What usually holds a config. The kernel loads their modules itself, and lists them only then.
 const USUAL: [&str; 5] = ["vfat", "iso9660", "ext4", "xfs", "btrfs"];
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often a path is looked up again that the kernel could not be sure of.
+const MOST_TRIES: u32 = 1000;
 
 /// Reads `path` in the file system labelled `label`, waiting until `patience` is over for its device to appear
 /// among `labels`.
@@ -36,47 +38,56 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
         return Err(Error::new(Reason::Usage, what));
     }
     let device = labels.join(label);
-    wait_for(&device, patience)?;
-    let failed =
-        |act: &str, words: &str| Error::new(Reason::System, format!("{act} {}: {words}", device.display()));
-    let names = std::fs::read_to_string(FILE_SYSTEMS)
-        .map_err(|error| Error::new(Reason::System, format!("read {FILE_SYSTEMS}: {}", io_words(&error))))?;
-    let mount = mount(&device, &names).map_err(|errno| match errno {
-        Errno::NODEV => failed("mount", "it has no file system that the kernel knows"),
-        _ => failed("mount", &errno_words(errno)),
-    })?;
+    let mount = wait_and_mount(&device, patience)?;
+    let failed = |act: &str, words: &str| {
+        Error::new(Reason::System, format!("{act} {path} on {}: {words}", device.display()))
+    };
     let file = match open(&mount, path) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => {
             let what = format!("the file system labelled \"{label}\" has no file {path}");
             return Err(Error::new(Reason::NoHost, what));
         }
-        Err(errno) => return Err(failed(&format!("open {path} on"), &errno_words(errno))),
+        Err(errno) => return Err(failed("open", &errno_words(errno))),
     };
     let limit = memory::limit();
-    let text = read(file, limit).map_err(|error| failed(&format!("read {path} on"), &io_words(&error)))?;
+    let text = read(file, limit).map_err(|error| failed("read", &io_words(&error)))?;
     if text.len() as u64 > limit {
         return Err(memory::too_large(limit));
     }
     Ok(text)
 }
 
-/// Waits for `link` to lead to a device.
-fn wait_for(link: &Path, patience: Duration) -> Result<()> {
+/// Mounts the device that `link` leads to, waiting until `patience` is over for it to appear and to be let go: a
+/// check of the file system keeps it to itself.
+fn wait_and_mount(link: &Path, patience: Duration) -> Result<OwnedFd> {
+    let failed = |act: &str, path: &Path, words: &str| {
+        Error::new(Reason::System, format!("{act} {}: {words}", path.display()))
+    };
     let start = Instant::now();
     loop {
-        match link.metadata() {
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let what = format!("look up {}: {}", link.display(), io_words(&error));
-                return Err(Error::new(Reason::System, what));
-            }
-        }
         let left = patience.saturating_sub(start.elapsed());
-        if left.is_zero() {
-            let what = format!("{} did not appear within {} s", link.display(), patience.as_secs());
-            return Err(Error::new(Reason::NoHost, what));
+        match link.metadata() {
+            Ok(_) => {
+                let types = std::fs::read_to_string(FILE_SYSTEMS)
+                    .map_err(|error| failed("read", Path::new(FILE_SYSTEMS), &io_words(&error)))?;
+                match mount(link, &types) {
+                    Ok(mount) => return Ok(mount),
+                    Err(Errno::BUSY) if !left.is_zero() => {}
+                    Err(Errno::NODEV) => {
+                        return Err(failed("mount", link, "it has no file system that the kernel knows"));
+                    }
+                    Err(errno) => return Err(failed("mount", link, &errno_words(errno))),
+                }
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("look up", link, &io_words(&error)));
+            }
+            Err(_) if left.is_zero() => {
+                let what = format!("{} did not appear within {} s", link.display(), patience.as_secs());
+                return Err(Error::new(Reason::NoHost, what));
+            }
+            Err(_) => {}
         }
         std::thread::sleep(left.min(PAUSE));
     }
@@ -98,26 +109,15 @@ fn mount(device: &Path, names: &str) -> std::result::Result<OwnedFd, Errno> {
 }
 
 fn mount_as(device: &Path, name: &str) -> std::result::Result<OwnedFd, Errno> {
-    let context = match create(device, name, true) {
-        // Mounted for writing elsewhere; there is one state for both, and only the mount is read-only.
-        Err(Errno::BUSY) => create(device, name, false)?,
-        context => context?,
-    };
+    let context = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", device)?;
+    fsconfig_set_flag(&context, "ro")?;
+    fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-}
-
-fn create(device: &Path, name: &str, read_only: bool) -> std::result::Result<OwnedFd, Errno> {
-    let context = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "source", device)?;
-    if read_only {
-        fsconfig_set_flag(&context, "ro")?;
-    }
-    fsconfig_create(&context)?;
-    Ok(context)
 }
 
 /// The types that need a device, of those that the kernel lists, and the usual ones that it does not list yet.
@@ -133,7 +133,14 @@ fn open(mount: &OwnedFd, path: &str) -> std::result::Result<OwnedFd, Errno> {
     // Without NONBLOCK the open of a FIFO would wait for a writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(mount, path, flags, Mode::empty(), resolve)
+    let mut tries = MOST_TRIES;
+    loop {
+        match rustix::fs::openat2(mount, path, flags, Mode::empty(), resolve) {
+            // A rename or mount anywhere in the system, while the kernel went up a directory.
+            Err(Errno::AGAIN) if tries > 0 => tries = tries.saturating_sub(1),
+            opened => return opened,
+        }
+    }
 }
 
 fn read(file: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {

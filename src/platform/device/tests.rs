@@ -9,6 +9,8 @@ use rustix::fs::StatVfsMountFlags as Flags;
 
 use super::*;
 
+const LONG: Duration = Duration::from_secs(60);
+
 /// A directory with a link for each label, and the loop devices that those lead to.
 struct Labels {
     at: PathBuf,
@@ -49,7 +51,7 @@ impl Labels {
     }
 
     fn fetch(&self, path: &str) -> Result<Vec<u8>> {
-        fetch(&self.at, "CONFIG", path, Duration::ZERO)
+        fetch(&self.at, "CONFIG", path, LONG)
     }
 }
 
@@ -104,13 +106,13 @@ fn open_exclusively(device: &str) -> io::Result<File> {
 fn wait_until_free(device: &str) {
     let start = Instant::now();
     while let Err(error) = open_exclusively(device) {
-        assert!(start.elapsed() < Duration::from_secs(60), "{device}: {error}");
+        assert!(start.elapsed() < LONG, "{device}: {error}");
         std::thread::sleep(PAUSE);
     }
 }
 
 #[test]
-fn a_file_system_that_is_mounted_for_writing_is_read_all_the_same() {
+fn a_device_that_is_taken_is_waited_for() {
     let mut labels = Labels::new("busy");
     let tree = labels.at.join("tree");
     fs::create_dir_all(&tree).unwrap();
@@ -118,15 +120,16 @@ fn a_file_system_that_is_mounted_for_writing_is_read_all_the_same() {
     if labels.ext4(&tree).is_none() {
         return;
     }
-    let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
-    fsconfig_set_string(&context, "source", &labels.loops[0]).unwrap();
-    fsconfig_create(&context).unwrap();
-    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).unwrap();
-    drop(context);
-    assert!(open_exclusively(&labels.loops[0]).is_err());
-    assert_eq!(labels.fetch("/config.ign").unwrap(), b"{}");
-    drop(mount);
-    wait_until_free(&labels.loops[0]);
+    let taken = open_exclusively(&labels.loops[0]).unwrap();
+    let error = fetch(&labels.at, "CONFIG", "/config.ign", Duration::ZERO).unwrap_err();
+    assert_eq!(error.reason(), Reason::System);
+    assert!(error.text().ends_with("busy"), "{error}");
+    let config = std::thread::scope(|scope| {
+        let config = scope.spawn(|| labels.fetch("/config.ign"));
+        drop(taken);
+        config.join().unwrap()
+    });
+    assert_eq!(config.unwrap(), b"{}");
 }
 
 #[test]
@@ -170,7 +173,7 @@ fn configs_on_vfat() {
 #[test]
 fn no_device_no_file_system_and_no_label() {
     let mut labels = Labels::new("none");
-    let error = labels.fetch("/x").unwrap_err();
+    let error = fetch(&labels.at, "CONFIG", "/x", Duration::ZERO).unwrap_err();
     assert_eq!(error.reason(), Reason::NoHost);
     assert!(error.text().contains("CONFIG did not appear"), "{error}");
     for label in ["../x", "/", ".", ".."] {
