@@ -24,7 +24,7 @@ Usage:
 
 Options:
   --root DIR        the root file system to provision
-  --platform NAME   applehv, qemu or file; found out if not named
+  --platform NAME   applehv, file, hyperv, metal or qemu; found out if not named
 
 glowplug(8) tells of exit codes, kernel arguments and the environment.
 ";

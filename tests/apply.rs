@@ -542,7 +542,7 @@ fn wrong_calls_are_usage_errors() {
         &["run"],
         &["apply", "--root", "/nonexistent"],
         &["run", "--root", "/", "x"],
-        &["run", "--root", "/", "--platform", "azure"],
+        &["run", "--root", "/", "--platform", "nowhere"],
         &["run", "--root"],
         &["--fly"],
     ] {
@@ -550,6 +550,9 @@ fn wrong_calls_are_usage_errors() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stderr.starts_with(b"glowplug: usage: "), "{arguments:?}");
     }
+    let azure = ["run", "--root", "/", "--platform", "azure"];
+    let status = Command::new(env!("CARGO_BIN_EXE_glowplug")).args(azure).status().unwrap();
+    assert_eq!(status.code(), Some(23));
     let help = Command::new(env!("CARGO_BIN_EXE_glowplug")).arg("--help").output().unwrap();
     assert!(help.status.success());
     assert!(String::from_utf8(help.stdout).unwrap().lines().all(|line| line.len() <= 80));

@@ -23,6 +23,12 @@ pub struct CommandLine {
     pub bad_timeout: bool,
     /// `glowplug.debug`: log more.
     pub debug: bool,
+    /// `ignition.config.url=`: where the user's config is.
+    pub config_url: Option<String>,
+    /// `ignition.config.device=`: the label of the file system that holds the user's config.
+    pub config_device: Option<String>,
+    /// `ignition.config.path=`: the user's config in that file system.
+    pub config_path: Option<String>,
 }
 
 impl CommandLine {
@@ -46,6 +52,9 @@ impl CommandLine {
             timeout: DEFAULT_TIMEOUT,
             bad_timeout: false,
             debug: false,
+            config_url: None,
+            config_device: None,
+            config_path: None,
         };
         for word in words(text) {
             let (key, value) = match word.split_once('=') {
@@ -54,9 +63,12 @@ impl CommandLine {
             };
             let off = matches!(value, Some("" | "0" | "no" | "off"));
             match (key, value) {
-                ("ignition.platform.id", Some(value)) if !value.is_empty() => {
-                    parsed.platform = Some(value.to_owned());
-                }
+                // An empty name says nothing.
+                (_, Some("")) if key.starts_with("ignition.config.") || key == "ignition.platform.id" => {}
+                ("ignition.platform.id", Some(value)) => parsed.platform = Some(value.to_owned()),
+                ("ignition.config.url", Some(value)) => parsed.config_url = Some(value.to_owned()),
+                ("ignition.config.device", Some(value)) => parsed.config_device = Some(value.to_owned()),
+                ("ignition.config.path", Some(value)) => parsed.config_path = Some(value.to_owned()),
                 ("ignition.firstboot", _) => parsed.forbidden = off,
                 ("glowplug.debug", _) => parsed.debug = !off,
                 ("glowplug.timeout", Some(value)) => match value.parse() {
@@ -106,6 +118,22 @@ mod tests {
         assert_eq!(line.timeout, Duration::from_secs(15));
         assert!(line.debug);
         assert!(!line.forbidden);
+    }
+
+    #[test]
+    fn places_of_the_config() {
+        let line = CommandLine::parse(
+            "ignition.config.url=data:,a=b \"ignition.config.device=MY DISK\" ignition.config.path=/c.ign",
+        );
+        assert_eq!(line.config_url.as_deref(), Some("data:,a=b"));
+        assert_eq!(line.config_device.as_deref(), Some("MY DISK"));
+        assert_eq!(line.config_path.as_deref(), Some("/c.ign"));
+        let line = CommandLine::parse(
+            "ignition.config.url=x ignition.config.url= ignition.config.url ignition.config.device= \
+             ignition.config.path=",
+        );
+        assert_eq!(line.config_url.as_deref(), Some("x"));
+        assert_eq!((line.config_device, line.config_path), (None, None));
     }
 
     #[test]

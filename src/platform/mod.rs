@@ -1,16 +1,21 @@
 //! Where the config comes from. Nothing here knows what a config means.
 
 mod cmdline;
+mod device;
 mod fw_cfg;
 mod http;
+mod hyperv;
 pub(crate) mod memory;
 mod modules;
+pub mod system;
+mod user_config;
 mod vsock;
 
 use std::io;
 use std::time::Duration;
 
 pub use cmdline::CommandLine;
+pub use user_config::{Fetched, Origin, UserConfig, user_config};
 
 use crate::error::{Error, Reason, Result, io_words};
 
@@ -23,23 +28,35 @@ pub enum Platform {
     Qemu,
     /// A file of the running system, named by `IGNITION_CONFIG_FILE`.
     File,
+    /// Hyper-V's key-value pairs.
+    HyperV,
+    /// A machine that has no config of its own: the kernel command line or the system names it.
+    Metal,
 }
 
+/// The reference's platforms that no config is fetched from here.
+const ELSEWHERE: &str = "akamai aliyun aws azure azurestack cloudstack digitalocean exoscale gcp hetzner ibmcloud \
+    kubevirt nutanix nvidiabluefield openstack oraclecloud packet powervs proxmoxve scaleway upcloud virtualbox vmware \
+    vultr zvm";
+
 impl Platform {
+    const ALL: [Self; 5] = [Self::AppleHv, Self::File, Self::HyperV, Self::Metal, Self::Qemu];
+
     /// The platform that the reference calls `name`.
     ///
     /// # Errors
-    /// [`Reason::Usage`] where there is none, or none that this program fetches from.
+    /// [`Reason::Unsupported`] for one that this program does not fetch from, [`Reason::Usage`] where there is none.
     pub fn named(name: &str) -> Result<Self> {
-        match name {
-            "applehv" => Ok(Self::AppleHv),
-            "qemu" => Ok(Self::Qemu),
-            "file" => Ok(Self::File),
-            _ => {
-                let what = format!("platform \"{name}\" is not one of applehv, qemu and file");
-                Err(Error::new(Reason::Usage, what))
-            }
+        const OURS: &str = "applehv, file, hyperv, metal and qemu";
+        if let Some(platform) = Self::ALL.into_iter().find(|platform| platform.name() == name) {
+            return Ok(platform);
         }
+        Err(if ELSEWHERE.split(' ').any(|other| other == name) {
+            let what = format!("fetching a config on platform {name} is not supported, only on {OURS}");
+            Error::new(Reason::Unsupported, what)
+        } else {
+            Error::new(Reason::Usage, format!("there is no platform \"{name}\"; there are {OURS}"))
+        })
     }
 
     /// The reference's name.
@@ -48,14 +65,18 @@ impl Platform {
             Self::AppleHv => "applehv",
             Self::Qemu => "qemu",
             Self::File => "file",
+            Self::HyperV => "hyperv",
+            Self::Metal => "metal",
         }
     }
 
-    /// The platform that this machine shows itself to be: one with a config in QEMU's firmware configuration,
-    /// else one with a vsock transport to a host, else none.
+    /// The platform that this machine shows itself to be: one with a config in QEMU's firmware configuration, else
+    /// one with Hyper-V's key-value pairs, else one with a vsock transport to a host, else none.
     pub fn detect() -> Option<Self> {
         if fw_cfg::has_config() {
             Some(Self::Qemu)
+        } else if hyperv::has_device() {
+            Some(Self::HyperV)
         } else if vsock::has_transport() {
             Some(Self::AppleHv)
         } else {
@@ -73,6 +94,8 @@ impl Platform {
             Self::AppleHv => vsock::fetch(patience),
             Self::Qemu => fw_cfg::fetch(),
             Self::File => fetch_file(),
+            Self::HyperV => hyperv::fetch(patience),
+            Self::Metal => Ok(Vec::new()),
         }
     }
 }
@@ -107,4 +130,32 @@ pub fn read(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
 pub fn read_argument(path: &std::path::Path) -> Result<Vec<u8>> {
     let path = if path == std::path::Path::new("-") { std::path::Path::new("/dev/stdin") } else { path };
     read(path, memory::limit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_by_name() {
+        for platform in Platform::ALL {
+            assert_eq!(Platform::named(platform.name()), Ok(platform));
+            assert!(ELSEWHERE.split(' ').all(|name| name != platform.name()));
+        }
+        // The reference has 30.
+        assert_eq!(ELSEWHERE.split(' ').count() + Platform::ALL.len(), 30);
+        for name in ELSEWHERE.split(' ') {
+            let error = Platform::named(name).unwrap_err();
+            assert_eq!(error.reason(), Reason::Unsupported);
+            assert!(error.text().contains(name), "{error}");
+        }
+        for name in ["", " ", "AWS", "ec2", "qemu ", "aws azure"] {
+            assert_eq!(Platform::named(name).unwrap_err().reason(), Reason::Usage, "{name}");
+        }
+    }
+
+    #[test]
+    fn metal_has_no_config_of_its_own() {
+        assert_eq!(Platform::Metal.fetch(Duration::ZERO), Ok(Vec::new()));
+    }
 }

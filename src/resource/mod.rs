@@ -82,14 +82,34 @@ impl<'a> Source<'a> {
                 return Error::new(Reason::Verification, what);
             }
             let what = if self.gzip { "decompress" } else { "decode" };
-            // The decoder's own words would tell a byte of the contents.
-            let is_base64 =
-                error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<DecodeError>);
-            let words =
-                if is_base64 { "it is not base64 with its padding".to_owned() } else { io_words(&error) };
+            let words = decoder_words(&error);
             Error::new(Reason::Resource, format!("{what} the contents: {words}, at {}.source", self.place))
         })
     }
+}
+
+/// The bytes that the `data` URL `url` holds, at most `limit` of them.
+///
+/// # Errors
+/// [`Reason::Resource`] for a malformed URL, or for one that holds more.
+pub fn data_url_bytes(url: &str, limit: u64) -> Result<Vec<u8>> {
+    let failed = |what: &str| Error::new(Reason::Resource, what);
+    let mut bytes = Vec::new();
+    let decoded = data_url::open(url).map_err(failed)?;
+    decoded
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(&decoder_words(&error)))?;
+    if bytes.len() as u64 > limit {
+        return Err(failed(&format!("the data URL holds more than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The words of a decoder's error, without those that would tell a byte of the contents.
+fn decoder_words(error: &io::Error) -> String {
+    let is_base64 = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<DecodeError>);
+    if is_base64 { "it is not base64 with its padding".to_owned() } else { io_words(error) }
 }
 
 #[cfg(test)]
@@ -140,6 +160,18 @@ mod tests {
         assert!(error.text().ends_with("$.x.verification.hash"), "{error}");
         for bad in ["sha256", "md5-00", "sha256-00"] {
             assert_eq!(read("data:,x", "", bad).unwrap_err().reason(), Reason::ConfigInvalid, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_data_url_are_bounded_and_its_errors_silent() {
+        assert_eq!(data_url_bytes("data:,%41bc", 3).unwrap(), b"Abc");
+        for (url, limit) in
+            [("data:,abcd", 3), ("data:;base64,secret", 99), ("data:,secret%", 99), ("secret", 99)]
+        {
+            let error = data_url_bytes(url, limit).unwrap_err();
+            assert_eq!(error.reason(), Reason::Resource);
+            assert!(!error.text().contains("secret"), "{error}");
         }
     }
 

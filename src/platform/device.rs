@@ -1,0 +1,153 @@
+//! A config in a file of a labelled file system, which is mounted for no longer than the file is read.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen,
+};
+
+use super::memory;
+use crate::error::{Error, Reason, Result, errno_words, io_words};
+
+/// udev's links to the file systems that have a label.
+pub(super) const BY_LABEL: &str = "/dev/disk/by-label";
+const FILE_SYSTEMS: &str = "/proc/filesystems";
+/// What usually holds a config. The kernel loads their modules itself, and lists them only then.
+const USUAL: [&str; 5] = ["vfat", "iso9660", "ext4", "xfs", "btrfs"];
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often a path is looked up again that the kernel could not be sure of.
+const MOST_TRIES: u32 = 1000;
+
+/// Reads `path` in the file system labelled `label`, waiting until `patience` is over for its device to appear
+/// among `labels`.
+///
+/// # Errors
+/// [`Reason::Usage`] for a label that is not a file name, [`Reason::NoHost`] where the device does not appear or has
+/// no such file, [`Reason::System`] where it cannot be read.
+pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) -> Result<Vec<u8>> {
+    // The label becomes part of a path, which it may not lead elsewhere.
+    if label.contains('/') || label == "." || label == ".." {
+        let what = format!("ignition.config.device=\"{label}\" on the kernel command line is not a label");
+        return Err(Error::new(Reason::Usage, what));
+    }
+    let device = labels.join(label);
+    let mount = wait_and_mount(&device, patience)?;
+    let failed = |act: &str, words: &str| {
+        Error::new(Reason::System, format!("{act} {path} on {}: {words}", device.display()))
+    };
+    let file = match open(&mount, path) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR) => {
+            let what = format!("the file system labelled \"{label}\" has no file {path}");
+            return Err(Error::new(Reason::NoHost, what));
+        }
+        Err(errno) => return Err(failed("open", &errno_words(errno))),
+    };
+    let limit = memory::limit();
+    let text = read(file, limit).map_err(|error| failed("read", &io_words(&error)))?;
+    if text.len() as u64 > limit {
+        return Err(memory::too_large(limit));
+    }
+    Ok(text)
+}
+
+/// Mounts the device that `link` leads to, waiting until `patience` is over for it to appear and to be let go: a
+/// check of the file system keeps it to itself.
+fn wait_and_mount(link: &Path, patience: Duration) -> Result<OwnedFd> {
+    let failed = |act: &str, path: &Path, words: &str| {
+        Error::new(Reason::System, format!("{act} {}: {words}", path.display()))
+    };
+    let start = Instant::now();
+    loop {
+        let left = patience.saturating_sub(start.elapsed());
+        match link.metadata() {
+            Ok(_) => {
+                let types = std::fs::read_to_string(FILE_SYSTEMS)
+                    .map_err(|error| failed("read", Path::new(FILE_SYSTEMS), &io_words(&error)))?;
+                match mount(link, &types) {
+                    Ok(mount) => return Ok(mount),
+                    Err(Errno::BUSY) if !left.is_zero() => {}
+                    Err(Errno::NODEV) => {
+                        return Err(failed("mount", link, "it has no file system that the kernel knows"));
+                    }
+                    Err(errno) => return Err(failed("mount", link, &errno_words(errno))),
+                }
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("look up", link, &io_words(&error)));
+            }
+            Err(_) if left.is_zero() => {
+                let what = format!("{} did not appear within {} s", link.display(), patience.as_secs());
+                return Err(Error::new(Reason::NoHost, what));
+            }
+            Err(_) => {}
+        }
+        std::thread::sleep(left.min(PAUSE));
+    }
+}
+
+/// Mounts `device` read-only with the first type that takes it, attached nowhere: it goes with the descriptor.
+/// `NODEV` where none does.
+fn mount(device: &Path, names: &str) -> std::result::Result<OwnedFd, Errno> {
+    let mut failure = Errno::NODEV;
+    for name in types(names) {
+        match mount_as(device, name) {
+            Ok(mount) => return Ok(mount),
+            // Not of this type, or there is no such type.
+            Err(Errno::INVAL | Errno::NODEV) => {}
+            Err(errno) => failure = errno,
+        }
+    }
+    Err(failure)
+}
+
+fn mount_as(device: &Path, name: &str) -> std::result::Result<OwnedFd, Errno> {
+    let context = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", device)?;
+    fsconfig_set_flag(&context, "ro")?;
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// The types that need a device, of those that the kernel lists, and the usual ones that it does not list yet.
+fn types(names: &str) -> impl Iterator<Item = &str> {
+    let listed = names.lines().filter_map(|line| line.strip_prefix('\t'));
+    let rest = USUAL.into_iter().filter(move |name| !names.lines().any(|line| line.trim() == *name));
+    listed.chain(rest)
+}
+
+/// Opens a file as a process whose root is `mount` would.
+#[allow(clippy::disallowed_methods, reason = "a file system of its own, not a path of the root")]
+fn open(mount: &OwnedFd, path: &str) -> std::result::Result<OwnedFd, Errno> {
+    // Without NONBLOCK the open of a FIFO would wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mut tries = MOST_TRIES;
+    loop {
+        match rustix::fs::openat2(mount, path, flags, Mode::empty(), resolve) {
+            // A rename or mount anywhere in the system, while the kernel went up a directory.
+            Err(Errno::AGAIN) if tries > 0 => tries = tries.saturating_sub(1),
+            opened => return opened,
+        }
+    }
+}
+
+fn read(file: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::from(file).take(limit.saturating_add(1)).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Hyper-V's key-value pairs, as the kernel hands them on: no daemon runs in an initramfs, so that this program
+//! takes the daemon's place at `/dev/vmbus/hv_kvp` until the config is there.
+
+mod message;
+mod pool;
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::{memory, modules};
+use crate::error::{Error, Reason, Result, errno_words, io_words};
+use message::{DONE, Message, NO_MORE, Request};
+use pool::Pool;
+
+const DEVICE: &str = "/dev/vmbus/hv_kvp";
+/// There where Hyper-V's bus has been found.
+const BUS: &str = "/sys/bus/vmbus";
+/// The host does not tell how many keys there are. It sends one after the other: silence of this length, after a
+/// config that lacks nothing, is their end. The reference takes the same time.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Whether this machine is a guest of Hyper-V with key-value pairs.
+pub(super) fn has_device() -> bool {
+    let is_there = |path: &str| Path::new(path).metadata().is_ok();
+    if is_there(BUS) && !is_there(DEVICE) {
+        modules::load(c"hv_utils");
+    }
+    is_there(DEVICE)
+}
+
+/// Takes the config from the host's keys, waiting for them until `patience` is over.
+pub(super) fn fetch(patience: Duration) -> Result<Vec<u8>> {
+    if Path::new(DEVICE).metadata().is_err() {
+        modules::load(c"hv_utils");
+    }
+    let mut device = open().map_err(|error| {
+        let words = match Errno::from_io_error(&error) {
+            Some(Errno::BUSY) => "another program, like hv_kvp_daemon, has taken it".to_owned(),
+            _ => io_words(&error),
+        };
+        Error::new(Reason::System, format!("open {DEVICE}: {words}"))
+    })?;
+    converse(&mut device, Instant::now(), patience, memory::limit()).map_err(|error| error.at(&DEVICE))
+}
+
+#[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
+fn open() -> io::Result<File> {
+    std::fs::OpenOptions::new().read(true).write(true).open(DEVICE)
+}
+
+/// Registers as the daemon and answers the host until the config is there.
+fn converse(device: &mut File, start: Instant, patience: Duration, limit: u64) -> Result<Vec<u8>> {
+    let mut pool = Pool::new(limit);
+    let mut message = message::register();
+    send(device, &message)?;
+    loop {
+        let left = patience.saturating_sub(start.elapsed());
+        let wait = if pool.has_config() { left.min(SILENCE) } else { left };
+        if wait.is_zero() || !is_readable(device, wait)? {
+            return pool.config(patience);
+        }
+        match device.read(&mut message) {
+            Ok(size) if size == message.len() => {}
+            Ok(size) => {
+                let what = format!("the kernel sent a message of {size} bytes instead of {}", message.len());
+                return Err(Error::new(Reason::System, what));
+            }
+            Err(error) if is_passing(&error) => continue,
+            Err(error) => return Err(Error::new(Reason::System, format!("read: {}", io_words(&error)))),
+        }
+        if let Some(status) = take(&mut pool, &message)? {
+            message::answer(&mut message, status);
+            send(device, &message)?;
+        }
+    }
+}
+
+/// Does what a message asks for. Returns the status of the answer, `None` where none may be sent.
+fn take(pool: &mut Pool, message: &Message) -> Result<Option<u32>> {
+    let malformed = || Error::new(Reason::BadAnswer, "the host sent a key or value that is too long");
+    Ok(match message::parse(message).ok_or_else(malformed)? {
+        Request::Registered => None,
+        Request::Set { key, value } => {
+            pool.set(key, value)?;
+            Some(DONE)
+        }
+        Request::Delete { key } => Some(if pool.delete(key)? { DONE } else { NO_MORE }),
+        Request::SetElsewhere => Some(DONE),
+        // Names and addresses are for the daemon of the started system to tell.
+        Request::Other => Some(NO_MORE),
+    })
+}
+
+fn send(device: &mut File, message: &Message) -> Result<()> {
+    // The kernel takes whole messages only.
+    let sent = loop {
+        match device.write(message) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            sent => break sent,
+        }
+    };
+    match sent {
+        Ok(size) if size == message.len() => Ok(()),
+        Ok(size) => Err(Error::new(Reason::System, format!("write: only {size} bytes were taken"))),
+        Err(error) => Err(Error::new(Reason::System, format!("write: {}", io_words(&error)))),
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}
+
+/// Waits for a message; the device's read would wait without end even if told not to.
+fn is_readable(device: &File, wait: Duration) -> Result<bool> {
+    let timeout = Timespec {
+        tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: wait.subsec_nanos().into(),
+    };
+    loop {
+        match poll(&mut [PollFd::new(device, PollFlags::IN)], Some(&timeout)) {
+            Ok(count) => return Ok(count > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::new(Reason::System, format!("poll: {}", errno_words(errno)))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Configs that the running system carries, in three directories, the highest first.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Platform, memory, read};
+use crate::error::{Error, Reason, Result, io_words};
+
+/// The variables that name the directories, and where those are otherwise.
+const DIRECTORIES: [(&str, &str); 3] = [
+    ("IGNITION_SYSTEM_RUNTIME_CONFIG_DIR", "/run/ignition"),
+    ("IGNITION_SYSTEM_LOCAL_CONFIG_DIR", "/etc/ignition"),
+    ("IGNITION_SYSTEM_CONFIG_DIR", "/usr/lib/ignition"),
+];
+/// Far more than anybody lays there.
+const MOST_CONFIGS: usize = 1024;
+
+/// A config and where it stood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its text, which may be empty.
+    pub text: Vec<u8>,
+}
+
+/// The configs that the user's is merged over, each list in the order of merging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseConfigs {
+    /// Those of `base.d`.
+    pub common: Vec<Found>,
+    /// Those of `base.platform.d`, after all of `base.d`. For the reference what is wrong with one of them makes all
+    /// of them void, and nothing else.
+    pub platform: Vec<Found>,
+}
+
+/// The highest directory's `user.ign`.
+///
+/// # Errors
+/// [`Reason::System`] for one that cannot be read, [`Reason::BadAnswer`] for one that is too large.
+pub fn user_config() -> Result<Option<Found>> {
+    user_config_in(&directories())
+}
+
+/// The configs of `base.d`, and of `base.platform.d` for `platform`.
+///
+/// # Errors
+/// As for [`user_config`], but for `base.platform.d`, where they are only logged.
+pub fn base_configs(platform: Option<Platform>) -> Result<BaseConfigs> {
+    base_configs_in(&directories(), platform)
+}
+
+pub(super) fn directories() -> [PathBuf; 3] {
+    DIRECTORIES.map(|(variable, usual)| {
+        let named = std::env::var_os(variable).filter(|path| !path.is_empty());
+        named.unwrap_or_else(|| usual.into()).into()
+    })
+}
+
+pub(super) fn user_config_in(directories: &[PathBuf]) -> Result<Option<Found>> {
+    for directory in directories {
+        let path = directory.join("user.ign");
+        match path.metadata() {
+            Ok(_) => return Ok(Some(Found { text: read(&path, memory::limit())?, path })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("look up", &path, &error)),
+        }
+    }
+    Ok(None)
+}
+
+fn base_configs_in(directories: &[PathBuf], platform: Option<Platform>) -> Result<BaseConfigs> {
+    let common = fragments(directories, Path::new("base.d"))?;
+    let platform = match platform {
+        Some(platform) => {
+            let name = Path::new("base.platform.d").join(platform.name());
+            fragments(directories, &name).unwrap_or_else(|error| {
+                log::warn!("no base config of the platform is used: {error}");
+                Vec::new()
+            })
+        }
+        None => Vec::new(),
+    };
+    Ok(BaseConfigs { common, platform })
+}
+
+/// The files of the directory `name` in all of `directories`, in the order of their names; of the same name only the
+/// highest directory's. Whatever lies there counts as a config, as in the reference.
+fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<Found>> {
+    // In the order of the names.
+    let mut files: Vec<(OsString, PathBuf)> = Vec::new();
+    for directory in directories {
+        let path = directory.join(name);
+        let entries = match std::fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed("list", &path, &error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| failed("list", &path, &error))?;
+            let name = entry.file_name();
+            let Err(at) = files.binary_search_by(|(other, _)| other.cmp(&name)) else {
+                continue;
+            };
+            if files.len() == MOST_CONFIGS {
+                let what = format!("{}: there are more than {MOST_CONFIGS} configs", path.display());
+                return Err(Error::new(Reason::BadAnswer, what));
+            }
+            files.insert(at, (name, entry.path()));
+        }
+    }
+    let mut left = memory::limit();
+    let mut found = Vec::with_capacity(files.len());
+    for (_, path) in files {
+        let text = read(&path, left)?;
+        left = left.saturating_sub(text.len() as u64);
+        found.push(Found { path, text });
+    }
+    Ok(found)
+}
+
+fn failed(act: &str, path: &Path, error: &io::Error) -> Error {
+    Error::new(Reason::System, format!("{act} {}: {}", path.display(), io_words(error)))
+}
+
+#[cfg(test)]
+mod tests;
