@@ -35,6 +35,13 @@ pub struct BaseConfigs {
     pub platform: Vec<Found>,
 }
 
+impl BaseConfigs {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.common.is_empty() && self.platform.is_empty()
+    }
+}
+
 /// The highest directory's `user.ign`.
 ///
 /// # Errors

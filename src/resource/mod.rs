@@ -95,7 +95,7 @@ impl<'a> Source<'a> {
 pub fn data_url_bytes(url: &str, limit: u64) -> Result<Vec<u8>> {
     let failed = |what: &str| Error::new(Reason::Resource, what);
     let mut bytes = Vec::new();
-    let decoded = data_url::open(url).map_err(failed)?;
+    let decoded = data_url::open(url).map_err(|what| failed(&what))?;
     decoded
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)

@@ -13,7 +13,7 @@ use crate::config::{self, Config, Report, Version};
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
 use crate::plan::{self, Op, Options, Today, View};
-use crate::platform::{CommandLine, Platform};
+use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
 use crate::resource::sha512_hex;
 use crate::root::Root;
 use crate::stamp::{Details, Stamp};
@@ -58,18 +58,25 @@ fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &Comman
         (None, Some(name)) => Some(Platform::named(name)?),
         (None, None) => None,
     };
-    let Some(platform) = named.or_else(Platform::detect) else {
-        log::info!("no vsock device and no config from QEMU: nothing to provision");
-        return Ok(());
-    };
-    log::info!("glowplug {} on platform {}", env!("CARGO_PKG_VERSION"), platform.name());
+    let platform = named.or_else(Platform::detect);
     let started = Instant::now();
-    let text = platform.fetch(line.timeout)?;
+    let base = system::base_configs(platform)?;
+    let (text, from) = match platform::user_config(platform, line, false)? {
+        Fetched::Config(UserConfig { text, from }) => (text, from.source()),
+        Fetched::NeedsNetwork | Fetched::Nothing if base.is_empty() => {
+            log::info!("no platform with a config and none of the system: nothing to provision");
+            return Ok(());
+        }
+        Fetched::NeedsNetwork | Fetched::Nothing => (Vec::new(), "system"),
+    };
+    log::info!("glowplug {} with the config of {from}", env!("CARGO_PKG_VERSION"));
     log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
 
     let texts = Texts::default();
     let text = texts.keep(text);
-    let (config, version) = Renderer::new(&texts).render(text)?;
+    let mut config = render::merge_base(base, &texts)?;
+    let (user, version) = Renderer::new(&texts).render(text)?;
+    config.merge_with(user);
     let ops = plan_config(&config, root)?;
     let boot_id = boot_id()?;
     root.check_stamp_place()?;
@@ -84,13 +91,19 @@ fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &Comman
     Ok(())
 }
 
-fn stamp(root: &Root, boot_id: &str, platform: Platform, version: Version, text: &[u8]) -> Result<()> {
+fn stamp(
+    root: &Root,
+    boot_id: &str,
+    platform: Option<Platform>,
+    version: Version,
+    text: &[u8],
+) -> Result<()> {
     let config_sha512 = sha512_hex(text);
     let date = clock::rfc3339(clock::now());
     root.write_stamp(|file| {
         let details = Details {
             version: env!("CARGO_PKG_VERSION"),
-            platform: platform.name(),
+            platform: platform.map_or("", Platform::name),
             spec_version: if text.is_empty() { "" } else { version.text() },
             config_sha512: &config_sha512,
             inode: file.inode,

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use crate::config::{self, Config, Parsed, Report, Resource, Severity, Version};
 use crate::error::{Error, Reason, Result};
 use crate::platform::memory;
+use crate::platform::system::{BaseConfigs, Found};
 use crate::resource::Source;
 
 /// Configs inside of configs, deeper than anybody writes them.
@@ -34,7 +35,7 @@ impl Texts {
 
 /// A config that took part, for the state file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
+pub struct FetchedConfig {
     /// `user` or `base`.
     pub kind: &'static str,
     /// Where it came from: `cmdline`, `system`, the platform's name, or the key that refers to it.
@@ -47,10 +48,33 @@ pub struct Fetched {
 pub(super) struct Renderer<'a> {
     texts: &'a Texts,
     /// Every config that a reference led to.
-    pub fetched: Vec<Fetched>,
+    pub fetched: Vec<FetchedConfig>,
     count: usize,
     /// Bytes that may still be fetched.
     room: u64,
+}
+
+/// The base configs of the system, merged in their order.
+///
+/// # Errors
+/// Those of parsing one of `base.d`. What is wrong with one of `base.platform.d` is only logged, and makes all of
+/// them void, as in the reference.
+pub(super) fn merge_base(base: BaseConfigs, texts: &Texts) -> Result<Config<'_>> {
+    let mut merged = merge_found(base.common, texts)?;
+    match merge_found(base.platform, texts) {
+        Ok(platform) => merged.merge_with(platform),
+        Err(error) => log::warn!("no base config of the platform is used: {error}"),
+    }
+    Ok(merged)
+}
+
+fn merge_found(found: Vec<Found>, texts: &Texts) -> Result<Config<'_>> {
+    let mut merged = Config::default();
+    for Found { path, text } in found {
+        let parsed = parse(texts.keep(text)).map_err(|error| error.at(&path.display()))?;
+        merged.merge_with(parsed.config);
+    }
+    Ok(merged)
 }
 
 impl<'a> Renderer<'a> {
@@ -101,7 +125,7 @@ impl<'a> Renderer<'a> {
 
     fn child(&mut self, reference: &Resource<'_>, place: &str, depth: usize) -> Result<Config<'a>> {
         let text = self.fetch(reference, place)?;
-        self.fetched.push(Fetched { kind: "user", source: place.to_owned(), referenced: true });
+        self.fetched.push(FetchedConfig { kind: "user", source: place.to_owned(), referenced: true });
         if text.is_empty() {
             return Ok(Config::default());
         }
