@@ -52,8 +52,13 @@ fn semantic(text: &str) -> Option<([i64; 3], &str, &str)> {
     let (core, label) = rest.split_once('-').unwrap_or((rest, ""));
     let mut numbers = core.split('.').map(str::parse);
     let parsed = [numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?];
-    let is_identifier =
-        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-    let is_version = numbers.next().is_none() && is_identifier(label) && is_identifier(metadata);
+    let is_version = numbers.next().is_none() && are_identifiers(label) && are_identifiers(metadata);
     is_version.then_some((parsed, label, metadata))
+}
+
+fn are_identifiers(text: &str) -> bool {
+    let is_identifier = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.is_empty() || text.split('.').all(is_identifier)
 }

@@ -1,7 +1,7 @@
 //! Rules for files, directories and links.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::super::path::{clean, path_fault};
 use super::super::report::Step;
@@ -10,7 +10,7 @@ use super::{Checker, Rules, is_set};
 
 impl Rules for Storage<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        let links = self.links.iter().map(|link| link.path.as_ref()).collect();
+        let links = count(self.links.iter().map(|link| link.path.as_ref()));
         let directories = self.directories.iter().map(|directory| directory.path.as_ref());
         refuse_links(&links, directories, "directories", "directory path includes link in config", checker);
         let files = self.files.iter().map(|file| file.path.as_ref());
@@ -41,7 +41,7 @@ fn count<'s>(paths: impl Iterator<Item = &'s str>) -> BTreeMap<&'s str, usize> {
 
 /// Adds an error for every link of the config above a path.
 fn refuse_links<'s>(
-    links: &BTreeSet<&str>,
+    links: &BTreeMap<&str, usize>,
     paths: impl Iterator<Item = &'s str>,
     list: &'static str,
     message: &'static str,
@@ -52,7 +52,8 @@ fn refuse_links<'s>(
     }
     for (index, path) in paths.enumerate() {
         for (slash, _) in path.match_indices('/') {
-            if path.get(..slash).is_some_and(|above| links.contains(above)) {
+            let above = path.get(..slash).and_then(|above| links.get(above));
+            for _ in 0..above.copied().unwrap_or(0) {
                 checker.error(&[Step::Key(list), Step::Index(index)], message);
             }
         }
