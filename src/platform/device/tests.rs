@@ -126,6 +126,8 @@ fn a_device_that_is_taken_is_waited_for() {
     assert!(error.text().ends_with("busy"), "{error}");
     let config = std::thread::scope(|scope| {
         let config = scope.spawn(|| labels.fetch("/config.ign"));
+        // Long enough for at least one try, as a rule.
+        std::thread::sleep(PAUSE.saturating_mul(3));
         drop(taken);
         config.join().unwrap()
     });
