@@ -36,6 +36,8 @@ pub enum Reason {
     NoSpace,
     /// The root cannot be written to.
     ReadOnly,
+    /// The user may not do this to the root.
+    Denied,
     /// Reading something of the running system failed.
     System,
 }
@@ -58,6 +60,7 @@ impl Reason {
             Self::RootIo => "root-io",
             Self::NoSpace => "no-space",
             Self::ReadOnly => "read-only",
+            Self::Denied => "denied",
             Self::System => "system",
         }
     }
@@ -80,6 +83,7 @@ impl Reason {
             Self::RootIo => 50,
             Self::NoSpace => 51,
             Self::ReadOnly => 52,
+            Self::Denied => 53,
         }
     }
 
@@ -110,6 +114,7 @@ impl Reason {
             Self::RootIo => "Check the root file system (fsck) and the disk, then start again.",
             Self::NoSpace => "Make the disk larger or the config smaller, then start again.",
             Self::ReadOnly => "Make the root file system writable, then start again.",
+            Self::Denied => "Run it as root.",
             Self::System => "Check the initramfs: this part of the running system is missing or broken.",
         }
     }
@@ -132,11 +137,12 @@ impl Error {
     }
 
     /// A failed call on a path of the root: `act` is what was being done ("open", "make directory").
-    /// A full or read-only file system gets its own reason.
+    /// A full or read-only file system and a lack of permission get their own reasons.
     pub fn root(act: &str, path: &Path, errno: Errno) -> Self {
         let reason = match errno {
             Errno::NOSPC | Errno::DQUOT => Reason::NoSpace,
             Errno::ROFS => Reason::ReadOnly,
+            Errno::ACCESS | Errno::PERM => Reason::Denied,
             _ => Reason::RootIo,
         };
         Self::new(reason, format!("{act} {} in the root: {}", path.display(), errno_words(errno)))

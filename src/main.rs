@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use glowplug::error::{Error, Reason, Result};
 use glowplug::platform::{self, Platform};
 use glowplug::root::Root;
+use glowplug::stages::Form;
 use glowplug::{kmsg_logger, stages};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
@@ -18,13 +19,22 @@ Provision a Debian machine from an Ignition config, once.
 Usage:
   glowplug run --root DIR [--platform NAME]
         fetch the config from the host and apply it, unless the stamp stands
+  glowplug validate FILE|-...
+        print what is wrong with configs, one finding a line; 1 if refused
+  glowplug plan --root DIR [--json] FILE|-
+        print what applying a config would do; writes nothing
   glowplug apply --root DIR FILE|-
         apply a config to a directory tree; no stamp is left
+  glowplug clean --root DIR
+        take the stamp away, so that the tree is provisioned anew
+  glowplug --stage NAME --root DIR --platform NAME [OPTION]...
+        one stage, in the place of the program ignition: see --stage --help
   glowplug --help | --version
 
 Options:
-  --root DIR        the root file system to provision
-  --platform NAME   applehv, file, hyperv, metal or qemu; found out if not named
+  --root DIR        the root file system
+  --platform NAME   applehv, qemu, hyperv, metal or file; else found out
+  --json            the plan as JSON
 
 glowplug(8) tells of exit codes, kernel arguments and the environment.
 ";
@@ -33,6 +43,8 @@ enum Call {
     Run { root: PathBuf, platform: Option<Platform> },
     Apply { root: PathBuf, config: PathBuf },
     Validate(Vec<PathBuf>),
+    Plan { root: PathBuf, config: PathBuf, form: Form },
+    Clean { root: PathBuf },
     Print(String),
 }
 
@@ -40,6 +52,8 @@ fn main() -> ExitCode {
     let done = match arguments() {
         Ok(Call::Run { root, platform }) => stages::run(&root, platform),
         Ok(Call::Apply { root, config }) => apply(&root, &config),
+        Ok(Call::Plan { root, config, form }) => plan(&root, &config, form),
+        Ok(Call::Clean { root }) => clean(&root),
         Ok(Call::Validate(files)) => match validate(&files) {
             Ok(code) => return code,
             Err(error) => Err(error),
@@ -70,7 +84,20 @@ fn print(text: &str) -> Result<()> {
 fn apply(root: &Path, config: &Path) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
     let text = platform::read_argument(config)?;
-    stages::apply(&Root::open(root)?, &text)
+    stages::apply(&Root::open(root)?, text)
+}
+
+fn plan(root: &Path, config: &Path, form: Form) -> Result<()> {
+    kmsg_logger::to_stderr(LevelFilter::Info);
+    let text = platform::read_argument(config)?;
+    print(&stages::plan(&Root::open(root)?, text, form)?)
+}
+
+fn clean(root: &Path) -> Result<()> {
+    for path in stages::clean(&Root::open(root)?)? {
+        print(&format!("removed {}\n", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Prints the report on every file. Exit code 1 if one of them is refused.
@@ -95,6 +122,7 @@ fn arguments() -> Result<Call> {
     let mut operands: Vec<OsString> = Vec::new();
     let mut root = None;
     let mut platform = None;
+    let mut json = false;
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next().map_err(|error| usage(&error))? {
         match argument {
@@ -107,23 +135,37 @@ fn arguments() -> Result<Call> {
                 let name = parser.value().map_err(|error| usage(&error))?;
                 platform = Some(Platform::named(&name.to_string_lossy())?);
             }
+            Long("json") => json = true,
             Value(value) if command.is_none() => command = Some(value),
             Value(value) => operands.push(value),
             other => return Err(usage(&other.unexpected())),
         }
     }
-    let root = || root.ok_or_else(|| usage(&"--root is missing"));
-    match (command.as_deref().and_then(|name| name.to_str()), operands.as_slice(), platform) {
-        (Some("run"), [], platform) => Ok(Call::Run { root: root()?, platform }),
-        (Some("apply"), [config], None) => Ok(Call::Apply { root: root()?, config: config.into() }),
-        (Some("validate"), files @ [_, ..], None) => {
-            Ok(Call::Validate(files.iter().map(PathBuf::from).collect()))
+    let command = command.as_deref().and_then(|name| name.to_str());
+    // Each command takes what belongs to it; what is left over is a mistake.
+    let call = match (command, operands.as_slice()) {
+        (Some("run"), []) => root.take().map(|root| Call::Run { root, platform: platform.take() }),
+        (Some("apply"), [config]) => root.take().map(|root| Call::Apply { root, config: config.into() }),
+        (Some("plan"), [config]) => {
+            let form = if std::mem::take(&mut json) { Form::Json } else { Form::Lines };
+            root.take().map(|root| Call::Plan { root, config: config.into(), form })
         }
-        (Some("apply"), ..) => Err(usage(&"apply takes one config and no platform")),
-        (Some("run"), ..) => Err(usage(&"run takes no operand")),
-        (Some(_), ..) => Err(usage(&"no such command: see glowplug --help")),
-        (None, ..) => Err(usage(&"a command is missing: see glowplug --help")),
+        (Some("clean"), []) => root.take().map(|root| Call::Clean { root }),
+        (Some("validate"), files @ [_, ..]) => {
+            Some(Call::Validate(files.iter().map(PathBuf::from).collect()))
+        }
+        (Some("apply" | "plan"), _) => {
+            return Err(usage(&"this command takes one config: a file, or - for standard input"));
+        }
+        (Some("validate"), _) => return Err(usage(&"validate takes one config or more")),
+        (Some("run" | "clean"), _) => return Err(usage(&"this command takes no operand")),
+        (Some(_), _) => return Err(usage(&"no such command: see glowplug --help")),
+        (None, _) => return Err(usage(&"a command is missing: see glowplug --help")),
+    };
+    if json || root.is_some() || platform.is_some() {
+        return Err(usage(&"an option that this command does not have: see glowplug --help"));
     }
+    call.ok_or_else(|| usage(&"--root is missing"))
 }
 
 fn usage(what: &dyn std::fmt::Display) -> Error {

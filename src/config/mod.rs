@@ -17,6 +17,7 @@ mod version;
 
 use std::borrow::Cow;
 
+pub use encode::quote;
 pub use path::path_fault;
 pub use report::{Finding, Position, Report, Severity};
 pub use types::*;

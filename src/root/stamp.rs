@@ -4,13 +4,16 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fsync, openat, renameat, statat, statx, unlinkat};
 use rustix::io::Errno;
 
 use super::Root;
+use super::stage::STAGE;
+use super::walk::remove_tree;
 use crate::error::{Error, Result, errno_of};
+use crate::plan::View as _;
 
 /// Where the stamp stands: the file that Fedora `CoreOS` tools read.
 pub const STAMP: &str = "/etc/.ignition-result.json";
@@ -75,6 +78,37 @@ impl Root {
             }
             failed(errno)
         })
+    }
+}
+
+impl Root {
+    /// Takes away the stamp, what an interrupted run left of it, and the staging directory of the root's own file
+    /// system. Returns what was there.
+    pub fn clean(&self) -> Result<Vec<PathBuf>> {
+        let stamp = Path::new(STAMP);
+        let mut removed = Vec::new();
+        for path in [stamp.to_owned(), stamp.with_file_name(UNFINISHED)] {
+            let result = self.open_parent(&path).and_then(|(parent, name)| {
+                unlinkat(&parent, name, AtFlags::empty())?;
+                fsync(openat(
+                    &parent,
+                    ".",
+                    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                    Mode::empty(),
+                )?)
+            });
+            match result {
+                Ok(()) => removed.push(path),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(Error::root("remove", &path, errno)),
+            }
+        }
+        let stage = Path::new("/").join(STAGE);
+        if self.stat(&stage)?.is_some() {
+            remove_tree(self, &stage)?;
+            removed.push(stage);
+        }
+        Ok(removed)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The order of work: fetch, parse, plan, stage and commit, stamp.
 
 mod failure;
+mod offline;
 mod render;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 
@@ -12,12 +13,16 @@ use crate::clock;
 use crate::config::{self, Config, Report, Version};
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
-use crate::plan::{self, Op, Options, Today, View};
+use crate::plan::{Op, Options, Today, View};
 use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
 use crate::resource::sha512_hex;
 use crate::root::Root;
 use crate::stamp::{Details, Stamp};
+pub use offline::{Form, apply, clean, plan};
 use render::{Renderer, Texts};
+
+/// How long a guest of Hyper-V waits for keys that nobody said were there.
+const HYPERV_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Provisions the root at `path` unless its stamp says that it has been: everything in one call. A failure is told
 /// in the kernel's log and on the consoles as well.
@@ -61,10 +66,20 @@ fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &Comman
     let platform = named.or_else(Platform::detect);
     let started = Instant::now();
     let base = system::base_configs(platform)?;
-    let (text, from) = match platform::user_config(platform, line, false)? {
+    let fetched = if named.is_none() && platform == Some(Platform::HyperV) {
+        // Any guest of Hyper-V has the device; only one that is to be provisioned has the keys.
+        let line = CommandLine { timeout: line.timeout.min(HYPERV_PATIENCE), ..line.clone() };
+        match platform::user_config(platform, &line, false) {
+            Err(error) if error.reason() == Reason::NoHost => Ok(Fetched::Nothing),
+            fetched => fetched,
+        }
+    } else {
+        platform::user_config(platform, line, false)
+    };
+    let (text, from) = match fetched? {
         Fetched::Config(UserConfig { text, from }) => (text, from.source()),
         Fetched::NeedsNetwork | Fetched::Nothing if base.is_empty() => {
-            log::info!("no platform with a config and none of the system: nothing to provision");
+            log::info!("no platform has a config and the system has none: nothing to provision");
             return Ok(());
         }
         Fetched::NeedsNetwork | Fetched::Nothing => (Vec::new(), "system"),
@@ -135,14 +150,6 @@ pub fn validate(text: &[u8]) -> (String, Option<Error>) {
     (report.with_hints(), refused)
 }
 
-/// Applies the config in `text` to a directory tree, as an image builder does; no stamp is left.
-pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
-    let texts = Texts::default();
-    let (config, _) = Renderer::new(&texts).render(texts.keep(text.to_vec()))?;
-    let ops = plan_config(&config, root)?;
-    root.apply(&ops)
-}
-
 fn plan_config<'a>(config: &'a Config<'a>, view: &dyn View) -> Result<Vec<Op<'a>>> {
     let ssh_key_fragment = match std::env::var("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT").as_deref() {
         Ok("true") => true,
@@ -151,7 +158,7 @@ fn plan_config<'a>(config: &'a Config<'a>, view: &dyn View) -> Result<Vec<Op<'a>
     };
     let options = Options { today: Today(clock::today()), ssh_key_fragment };
     let started = Instant::now();
-    let ops = plan::plan(config, view, options)?;
+    let ops = crate::plan::plan(config, view, options)?;
     log::debug!("planned {} operations in {} ms", ops.len(), milliseconds(started));
     Ok(ops)
 }
