@@ -117,3 +117,6 @@ impl KernelArguments<'_> {
 fn keys<'s>(list: &'s dyn List<'_>) -> BTreeSet<Cow<'s, str>> {
     (0..list.count()).map(|index| list.item(index).key()).collect()
 }
+
+#[cfg(test)]
+mod tests;

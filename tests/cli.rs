@@ -1,0 +1,190 @@
+//! The program as a user calls it: what it prints, and its exit codes.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a failed assumption is the test's own message"
+)]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A directory that goes with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("glowplug-cli-{}-{name}", std::process::id()));
+        fs::create_dir_all(path.join("root/etc")).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn root(&self) -> String {
+        self.0.join("root").to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+struct Done {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn glowplug(arguments: &[&str], input: &str) -> Done {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_glowplug"))
+        .args(arguments)
+        .env_remove("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input closes it.
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    Done {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+const GOOD: &str = r#"{"ignition":{"version":"3.5.0"}}"#;
+const FILES: &str = r#"{"ignition":{"version":"3.5.0"},"storage":{
+    "files":[{"path":"/etc/motd","overwrite":true,"contents":{"source":"data:,secret"}}],
+    "links":[{"path":"/etc/a","target":"b"}],"directories":[{"path":"/new/dir","mode":448}]}}"#;
+
+#[test]
+fn validate_prints_the_report_and_how_to_mend_it() {
+    let done = glowplug(&["validate", "-"], GOOD);
+    assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (0, "", ""));
+
+    let bad = r#"{"ignition":{"version":"3.0.0"},"storage":{"fiels":[],"files":[{"path":"/a/"}]}}"#;
+    let done = glowplug(&["validate", "-"], bad);
+    assert_eq!(done.code, 1);
+    let mut lines: Vec<&str> = done.stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "  hint: is files meant?",
+            "  hint: take \"//\", \".\", \"..\" and a slash at the end out of the path",
+            "error at $.storage.files.0.path, line 1 col 72: path is not fully simplified",
+            "warning at $.storage.fiels, line 1 col 44: unused key fiels",
+        ]
+    );
+    assert_eq!(
+        done.stderr,
+        "glowplug: config-invalid: config is not valid: error at $.storage.files.0.path, line 1 col 72: path is \
+         not fully simplified\n"
+    );
+}
+
+#[test]
+fn validate_takes_several_files_and_one_that_is_not_there_is_no_verdict() {
+    let scratch = Scratch::new("several");
+    let good = scratch.file("good.ign", GOOD);
+    let bad = scratch.file("bad.ign", "{");
+    let done = glowplug(&["validate", &good, &bad], "");
+    assert_eq!(done.code, 1);
+    assert!(done.stdout.starts_with(&format!("{good}:\n{bad}:\nerror at line 0 col 0: unexpected end")));
+    assert_eq!(glowplug(&["validate", &good, &good], "").code, 0);
+    let done = glowplug(&["validate", &scratch.0.join("none").display().to_string()], "");
+    assert_eq!(done.code, 3, "{}", done.stderr);
+}
+
+#[test]
+fn a_plan_is_shown_and_nothing_is_written() {
+    let scratch = Scratch::new("plan");
+    fs::write(Path::new(&scratch.root()).join("etc/motd"), "old").unwrap();
+    let done = glowplug(&["plan", "--root", &scratch.root(), "-"], FILES);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(
+        done.stdout,
+        [
+            "+ directory  0755       0:0 /new\n",
+            "+ directory  0700       0:0 /new/dir\n",
+            "~ file       0644       0:0 /etc/motd (6 bytes)\n",
+            "+ link       0777       0:0 /etc/a -> b\n",
+        ]
+        .concat()
+    );
+    assert_eq!(fs::read(Path::new(&scratch.root()).join("etc/motd")).unwrap(), b"old");
+    assert_eq!(fs::read_dir(scratch.root()).unwrap().count(), 1);
+
+    let done = glowplug(&["plan", "--json", "--root", &scratch.root(), "-"], FILES);
+    let json: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(json["format"], 1);
+    let file = json["operations"].as_array().unwrap().iter().find(|op| op["op"] == "file").unwrap();
+    let wanted = r#"{"op":"file","path":"/etc/motd","present":true,"mode":"0644","uid":0,"gid":0,"size":6}"#;
+    assert_eq!(*file, serde_json::from_str::<serde_json::Value>(wanted).unwrap());
+    assert_eq!(json["unread"].as_array().unwrap().len(), 0);
+    assert!(!done.stdout.contains("secret"));
+}
+
+#[test]
+fn a_plan_finds_what_would_stop_it() {
+    let scratch = Scratch::new("stopped");
+    let hash = "0".repeat(64);
+    let text = format!(
+        r#"{{"ignition":{{"version":"3.5.0"}},"storage":{{"files":[{{"path":"/a","contents":{{"source":"data:,x","verification":{{"hash":"sha256-{hash}"}}}}}}]}}}}"#
+    );
+    assert_eq!(glowplug(&["plan", "--root", &scratch.root(), "-"], &text).code, 31);
+    fs::write(Path::new(&scratch.root()).join("etc/a"), "old").unwrap();
+    assert_eq!(glowplug(&["plan", "--root", &scratch.root(), "-"], FILES).code, 40);
+}
+
+#[test]
+fn clean_takes_the_stamp_away() {
+    let scratch = Scratch::new("clean");
+    let stamp = Path::new(&scratch.root()).join("etc/.ignition-result.json");
+    fs::write(&stamp, "{}").unwrap();
+    fs::create_dir_all(Path::new(&scratch.root()).join(".glowplug/0")).unwrap();
+    let done = glowplug(&["clean", "--root", &scratch.root()], "");
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert_eq!(done.stdout, "removed /etc/.ignition-result.json\nremoved /.glowplug\n");
+    assert_eq!(fs::read_dir(Path::new(&scratch.root()).join("etc")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(scratch.root()).unwrap().count(), 1);
+    let done = glowplug(&["clean", "--root", &scratch.root()], "");
+    assert_eq!((done.code, done.stdout.as_str()), (0, ""));
+}
+
+#[test]
+fn mistakes_in_the_call_are_told() {
+    for (arguments, words) in [
+        (&[][..], "a command is missing"),
+        (&["frobnicate"], "no such command"),
+        (&["apply", "-"], "--root is missing"),
+        (&["validate"], "validate takes one config or more"),
+        (&["plan", "--root", "/"], "this command takes one config"),
+        (&["run", "x"], "this command takes no operand"),
+        (&["validate", "--root", "/", "-"], "an option that this command does not have"),
+        (&["apply", "--json", "--root", "/", "-"], "an option that this command does not have"),
+        (&["apply", "--frob"], "--frob"),
+        (&["run", "--root", "/", "--platform", "nowhere"], "there is no platform \"nowhere\""),
+    ] {
+        let done = glowplug(arguments, "");
+        assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+        assert!(done.stderr.contains(words), "{arguments:?}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    let done = glowplug(&["--help"], "");
+    assert_eq!(done.code, 0);
+    assert!(done.stdout.lines().all(|line| line.len() <= 80), "{}", done.stdout);
+}
