@@ -213,8 +213,9 @@ impl Words<'_> {
     /// Two numbers with a colon between.
     fn pair(&mut self) -> Result<(u32, u32), String> {
         let word = self.text()?;
-        let parts =
-            word.split_once(':').and_then(|(one, other)| Some((one.parse().ok()?, other.parse().ok()?)));
+        // Digits as they are printed: no sign, and no zero in front.
+        let number = |text: &str| text.parse().ok().filter(|number: &u32| number.to_string() == text);
+        let parts = word.split_once(':').and_then(|(one, other)| Some((number(one)?, number(other)?)));
         parts.ok_or_else(|| "two numbers with a colon between are missing".into())
     }
 
