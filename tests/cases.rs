@@ -1,0 +1,312 @@
+//! Configs applied to directory trees: every case below `tests/cases`, with every spec version that it names.
+//!
+//! `cargo test --test cases [WORD]` runs the cases with WORD in their names; with `BLESS=1` a case that comes out
+//! otherwise than it says is rewritten, for review. Run as root: owners are part of it.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test: what it makes lies in a directory of its own, and what it says goes to its reader"
+)]
+
+#[path = "cases/runner/case.rs"]
+mod case;
+#[path = "cases/runner/disk.rs"]
+mod disk;
+#[path = "cases/runner/manifest.rs"]
+mod manifest;
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use case::{Case, Outcome};
+use glowplug::error::Reason;
+use glowplug::root::Root;
+use glowplug::stages;
+use manifest::Tree;
+
+/// Noon of day 20000 of the epoch: the day on which the cases change passwords.
+const TODAY: (&str, &str) = ("SOURCE_DATE_EPOCH", "1728043200");
+
+fn main() -> ExitCode {
+    if std::env::var(TODAY.0).as_deref() != Ok(TODAY.1) {
+        return again();
+    }
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(what) => {
+            println!("cases: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The same program, on a certain day, and with an umask that must have no effect.
+fn again() -> ExitCode {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask 0077 && exec \"$@\"", "sh"]).args(std::env::args_os());
+    let error = shell.env(TODAY.0, TODAY.1).env_remove("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT").exec();
+    println!("cases: run sh: {error}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<bool, String> {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let names: Vec<String> = names(&cases)?.into_iter().filter(|name| name.contains(&filter)).collect();
+    let bless = std::env::var_os("BLESS").is_some();
+    let work = Work::new()?;
+    let (next, replays, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let worker = || {
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let replayed = Case::load(&cases, name).and_then(|case| replay(&case, &work, bless));
+            match (replayed, failures.lock()) {
+                (Ok(count), _) => drop(replays.fetch_add(count, Ordering::Relaxed)),
+                (Err(what), Ok(mut failures)) => failures.push(format!("{name}: {what}")),
+                (Err(_), Err(_)) => return,
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(worker);
+        }
+    });
+    let mut failures = failures.into_inner().map_err(|error| error.to_string())?;
+    failures.sort();
+    for failure in &failures {
+        println!("FAILED {failure}\n");
+    }
+    println!("{} cases, {} replays, {} failed", names.len(), replays.into_inner(), failures.len());
+    Ok(failures.is_empty())
+}
+
+/// All cases as `AREA/NAME`, sorted.
+fn names(cases: &Path) -> Result<Vec<String>, String> {
+    let list = |dir: &Path| -> std::io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    };
+    let mut names = Vec::new();
+    for area in list(cases).map_err(|error| format!("list {}: {error}", cases.display()))? {
+        if area != "roots" && area != "runner" {
+            let inside = list(&cases.join(&area)).map_err(|error| format!("list {area}: {error}"))?;
+            names.extend(inside.iter().map(|name| format!("{area}/{name}")));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Where the roots are made. Every replay ends with a sync, which costs nothing on a tmpfs.
+struct Work {
+    base: PathBuf,
+    count: AtomicUsize,
+}
+
+impl Work {
+    fn new() -> Result<Self, String> {
+        let shared = Path::new("/dev/shm");
+        let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
+        let base = parent.join(format!("glowplug-cases-{}", std::process::id()));
+        fs::create_dir(&base).map_err(|error| format!("make {}: {error}", base.display()))?;
+        Ok(Self { base, count: AtomicUsize::new(0) })
+    }
+
+    /// Makes the root of a replay with `outside` beside it, lets `act` change it, and reads both back.
+    fn with<T>(&self, before: &Tree, act: impl Fn(&Path) -> T) -> Result<(T, Tree), String> {
+        let place = self.base.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
+        let (root, outside) = (place.join("root"), place.join("outside"));
+        disk::write(&root, before)?;
+        fs::create_dir(&outside).map_err(|error| error.to_string())?;
+        let result = act(&root);
+        let after = disk::read(&root)?;
+        if disk::read(&outside)?.len() != 1 || disk::read(&place)?.len() != after.len() + 2 {
+            return Err("something was written outside of the root".into());
+        }
+        fs::remove_dir_all(&place).map_err(|error| error.to_string())?;
+        Ok((result, after))
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // The failures have been told; a directory that stays says so by itself.
+        let _ = fs::remove_dir_all(&self.base);
+    }
+}
+
+/// Applies the config with the library for each version, and with the program for the last; tells how often.
+fn replay(case: &Case, work: &Work, bless: bool) -> Result<usize, String> {
+    let configs = case.configs()?;
+    let last = configs.last().ok_or("it has no versions")?;
+    if bless {
+        rewrite(case, work, last)?;
+        return Ok(1);
+    }
+    let mut count = 0;
+    for config in &configs {
+        let found = apply(case, &case.before, work, config)?;
+        compare(case, &found).map_err(|what| format!("{}\n{what}", version_of(config)))?;
+        count += 1;
+    }
+    if let Outcome::Error { fetch: true, .. } = case.outcome {
+        // What does not depend on the root is the same on an empty one.
+        let found = apply(case, &manifest::empty(), work, last)?;
+        compare(case, &found).map_err(|what| format!("on an empty root\n{what}"))?;
+        count += 1;
+    }
+    run_program(case, work, last).map_err(|what| format!("glowplug apply\n{what}"))?;
+    Ok(count + 1)
+}
+
+fn version_of(config: &str) -> &str {
+    let found = case::VERSIONS.iter().find(|version| config.contains(&format!("\"{version}\"")));
+    found.copied().unwrap_or("no known version")
+}
+
+fn apply(case: &Case, before: &Tree, work: &Work, config: &str) -> Result<Outcome, String> {
+    let (done, after) =
+        work.with(before, |root| Root::open(root).and_then(|root| stages::apply(&root, config.as_bytes())))?;
+    match done {
+        Ok(()) => Ok(Outcome::Tree(after)),
+        Err(error) if after == *before => {
+            let fetch = !matches!(case.outcome, Outcome::Error { fetch: false, .. });
+            Ok(Outcome::Error { fetch, reason: error.reason().word().into(), text: error.text().into() })
+        }
+        Err(error) => {
+            Err(format!("{error}\nand the root has changed:\n{}", manifest::changes(before, &after)))
+        }
+    }
+}
+
+fn compare(case: &Case, found: &Outcome) -> Result<(), String> {
+    if case.outcome == *found {
+        return Ok(());
+    }
+    match (&case.outcome, found) {
+        (Outcome::Tree(expected), Outcome::Tree(found)) => {
+            let missing = manifest::changes(found, expected);
+            Err(format!(
+                "expected what was not found:\n{missing}found instead:\n{}",
+                manifest::changes(expected, found)
+            ))
+        }
+        _ => Err(format!("expected {}found {}", told(case, &case.outcome), told(case, found))),
+    }
+}
+
+/// The outcome as its file says it.
+fn told(case: &Case, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Tree(tree) => format!("the changes\n{}", manifest::changes(&case.before, tree)),
+        Outcome::Error { fetch, reason, text } => {
+            format!("the error\n{} {reason}\n{text}\n", if *fetch { "fetch" } else { "files" })
+        }
+        Outcome::Unknown => "neither expected nor error\n".into(),
+    }
+}
+
+/// The program does what the library does, and says what the case says.
+fn run_program(case: &Case, work: &Work, config: &str) -> Result<(), String> {
+    let ((code, said), after) = program(&case.before, work, config)?;
+    let (expected_tree, expected_code, error) = match &case.outcome {
+        Outcome::Tree(tree) => (tree, 0, String::new()),
+        Outcome::Error { reason, text, .. } => {
+            (&case.before, exit_code(reason)?, format!("glowplug: {reason}: {text}\n"))
+        }
+        Outcome::Unknown => return Err("it has neither expected nor error".into()),
+    };
+    let warnings: String = case.warnings.iter().flat_map(|line| [WARNING, line, "\n"]).collect();
+    if said != warnings.clone() + &error || code != Some(expected_code) {
+        return Err(format!(
+            "expected exit code {expected_code} and\n{warnings}{error}found {code:?} and\n{said}"
+        ));
+    }
+    if after != *expected_tree {
+        return Err(format!(
+            "expected the same tree, but found\n{}",
+            manifest::changes(expected_tree, &after)
+        ));
+    }
+    Ok(())
+}
+
+const WARNING: &str = "glowplug: warning: ";
+
+/// Exit code, standard error and the root of `glowplug apply`.
+fn program(before: &Tree, work: &Work, config: &str) -> Result<((Option<i32>, String), Tree), String> {
+    let file = work.base.join(format!("{}.ign", work.count.fetch_add(1, Ordering::Relaxed)));
+    fs::write(&file, config).map_err(|error| error.to_string())?;
+    let (output, after) = work.with(before, |root| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_glowplug"));
+        program.args(["apply", "--root"]).args([root, &file]).output()
+    })?;
+    let output = output.map_err(|error| format!("run it: {error}"))?;
+    Ok(((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()), after))
+}
+
+fn exit_code(word: &str) -> Result<i32, String> {
+    let reasons = [
+        Reason::ConfigSyntax,
+        Reason::ConfigVersion,
+        Reason::ConfigInvalid,
+        Reason::Unsupported,
+        Reason::Resource,
+        Reason::Verification,
+        Reason::Conflict,
+        Reason::Account,
+        Reason::RootIo,
+    ];
+    let found = reasons.iter().find(|reason| reason.word() == word);
+    found.map(|reason| reason.exit_code().into()).ok_or_else(|| format!("there is no reason {word}"))
+}
+
+/// Writes what came of it into the case.
+fn rewrite(case: &Case, work: &Work, config: &str) -> Result<(), String> {
+    let ((_, said), _) = program(&case.before, work, config)?;
+    let warnings: String =
+        said.lines().filter_map(|line| line.strip_prefix(WARNING)).flat_map(|line| [line, "\n"]).collect();
+    let found = apply(case, &case.before, work, config)?;
+    let (expected, error) = match &found {
+        Outcome::Tree(tree) => (Some(manifest::changes(&case.before, tree)), None),
+        _ => (None, told(case, &found).strip_prefix("the error\n").map(str::to_owned)),
+    };
+    let same = case.outcome == found;
+    for (name, text, same) in [
+        ("expected", expected, same),
+        ("error", error, same),
+        ("warnings", Some(warnings.clone()).filter(|text| !text.is_empty()), said_same(case, &warnings)),
+    ] {
+        let path = case.dir.join(name);
+        match text {
+            _ if same => {}
+            Some(text) => {
+                fs::write(&path, text).map_err(|error| format!("write {name}: {error}"))?;
+                println!("wrote {}/{name}, review it", case.name);
+            }
+            None if path.is_file() => {
+                fs::remove_file(&path).map_err(|error| format!("remove {name}: {error}"))?;
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn said_same(case: &Case, warnings: &str) -> bool {
+    case.warnings.iter().map(String::as_str).eq(warnings.lines())
+}
