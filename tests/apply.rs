@@ -363,7 +363,7 @@ fn the_staging_directory_is_out_of_reach() {
 fn what_could_only_fail_late_is_refused_early() {
     let tree = Tree::new();
     let long = "x".repeat(256);
-    for path in [format!("/new/{long}"), format!("/new{}", "/x".repeat(2047))] {
+    for path in [format!("/{long}"), format!("/new/{long}"), format!("/new{}", "/x".repeat(2047))] {
         let storage = format!(r#""files":[{{"path":"/first"}},{{"path":"{path}"}}]"#);
         tree.refuses(&storage, Reason::ConfigInvalid, "longer than");
     }

@@ -4,13 +4,13 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fstat, linkat, mkdirat, openat,
-    renameat, statat, syncfs, unlinkat,
+    AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, linkat, mkdirat, openat, renameat, statat, syncfs,
+    unlinkat,
 };
 use rustix::io::Errno;
 
 use super::Root;
-use super::stage::{STAGE, Stage, is_directory, put_away, staged_name, trash_name};
+use super::stage::{STAGE, Stage, put_away, set_attributes_of, staged_name, trash_name};
 use super::view::kind;
 use crate::error::{Error, Reason, Result};
 use crate::plan::{Attributes, Kind, Op};
@@ -155,19 +155,6 @@ fn remove_staged(area: BorrowedFd<'_>, index: usize) -> OsResult<()> {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }
-}
-
-fn set_attributes_of(fd: &OwnedFd, attributes: Attributes) -> OsResult<()> {
-    let stat = fstat(fd)?;
-    let Attributes { uid, gid, mode } = attributes;
-    if (stat.st_uid, stat.st_gid) != (uid, gid) {
-        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-    }
-    // chown(2) clears setuid and setgid of files, so that the mode comes second.
-    if stat.st_mode & 0o7777 != mode || !is_directory(stat.st_mode) {
-        fchmod(fd, Mode::from_raw_mode(mode))?;
-    }
-    Ok(())
 }
 
 /// Refuses paths that no file system takes, and those of the staging directories, before anything is written.

@@ -1,14 +1,15 @@
 //! Staging: everything with contents is first written to a private directory of its own file system, so that
 //! nothing that a program could see has changed when something goes wrong.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, mkdirat, openat,
+    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
     renameat_with, symlinkat,
 };
 use rustix::io::Errno;
@@ -25,8 +26,9 @@ const BUFFER: usize = 64 << 10;
 /// The staging directories, one a file system.
 pub(super) struct Stage {
     areas: Vec<Area>,
-    /// The parent directory that was asked for last, and the number of its area: operations come sorted.
-    last: Option<(PathBuf, usize)>,
+    /// The numbers of the areas of the directories that were asked for. No operation changes them: what is mounted
+    /// stays, and nothing is moved from one mount to another.
+    numbers: BTreeMap<OsString, usize>,
 }
 
 /// A staging directory.
@@ -54,7 +56,7 @@ impl Stage {
     /// Those of reading sources and of writing the root. The staging directories are taken away again.
     pub(super) fn fill(root: &Root, ops: &[Op<'_>]) -> Result<Self> {
         raise_descriptor_limit();
-        let mut stage = Self { areas: Vec::new(), last: None };
+        let mut stage = Self { areas: Vec::new(), numbers: BTreeMap::new() };
         match stage.write_all(root, ops) {
             Ok(()) => Ok(stage),
             Err(error) => Err(stage.abandon(root, error)),
@@ -118,21 +120,17 @@ impl Stage {
     /// The number of the staging directory for `path`.
     fn number(&mut self, root: &Root, path: &Path) -> Result<usize> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        let number = match &self.last {
-            Some((last, number)) if last == parent => *number,
-            _ => {
-                let mount = mount_of(root, parent)?;
-                let found = self.areas.iter().position(|area| area.mount == mount);
-                let number = if let Some(number) = found {
-                    number
-                } else {
-                    self.areas.push(Area::make(root, parent, mount)?);
-                    self.areas.len().saturating_sub(1)
-                };
-                self.last = Some((parent.to_owned(), number));
-                number
-            }
+        if let Some(number) = self.numbers.get(parent.as_os_str()) {
+            return Ok(*number);
+        }
+        let mount = mount_of(root, parent)?;
+        let number = if let Some(number) = self.areas.iter().position(|area| area.mount == mount) {
+            number
+        } else {
+            self.areas.push(Area::make(root, parent, mount)?);
+            self.areas.len().saturating_sub(1)
         };
+        self.numbers.insert(parent.as_os_str().to_owned(), number);
         Ok(number)
     }
 
@@ -188,7 +186,9 @@ fn write_file(
 ) -> Result<()> {
     let failed = |errno| Error::root("write", path, errno);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = openat(&area.fd, staged_name(index), flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    // With its mode from the start most files need no chmod(2); only root comes into the staging directory.
+    let mode = Mode::from_raw_mode(attributes.mode & 0o777);
+    let fd = openat(&area.fd, staged_name(index), flags, mode).map_err(failed)?;
     let mut file = File::from(fd);
     let written = |result: io::Result<()>| result.map_err(|error| write_error(path, &error));
     for piece in contents {
@@ -213,10 +213,23 @@ fn write_file(
             }
         }
     }
-    let (uid, gid) = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
-    fchown(&file, uid, gid).map_err(failed)?;
-    // chown(2) clears setuid and setgid, so that the mode comes second.
-    fchmod(&file, Mode::from_raw_mode(attributes.mode)).map_err(failed)
+    set_attributes_of(&file, attributes).map_err(failed)
+}
+
+/// Sets owner and mode of an open file or directory where they differ: the two calls cost more than the look.
+pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> std::result::Result<(), Errno> {
+    let fd = fd.as_fd();
+    let stat = fstat(fd)?;
+    let Attributes { uid, gid, mode } = attributes;
+    let is_owned = (stat.st_uid, stat.st_gid) == (uid, gid);
+    if !is_owned {
+        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    // chown(2) clears setuid and setgid of files, so that the mode comes second.
+    if !is_owned || stat.st_mode & 0o7777 != mode {
+        fchmod(fd, Mode::from_raw_mode(mode))?;
+    }
+    Ok(())
 }
 
 fn copy(
@@ -261,9 +274,4 @@ pub(super) fn put_away(
         Err(Errno::EXIST | Errno::NOENT) => Ok(()),
         moved => moved,
     }
-}
-
-/// Whether `mode` of a stat is that of a directory.
-pub(super) fn is_directory(mode: rustix::fs::RawMode) -> bool {
-    FileType::from_raw_mode(mode) == FileType::Directory
 }
