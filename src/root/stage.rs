@@ -36,11 +36,17 @@ pub(super) struct Area {
     mount: Mount,
     fd: OwnedFd,
     top: PathBuf,
+    /// The subdirectory that was made last.
+    shard: Option<usize>,
 }
+
+/// As many operations share a subdirectory of the staging directory. A full one still is one block of names on most
+/// file systems; in a directory of thousands every name costs more to make, to find and to take out again.
+const SHARD: usize = 64;
 
 /// The name of what operation number `index` stages.
 pub(super) fn staged_name(index: usize) -> String {
-    format!("{index}")
+    format!("{}/{}", index / SHARD, index % SHARD)
 }
 
 /// The name under which operation number `index` puts away what it takes out of the tree.
@@ -78,11 +84,11 @@ impl Stage {
         for (index, op) in ops.iter().enumerate() {
             match op {
                 Op::File { path, contents, attributes } => {
-                    let area = self.area(root, path)?;
+                    let area = self.area_for(root, index, path)?;
                     write_file(root, area, index, path, contents, *attributes, &mut buffer)?;
                 }
                 Op::Symlink { path, target, uid, gid } => {
-                    let area = self.area(root, path)?;
+                    let area = self.area_for(root, index, path)?;
                     let failed = |errno| Error::root("make the link", path, errno);
                     let name = staged_name(index);
                     symlinkat(target, &area.fd, &name).map_err(failed)?;
@@ -93,6 +99,7 @@ impl Stage {
                     if self.number(root, target)? != self.number(root, path)? {
                         return Err(Error::root("make the hard link", path, Errno::XDEV));
                     }
+                    self.area_for(root, index, path)?;
                 }
                 Op::Remove { path } => {
                     self.number(root, path)?;
@@ -115,6 +122,19 @@ impl Stage {
     pub(super) fn area(&mut self, root: &Root, path: &Path) -> Result<&Area> {
         let number = self.number(root, path)?;
         self.areas.get(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))
+    }
+
+    /// The same, with room for what operation number `index` stages.
+    fn area_for(&mut self, root: &Root, index: usize, path: &Path) -> Result<&Area> {
+        let number = self.number(root, path)?;
+        let area = self.areas.get_mut(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))?;
+        let shard = index / SHARD;
+        if area.shard != Some(shard) {
+            mkdirat(&area.fd, format!("{shard}"), Mode::RWXU)
+                .map_err(|errno| Error::root("make a staging directory for", path, errno))?;
+            area.shard = Some(shard);
+        }
+        Ok(area)
     }
 
     /// The number of the staging directory for `path`.
@@ -167,7 +187,7 @@ impl Area {
         mkdirat(&parent, name, Mode::RWXU).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&parent, name, flags, Mode::empty()).map_err(failed)?;
-        Ok(Self { mount, fd, top })
+        Ok(Self { mount, fd, top, shard: None })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
