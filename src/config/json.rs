@@ -420,6 +420,21 @@ mod tests {
         assert_eq!(string(r#""\u12g4""#).unwrap_err().offset, 5);
     }
 
+    /// A string is looked at in words: what ends its plain run is found at every place in one, with all bytes around it.
+    #[test]
+    fn the_end_of_a_plain_run_is_found_at_every_offset() {
+        for before in 0..20 {
+            for filler in [" ", "!", "#", "[", "]", "\u{7f}", "\u{80}", "\u{a2}", "\u{7ff}"] {
+                let plain = filler.repeat(before);
+                let end = 1 + plain.len();
+                assert_eq!(string(&format!("\"{plain}\"########")).unwrap(), plain.as_str());
+                assert_eq!(string(&format!("\"{plain}\\n#######\"")).unwrap(), format!("{plain}\n#######"));
+                assert_eq!(string(&format!("\"{plain}\u{1f}########")).unwrap_err().offset, end);
+                assert_eq!(string(&format!("\"{plain}\0########")).unwrap_err().offset, end);
+            }
+        }
+    }
+
     #[test]
     fn skip_checks_whole_values() {
         for good in

@@ -79,14 +79,13 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node
             return Err(Error::new(Reason::ConfigInvalid, format!("{fault}, at {place}.path")));
         }
         let (directory, name) = path.rsplit_once('/').unwrap_or_default();
-        let path = match followed.get(directory) {
-            Some(resolved) => resolved.join(name),
-            None => {
-                let resolved = tree.resolve(Path::new(directory)).map_err(|error| error.at(&place))?;
-                let path = resolved.join(name);
-                followed.insert(directory, resolved);
-                path
-            }
+        let path = if let Some(resolved) = followed.get(directory) {
+            resolved.join(name)
+        } else {
+            let resolved = tree.resolve(Path::new(directory)).map_err(|error| error.at(&place))?;
+            let path = resolved.join(name);
+            followed.insert(directory, resolved);
+            path
         };
         nodes.push(Node { place, depth: depth(&path), path, entry });
     }

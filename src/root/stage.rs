@@ -1,8 +1,7 @@
 //! Staging: everything with contents is first written to a private directory of its own file system, so that
 //! nothing that a program could see has changed when something goes wrong.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,6 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::Root;
+use super::recent::Recent;
 use super::walk::{Mount, mount_of, raise_descriptor_limit, refuse_mounts, remove_tree};
 use crate::error::{Error, Reason, Result, errno_of, io_words};
 use crate::plan::{Attributes, Op, Piece};
@@ -28,7 +28,7 @@ pub(super) struct Stage {
     areas: Vec<Area>,
     /// The numbers of the areas of the directories that were asked for. No operation changes them: what is mounted
     /// stays, and nothing is moved from one mount to another.
-    numbers: BTreeMap<OsString, usize>,
+    numbers: Recent<usize>,
 }
 
 /// A staging directory.
@@ -62,7 +62,7 @@ impl Stage {
     /// Those of reading sources and of writing the root. The staging directories are taken away again.
     pub(super) fn fill(root: &Root, ops: &[Op<'_>]) -> Result<Self> {
         raise_descriptor_limit();
-        let mut stage = Self { areas: Vec::new(), numbers: BTreeMap::new() };
+        let mut stage = Self { areas: Vec::new(), numbers: Recent::default() };
         match stage.write_all(root, ops) {
             Ok(()) => Ok(stage),
             Err(error) => Err(stage.abandon(root, error)),
@@ -140,7 +140,7 @@ impl Stage {
     /// The number of the staging directory for `path`.
     fn number(&mut self, root: &Root, path: &Path) -> Result<usize> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        if let Some(number) = self.numbers.get(parent.as_os_str()) {
+        if let Some(number) = self.numbers.get(parent) {
             return Ok(*number);
         }
         let mount = mount_of(root, parent)?;
@@ -150,7 +150,7 @@ impl Stage {
             self.areas.push(Area::make(root, parent, mount)?);
             self.areas.len().saturating_sub(1)
         };
-        self.numbers.insert(parent.as_os_str().to_owned(), number);
+        self.numbers.put(parent, number);
         Ok(number)
     }
 
