@@ -13,6 +13,9 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 /// Room for the text of one record beside its prefix.
 const RECORD: usize = 960;
 
+/// The target of what the report on a config says.
+pub const REPORT: &str = "report";
+
 struct Kmsg;
 struct Stderr;
 
@@ -91,6 +94,8 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         let level = match record.level() {
+            // A finding begins with the word itself.
+            _ if record.target() == REPORT => "",
             Level::Error => "error: ",
             Level::Warn => "warning: ",
             Level::Info | Level::Debug | Level::Trace => "",

@@ -113,6 +113,31 @@ fn nothing_is_written_outside_the_root() {
     assert!(inside.join("c/f").is_file());
 }
 
+/// More directories than are remembered at once, and more files than share a staging directory, in mixed order.
+#[test]
+fn many_files_in_many_directories() {
+    let tree = Tree::new();
+    tree.write("d7/there", "kept");
+    let files: Vec<_> = (0..1000)
+        .map(|n| {
+            format!(r#"{{"path":"/d{}/f{n}","mode":{},"contents":{{"source":"data:,{n}"}}}}"#, n % 150, 0o600)
+        })
+        .collect();
+    let links: Vec<_> = (0..300)
+        .map(|n| format!(r#"{{"path":"/d{}/h{n}","target":"/d{}/f{n}","hard":true}}"#, n % 7, n % 150))
+        .collect();
+    tree.apply(&format!(r#""files":[{}],"links":[{}]"#, files.join(","), links.join(","))).unwrap();
+    for n in 0..1000 {
+        let path = format!("d{}/f{n}", n % 150);
+        assert_eq!(tree.text(&path), n.to_string());
+        assert_eq!(tree.attributes(&path), (0o600, 0, 0));
+        assert_eq!(fs::metadata(tree.at(&path)).unwrap().nlink(), if n < 300 { 2 } else { 1 });
+    }
+    assert_eq!(tree.text("d3/h10"), "10");
+    assert_eq!(tree.text("d7/there"), "kept");
+    assert_eq!(fs::read_dir(tree.root()).unwrap().count(), 150 + 1);
+}
+
 /// In a mount namespace of its own: what is mounted below the root is neither removed nor renamed across.
 #[test]
 fn mounts_are_respected() {

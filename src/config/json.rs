@@ -233,6 +233,10 @@ impl<'a> Reader<'a> {
 
     /// Passes over everything up to a quote or a backslash and returns where that stands.
     fn plain_run(&mut self) -> Result<usize> {
+        // Long strings are most of a config: as long as nothing is found, eight bytes at a time.
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let plain = rest.chunks_exact(8).take_while(|word| is_plain(word)).count();
+        self.at = self.at.saturating_add(plain.saturating_mul(8));
         let rest = self.text.get(self.at..).unwrap_or_default();
         let Some(run) = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20) else {
             self.at = self.text.len();
@@ -402,6 +406,17 @@ fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
+/// Whether eight bytes hold no quote, no backslash and no control character. Each test leaves the top bit of a byte
+/// set where it holds; what a borrow adds lies above a byte that was found.
+fn is_plain(bytes: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let Ok(word) = bytes.try_into().map(u64::from_le_bytes) else { return false };
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES.wrapping_mul(least)) & !word;
+    let equal = |byte: u64| below(word ^ ONES.wrapping_mul(byte), 1);
+    (below(word, 0x20) | equal(b'"'.into()) | equal(b'\\'.into())) & TOPS == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,6 +443,21 @@ mod tests {
         assert_eq!(string("\"a\nb\"").unwrap_err().offset, 2);
         assert_eq!(string(r#""a\qb""#).unwrap_err().offset, 3);
         assert_eq!(string(r#""\u12g4""#).unwrap_err().offset, 5);
+    }
+
+    /// A string is looked at in words: what ends its plain run is found at every place in one, with all bytes around it.
+    #[test]
+    fn the_end_of_a_plain_run_is_found_at_every_offset() {
+        for before in 0..20 {
+            for filler in [" ", "!", "#", "[", "]", "\u{7f}", "\u{80}", "\u{a2}", "\u{7ff}"] {
+                let plain = filler.repeat(before);
+                let end = 1 + plain.len();
+                assert_eq!(string(&format!("\"{plain}\"########")).unwrap(), plain.as_str());
+                assert_eq!(string(&format!("\"{plain}\\n#######\"")).unwrap(), format!("{plain}\n#######"));
+                assert_eq!(string(&format!("\"{plain}\u{1f}########")).unwrap_err().offset, end);
+                assert_eq!(string(&format!("\"{plain}\0########")).unwrap_err().offset, end);
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `storage.directories`, `storage.files` and `storage.links` as operations.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
@@ -18,6 +19,7 @@ const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 struct Node<'a> {
     place: Place,
     path: PathBuf,
+    depth: usize,
     entry: Entry<'a>,
 }
 
@@ -44,7 +46,7 @@ enum Entry<'a> {
 pub(super) fn plan<'a>(storage: &'a Storage<'a>, accounts: &Accounts, tree: &mut Tree<'a, '_>) -> Result<()> {
     let mut nodes = collect(storage, tree)?;
     // Stable, so that the order is the config's own within one depth.
-    nodes.sort_by_key(|node| (is_hard(node.entry), depth(&node.path)));
+    nodes.sort_by_key(|node| (is_hard(node.entry), node.depth));
     for node in nodes {
         put(&node, accounts, tree).map_err(|error| error.at(&node.place))?;
     }
@@ -69,13 +71,23 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node
         .chain(links.map(|(index, entry)| (Place("links", index), Entry::Link(entry), &entry.path)));
 
     let mut nodes = Vec::new();
+    // Most entries share their directories, which need to be followed only once.
+    let mut followed: BTreeMap<&str, PathBuf> = BTreeMap::new();
     for (place, entry, path) in entries {
         let has_nul = path.contains('\0').then_some("path contains a NUL byte");
         if let Some(fault) = path_fault(path).or(has_nul) {
             return Err(Error::new(Reason::ConfigInvalid, format!("{fault}, at {place}.path")));
         }
-        let path = tree.resolve_parent(Path::new(path.as_ref())).map_err(|error| error.at(&place))?;
-        nodes.push(Node { place, path, entry });
+        let (directory, name) = path.rsplit_once('/').unwrap_or_default();
+        let path = if let Some(resolved) = followed.get(directory) {
+            resolved.join(name)
+        } else {
+            let resolved = tree.resolve(Path::new(directory)).map_err(|error| error.at(&place))?;
+            let path = resolved.join(name);
+            followed.insert(directory, resolved);
+            path
+        };
+        nodes.push(Node { place, depth: depth(&path), path, entry });
     }
     refuse_doubles(&nodes)?;
     Ok(nodes)
@@ -84,7 +96,8 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node
 /// Two entries may name one path in two ways, by a link in the root.
 fn refuse_doubles(nodes: &[Node<'_>]) -> Result<()> {
     let mut sorted: Vec<&Node<'_>> = nodes.iter().collect();
-    sorted.sort_by(|one, other| one.path.cmp(&other.path));
+    // Resolved paths are the same only if their bytes are.
+    sorted.sort_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()));
     for pair in sorted.windows(2) {
         if let [one, other] = pair {
             if one.path == other.path {

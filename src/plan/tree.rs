@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -35,8 +35,9 @@ enum Node {
 pub struct Tree<'a, 'v> {
     view: &'v dyn View,
     /// What the view told of the parents that were followed: most paths of a config share them.
-    parents: RefCell<BTreeMap<PathBuf, Option<Stat>>>,
-    nodes: BTreeMap<PathBuf, Node>,
+    parents: RefCell<BTreeMap<OsString, Option<Kind>>>,
+    /// By directory and name.
+    nodes: BTreeMap<PathBuf, BTreeMap<OsString, Node>>,
     ops: Vec<Op<'a>>,
 }
 
@@ -51,9 +52,22 @@ impl<'a, 'v> Tree<'a, 'v> {
         self.ops
     }
 
+    fn node(&self, path: &Path) -> Option<&Node> {
+        let (directory, name) = split(path);
+        self.nodes.get(directory)?.get(name)
+    }
+
+    fn set_node(&mut self, path: &Path, node: Node) {
+        let (directory, name) = split(path);
+        match self.nodes.get_mut(directory) {
+            Some(names) => drop(names.insert(name.to_owned(), node)),
+            None => drop(self.nodes.insert(directory.to_owned(), BTreeMap::from([(name.to_owned(), node)]))),
+        }
+    }
+
     /// What will stand at `path`, whose parents are resolved; the last component is not followed.
     pub fn stat(&self, path: &Path) -> Result<Option<Stat>> {
-        match self.nodes.get(path) {
+        match self.node(path) {
             Some(Node::Gone) => Ok(None),
             Some(Node::Directory { attributes, backing }) => {
                 let identity = match backing {
@@ -82,7 +96,7 @@ impl<'a, 'v> Tree<'a, 'v> {
     /// Where the view has what will stand at `path`, for a path without a node of its own.
     fn backing(&self, path: &Path) -> Option<PathBuf> {
         for ancestor in path.ancestors().skip(1) {
-            match self.nodes.get(ancestor) {
+            match self.node(ancestor) {
                 None => {}
                 Some(Node::Directory { backing: Some(at), .. } | Node::Kept { at, .. }) => {
                     return Some(at.join(path.strip_prefix(ancestor).ok()?));
@@ -95,7 +109,7 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// The target of the symbolic link that will stand at `path`.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf> {
-        match self.nodes.get(path) {
+        match self.node(path) {
             Some(Node::Symlink { target, .. }) => Ok(target.clone()),
             Some(Node::Kept { at, .. }) => self.view.read_link(at),
             _ => self.view.read_link(&self.backing(path).unwrap_or_else(|| path.to_owned())),
@@ -104,7 +118,7 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// The names that will stand in the directory at `path`, sorted.
     pub fn list(&self, path: &Path) -> Result<Vec<OsString>> {
-        let at = match self.nodes.get(path) {
+        let at = match self.node(path) {
             None => self.backing(path),
             Some(Node::Directory { backing, .. }) => backing.clone(),
             Some(Node::Kept { at, .. }) => Some(at.clone()),
@@ -114,13 +128,8 @@ impl<'a, 'v> Tree<'a, 'v> {
             Some(at) if self.view.stat(&at)?.is_some() => self.view.list(&at)?,
             _ => Vec::new(),
         };
-        let below = self.nodes.range(path.to_owned()..).take_while(|(at, _)| at.starts_with(path));
-        for (at, node) in below {
-            let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else { continue };
-            if parent != path {
-                continue;
-            }
-            match (names.binary_search_by(|known| known.as_os_str().cmp(name)), node) {
+        for (name, node) in self.nodes.get(path).into_iter().flatten() {
+            match (names.binary_search(name), node) {
                 (Ok(index), Node::Gone) => drop(names.remove(index)),
                 (Err(index), node) if !matches!(node, Node::Gone) => names.insert(index, name.to_owned()),
                 _ => {}
@@ -139,7 +148,7 @@ impl<'a, 'v> Tree<'a, 'v> {
                 _ => Ok(None),
             }
         };
-        match self.nodes.get(path) {
+        match self.node(path) {
             Some(Node::File { op, .. }) => match self.ops.get(*op) {
                 Some(Op::File { contents, .. }) => self.join(contents).map(Some),
                 _ => Ok(None),
@@ -155,7 +164,7 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// What the file at `path` will hold, as pieces for another file: used to append to it.
     pub fn contents(&self, path: &Path) -> Result<Contents<'a>> {
-        match self.nodes.get(path) {
+        match self.node(path) {
             Some(Node::File { op, .. }) => match self.ops.get(*op) {
                 Some(Op::File { contents, .. }) => Ok(contents.clone()),
                 _ => Ok(Vec::new()),
@@ -215,7 +224,7 @@ impl<'a, 'v> Tree<'a, 'v> {
                 continue;
             }
             let next = resolved.join(&step);
-            if self.stat_parent(&next)?.is_none_or(|stat| stat.kind != Kind::Symlink) {
+            if self.parent_kind(&next)? != Some(Kind::Symlink) {
                 resolved = next;
                 continue;
             }
@@ -235,28 +244,30 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(resolved)
     }
 
-    /// As [`Tree::stat`], but the view is asked only once.
-    fn stat_parent(&self, path: &Path) -> Result<Option<Stat>> {
-        if self.nodes.contains_key(path) {
-            return self.stat(path);
+    /// The kind of what will stand at `path`; the view is asked only once.
+    fn parent_kind(&self, path: &Path) -> Result<Option<Kind>> {
+        match self.node(path) {
+            Some(Node::Directory { .. }) => return Ok(Some(Kind::Directory)),
+            Some(_) => return Ok(self.stat(path)?.map(|stat| stat.kind)),
+            None => {}
         }
         let Some(at) = self.backing(path) else { return Ok(None) };
-        if let Some(known) = self.parents.borrow().get(&at) {
+        if let Some(known) = self.parents.borrow().get(at.as_os_str()) {
             return Ok(*known);
         }
-        let stat = self.view.stat(&at)?;
-        self.parents.borrow_mut().insert(at, stat);
-        Ok(stat)
+        let kind = self.view.stat(&at)?.map(|stat| stat.kind);
+        self.parents.borrow_mut().insert(at.into_os_string(), kind);
+        Ok(kind)
     }
 
     /// Plans the directories above `path` that do not exist yet: root's, 0755.
     pub fn make_parents(&mut self, path: &Path) -> Result<()> {
         let Some(parent) = path.parent() else { return Ok(()) };
-        match self.stat_parent(parent)? {
-            Some(stat) if stat.kind == Kind::Directory => Ok(()),
-            Some(stat) => Err(Error::new(
+        match self.parent_kind(parent)? {
+            Some(Kind::Directory) => Ok(()),
+            Some(kind) => Err(Error::new(
                 Reason::Conflict,
-                format!("make directory {} in the root: {} stands there", parent.display(), stat.kind.word()),
+                format!("make directory {} in the root: {} stands there", parent.display(), kind.word()),
             )),
             None => {
                 self.make_parents(parent)?;
@@ -268,46 +279,45 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// Plans a directory, new or existing, with its attributes.
     pub fn put_directory(&mut self, path: PathBuf, attributes: Attributes) {
-        let backing = match self.nodes.get(&path) {
+        let backing = match self.node(&path) {
             Some(Node::Directory { backing, .. }) => backing.clone(),
             Some(_) => None,
-            None => self.backing(&path),
+            // Where the view is known to have nothing, it need not be asked for what is below.
+            None => self.backing(&path).filter(|at| self.parents.borrow().get(at.as_os_str()) != Some(&None)),
         };
-        // A directory that is not there has no contents either; the view answers that with an absence.
-        self.nodes.insert(path.clone(), Node::Directory { attributes, backing });
+        self.set_node(&path, Node::Directory { attributes, backing });
         self.ops.push(Op::Directory { path, attributes });
     }
 
     /// Plans a file in place of what is there, except a directory.
     pub fn put_file(&mut self, path: PathBuf, contents: Contents<'a>, attributes: Attributes) {
-        self.nodes.insert(path.clone(), Node::File { attributes, op: self.ops.len() });
+        self.set_node(&path, Node::File { attributes, op: self.ops.len() });
         self.ops.push(Op::File { path, contents, attributes });
     }
 
     /// Plans a symbolic link in place of what is there, except a directory.
     pub fn put_symlink(&mut self, path: PathBuf, target: PathBuf, uid: u32, gid: u32) {
-        self.nodes.insert(path.clone(), Node::Symlink { target: target.clone(), uid, gid });
+        self.set_node(&path, Node::Symlink { target: target.clone(), uid, gid });
         self.ops.push(Op::Symlink { path, target, uid, gid });
     }
 
     /// Plans a second name for the file at `target`.
     pub fn put_hard_link(&mut self, path: PathBuf, target: PathBuf) -> Result<()> {
-        let node = match self.nodes.get(&target) {
+        let node = match self.node(&target) {
             Some(node) => node.clone(),
             None => match (self.stat(&target)?, self.backing(&target)) {
                 (Some(stat), Some(at)) => Node::Kept { at, attributes: stat.attributes },
                 _ => Node::Gone,
             },
         };
-        self.nodes.insert(path.clone(), node);
+        self.set_node(&path, node);
         self.ops.push(Op::HardLink { path, target });
         Ok(())
     }
 
     /// Plans other attributes for what is there.
     pub fn set_attributes(&mut self, path: PathBuf, attributes: Attributes) -> Result<()> {
-        let old = self.nodes.remove(&path);
-        let node = match old {
+        let node = match self.node(&path).cloned() {
             Some(Node::Directory { backing, .. }) => Node::Directory { attributes, backing },
             Some(Node::File { op, .. }) => Node::File { attributes, op },
             Some(Node::Symlink { target, .. }) => {
@@ -323,7 +333,7 @@ impl<'a, 'v> Tree<'a, 'v> {
                 _ => Node::Gone,
             },
         };
-        self.nodes.insert(path.clone(), node);
+        self.set_node(&path, node);
         self.ops.push(Op::Attributes { path, attributes });
         Ok(())
     }
@@ -331,7 +341,7 @@ impl<'a, 'v> Tree<'a, 'v> {
     /// Plans that nothing stands at `path`, nor below it.
     pub fn remove(&mut self, path: PathBuf) {
         self.forget_below(&path);
-        self.nodes.insert(path.clone(), Node::Gone);
+        self.set_node(&path, Node::Gone);
         self.ops.push(Op::Remove { path });
     }
 
@@ -343,17 +353,22 @@ impl<'a, 'v> Tree<'a, 'v> {
                 Kind::Directory => Node::Directory { attributes, backing: Some(at) },
                 _ => Node::Kept { at, attributes },
             };
-            self.nodes.insert(to.clone(), node);
+            self.set_node(&to, node);
         }
         self.forget_below(&from);
-        self.nodes.insert(from.clone(), Node::Gone);
+        self.set_node(&from, Node::Gone);
         self.ops.push(Op::Rename { from, to });
         Ok(())
     }
 
     fn forget_below(&mut self, path: &Path) {
-        self.nodes.retain(|at, _| at == path || !at.starts_with(path));
+        self.nodes.retain(|directory, _| !directory.starts_with(path));
     }
+}
+
+/// The directory that holds `path`, and the last component; two empty ones for the root itself.
+fn split(path: &Path) -> (&Path, &OsStr) {
+    (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default())
 }
 
 /// The components of `path`, last first; the root itself and `.` are left out.

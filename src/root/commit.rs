@@ -1,16 +1,17 @@
 //! Commit: the ordered operations, each a few system calls.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fstat, linkat, mkdirat, openat,
-    renameat, statat, syncfs, unlinkat,
+    AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, linkat, mkdirat, openat, renameat, statat, syncfs,
+    unlinkat,
 };
 use rustix::io::Errno;
 
 use super::Root;
-use super::stage::{STAGE, Stage, is_directory, put_away, staged_name, trash_name};
+use super::recent::Recent;
+use super::stage::{STAGE, Stage, put_away, set_attributes_of, staged_name, trash_name};
 use super::view::kind;
 use crate::error::{Error, Reason, Result};
 use crate::plan::{Attributes, Kind, Op};
@@ -31,7 +32,7 @@ impl Root {
         if let Err(error) = sync(&stage) {
             return Err(stage.abandon(self, error));
         }
-        let mut parents = Parents { root: self, last: None };
+        let mut parents = Parents { root: self, open: Recent::default() };
         for (index, op) in ops.iter().enumerate() {
             self.commit(op, index, &mut stage, &mut parents)?;
         }
@@ -46,7 +47,7 @@ impl Root {
             Op::Remove { path } => {
                 let area = stage.area(self, path)?;
                 let removed = parents.of(path).and_then(|parent| match path.file_name() {
-                    Some(name) => put_away(parent.as_fd(), name, area.fd(), &trash_name(index)),
+                    Some(name) => put_away(parent, name, area.fd(), &trash_name(index)),
                     None => Err(Errno::BUSY),
                 });
                 // Nothing above it, nothing there.
@@ -157,19 +158,6 @@ fn remove_staged(area: BorrowedFd<'_>, index: usize) -> OsResult<()> {
     }
 }
 
-fn set_attributes_of(fd: &OwnedFd, attributes: Attributes) -> OsResult<()> {
-    let stat = fstat(fd)?;
-    let Attributes { uid, gid, mode } = attributes;
-    if (stat.st_uid, stat.st_gid) != (uid, gid) {
-        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-    }
-    // chown(2) clears setuid and setgid of files, so that the mode comes second.
-    if stat.st_mode & 0o7777 != mode || !is_directory(stat.st_mode) {
-        fchmod(fd, Mode::from_raw_mode(mode))?;
-    }
-    Ok(())
-}
-
 /// Refuses paths that no file system takes, and those of the staging directories, before anything is written.
 fn check_paths(ops: &[Op<'_>]) -> Result<()> {
     const NAME_MAX: usize = 255;
@@ -197,25 +185,25 @@ fn sync(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// The parent directory that was used last: operations come sorted, so that most share it with the one before.
+/// The parent directories that were used of late.
 struct Parents<'r> {
     root: &'r Root,
-    last: Option<(PathBuf, OwnedFd)>,
+    open: Recent<OwnedFd>,
 }
 
 impl Parents<'_> {
-    fn of(&mut self, path: &Path) -> OsResult<&OwnedFd> {
+    fn of(&mut self, path: &Path) -> OsResult<BorrowedFd<'_>> {
         let parent = path.parent().ok_or(Errno::INVAL)?;
-        if self.last.as_ref().is_none_or(|(last, _)| last != parent) {
+        if self.open.get(parent).is_none() {
             let flags = OFlags::PATH | OFlags::DIRECTORY;
             let fd = self.root.open_at(parent, flags, Mode::empty())?;
-            self.last = Some((parent.to_owned(), fd));
+            self.open.put(parent, fd);
         }
-        self.last.as_ref().map(|(_, fd)| fd).ok_or(Errno::NOENT)
+        self.open.get(parent).map(AsFd::as_fd).ok_or(Errno::NOENT)
     }
 
-    /// A directory may have moved or gone.
+    /// Directories may have moved or gone.
     fn forget(&mut self) {
-        self.last = None;
+        self.open.clear();
     }
 }

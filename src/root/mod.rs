@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod commit;
+mod recent;
 mod stage;
 mod stamp;
 mod view;

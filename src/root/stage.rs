@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, mkdirat, openat,
+    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
     renameat_with, symlinkat,
 };
 use rustix::io::Errno;
 
 use super::Root;
+use super::recent::Recent;
 use super::walk::{Mount, mount_of, raise_descriptor_limit, refuse_mounts, remove_tree};
 use crate::error::{Error, Reason, Result, errno_of, io_words};
 use crate::plan::{Attributes, Op, Piece};
@@ -25,8 +26,9 @@ const BUFFER: usize = 64 << 10;
 /// The staging directories, one a file system.
 pub(super) struct Stage {
     areas: Vec<Area>,
-    /// The parent directory that was asked for last, and the number of its area: operations come sorted.
-    last: Option<(PathBuf, usize)>,
+    /// The numbers of the areas of the directories that were asked for. No operation changes them: what is mounted
+    /// stays, and nothing is moved from one mount to another.
+    numbers: Recent<usize>,
 }
 
 /// A staging directory.
@@ -34,11 +36,17 @@ pub(super) struct Area {
     mount: Mount,
     fd: OwnedFd,
     top: PathBuf,
+    /// The subdirectory that was made last.
+    shard: Option<usize>,
 }
+
+/// As many operations share a subdirectory of the staging directory. A full one still is one block of names on most
+/// file systems; in a directory of thousands every name costs more to make, to find and to take out again.
+const SHARD: usize = 64;
 
 /// The name of what operation number `index` stages.
 pub(super) fn staged_name(index: usize) -> String {
-    format!("{index}")
+    format!("{}/{}", index / SHARD, index % SHARD)
 }
 
 /// The name under which operation number `index` puts away what it takes out of the tree.
@@ -54,7 +62,7 @@ impl Stage {
     /// Those of reading sources and of writing the root. The staging directories are taken away again.
     pub(super) fn fill(root: &Root, ops: &[Op<'_>]) -> Result<Self> {
         raise_descriptor_limit();
-        let mut stage = Self { areas: Vec::new(), last: None };
+        let mut stage = Self { areas: Vec::new(), numbers: Recent::default() };
         match stage.write_all(root, ops) {
             Ok(()) => Ok(stage),
             Err(error) => Err(stage.abandon(root, error)),
@@ -76,11 +84,11 @@ impl Stage {
         for (index, op) in ops.iter().enumerate() {
             match op {
                 Op::File { path, contents, attributes } => {
-                    let area = self.area(root, path)?;
+                    let area = self.area_for(root, index, path)?;
                     write_file(root, area, index, path, contents, *attributes, &mut buffer)?;
                 }
                 Op::Symlink { path, target, uid, gid } => {
-                    let area = self.area(root, path)?;
+                    let area = self.area_for(root, index, path)?;
                     let failed = |errno| Error::root("make the link", path, errno);
                     let name = staged_name(index);
                     symlinkat(target, &area.fd, &name).map_err(failed)?;
@@ -91,6 +99,7 @@ impl Stage {
                     if self.number(root, target)? != self.number(root, path)? {
                         return Err(Error::root("make the hard link", path, Errno::XDEV));
                     }
+                    self.area_for(root, index, path)?;
                 }
                 Op::Remove { path } => {
                     self.number(root, path)?;
@@ -115,24 +124,33 @@ impl Stage {
         self.areas.get(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))
     }
 
+    /// The same, with room for what operation number `index` stages.
+    fn area_for(&mut self, root: &Root, index: usize, path: &Path) -> Result<&Area> {
+        let number = self.number(root, path)?;
+        let area = self.areas.get_mut(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))?;
+        let shard = index / SHARD;
+        if area.shard != Some(shard) {
+            mkdirat(&area.fd, format!("{shard}"), Mode::RWXU)
+                .map_err(|errno| Error::root("make a staging directory for", path, errno))?;
+            area.shard = Some(shard);
+        }
+        Ok(area)
+    }
+
     /// The number of the staging directory for `path`.
     fn number(&mut self, root: &Root, path: &Path) -> Result<usize> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        let number = match &self.last {
-            Some((last, number)) if last == parent => *number,
-            _ => {
-                let mount = mount_of(root, parent)?;
-                let found = self.areas.iter().position(|area| area.mount == mount);
-                let number = if let Some(number) = found {
-                    number
-                } else {
-                    self.areas.push(Area::make(root, parent, mount)?);
-                    self.areas.len().saturating_sub(1)
-                };
-                self.last = Some((parent.to_owned(), number));
-                number
-            }
+        if let Some(number) = self.numbers.get(parent) {
+            return Ok(*number);
+        }
+        let mount = mount_of(root, parent)?;
+        let number = if let Some(number) = self.areas.iter().position(|area| area.mount == mount) {
+            number
+        } else {
+            self.areas.push(Area::make(root, parent, mount)?);
+            self.areas.len().saturating_sub(1)
         };
+        self.numbers.put(parent, number);
         Ok(number)
     }
 
@@ -169,7 +187,7 @@ impl Area {
         mkdirat(&parent, name, Mode::RWXU).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&parent, name, flags, Mode::empty()).map_err(failed)?;
-        Ok(Self { mount, fd, top })
+        Ok(Self { mount, fd, top, shard: None })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -188,7 +206,9 @@ fn write_file(
 ) -> Result<()> {
     let failed = |errno| Error::root("write", path, errno);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = openat(&area.fd, staged_name(index), flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    // With its mode from the start most files need no chmod(2); only root comes into the staging directory.
+    let mode = Mode::from_raw_mode(attributes.mode & 0o777);
+    let fd = openat(&area.fd, staged_name(index), flags, mode).map_err(failed)?;
     let mut file = File::from(fd);
     let written = |result: io::Result<()>| result.map_err(|error| write_error(path, &error));
     for piece in contents {
@@ -213,10 +233,23 @@ fn write_file(
             }
         }
     }
-    let (uid, gid) = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
-    fchown(&file, uid, gid).map_err(failed)?;
-    // chown(2) clears setuid and setgid, so that the mode comes second.
-    fchmod(&file, Mode::from_raw_mode(attributes.mode)).map_err(failed)
+    set_attributes_of(&file, attributes).map_err(failed)
+}
+
+/// Sets owner and mode of an open file or directory where they differ: the two calls cost more than the look.
+pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> std::result::Result<(), Errno> {
+    let fd = fd.as_fd();
+    let stat = fstat(fd)?;
+    let Attributes { uid, gid, mode } = attributes;
+    let is_owned = (stat.st_uid, stat.st_gid) == (uid, gid);
+    if !is_owned {
+        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    // chown(2) clears setuid and setgid of files, so that the mode comes second.
+    if !is_owned || stat.st_mode & 0o7777 != mode {
+        fchmod(fd, Mode::from_raw_mode(mode))?;
+    }
+    Ok(())
 }
 
 fn copy(
@@ -261,9 +294,4 @@ pub(super) fn put_away(
         Err(Errno::EXIST | Errno::NOENT) => Ok(()),
         moved => moved,
     }
-}
-
-/// Whether `mode` of a stat is that of a directory.
-pub(super) fn is_directory(mode: rustix::fs::RawMode) -> bool {
-    FileType::from_raw_mode(mode) == FileType::Directory
 }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, fstat, readlinkat, statat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, RawMode, fstat, readlinkat};
 use rustix::io::Errno;
 
 use super::Root;
@@ -14,20 +14,17 @@ use crate::plan::{Attributes, Kind, Stat, View};
 
 impl View for Root {
     fn stat(&self, path: &Path) -> Result<Option<Stat>> {
-        let found = match self.open_parent(path) {
-            Ok((parent, name)) => statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW),
-            // The root itself has no parent.
-            Err(Errno::INVAL) => fstat(&self.fd),
-            Err(errno) => Err(errno),
-        };
-        match found {
+        // With these flags a link at the end is opened itself, whatever the resolve flags say of links (openat2(2)).
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        match self.open_at(path, flags, Mode::empty()).and_then(fstat) {
             Ok(stat) => Ok(Some(Stat {
                 kind: kind(stat.st_mode),
                 attributes: Attributes { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
                 size: u64::try_from(stat.st_size).unwrap_or(0),
                 identity: (stat.st_dev, stat.st_ino),
             })),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            // No file can have a name that is too long; who wants to make one is told so.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
             Err(errno) => Err(Error::root("look up", path, errno)),
         }
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::plan_config;
 use super::render::{Renderer, Texts};
 use crate::config::{Config, quote};
-use crate::error::{Reason, Result};
+use crate::error::{Error, Reason, Result};
 use crate::plan::{Attributes, Op, Piece, Stat, View};
 use crate::root::Root;
 
@@ -25,6 +25,10 @@ pub fn apply(root: &Root, text: Vec<u8>) -> Result<()> {
 }
 
 fn render(texts: &Texts, text: Vec<u8>) -> Result<Config<'_>> {
+    // A host may have nothing to say; who names a file means one with a config.
+    if text.is_empty() {
+        return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
+    }
     Renderer::new(texts).render(texts.keep(text)).map(|(config, _)| config)
 }
 

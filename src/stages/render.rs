@@ -6,6 +6,7 @@ use std::io::Read as _;
 
 use crate::config::{self, Config, Parsed, Report, Resource, Severity, Version};
 use crate::error::{Error, Reason, Result};
+use crate::kmsg_logger::REPORT;
 use crate::platform::memory;
 use crate::platform::system::{BaseConfigs, Found};
 use crate::resource::Source;
@@ -153,14 +154,16 @@ fn has_source(reference: &Resource<'_>) -> bool {
     reference.source.is_some()
 }
 
-/// Parses and logs the report.
+/// Parses and logs the report, but for the first error: that is the one that is returned.
 fn parse(text: &[u8]) -> Result<Parsed<'_>> {
     let mut report = Report::default();
     let parsed = config::parse(text, &mut report);
+    let mut is_first = true;
     for finding in &report.findings {
         match finding.severity {
-            Severity::Error => log::error!("{finding}"),
-            Severity::Warning => log::warn!("{finding}"),
+            Severity::Error if is_first => is_first = false,
+            Severity::Error => log::error!(target: REPORT, "{finding}"),
+            Severity::Warning => log::warn!(target: REPORT, "{finding}"),
         }
     }
     if report.left_off > 0 {
