@@ -246,7 +246,7 @@ fn run_program(case: &Case, work: &Work, config: &str) -> Result<(), String> {
     Ok(())
 }
 
-const WARNING: &str = "glowplug: warning: ";
+const WARNING: &str = "glowplug: ";
 
 /// Exit code, standard error and the root of `glowplug apply`.
 fn program(before: &Tree, work: &Work, config: &str) -> Result<((Option<i32>, String), Tree), String> {
@@ -279,8 +279,9 @@ fn exit_code(word: &str) -> Result<i32, String> {
 /// Writes what came of it into the case.
 fn rewrite(case: &Case, work: &Work, config: &str) -> Result<(), String> {
     let ((_, said), _) = program(&case.before, work, config)?;
+    let logged = said.lines().filter_map(|line| line.strip_prefix(WARNING));
     let warnings: String =
-        said.lines().filter_map(|line| line.strip_prefix(WARNING)).flat_map(|line| [line, "\n"]).collect();
+        logged.filter(|line| line.starts_with("warning")).flat_map(|line| [line, "\n"]).collect();
     let found = apply(case, &case.before, work, config)?;
     let (expected, error) = match &found {
         Outcome::Tree(tree) => (Some(manifest::changes(&case.before, tree)), None),
