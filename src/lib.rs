@@ -15,6 +15,7 @@ pub mod platform;
 pub mod ready;
 pub mod resource;
 pub mod root;
+pub mod sort;
 pub mod stages;
 pub mod stamp;
 pub mod sys;

@@ -1,12 +1,12 @@
 //! From JSON text to the typed [`Config`](super::Config): keys matched as Go's `encoding/json` does it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::hints;
 use super::json::{Kind, Reader, SyntaxError};
 use super::report::{Finding, Path, Report, Severity, Step, last_key};
-use super::schema::{Object, Shape, Value};
+use super::schema::{ListMut, Object, Shape, Value};
+use crate::sort::sort;
 
 /// All lists of a config together may hold this many items, so that a small text cannot ask for endless memory.
 const MAX_ITEMS: u32 = 100_000;
@@ -55,7 +55,7 @@ pub(super) struct Decoder<'a> {
     objects: Vec<&'static str>,
     /// Keys on the way here that were not written exactly so: the reference's report does not see what is below.
     inexact: u32,
-    remarks: BTreeMap<Vec<Step>, Remark>,
+    remarks: Vec<Remark>,
     left_off: usize,
     items: u32,
     /// The newest version of which a field was read.
@@ -63,7 +63,9 @@ pub(super) struct Decoder<'a> {
 }
 
 /// What is to be said about a place, though it does not make the config invalid.
+#[derive(Default)]
 struct Remark {
+    path: Vec<Step>,
     offset: usize,
     message: String,
     hint: Option<String>,
@@ -74,14 +76,17 @@ pub(super) struct Read {
     /// The minor version of the newest field that was read; more than there are where what was read depends on the
     /// version.
     pub newest: u8,
-    remarks: BTreeMap<Vec<Step>, Remark>,
+    remarks: Vec<Remark>,
     left_off: usize,
 }
 
 impl Read {
     /// Adds the keys that the version does not know, and the objects that are `null`.
-    pub fn report(self, report: &mut Report) {
-        for (path, Remark { offset, message, hint }) in self.remarks {
+    pub fn report(mut self, report: &mut Report) {
+        // Of a key that stands several times the last one counts.
+        sort(&mut self.remarks, &|one, other| one.path.cmp(&other.path).then(other.offset.cmp(&one.offset)));
+        self.remarks.dedup_by(|later, kept| later.path == kept.path);
+        for Remark { path, offset, message, hint } in self.remarks {
             report.push(Finding {
                 severity: Severity::Warning,
                 message: Cow::Owned(message),
@@ -110,7 +115,7 @@ pub(super) fn decode<'a>(
         path: Vec::new(),
         objects: Vec::new(),
         inexact: 0,
-        remarks: BTreeMap::new(),
+        remarks: Vec::new(),
         left_off: 0,
         items: 0,
         newest: 0,
@@ -175,38 +180,40 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Enters a list whose items are like `item`.
-    pub fn enter_list(&mut self, item: &Shape<'_, '_>) -> Result<()> {
+    /// Reads a list. As in the reference, the items of one that stands twice are read over those of the first.
+    pub fn list(&mut self, list: &mut dyn ListMut<'a>) -> Result<()> {
         match self.reader.peek()? {
-            Kind::Array => Ok(self.reader.enter()?),
+            Kind::Null => {
+                list.cut(0);
+                return Ok(self.reader.null()?);
+            }
+            Kind::Array => self.reader.enter()?,
             found => {
-                let wanted = match item {
-                    Shape::Object(object) if object.name() == "HTTPHeader" => "types.HTTPHeaders".to_owned(),
-                    Shape::Object(object) => format!("[]types.{}", self.object_name(object.name())),
+                let wanted = match list.slot(0).map(|item| item.shape()) {
+                    Some(Shape::Object(object)) if object.name() == "HTTPHeader" => {
+                        "types.HTTPHeaders".to_owned()
+                    }
+                    Some(Shape::Object(object)) => format!("[]types.{}", self.object_name(object.name())),
                     _ => format!("[]types.{}", self.text_name()),
                 };
-                self.mismatch(found, &wanted, "a list")
+                return self.mismatch(found, &wanted, "a list");
             }
         }
-    }
-
-    /// Moves to item number `index` of the list that was entered; false past its end. Follow with
-    /// [`Decoder::leave`].
-    pub fn next_item(&mut self, index: usize) -> Result<bool> {
-        if !self.reader.next_item(index == 0)? {
-            return Ok(false);
+        let mut count = 0;
+        while self.reader.next_item(count == 0)? {
+            self.items = self.items.saturating_add(1);
+            if self.items > MAX_ITEMS {
+                return Err(Fault::TooMany);
+            }
+            self.path.push(Step::Index(count));
+            if let Some(item) = list.slot(count) {
+                item.decode(self)?;
+            }
+            self.path.pop();
+            count = count.saturating_add(1);
         }
-        self.items = self.items.saturating_add(1);
-        if self.items > MAX_ITEMS {
-            return Err(Fault::TooMany);
-        }
-        self.path.push(Step::Index(index));
-        Ok(true)
-    }
-
-    /// Leaves an item or a field.
-    pub fn leave(&mut self) {
-        self.path.pop();
+        list.cut(count);
+        Ok(())
     }
 
     /// Reads an object into `object`; a key that stands twice is read twice, into the same place.
@@ -242,7 +249,7 @@ impl<'a> Decoder<'a> {
             if is_exact && seen & bit != 0 {
                 // The reference's report sees the last of them only.
                 let path = &self.path;
-                self.remarks.retain(|of, _| !of.starts_with(path));
+                self.remarks.retain(|remark| !remark.path.starts_with(path));
             }
             if is_exact {
                 seen |= bit;
@@ -258,7 +265,7 @@ impl<'a> Decoder<'a> {
             if !is_exact {
                 self.inexact = self.inexact.saturating_sub(1);
             }
-            self.leave();
+            self.path.pop();
         }
         self.objects.pop();
         Ok(())
@@ -304,7 +311,7 @@ impl<'a> Decoder<'a> {
             Path(&self.path)
         );
         let hint = Some("leave the key out: null stands for no object".to_owned());
-        self.remark(self.path.clone(), Remark { offset, message, hint });
+        self.remark(Remark { path: self.path.clone(), offset, message, hint });
         Ok(())
     }
 
@@ -312,10 +319,10 @@ impl<'a> Decoder<'a> {
         let mut path = self.path.clone();
         path.push(Step::Unused(key.into()));
         let hint = hints::for_unused_key(key, object.fields(), self.minor);
-        self.remark(path, Remark { offset, message: format!("unused key {key}"), hint });
+        self.remark(Remark { path, offset, message: format!("unused key {key}"), hint });
     }
 
-    fn remark(&mut self, path: Vec<Step>, remark: Remark) {
+    fn remark(&mut self, remark: Remark) {
         if self.inexact > 0 || self.only_version {
             return;
         }
@@ -323,7 +330,7 @@ impl<'a> Decoder<'a> {
             self.left_off = self.left_off.saturating_add(1);
             return;
         }
-        self.remarks.insert(path, remark);
+        self.remarks.push(remark);
     }
 
     /// The value that comes next is not of the type `wanted`.

@@ -4,61 +4,81 @@ use std::cmp::Ordering;
 
 use super::json::{Kind, Reader, SyntaxError};
 use super::report::{Finding, Position, Step};
+use crate::sort::{order, sort};
 
-/// Gives every finding its line and column in `text`, which is JSON.
+/// Gives every finding its line and column in `text`, which is JSON, and brings them into its order.
 pub(super) fn locate(text: &[u8], findings: &mut [Finding]) {
-    let mut sought: Vec<&mut Finding> =
-        findings.iter_mut().filter(|finding| finding.offset.is_none()).collect();
-    sought.sort_by(|one, other| one.path.cmp(&other.path));
+    let by_path = |one: usize, other: usize| {
+        let path = |index: usize| findings.get(index).map(|finding| &finding.path);
+        path(one).cmp(&path(other))
+    };
+    let mut sought = order(findings.len(), &by_path);
+    sought.retain(|index| findings.get(*index).is_some_and(|finding| finding.offset.is_none()));
     if !sought.is_empty() {
         // The text was read before: a syntax error cannot come up again, and would only leave places out.
-        drop(place(&mut Reader::new(text), &mut sought, 0));
+        drop(place(&mut Reader::new(text), findings, &sought, 0));
     }
+    sort(findings, &|one, other| one.offset.cmp(&other.offset));
     positions(text, findings);
 }
 
-/// The findings in `sought` share the path to the value that comes next, `depth` steps long.
-fn place(reader: &mut Reader<'_>, sought: &mut [&mut Finding], depth: usize) -> Result<(), SyntaxError> {
+/// The findings numbered in `sought` share the path to the value that comes next, `depth` steps long.
+fn place(
+    reader: &mut Reader<'_>,
+    findings: &mut [Finding],
+    sought: &[usize],
+    depth: usize,
+) -> Result<(), SyntaxError> {
     let kind = reader.peek()?;
     if !matches!(kind, Kind::Array | Kind::Object) {
-        settle(sought, reader.offset());
+        settle(findings, sought, reader.offset());
         return reader.skip();
     }
     reader.enter()?;
     // As in the reference, a list or object is shown by the byte after its bracket.
-    settle(sought, reader.offset());
+    settle(findings, sought, reader.offset());
     let below = depth.saturating_add(1);
     let mut index: usize = 0;
     loop {
-        let range = if kind == Kind::Object {
+        let inside = if kind == Kind::Object {
             let Some((key, _)) = reader.next_key(index == 0)? else { return Ok(()) };
-            range(sought, depth, |step| order_of_key(step, &key))
+            range(findings, sought, depth, &|step| order_of_key(step, &key))
         } else {
             if !reader.next_item(index == 0)? {
                 return Ok(());
             }
-            range(sought, depth, |step| order_of_index(step, index))
+            range(findings, sought, depth, &|step| order_of_index(step, index))
         };
         index = index.saturating_add(1);
-        match sought.get_mut(range) {
-            Some(inside) if !inside.is_empty() => place(reader, inside, below)?,
+        match sought.get(inside) {
+            Some(inside) if !inside.is_empty() => place(reader, findings, inside, below)?,
             _ => reader.skip()?,
         }
     }
 }
 
-fn settle(sought: &mut [&mut Finding], offset: usize) {
-    for finding in sought {
-        finding.offset = Some(offset);
+fn settle(findings: &mut [Finding], sought: &[usize], offset: usize) {
+    for index in sought {
+        if let Some(finding) = findings.get_mut(*index) {
+            finding.offset = Some(offset);
+        }
     }
 }
 
 /// The findings whose step at `depth` is the one that `order` finds equal.
-fn range(sought: &[&mut Finding], depth: usize, order: impl Fn(&Step) -> Ordering) -> std::ops::Range<usize> {
+fn range(
+    findings: &[Finding],
+    sought: &[usize],
+    depth: usize,
+    order: &dyn Fn(&Step) -> Ordering,
+) -> std::ops::Range<usize> {
     // A path that ends here sorts before those that go on.
-    let order = |finding: &&mut Finding| finding.path.get(depth).map_or(Ordering::Less, &order);
-    let start = sought.partition_point(|finding| order(finding) == Ordering::Less);
-    let end = sought.partition_point(|finding| order(finding) != Ordering::Greater);
+    let order = |index: &usize| {
+        let step = findings.get(*index).and_then(|finding| finding.path.get(depth));
+        step.map_or(Ordering::Less, order)
+    };
+    let start = sought.partition_point(|index| order(index) == Ordering::Less);
+    let end = sought.partition_point(|index| order(index) != Ordering::Greater);
     start..end
 }
 
@@ -77,14 +97,12 @@ fn order_of_index(step: &Step, index: usize) -> Ordering {
     }
 }
 
-/// Counts lines and columns once for all offsets.
+/// Counts lines and columns once for all findings, which are in the order of their offsets.
 fn positions(text: &[u8], findings: &mut [Finding]) {
-    let mut sought: Vec<(usize, &mut Finding)> =
-        findings.iter_mut().filter_map(|finding| Some((finding.offset?, finding))).collect();
-    sought.sort_by_key(|(offset, _)| *offset);
     let mut at = 0;
     let mut position = Position { line: 1, column: 1 };
-    for (offset, finding) in sought {
+    for finding in findings {
+        let Some(offset) = finding.offset else { continue };
         let Some(passed) = text.get(at..offset).filter(|_| offset < text.len()) else {
             // The reference has no place for what is missing at the end.
             finding.position = Some(Position { line: 0, column: 0 });

@@ -4,10 +4,10 @@
 //! parent's place; what only the child has comes after them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 
-use super::schema::{Duplicates, List, Shape, Value};
-use super::types::{Config, KernelArguments, Storage};
+use super::keys::Keys;
+use super::schema::{Duplicates, List, Value};
+use super::types::{Config, HttpHeader, KernelArguments, Resource, Storage};
 use super::validate::Rules;
 
 /// A value that can be merged with a later one.
@@ -46,76 +46,68 @@ impl<T> Merge for Option<T> {
 
 impl<'a, T: Value<'a> + Merge> Merge for Vec<T> {
     fn merge(&mut self, child: Self, duplicates: Duplicates) {
-        if duplicates == Duplicates::Kept || self.is_empty() {
-            self.extend(child);
-            return;
-        }
-        let places = places(self, &child);
-        let mut removed = BTreeSet::new();
-        for (item, place) in child.into_iter().zip(places) {
-            match place {
-                Some(place) if removes(&item.shape()) => drop(removed.insert(place)),
-                Some(place) => {
-                    if let Some(own) = self.get_mut(place) {
-                        own.merge(item, Duplicates::Refused);
-                    }
-                }
+        let places = match duplicates {
+            Duplicates::Kept => Vec::new(),
+            _ => places(self, &child),
+        };
+        for (index, item) in child.into_iter().enumerate() {
+            let place = places.get(index).copied().flatten();
+            match place.and_then(|place| self.get_mut(place)) {
+                Some(own) => own.merge(item, Duplicates::Refused),
                 None => self.push(item),
             }
         }
-        let mut place: usize = 0;
-        self.retain(|_| {
-            let stays = !removed.contains(&place);
-            place = place.saturating_add(1);
-            stays
-        });
     }
 }
 
 /// For each item of `child` the place of the item of `parent` with the same key.
 fn places<'a>(parent: &dyn List<'a>, child: &dyn List<'a>) -> Vec<Option<usize>> {
-    let own: BTreeMap<Cow<'_, str>, usize> =
-        (0..parent.count()).map(|place| (parent.item(place).key(), place)).collect();
-    (0..child.count()).map(|index| own.get(&child.item(index).key()).copied()).collect()
+    let own = Keys::of(&[parent]);
+    (0..child.count()).map(|index| own.places(&child.item(index).key()).first().copied()).collect()
 }
 
-/// Whether an item of the child takes the parent's away: a header without a value.
-fn removes(item: &Shape<'_, '_>) -> bool {
-    matches!(item, Shape::Object(object) if object.removes())
-}
-
-/// Takes what `child` has in another list of a group that shares its keys out of `parent`.
-pub(super) fn make_way<T: Rules>(parent: &mut T, child: &T) {
+/// Takes what one of the two takes out of the other away, before they are merged.
+pub(super) fn make_way<T: Rules>(parent: &mut T, child: &mut T) {
     parent.make_way(child);
 }
 
 impl Storage<'_> {
     /// A path that the child makes something else of goes.
     pub(super) fn free_paths(&mut self, child: &Self) {
-        let directories = keys(&child.directories);
-        let files = keys(&child.files);
-        let links = keys(&child.links);
-        let taken = |path: &str, one: &BTreeSet<Cow<'_, str>>, other: &BTreeSet<Cow<'_, str>>| {
-            one.contains(path) || other.contains(path)
-        };
-        self.directories.retain(|directory| !taken(&directory.path, &files, &links));
-        self.files.retain(|file| !taken(&file.path, &directories, &links));
-        self.links.retain(|link| !taken(&link.path, &directories, &files));
+        let (directories, files, links) = (&child.directories, &child.files, &child.links);
+        let others = Keys::of(&[files, links]);
+        self.directories.retain(|directory| !others.has(&directory.path));
+        let others = Keys::of(&[directories, links]);
+        self.files.retain(|file| !others.has(&file.path));
+        let others = Keys::of(&[directories, files]);
+        self.links.retain(|link| !others.has(&link.path));
     }
 }
 
 impl KernelArguments<'_> {
     /// An argument that the child wants the other way goes.
     pub(super) fn free_arguments(&mut self, child: &Self) {
-        let wanted = keys(&child.should_exist);
-        let unwanted = keys(&child.should_not_exist);
-        self.should_exist.retain(|argument| !unwanted.contains(argument.as_ref()));
-        self.should_not_exist.retain(|argument| !wanted.contains(argument.as_ref()));
+        let unwanted = Keys::of(&[&child.should_not_exist]);
+        self.should_exist.retain(|argument| !unwanted.has(argument));
+        let wanted = Keys::of(&[&child.should_exist]);
+        self.should_not_exist.retain(|argument| !wanted.has(argument));
     }
 }
 
-fn keys<'s>(list: &'s dyn List<'_>) -> BTreeSet<Cow<'s, str>> {
-    (0..list.count()).map(|index| list.item(index).key()).collect()
+impl Resource<'_> {
+    /// A header of the child without a value takes the parent's away, and goes with it.
+    pub(super) fn take_headers_away(&mut self, child: &mut Self) {
+        let has_no_value = |header: &&HttpHeader<'_>| header.value.is_none();
+        let names = |headers: &[HttpHeader<'_>]| {
+            Keys::new(
+                headers.iter().filter(has_no_value).map(|header| header.name.to_string().into()).collect(),
+            )
+        };
+        let unwanted = names(&child.http_headers);
+        let own = Keys::new(self.http_headers.iter().map(|header| header.name.to_string().into()).collect());
+        self.http_headers.retain(|header| !unwanted.has(&header.name));
+        child.http_headers.retain(|header| header.value.is_some() || !own.has(&header.name));
+    }
 }
 
 #[cfg(test)]

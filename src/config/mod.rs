@@ -6,6 +6,7 @@ mod encode;
 mod go;
 mod hints;
 mod json;
+mod keys;
 mod locate;
 mod merge;
 mod path;
@@ -116,20 +117,23 @@ impl Refused {
             Self::Fault(Fault::Syntax(error)) => (error.offset.saturating_add(1), error.to_string(), None),
             Self::Fault(Fault::Type(fault)) => (fault.offset, fault.message, Some(fault.hint)),
         };
-        let mut finding = Finding {
+        let mut findings = vec![Finding {
             severity: Severity::Error,
             message: Cow::Owned(message),
             position: None,
             path: Vec::new(),
             offset: Some(offset),
             hint,
-        };
-        locate::locate(text, std::slice::from_mut(&mut finding));
-        let words = match &finding.hint {
-            Some(hint) => format!("config is not valid: {finding} ({hint})"),
-            None => format!("config is not valid: {finding}"),
-        };
-        report.push(finding);
+        }];
+        locate::locate(text, &mut findings);
+        let mut words = "config is not valid".to_owned();
+        for finding in findings {
+            words = match &finding.hint {
+                Some(hint) => format!("{words}: {finding} ({hint})"),
+                None => format!("{words}: {finding}"),
+            };
+            report.push(finding);
+        }
         Error::new(Reason::ConfigSyntax, words)
     }
 }
@@ -234,8 +238,8 @@ mod tests {
         assert_eq!(
             report(text),
             [
-                "warning at $.Passwd, line 1 col 73: unused key Passwd",
                 "warning at $.kernelArguments, line 1 col 33: unused key kernelArguments",
+                "warning at $.Passwd, line 1 col 73: unused key Passwd",
             ]
         );
     }

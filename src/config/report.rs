@@ -22,9 +22,10 @@ impl fmt::Display for Position {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Severity {
     /// The config is refused.
+    #[default]
     Error,
     /// The config is accepted; part of it has no effect, or one that its author may not expect.
     Warning,
@@ -46,7 +47,7 @@ pub(super) fn last_key(path: &[Step]) -> &'static str {
 }
 
 /// One thing that is to be said about a config.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use super::decode::{Decoder, Fault};
-use super::merge::Merge;
 use super::validate::Rules;
 
 /// What happens to items of a list that have the same key.
@@ -53,6 +52,14 @@ pub(super) trait List<'a> {
     fn count(&self) -> usize;
     /// `Absent` past the last item.
     fn item(&self, index: usize) -> Shape<'_, 'a>;
+}
+
+/// A list that is being read.
+pub(super) trait ListMut<'a> {
+    /// The item at `index`, made if it is the one after the last.
+    fn slot(&mut self, index: usize) -> Option<&mut dyn Value<'a>>;
+    /// Takes the items from `count` on away.
+    fn cut(&mut self, count: usize);
 }
 
 /// A value by its kind.
@@ -153,30 +160,25 @@ optional! {
     bool => |value| Shape::Bool(*value);
 }
 
-impl<'a, T: Value<'a> + Default + Merge> Value<'a> for Vec<T> {
+impl<'a, T: Value<'a> + Default> Value<'a> for Vec<T> {
     fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<(), Fault> {
-        if decoder.null()? {
-            self.clear();
-            return Ok(());
-        }
-        decoder.enter_list(&T::default().shape())?;
-        // As in the reference, the items of a list that stands twice are read over those of the first.
-        let mut count = 0;
-        while decoder.next_item(count)? {
-            if self.len() == count {
-                self.push(T::default());
-            }
-            if let Some(item) = self.get_mut(count) {
-                item.decode(decoder)?;
-            }
-            decoder.leave();
-            count = count.saturating_add(1);
-        }
-        self.truncate(count);
-        Ok(())
+        decoder.list(self)
     }
 
     fn shape(&self) -> Shape<'_, 'a> {
         if self.is_empty() { Shape::Absent } else { Shape::List(self) }
+    }
+}
+
+impl<'a, T: Value<'a> + Default> ListMut<'a> for Vec<T> {
+    fn slot(&mut self, index: usize) -> Option<&mut dyn Value<'a>> {
+        if self.len() == index {
+            self.push(T::default());
+        }
+        self.get_mut(index).map(|item| item as &mut dyn Value<'a>)
+    }
+
+    fn cut(&mut self, count: usize) {
+        self.truncate(count);
     }
 }

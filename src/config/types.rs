@@ -79,8 +79,8 @@ macro_rules! objects {
         }
 
         impl $(<$lifetime>)? Merge for $name $(<$lifetime>)? {
-            fn merge(&mut self, child: Self, _: Duplicates) {
-                super::merge::make_way(self, &child);
+            fn merge(&mut self, mut child: Self, _: Duplicates) {
+                super::merge::make_way(self, &mut child);
                 $( self.$field.merge(child.$field, duplicates!($($duplicates)?)); )*
             }
         }

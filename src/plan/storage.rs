@@ -11,6 +11,7 @@ use super::view::{Attributes, Kind, Stat};
 use crate::config::{Directory, File, Link, NodeGroup, NodeUser, Storage, Text, path_fault};
 use crate::error::{Error, Reason, Result};
 use crate::resource::Source;
+use crate::sort::order;
 
 const DEFAULT_FILE_MODE: u32 = 0o644;
 const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
@@ -44,11 +45,12 @@ enum Entry<'a> {
 ///
 /// All paths are resolved before anything is planned: links that the config makes are not followed.
 pub(super) fn plan<'a>(storage: &'a Storage<'a>, accounts: &Accounts, tree: &mut Tree<'a, '_>) -> Result<()> {
-    let mut nodes = collect(storage, tree)?;
+    let nodes = collect(storage, tree)?;
+    let rank = |index: usize| nodes.get(index).map(|node| (is_hard(node.entry), node.depth));
     // Stable, so that the order is the config's own within one depth.
-    nodes.sort_by_key(|node| (is_hard(node.entry), node.depth));
-    for node in nodes {
-        put(&node, accounts, tree).map_err(|error| error.at(&node.place))?;
+    let sorted = order(nodes.len(), &|one, other| rank(one).cmp(&rank(other)));
+    for node in sorted.iter().filter_map(|index| nodes.get(*index)) {
+        put(node, accounts, tree).map_err(|error| error.at(&node.place))?;
     }
     Ok(())
 }
@@ -95,11 +97,12 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node
 
 /// Two entries may name one path in two ways, by a link in the root.
 fn refuse_doubles(nodes: &[Node<'_>]) -> Result<()> {
-    let mut sorted: Vec<&Node<'_>> = nodes.iter().collect();
     // Resolved paths are the same only if their bytes are.
-    sorted.sort_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()));
+    let path = |index: usize| nodes.get(index).map(|node| node.path.as_os_str());
+    let sorted = order(nodes.len(), &|one, other| path(one).cmp(&path(other)));
     for pair in sorted.windows(2) {
-        if let [one, other] = pair {
+        let pair = pair.iter().filter_map(|index| nodes.get(*index)).collect::<Vec<_>>();
+        if let [one, other] = *pair {
             if one.path == other.path {
                 let path = one.path.display();
                 let what = format!("{path} is the path of two entries, at {} and {}", one.place, other.place);

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::Root;
 use crate::error::{Error, Reason, Result, io_words};
 use crate::plan::{Attributes, Kind, Stat, View};
+use crate::sort::sort;
 
 impl View for Root {
     fn stat(&self, path: &Path) -> Result<Option<Stat>> {
@@ -67,7 +68,7 @@ impl View for Root {
                 names.push(OsStr::from_bytes(name).to_owned());
             }
         }
-        names.sort();
+        sort(&mut names, &OsString::cmp);
         Ok(names)
     }
 }

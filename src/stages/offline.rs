@@ -55,9 +55,7 @@ pub fn plan(root: &Root, text: Vec<u8>, form: Form) -> Result<String> {
     for op in &ops {
         lines.push(Line { op, present: view.stat(op.path())?.is_some(), size: size(op, &view)? });
     }
-    let mut unread = view.unread.into_inner();
-    unread.sort();
-    unread.dedup();
+    let unread = view.unread.into_inner();
     Ok(match form {
         Form::Lines => as_text(&lines, &unread),
         Form::Json => as_json(&lines, &unread),
@@ -82,7 +80,10 @@ impl Readable<'_> {
     fn or_else<T>(&self, path: &Path, read: Result<T>, instead: T) -> Result<T> {
         match read {
             Err(error) if error.reason() == Reason::Denied => {
-                self.unread.borrow_mut().push(path.to_owned());
+                let mut unread = self.unread.borrow_mut();
+                if !unread.iter().any(|known| known == path) {
+                    unread.push(path.to_owned());
+                }
                 Ok(instead)
             }
             read => read,

@@ -1,14 +1,15 @@
 //! Rules for disks, partitions, raid, luks and file systems.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use super::super::decode;
+use super::super::keys::Keys;
 use super::super::path::path_fault;
 use super::super::report::Step;
 use super::super::types::{ClevisCustom, Disk, Filesystem, Luks, Partition, Raid, Tang};
 use super::resources::{is_bad_source, tang_fault};
 use super::{Checker, Rules, is_set};
+use crate::sort::order;
 
 impl Rules for Disk<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
@@ -41,15 +42,17 @@ impl Rules for Disk<'_> {
 
 /// The second partition of a number that several have; zero stands for the next free one.
 fn colliding_number(partitions: &[Partition<'_>]) -> Option<usize> {
-    let mut seen = BTreeSet::new();
-    partitions.iter().position(|partition| partition.number != 0 && !seen.insert(partition.number))
+    let number = |partition: &Partition<'_>| Cow::Owned(partition.number.to_string());
+    let numbered = |index: &usize| partitions.get(*index).is_some_and(|partition| partition.number != 0);
+    Keys::new(partitions.iter().map(number).collect()).repeated().filter(numbered).min()
 }
 
 fn colliding_label(partitions: &[Partition<'_>]) -> Option<usize> {
-    let mut seen = BTreeSet::new();
-    partitions
-        .iter()
-        .position(|partition| partition.label.as_deref().is_some_and(|label| !seen.insert(label)))
+    let label = |partition: &Partition<'_>| {
+        Cow::Owned(partition.label.as_deref().map(|label| format!("={label}")).unwrap_or_default())
+    };
+    let labelled = |index: &usize| partitions.get(*index).is_some_and(|partition| partition.label.is_some());
+    Keys::new(partitions.iter().map(label).collect()).repeated().filter(labelled).min()
 }
 
 /// Where a partition is: its first and last MiB, and its place in the config.
@@ -64,11 +67,10 @@ fn overlapping(partitions: &[Partition<'_>]) -> Option<usize> {
         (end >= start).then_some((start, end, index))
     };
     let extents: Vec<Extent> = partitions.iter().enumerate().filter_map(extent).collect();
-    let mut by_start = extents.clone();
-    by_start.sort_unstable();
     let mut first: Option<usize> = None;
     let mut furthest: Option<Extent> = None;
-    for extent in by_start {
+    let by_start = order(extents.len(), &|one, other| extents.get(one).cmp(&extents.get(other)));
+    for &extent in by_start.iter().filter_map(|index| extents.get(*index)) {
         match furthest {
             Some((_, end, index)) if extent.0 <= end => {
                 let earlier = index.min(extent.2);

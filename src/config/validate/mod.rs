@@ -8,8 +8,8 @@ mod unit_file;
 mod url;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
+use super::keys::Keys;
 use super::report::{Report, Severity, Step, last_key};
 use super::schema::{Duplicates, List, Object, Shape, Value};
 use super::types::{Cex, Clevis, Config, Group, Ignition, Passwd, Security, Systemd, Timeouts, User};
@@ -25,13 +25,8 @@ pub(super) trait Rules {
         Cow::Borrowed("")
     }
 
-    /// Whether merging it takes the parent's item away.
-    fn removes(&self) -> bool {
-        false
-    }
-
-    /// Takes what `child` has in another list out of this one, before they are merged.
-    fn make_way(&mut self, _child: &Self)
+    /// Takes what one of the two takes out of the other away, before `child` is merged into this one.
+    fn make_way(&mut self, _child: &mut Self)
     where
         Self: Sized,
     {
@@ -101,33 +96,38 @@ fn walk(shape: &Shape<'_, '_>, checker: &mut Checker<'_>) {
 
 fn walk_object(object: &dyn Object<'_>, checker: &mut Checker<'_>) {
     object.check(checker);
-    let mut shared = BTreeSet::new();
+    refuse_duplicates(object, checker);
     for (index, field) in object.fields().iter().enumerate() {
-        if field.since > checker.minor {
-            continue;
+        if field.since <= checker.minor {
+            checker.path.push(Step::Key(field.key));
+            walk(&object.field(index), checker);
+            checker.path.pop();
         }
-        checker.path.push(Step::Key(field.key));
-        let value = object.field(index);
-        if let Shape::List(list) = value {
-            match field.duplicates {
-                Duplicates::Refused => refuse_duplicates(list, &mut BTreeSet::new(), checker),
-                Duplicates::Shared => refuse_duplicates(list, &mut shared, checker),
-                Duplicates::Kept => {}
-            }
-        }
-        walk(&value, checker);
-        checker.path.pop();
     }
 }
 
-fn refuse_duplicates<'s>(
-    list: &'s dyn List<'_>,
-    seen: &mut BTreeSet<Cow<'s, str>>,
-    checker: &mut Checker<'_>,
-) {
-    for index in 0..list.count() {
-        if !seen.insert(list.item(index).key()) {
-            checker.error(&[Step::Index(index)], "duplicate entry defined");
+fn refuse_duplicates(object: &dyn Object<'_>, checker: &mut Checker<'_>) {
+    let mut shared = Vec::new();
+    for (index, field) in object.fields().iter().enumerate() {
+        match (object.field(index), field.duplicates) {
+            (Shape::List(list), Duplicates::Refused) => refuse_repeated(&[(field.key, list)], checker),
+            (Shape::List(list), Duplicates::Shared) => shared.push((field.key, list)),
+            _ => {}
+        }
+    }
+    refuse_repeated(&shared, checker);
+}
+
+/// Adds an error for every item whose key stands before it already, in the same list or another.
+fn refuse_repeated(lists: &[(&'static str, &dyn List<'_>)], checker: &mut Checker<'_>) {
+    let items: Vec<&dyn List<'_>> = lists.iter().map(|(_, list)| *list).collect();
+    for mut place in Keys::of(&items).repeated() {
+        for (key, list) in lists {
+            if place < list.count() {
+                checker.error(&[Step::Key(key), Step::Index(place)], "duplicate entry defined");
+                break;
+            }
+            place = place.saturating_sub(list.count());
         }
     }
 }
@@ -159,10 +159,7 @@ impl Rules for User<'_> {
 /// A path that is a unit's as well can be written only once.
 impl Rules for Config<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        let units = unit_paths(&self.systemd);
-        if units.is_empty() {
-            return;
-        }
+        let units = Keys::new(unit_paths(&self.systemd));
         let storage = &self.storage;
         let directories = storage.directories.iter().map(|directory| &directory.path).enumerate();
         let files = storage.files.iter().map(|file| &file.path).enumerate();
@@ -172,7 +169,7 @@ impl Rules for Config<'_> {
             .chain(files.map(|entry| ("files", entry)))
             .chain(links.map(|entry| ("links", entry)));
         for (list, (index, path)) in entries {
-            if units.contains(path.as_ref()) {
+            if units.has(path) {
                 let steps = [Step::Key("storage"), Step::Key(list), Step::Index(index), Step::Key("path")];
                 checker.error(&steps, "path conflicts with systemd unit or dropin");
             }
@@ -180,22 +177,22 @@ impl Rules for Config<'_> {
     }
 }
 
-fn unit_paths(systemd: &Systemd<'_>) -> BTreeSet<String> {
-    let mut paths = BTreeSet::new();
+fn unit_paths(systemd: &Systemd<'_>) -> Vec<Cow<'static, str>> {
+    let mut paths = Vec::new();
     for unit in &systemd.units {
         let path = format!("/etc/systemd/system/{}", unit.name);
         for dropin in unit.dropins.iter().filter(|dropin| is_set(dropin.contents.as_deref())) {
-            paths.insert(format!("{path}.d/{}", dropin.name));
+            paths.push(Cow::Owned(format!("{path}.d/{}", dropin.name)));
         }
         if is_set(unit.contents.as_deref()) {
-            paths.insert(path);
+            paths.push(Cow::Owned(path));
         }
     }
     paths
 }
 
 impl Rules for super::types::KernelArguments<'_> {
-    fn make_way(&mut self, child: &Self) {
+    fn make_way(&mut self, child: &mut Self) {
         self.free_arguments(child);
     }
 }

@@ -23,6 +23,10 @@ impl Rules for Resource<'_> {
     fn key(&self) -> Cow<'_, str> {
         Cow::Borrowed(self.source.as_deref().unwrap_or_default())
     }
+
+    fn make_way(&mut self, child: &mut Self) {
+        self.take_headers_away(child);
+    }
 }
 
 fn check_compression(compression: Option<&str>, checker: &mut Checker<'_>) {
@@ -65,10 +69,6 @@ impl Rules for HttpHeader<'_> {
 
     fn key(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.name)
-    }
-
-    fn removes(&self) -> bool {
-        self.value.is_none()
     }
 }
 

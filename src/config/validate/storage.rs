@@ -1,8 +1,8 @@
 //! Rules for files, directories and links.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
+use super::super::keys::Keys;
 use super::super::path::{clean, path_fault};
 use super::super::report::Step;
 use super::super::types::{Directory, File, Link, NodeGroup, NodeUser, Storage};
@@ -10,57 +10,43 @@ use super::{Checker, Rules, is_set};
 
 impl Rules for Storage<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        let links = count(self.links.iter().map(|link| link.path.as_ref()));
+        let links = Keys::of(&[&self.links]);
         let directories = self.directories.iter().map(|directory| directory.path.as_ref());
         refuse_links(&links, directories, "directories", "directory path includes link in config", checker);
         let files = self.files.iter().map(|file| file.path.as_ref());
         refuse_links(&links, files, "files", "file path includes link in config", checker);
         let paths = self.links.iter().map(|link| link.path.as_ref());
         refuse_links(&links, paths, "links", "link path includes link in config", checker);
-        let directories: BTreeMap<&str, usize> = count(self.directories.iter().map(|d| d.path.as_ref()));
+        let directories = Keys::of(&[&self.directories]);
         for (index, link) in self.links.iter().enumerate() {
             check_link(link, index, &directories, checker);
         }
         self.check_filesystems(checker);
     }
 
-    fn make_way(&mut self, child: &Self) {
+    fn make_way(&mut self, child: &mut Self) {
         self.free_paths(child);
     }
 }
 
-/// How often each path stands there.
-fn count<'s>(paths: impl Iterator<Item = &'s str>) -> BTreeMap<&'s str, usize> {
-    let mut counted = BTreeMap::new();
-    for path in paths {
-        let times: &mut usize = counted.entry(path).or_default();
-        *times = times.saturating_add(1);
-    }
-    counted
-}
-
 /// Adds an error for every link of the config above a path.
 fn refuse_links<'s>(
-    links: &BTreeMap<&str, usize>,
+    links: &Keys<'_>,
     paths: impl Iterator<Item = &'s str>,
     list: &'static str,
     message: &'static str,
     checker: &mut Checker<'_>,
 ) {
-    if links.is_empty() {
-        return;
-    }
     for (index, path) in paths.enumerate() {
         for (slash, _) in path.match_indices('/') {
-            let above = path.get(..slash).and_then(|above| links.get(above));
-            for _ in 0..above.copied().unwrap_or(0) {
+            for _ in links.places(path.get(..slash).unwrap_or_default()) {
                 checker.error(&[Step::Key(list), Step::Index(index)], message);
             }
         }
     }
 }
 
-fn check_link(link: &Link<'_>, index: usize, directories: &BTreeMap<&str, usize>, checker: &mut Checker<'_>) {
+fn check_link(link: &Link<'_>, index: usize, directories: &Keys<'_>, checker: &mut Checker<'_>) {
     let place = [Step::Key("links"), Step::Index(index)];
     let at = |steps: &[&'static str]| {
         place.iter().cloned().chain(steps.iter().map(|key| Step::Key(key))).collect::<Vec<_>>()
@@ -75,7 +61,7 @@ fn check_link(link: &Link<'_>, index: usize, directories: &BTreeMap<&str, usize>
     }
     let cleaned = clean(target);
     let target = if cleaned.starts_with('/') { cleaned } else { clean(&format!("{}/{target}", link.path)) };
-    for _ in 0..directories.get(target.as_str()).copied().unwrap_or(0) {
+    for _ in directories.places(&target) {
         checker.error(&place, "hard link target is a directory");
     }
     let owners = [
@@ -93,9 +79,10 @@ fn check_link(link: &Link<'_>, index: usize, directories: &BTreeMap<&str, usize>
 
 impl Storage<'_> {
     fn check_filesystems(&self, checker: &mut Checker<'_>) {
-        let disks: BTreeMap<&str, _> = self.disks.iter().map(|disk| (disk.device.as_ref(), disk)).collect();
+        let disks = Keys::of(&[&self.disks]);
         for (index, filesystem) in self.filesystems.iter().enumerate() {
-            let Some(disk) = disks.get(filesystem.device.as_ref()) else { continue };
+            let last = disks.places(&filesystem.device).last();
+            let Some(disk) = last.and_then(|last| self.disks.get(*last)) else { continue };
             let what = if !disk.partitions.is_empty() {
                 "filesystem overwrites partitioned device"
             } else if disk.wipe_table == Some(true) && filesystem.wipe_filesystem != Some(true) {

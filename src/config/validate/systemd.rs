@@ -1,9 +1,9 @@
 //! Rules for units and drop-ins.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::super::go::Quoted;
+use super::super::keys::Keys;
 use super::super::report::Step;
 use super::super::types::{Dropin, Systemd, Unit};
 use super::{Checker, Rules, unit_file};
@@ -11,13 +11,11 @@ use super::{Checker, Rules, unit_file};
 /// An enabled instance does nothing if its template in the config cannot be installed.
 impl Rules for Systemd<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        let mut units: BTreeMap<&str, &Unit<'_>> = BTreeMap::new();
-        for unit in &self.units {
-            units.insert(&unit.name, unit);
-        }
+        let units = Keys::of(&[&self.units]);
         for (index, unit) in self.units.iter().enumerate().filter(|(_, unit)| unit.enabled == Some(true)) {
             let Some(template) = template_of(&unit.name) else { continue };
-            let contents = units.get(template.as_str()).and_then(|unit| unit.contents.as_deref());
+            let last = units.places(&template).last().and_then(|last| self.units.get(*last));
+            let contents = last.and_then(|unit| unit.contents.as_deref());
             let Some(contents) = contents.filter(|contents| !contents.is_empty()) else { continue };
             if unit_file::has_install_options(contents).is_ok_and(|has_options| !has_options) {
                 let (template, name) = (Quoted(template.as_bytes()), Quoted(unit.name.as_bytes()));

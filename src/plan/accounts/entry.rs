@@ -178,7 +178,7 @@ impl Entry for Gshadow {
 }
 
 /// A line of `subuid` or `subgid`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Range {
     // In the order by which the shadow tools sort.
     pub(super) start: u64,

@@ -1,7 +1,9 @@
 //! An account file as lines: those that are entries, and those that nobody understands and that stay as they are.
 
 use super::entry::{Entry, Range};
+use crate::sort::sort;
 
+#[derive(Default)]
 struct Line<E> {
     text: Vec<u8>,
     entry: Option<E>,
@@ -123,7 +125,7 @@ impl Table<Range> {
         // The shadow tools sort here, and leave the file sorted.
         let nis = self.before_nis();
         if let Some(lines) = self.lines.get_mut(..nis) {
-            lines.sort_by(|one, other| match (&one.entry, &other.entry) {
+            sort(lines, &|one, other| match (&one.entry, &other.entry) {
                 (Some(one), Some(other)) => one.cmp(other),
                 (one, other) => one.is_none().cmp(&other.is_none()),
             });
