@@ -99,7 +99,10 @@ impl Reason {
             Self::ConfigSyntax | Self::ConfigVersion | Self::ConfigInvalid => {
                 "Correct the config on the host, then start again: nothing was written."
             }
-            Self::Unsupported => "Take this part out of the config, then start again: nothing was written.",
+            Self::Unsupported => {
+                "Take what is named here out of the config or off the kernel command line, then start again: nothing was \
+                 written."
+            }
             Self::Resource | Self::Verification => {
                 "Correct the source or its hash in the config, then start again: nothing was written."
             }

@@ -235,6 +235,10 @@ fn put_hard_link<'a>(
     }
     match present {
         Some(stat) if stat.identity == found.identity && stat.identity != (0, 0) => Ok(()),
+        // A second name of the file that the config has put another in place of: it follows.
+        Some(stat) if tree.was(&target)?.is_some_and(|was| was.identity == stat.identity) => {
+            tree.put_hard_link(path.to_owned(), target)
+        }
         Some(stat) => Err(in_the_way(path, stat.kind)),
         None => tree.put_hard_link(path.to_owned(), target),
     }

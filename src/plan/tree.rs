@@ -93,6 +93,11 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
     }
 
+    /// What stood at `path` before anything was planned.
+    pub fn was(&self, path: &Path) -> Result<Option<Stat>> {
+        self.view.stat(path)
+    }
+
     /// Where the view has what will stand at `path`, for a path without a node of its own.
     fn backing(&self, path: &Path) -> Option<PathBuf> {
         for ancestor in path.ancestors().skip(1) {
