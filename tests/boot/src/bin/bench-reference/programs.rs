@@ -65,14 +65,16 @@ impl Programs {
         fs::create_dir_all(scratch.join("bin")).doing("make a folder")?;
         // The reference fails without SELinux: it gets a config, and a setfiles that does nothing.
         symlink("/bin/true", scratch.join("bin/setfiles")).doing("link setfiles")?;
-        Ok(Self {
+        let mut programs = Self {
             lab,
             glowplug,
             reference: reference.join("tree"),
             scratch: scratch.to_owned(),
-            staged: help.contains("--stage"),
+            staged: false,
             validates: help.contains("validate"),
-        })
+        };
+        programs.staged = programs.knows_stages()?;
+        Ok(programs)
     }
 
     /// A fresh root for this program, and all of it written.
@@ -114,30 +116,39 @@ impl Programs {
         }
     }
 
+    /// Whether glowplug fetches a config when asked as the reference is. A usage error is a no; any other failure would
+    /// show in the runs.
+    fn knows_stages(&self) -> Result<bool> {
+        let root = self.scratch.join("empty");
+        let output = self.stage(&self.glowplug, "fetch", Path::new("/dev/null"), &root).output();
+        Ok(output.doing("ask glowplug for a stage")?.status.code() != Some(2))
+    }
+
     fn stages(&self, program: &Path, work: &Work, root: &Path) -> Vec<(&'static str, Command)> {
-        let call = |stage| {
-            let mut command = Command::new(program);
-            let option = |name: &str, value: &Path| {
-                let mut option = OsString::from(name);
-                option.push(value);
-                option
-            };
-            command
-                .arg(format!("--stage={stage}"))
-                .arg("--platform=file")
-                .arg(option("--root=", root))
-                .arg(option("--config-cache=", &self.scratch.join("cache")))
-                .arg(option("--state-file=", &self.scratch.join("state")))
-                .arg(option("--neednet=", &self.scratch.join("neednet")))
-                .arg("--log-to-stdout")
-                .env("IGNITION_CONFIG_FILE", &work.config)
-                .env("PATH", self.path());
-            for dir in ["SYSTEM_CONFIG_DIR", "SYSTEM_LOCAL_CONFIG_DIR", "SYSTEM_RUNTIME_CONFIG_DIR"] {
-                command.env(format!("IGNITION_{dir}"), self.scratch.join("empty"));
-            }
-            (stage, command)
+        ["fetch", "files"].map(|stage| (stage, self.stage(program, stage, &work.config, root))).into()
+    }
+
+    fn stage(&self, program: &Path, stage: &str, config: &Path, root: &Path) -> Command {
+        let option = |name: &str, value: &Path| {
+            let mut option = OsString::from(name);
+            option.push(value);
+            option
         };
-        vec![call("fetch"), call("files")]
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--stage={stage}"))
+            .arg("--platform=file")
+            .arg(option("--root=", root))
+            .arg(option("--config-cache=", &self.scratch.join("cache")))
+            .arg(option("--state-file=", &self.scratch.join("state")))
+            .arg(option("--neednet=", &self.scratch.join("neednet")))
+            .arg("--log-to-stdout")
+            .env("IGNITION_CONFIG_FILE", config)
+            .env("PATH", self.path());
+        for dir in ["SYSTEM_CONFIG_DIR", "SYSTEM_LOCAL_CONFIG_DIR", "SYSTEM_RUNTIME_CONFIG_DIR"] {
+            command.env(format!("IGNITION_{dir}"), self.scratch.join("empty"));
+        }
+        command
     }
 
     /// The programs' `validate` of one config.
