@@ -55,7 +55,20 @@ pub fn time(command: &mut Command, log: &Path) -> Result<Time> {
     Err(Error::new(format!("{command:?}: {status}\n{said}")))
 }
 
-/// Run a program to its end and watch its memory.
+impl Memory {
+    /// The greater of each.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            peak: self.peak.max(other.peak),
+            anonymous: self.anonymous.max(other.anonymous),
+            file: self.file.max(other.file),
+        }
+    }
+}
+
+/// Run a program to its end and watch its memory. One that ends within a few milliseconds may be seen too early or not
+/// at all: several runs tell the most.
 ///
 /// # Errors
 /// When it cannot be run, or fails.
@@ -77,9 +90,11 @@ pub fn memory(command: &mut Command) -> Result<Memory> {
         }
         let text = fs::read_to_string(&status).unwrap_or_default();
         let of = |name: &str| line(&text, name);
-        most.peak = most.peak.max(of("VmHWM:"));
-        most.anonymous = most.anonymous.max(of("RssAnon:"));
-        most.file = most.file.max(of("RssFile:") + of("RssShmem:"));
+        most = most.most(Memory {
+            peak: of("VmHWM:"),
+            anonymous: of("RssAnon:"),
+            file: of("RssFile:") + of("RssShmem:"),
+        });
     }
 }
 

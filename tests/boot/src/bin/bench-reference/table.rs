@@ -39,7 +39,9 @@ pub struct Table {
 /// The names of the columns, and how they were measured.
 pub fn head() {
     println!("Debian's ignition, glowplug and tar; medians. processor: user and system, children too.");
-    println!("peak, anon, file: resident MiB of the program alone, in a run of its own that is not timed.");
+    println!(
+        "peak, anon, file: the most resident MiB of the program alone, /proc read all the time in runs that are not timed."
+    );
     println!("in memory: root on tmpfs, page cache warm; on disk, cold: page cache emptied before each run.");
 }
 
