@@ -10,6 +10,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use boot_lab::error::{Doing, Result};
 use boot_lab::lab::{Lab, Scratch};
@@ -23,11 +24,23 @@ const MIB: usize = 1024 * 1024;
 /// Timed runs with an empty page cache, which are slow and vary little.
 const COLD_RUNS: usize = 3;
 
-/// Where the root is and whether the page cache was emptied.
+/// Where the roots are and whether the page cache was emptied.
 struct Place<'a> {
     name: &'static str,
-    root: &'a Path,
+    folder: &'a Path,
     cold: bool,
+    /// ext4 looks at every inode that was removed in the last minutes before it takes a new one, which would count more
+    /// than the programs: on the disk, no root is removed before the end.
+    keep: bool,
+}
+
+impl Place<'_> {
+    /// Where the next root belongs: the last one may be there.
+    fn root(&self) -> PathBuf {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = if self.keep { COUNT.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        self.folder.join(format!("root{number}"))
+    }
 }
 
 fn main() -> ExitCode {
@@ -44,8 +57,6 @@ fn bench() -> Result<()> {
     let scratch = Scratch::new()?;
     let on_disk = Folder::below(&env::temp_dir())?;
     let in_memory = Folder::below(Path::new("/dev/shm"))?;
-    let disk = on_disk.0.join("root");
-    let memory = in_memory.0.join("root");
     let programs = Programs::find(Lab::from_env()?, scratch.path())?;
     table::head();
     validation(&programs, &scratch)?;
@@ -64,9 +75,9 @@ fn bench() -> Result<()> {
             &[Program::Reference, Program::Glowplug, Program::Tar, Program::TarSync]
         };
         let places = [
-            Place { name: "in memory", root: &memory, cold: false },
-            Place { name: "on disk, warm", root: &disk, cold: false },
-            Place { name: "on disk, cold", root: &disk, cold: true },
+            Place { name: "in memory", folder: &in_memory.0, cold: false, keep: false },
+            Place { name: "on disk, warm", folder: &on_disk.0, cold: false, keep: true },
+            Place { name: "on disk, cold", folder: &on_disk.0, cold: true, keep: true },
         ];
         for place in &places {
             table::title(work.name, place.name, work.length()?);
@@ -91,22 +102,26 @@ fn provision(
     let runs = if place.cold { COLD_RUNS } else { work.runs };
     let mut times: Vec<(&'static str, Vec<Time>)> = Vec::new();
     for _ in 0..runs {
-        programs.fresh_root(program, place.root)?;
+        let root = place.root();
+        programs.fresh_root(program, &root)?;
         if place.cold {
             fs::write("/proc/sys/vm/drop_caches", "3").doing("empty the page cache")?;
         }
-        for (n, (stage, mut command)) in programs.calls(program, work, place.root).into_iter().enumerate() {
+        for (n, (stage, mut command)) in programs.calls(program, work, &root).into_iter().enumerate() {
             let took = measure::time(&mut command, &scratch.join("log"))?;
             match times.get_mut(n) {
                 Some((_, stage)) => stage.push(took),
                 None => times.push((stage, vec![took])),
             }
         }
-        work.check(place.root)?;
+        work.check(&root)?;
     }
     // Where the root is does not change what a program keeps in memory.
-    let memory =
-        if place.name == "in memory" { resident(programs, program, work, place.root)? } else { Vec::new() };
+    let memory = if place.name == "in memory" {
+        resident(programs, program, work, &place.root())?
+    } else {
+        Vec::new()
+    };
     for (n, (stage, times)) in times.iter().enumerate() {
         let row = Row {
             work: work.name,
