@@ -23,7 +23,7 @@ BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug.deb
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
-	tests/deps tests/msrv tests/lint-man tests/boot/prepare tests/boot/debian tests/boot/image-setup
+	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup
 # What the lab's programs are told.
 LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
 
@@ -86,7 +86,10 @@ boot: lab
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test '*' -- --test-threads=2
 
 bench: lab
+	tests/reference $(OUT)/reference
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin bench
+	$(LAB_ENV) GLOWPLUG_REFERENCE="$(OUT)/reference" \
+		cargo run --quiet --locked --release -p boot-lab --bin bench-reference
 
 fmt:
 	cargo fmt --all

@@ -4,7 +4,7 @@ use std::env;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::{self, Command};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,6 +39,27 @@ impl Lab {
     /// A part of the lab: `vmlinuz`, `initrd.img`, `root.img`, `root`, ...
     pub fn part(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// Make `root` anew: the account files and the units of the guest, without the rest of Debian.
+    ///
+    /// # Errors
+    /// When the last one cannot be removed or the new one not be copied.
+    pub fn small_root(&self, root: &Path) -> Result<()> {
+        if root.is_dir() {
+            fs::remove_dir_all(root).doing_to("remove the last root", root)?;
+        }
+        for dir in ["usr/lib/systemd", "home", "root"] {
+            fs::create_dir_all(root.join(dir)).doing_to("make a root", root)?;
+        }
+        for part in ["etc", "usr/lib/systemd/system"] {
+            let copied =
+                Command::new("cp").arg("-a").arg(self.part("root").join(part)).arg(root.join(part)).status();
+            if !copied.doing("copy the guest's root")?.success() {
+                return Err(Error::new("cp failed"));
+            }
+        }
+        Ok(())
     }
 
     /// A tool of the project's own tool folder beside the lab, or of `PATH`.

@@ -18,6 +18,7 @@ pub mod host;
 pub mod image;
 pub mod key;
 pub mod lab;
+pub mod measure;
 pub mod process;
 pub mod ready;
 pub mod tree;

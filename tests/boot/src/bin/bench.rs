@@ -65,7 +65,7 @@ fn bench() -> Result<()> {
 fn first_boots(lab: &Lab, program: &Path, root: &Path, config: &Path) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..RUNS {
-        small_root(lab, root)?;
+        lab.small_root(root)?;
         // The program syncs: what the copy left to be written is not its work.
         timed(Command::new("sync").arg("-f").arg(root))?;
         let mut apply = Command::new(program);
@@ -73,22 +73,6 @@ fn first_boots(lab: &Lab, program: &Path, root: &Path, config: &Path) -> Result<
         times.push(timed(&mut apply)?);
     }
     Ok(median(times))
-}
-
-/// The account files and the units of the guest, on whatever file system the scratch folder is.
-fn small_root(lab: &Lab, root: &Path) -> Result<()> {
-    if root.is_dir() {
-        fs::remove_dir_all(root).doing("remove the last root")?;
-    }
-    fs::create_dir_all(root.join("usr/lib/systemd")).doing("make a root")?;
-    for part in ["etc", "usr/lib/systemd/system"] {
-        let from = lab.part("root").join(part);
-        let copied = Command::new("cp").arg("-a").arg(from).arg(root.join(part)).status();
-        if !copied.doing("copy the guest's root")?.success() {
-            return Err(Error::new("cp failed"));
-        }
-    }
-    Ok(())
 }
 
 fn timed(command: &mut Command) -> Result<Duration> {
