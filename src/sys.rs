@@ -2,9 +2,11 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
+use std::fs::File;
 use std::ptr;
 
 use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::error::errno_of;
 
@@ -54,6 +56,44 @@ pub fn spawn_and_wait(arguments: &[&CStr]) -> Result<Option<i32>, Errno> {
         if error.kind() != std::io::ErrorKind::Interrupted {
             return Err(errno_of(&error));
         }
+    }
+}
+
+/// The bytes of a file, mapped: they take memory only while they are used, and none that another copy has not.
+#[derive(Debug)]
+pub struct Mapped {
+    start: ptr::NonNull<u8>,
+    length: usize,
+}
+
+impl Mapped {
+    /// Maps the whole of `file`, which is not empty. Whoever shortens the file meanwhile ends the program.
+    ///
+    /// # Errors
+    /// errno of fstat(2) or mmap(2); `EINVAL` for an empty file.
+    pub fn new(file: &File) -> Result<Self, Errno> {
+        let length = file.metadata().map_err(|error| errno_of(&error))?.len();
+        let length = usize::try_from(length).map_err(|_| Errno::FBIG)?;
+        // SAFETY: a new private mapping that the kernel places aliases nothing.
+        let start = unsafe { mmap(ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0) }?;
+        let start = ptr::NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Self { start, length })
+    }
+}
+
+impl std::ops::Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the mapping is `length` bytes long, readable, and stays until it is dropped.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: nothing borrows from the mapping any more. A failure would only leave it.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
     }
 }
 

@@ -50,7 +50,7 @@ impl Tree {
 
     fn apply_version(&self, version: &str, rest: &str) -> Result<(), Error> {
         let text = format!(r#"{{"ignition":{{"version":"{version}"}},{rest}}}"#);
-        stages::apply(&Root::open(&self.root()).unwrap(), text.into_bytes())
+        stages::apply(&Root::open(&self.root()).unwrap(), text.as_bytes())
     }
 
     fn apply(&self, storage: &str) -> Result<(), Error> {

@@ -179,9 +179,8 @@ fn version_of(config: &str) -> &str {
 }
 
 fn apply(case: &Case, before: &Tree, work: &Work, config: &str) -> Result<Outcome, String> {
-    let (done, after) = work.with(before, |root| {
-        Root::open(root).and_then(|root| stages::apply(&root, config.as_bytes().to_vec()))
-    })?;
+    let (done, after) =
+        work.with(before, |root| Root::open(root).and_then(|root| stages::apply(&root, config.as_bytes())))?;
     match done {
         Ok(()) => Ok(Outcome::Tree(after)),
         Err(error) if after == *before => {

@@ -18,6 +18,7 @@ pub use cmdline::CommandLine;
 pub use user_config::{Fetched, Origin, UserConfig, user_config};
 
 use crate::error::{Error, Reason, Result, io_words};
+use crate::sys::Mapped;
 
 /// A platform that a config can be fetched on, by the reference's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,25 +112,57 @@ fn fetch_file() -> Result<Vec<u8>> {
 /// # Errors
 /// [`Reason::System`] where it cannot be read, [`Reason::BadAnswer`] where it is larger.
 pub fn read(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
+    read_open(std::fs::File::open(path).map_err(|error| failed(path, &error))?, path, limit)
+}
+
+fn failed(path: &std::path::Path, error: &io::Error) -> Error {
+    Error::new(Reason::System, format!("read {}: {}", path.display(), io_words(error)))
+}
+
+fn read_open(file: std::fs::File, path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
     use std::io::Read as _;
-    let failed = |error: &io::Error| {
-        Error::new(Reason::System, format!("read {}: {}", path.display(), io_words(error)))
-    };
-    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-    let size = file.metadata().map_err(|error| failed(&error))?.len().min(limit);
+    let size = file.metadata().map_err(|error| failed(path, &error))?.len().min(limit);
     // One byte more than the size, so that the read that finds the end does not grow the buffer.
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| failed(path, &error))?;
     if bytes.len() as u64 > limit {
         return Err(memory::too_large(limit));
     }
     Ok(bytes)
 }
 
-/// Reads a config from a file of the running system, or from standard input for `-`.
-pub fn read_argument(path: &std::path::Path) -> Result<Vec<u8>> {
+/// The text of a file.
+#[derive(Debug)]
+pub enum Text {
+    /// Read into memory.
+    Read(Vec<u8>),
+    /// Left where it is.
+    Mapped(Mapped),
+}
+
+impl std::ops::Deref for Text {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Mapped(mapped) => mapped,
+        }
+    }
+}
+
+/// A config in a file of the running system, which is mapped if it can be, or on standard input for `-`.
+///
+/// # Errors
+/// As for [`read`].
+pub fn text(path: &std::path::Path) -> Result<Text> {
     let path = if path == std::path::Path::new("-") { std::path::Path::new("/dev/stdin") } else { path };
-    read(path, memory::limit())
+    let file = std::fs::File::open(path).map_err(|error| failed(path, &error))?;
+    // What cannot be mapped, a pipe or an empty file, is read.
+    match Mapped::new(&file) {
+        Ok(mapped) => Ok(Text::Mapped(mapped)),
+        Err(_) => read_open(file, path, memory::limit()).map(Text::Read),
+    }
 }
 
 #[cfg(test)]

@@ -18,18 +18,18 @@ use crate::root::Root;
 ///
 /// # Errors
 /// Those of the config and of the root. Up to the commit the root is as it was.
-pub fn apply(root: &Root, text: Vec<u8>) -> Result<()> {
+pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
     root.apply(&plan_config(&config, root)?)
 }
 
-fn render(texts: &Texts, text: Vec<u8>) -> Result<Config<'_>> {
+fn render<'a>(texts: &'a Texts, text: &'a [u8]) -> Result<Config<'a>> {
     // A host may have nothing to say; who names a file means one with a config.
     if text.is_empty() {
         return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
     }
-    Renderer::new(texts).render(texts.keep(text)).map(|(config, _)| config)
+    Renderer::new(texts).render(text).map(|(config, _)| config)
 }
 
 /// How a dry run is shown.
@@ -46,7 +46,7 @@ pub enum Form {
 ///
 /// # Errors
 /// As [`apply`], but for permissions to read.
-pub fn plan(root: &Root, text: Vec<u8>, form: Form) -> Result<String> {
+pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
     let view = Readable { root, unread: RefCell::default() };
