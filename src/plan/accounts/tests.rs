@@ -211,6 +211,17 @@ fn errors_name_the_place_and_never_a_hash() {
 }
 
 #[test]
+fn defaults_that_would_break_passwd_are_refused() {
+    for defaults in ["HOME=/srv:/x\n", "SHELL=/bin/sh:\n", "SHELL=/bin/sh\r\n"] {
+        let mut root = Memory::debian();
+        root.file("/etc/default/useradd", defaults);
+        let (reason, text) = refusal(&root, r#"{"users": [{"name": "core"}]}"#);
+        assert_eq!(reason, Reason::Account, "{defaults:?}");
+        assert!(text.contains("/etc/default/useradd"), "{text}");
+    }
+}
+
+#[test]
 fn a_home_moves_by_its_name_or_across_file_systems_by_copy() {
     let mut root = Memory::debian();
     root.directory("/usr/games", 5, 60, 0o755);
