@@ -78,7 +78,8 @@ lint: deps
 	tests/deps $(OUT)/tools cargo-deny
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
-	cd fuzz && cargo fmt --check && cargo clippy --quiet --locked --target-dir $(OUT)/fuzz/build -- -D warnings
+	cd fuzz && cargo fmt --check
+	cd fuzz && cargo clippy --quiet --locked --target $(ARCH)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
 	cargo deny --offline check --hide-inclusion-graph bans licenses sources

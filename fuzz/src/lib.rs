@@ -61,11 +61,14 @@ fn check_paths(ops: &[Op<'_>]) {
     }
 }
 
-/// Nothing that a kernel would read in another way than it is written. `Path` itself hides `//` and `/./`.
 fn assert_clean(path: &Path) {
-    let bytes = path.as_os_str().as_encoded_bytes();
-    let steps = bytes.strip_prefix(b"/").unwrap_or_else(|| panic!("{} is not absolute", path.display()));
-    let is_clean = |step: &[u8]| !matches!(step, b"" | b"." | b"..") && !step.contains(&0);
-    let clean = steps.is_empty() || steps.split(|byte| *byte == b'/').all(is_clean);
-    assert!(clean, "{} is not simplified", path.display());
+    let has_nul = path.as_os_str().as_encoded_bytes().contains(&0);
+    assert!(is_clean(path) && !has_nul, "{} is not absolute and simplified", path.display());
+}
+
+/// Nothing that a kernel would read in another way than it is written. `Path` itself hides `//` and `/./`.
+fn is_clean(path: &Path) -> bool {
+    let Some(steps) = path.as_os_str().as_encoded_bytes().strip_prefix(b"/") else { return false };
+    let mut each = steps.split(|byte| *byte == b'/');
+    steps.is_empty() || each.all(|step| !matches!(step, b"" | b"." | b".."))
 }

@@ -213,15 +213,17 @@ impl Memory {
 
     /// The node at `path`, found as `openat2(2)` finds it when told to follow no links.
     fn look_up(&self, path: &Path) -> Result<Option<&Node>> {
-        super::assert_clean(path);
+        assert!(super::is_clean(path), "planning asks for {}", path.display());
         let failed = |what| Err(Error::new(Reason::RootIo, format!("look up {}: {what}", path.display())));
         let too_long = path.iter().any(|name| name.len() > NAME_MAX);
         if too_long || path.parent().is_some_and(|parent| parent.as_os_str().len() >= PATH_MAX) {
             return failed("file name too long");
         }
-        if path.ancestors().skip(1).any(|above| matches!(self.thing(above), Some(Thing::Link(_)))) {
-            panic!("planning asks for {}, whose parents have links", path.display());
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return failed("invalid argument");
         }
+        let linked = path.ancestors().skip(1).any(|above| matches!(self.thing(above), Some(Thing::Link(_))));
+        assert!(!linked, "planning asks for {}, whose parents have links", path.display());
         Ok(self.nodes.get(path))
     }
 }

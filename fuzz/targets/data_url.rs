@@ -44,9 +44,7 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
                 let (high, low) = (chars.next()?.to_digit(16)?, chars.next()?.to_digit(16)?);
                 u8::try_from(high * 16 + low).ok()?
             }
-            'a'..='z' | 'A'..='Z' | '0'..='9' => c as u8,
-            ';' | '/' | '?' | ':' | '@' | '&' | '=' | '+' | '$' | ',' => c as u8,
-            '-' | '_' | '.' | '!' | '~' | '*' | '\'' | '(' | ')' => c as u8,
+            _ if c.is_ascii_alphanumeric() || ";/?:@&=+$,-_.!~*'()".contains(c) => u8::try_from(c).ok()?,
             _ => return None,
         });
     }
