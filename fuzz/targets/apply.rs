@@ -59,9 +59,9 @@ fn snapshot() -> Vec<String> {
     let mut lines = Vec::new();
     for name in ["", "outside", "outside/passwd", "outside/below", "outside/below/file", "outside/link"] {
         let stat = fs::symlink_metadata(BASE.join(name)).unwrap();
-        let (mode, links, size) = (stat.mode(), stat.nlink(), stat.size());
+        let (mode, names, size) = (stat.mode(), stat.nlink(), stat.size());
         let (changed, nanoseconds) = (stat.ctime(), stat.ctime_nsec());
-        lines.push(format!("{name} {mode:o} {links} {size} {changed}.{nanoseconds}"));
+        lines.push(format!("{name} {mode:o} {names} {size} {changed}.{nanoseconds}"));
     }
     lines
 }
