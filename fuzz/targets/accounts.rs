@@ -24,6 +24,8 @@ fuzz_target!(|data: &[u8]| {
             lines.iter().filter(|line| !is_entry(path, line)).cloned().collect()
         };
         assert_eq!(broken(&old), broken(&new), "{path}: lines that are no entries have changed");
+        let bytes = root.contents(path).unwrap_or_default();
+        assert!(new.last() == old.last() || bytes.ends_with(b"\n"), "{path}: a new last line has no end");
         if let Some(id) = id_field(path) {
             let (old, new) = (ids(path, &old, id), ids(path, &new, id));
             for (id, count) in new {

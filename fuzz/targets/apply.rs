@@ -1,4 +1,6 @@
-//! Configs applied to a directory tree that is a maze of links: nothing outside of it is ever touched.
+//! Configs, and operations as such (`remove /a`, one a line), applied to a directory tree that is a maze of links:
+//! nothing outside of it is ever touched or read. Planning follows links itself; with operations as such the root's own
+//! guard stands alone.
 #![no_main]
 
 use std::fs;
@@ -6,28 +8,69 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use glowplug::plan::{Attributes, Op, Piece, View as _};
 use glowplug::root::Root;
 use glowplug::stages;
 use libfuzzer_sys::fuzz_target;
 
-/// The root and what is outside of it lie side by side. `fuzz/run` takes it away.
+/// The root and what is outside of it lie side by side, in the sandbox of `fuzz/run`.
 static BASE: LazyLock<PathBuf> = LazyLock::new(|| {
     let base = std::env::temp_dir().join(format!("glowplug-fuzz-{}", std::process::id()));
     fs::create_dir_all(base.join("outside/below")).unwrap();
     fs::write(base.join("outside/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
-    fs::write(base.join("outside/below/file"), "untouched").unwrap();
+    fs::write(base.join("outside/below/file"), SECRET).unwrap();
     symlink("below/file", base.join("outside/link")).unwrap();
     base
 });
 
+const SECRET: &str = "this is outside of the root\n";
+
 fuzz_target!(|text: &[u8]| {
-    let root = BASE.join("root");
-    make_maze(&root).unwrap();
+    let path = BASE.join("root");
+    make_maze(&path).unwrap();
     let before = snapshot();
-    let _ = stages::apply(&Root::open(&root).unwrap(), text);
+    let root = Root::open(&path).unwrap();
+    if text.starts_with(b"{") {
+        let _ = stages::apply(&root, text);
+    } else {
+        let text = String::from_utf8_lossy(text);
+        let ops: Vec<Op<'_>> = text.lines().filter_map(op).collect();
+        ops.iter().for_each(|op| look(&root, op.path()));
+        let _ = root.apply(&ops);
+    }
     assert_eq!(snapshot(), before, "something outside of the root has changed");
-    fs::remove_dir_all(&root).unwrap();
+    fs::remove_dir_all(&path).unwrap();
 });
+
+/// `remove /a`, `directory /a`, `file /a` (`file /a /b` copies), `symlink /a TARGET`, `hardlink /a /b`,
+/// `attributes /a`, `rename /a /b`.
+fn op(line: &str) -> Option<Op<'_>> {
+    let mut words = line.splitn(3, ' ');
+    let (kind, path, other) = (words.next()?, words.next()?, words.next().unwrap_or_default());
+    let path = PathBuf::from(path);
+    let attributes = Attributes { uid: 0, gid: 0, mode: 0o751 };
+    Some(match kind {
+        "remove" => Op::Remove { path },
+        "directory" => Op::Directory { path, attributes },
+        "file" if other.is_empty() => {
+            Op::File { path, contents: vec![Piece::Bytes(b"new".into())], attributes }
+        }
+        "file" => Op::File { path, contents: vec![Piece::Existing(other.into())], attributes },
+        "symlink" => Op::Symlink { path, target: other.into(), uid: 0, gid: 0 },
+        "hardlink" => Op::HardLink { path, target: other.into() },
+        "attributes" => Op::Attributes { path, attributes },
+        "rename" => Op::Rename { from: path, to: other.into() },
+        _ => return None,
+    })
+}
+
+/// Reading stays inside as well.
+fn look(root: &Root, path: &Path) {
+    assert!(!root.read(path, 1024).is_ok_and(|bytes| bytes == SECRET.as_bytes()), "{}", path.display());
+    let names = root.list(path).unwrap_or_default();
+    assert!(!names.iter().any(|name| name == "outside"), "{}", path.display());
+    let _ = (root.stat(path), root.read_link(path));
+}
 
 fn make_maze(root: &Path) -> std::io::Result<()> {
     let outside = BASE.join("outside");
