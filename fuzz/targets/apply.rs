@@ -35,7 +35,9 @@ fuzz_target!(|text: &[u8]| {
     } else {
         let text = String::from_utf8_lossy(text);
         let ops: Vec<Op<'_>> = text.lines().filter_map(op).collect();
-        ops.iter().for_each(|op| look(&root, op.path()));
+        for op in &ops {
+            look(&root, op.path());
+        }
         let _ = root.apply(&ops);
     }
     assert_eq!(snapshot(), before, "something outside of the root has changed");
