@@ -253,6 +253,17 @@ fn a_home_moves_by_its_name_or_across_file_systems_by_copy() {
 }
 
 #[test]
+fn a_home_inside_its_own_skeleton_is_refused() {
+    for skeleton in ["/home", "/"] {
+        let mut root = Memory::debian();
+        root.file("/etc/default/useradd", &format!("SKEL={skeleton}\n"));
+        let (reason, text) = refusal(&root, r#"{"users": [{"name": "core"}]}"#);
+        assert_eq!(reason, Reason::Account);
+        assert!(text.contains("/home/core"), "{text}");
+    }
+}
+
+#[test]
 fn a_skeleton_that_cannot_be_copied_is_refused() {
     let mut root = Memory::debian();
     root.special("/etc/skel/fifo");
