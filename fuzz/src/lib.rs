@@ -9,7 +9,7 @@ pub use scenario::Scenario;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use glowplug::config;
+use glowplug::config::{self, Parsed, Report};
 use glowplug::plan::{self, Op, Options, Piece, Today, View};
 
 /// Takes a config the way a run takes it, up to its plan. `check` gets the operations if there is no error before.
@@ -19,11 +19,28 @@ pub fn with_plan<T>(
     view: &dyn View,
     check: impl FnOnce(&[Op<'_>]) -> T,
 ) -> Option<T> {
-    let parsed = config::parse(text).ok()?;
+    let parsed = parse(text)?;
     let options = Options { today: Today(20_500), ssh_key_fragment };
     let ops = plan::plan(&parsed.config, view, options).ok()?;
     check_paths(&ops);
     Some(check(&ops))
+}
+
+/// Parses and validates a config. What there is to say of it can be said, also where it is refused.
+fn parse(text: &[u8]) -> Option<Parsed<'_>> {
+    let mut report = Report::default();
+    let parsed = config::parse(text, &mut report);
+    assert_eq!(report.is_fatal(), report.first_error().is_some());
+    assert!(parsed.is_err() || !report.is_fatal(), "accepted with {report}");
+    let _ = report.with_hints();
+    parsed.ok()
+}
+
+/// Lays a config over itself; what that gives may be invalid.
+pub fn merge_with_itself(text: &[u8]) {
+    let (Some(mut merged), Some(child)) = (parse(text), parse(text)) else { return };
+    merged.config.merge_with(child.config);
+    let _ = config::validate_merged(&merged.config);
 }
 
 /// Reads all that `stream` gives, at most `most` bytes, in pieces whose sizes go round in `sizes`. An error counts only

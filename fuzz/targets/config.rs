@@ -3,13 +3,14 @@
 #![no_main]
 
 use glowplug::plan::{Op, Piece};
-use glowplug_fuzz::{Memory, read_in_pieces, with_plan};
+use glowplug_fuzz::{Memory, merge_with_itself, read_in_pieces, with_plan};
 use libfuzzer_sys::fuzz_target;
 
 /// What this root adds to a config without asking: the files of accounts and the preset file, with their directories.
 const OWN_OPS: usize = 64;
 
 fuzz_target!(|text: &[u8]| {
+    merge_with_itself(text);
     let mut root = Memory::debian();
     let fragment = text.len() % 2 == 1;
     let planned = root.clone();

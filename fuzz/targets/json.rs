@@ -47,7 +47,7 @@ fn read(text: &[u8]) -> Result<Value, SyntaxError> {
             Kind::Number => serde_json::from_str(reader.number()?).unwrap_or_default(),
             Kind::String => string(text, &mut reader)?.into(),
             kind => {
-                reader.enter();
+                reader.enter()?;
                 first = true;
                 open.push(match kind {
                     Kind::Object => Open::Object(Map::new(), String::new()),
@@ -73,7 +73,7 @@ fn read(text: &[u8]) -> Result<Value, SyntaxError> {
                         object.insert(std::mem::take(key), value.take());
                     }
                     let next = reader.next_key(!is_value)?;
-                    next.map(|next| *key = next.into_owned()).is_some()
+                    next.map(|(next, _)| *key = next.into_owned()).is_some()
                 }
             };
             if more {
