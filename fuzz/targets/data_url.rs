@@ -1,10 +1,13 @@
-//! `data` URLs against a simple model of the same rules, in pieces of any size.
+//! `data` URLs: their data against a simple model of the same rules, in pieces of any size. What validation
+//! accepts, which is strict about URLs of any kind as well, can be decoded.
 #![no_main]
 
 use glowplug::config::Resource;
+use glowplug::config::data_url::{DataUrl, split};
 use glowplug::resource::Source;
-use glowplug_fuzz::read_in_pieces;
+use glowplug_fuzz::{Memory, read_in_pieces, with_plan};
 use libfuzzer_sys::fuzz_target;
+use serde_json::json;
 
 const MOST: usize = 1 << 20;
 
@@ -19,19 +22,22 @@ fuzz_target!(|data: &[u8]| {
     let model = model(&url);
     assert_eq!(read(&[255]), model, "{url}");
     assert_eq!(read(sizes), model, "{url}");
+    assert!(model.is_some() || !is_valid(&url), "{url}");
 });
 
-/// The bytes behind `url`; `None` if it is not a good one.
+/// Whether a config with this URL is accepted.
+fn is_valid(url: &str) -> bool {
+    let file = json!({"path": "/a", "contents": {"source": url}});
+    let config = json!({"ignition": {"version": "3.0.0"}, "storage": {"files": [file]}});
+    with_plan(config.to_string().as_bytes(), false, &Memory::default(), |_| ()).is_some()
+}
+
+/// The bytes behind `url`; `None` if it is not a good one. What stands before the data is the config language's own.
 fn model(url: &str) -> Option<Vec<u8>> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    unescape(head)?;
-    let media_type = head.strip_suffix(";base64");
-    let named = media_type.unwrap_or(head).split(';').next().unwrap_or_default();
-    let has_slash = media_type.unwrap_or(head).contains('/');
-    if !named.is_empty() && !has_slash {
-        return None;
-    }
-    if media_type.is_some() { base64(data.as_bytes()) } else { unescape(data) }
+    let DataUrl { is_base64, data } = split(url).ok()?;
+    let head = url.strip_suffix(data).and_then(|head| head.strip_suffix(','))?;
+    assert_eq!(is_base64, head.ends_with(";base64"), "{url}");
+    if is_base64 { base64(data.as_bytes()) } else { unescape(data) }
 }
 
 /// Characters that RFC 2396 has reserved or left alone, and any byte as `%XX`.
