@@ -23,11 +23,15 @@ BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug.deb
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
-	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup
+	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
+	fuzz/run
 # What the lab's programs are told.
 LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
+# How long each fuzz target runs, and which ones if not all.
+SECONDS = 60
+TARGETS =
 
-.PHONY: all build build-glibc deps deb lab demo test unit lint msrv boot bench fmt clean
+.PHONY: all build build-glibc deps deb lab demo test unit lint msrv boot bench fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -61,7 +65,7 @@ lab: deb
 demo: lab
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
 
-test: lint unit build-glibc msrv boot
+test: lint unit fuzz-smoke build-glibc msrv boot
 	@echo "make test: everything passed"
 
 # Debian 13's own Rust, and static glibc with it.
@@ -75,6 +79,8 @@ lint: deps
 	tests/deps $(OUT)/tools cargo-deny
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
+	cd fuzz && cargo fmt --check
+	cd fuzz && cargo clippy --quiet --locked --target $(ARCH)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
 	cargo deny --offline check --hide-inclusion-graph bans licenses sources
@@ -85,6 +91,17 @@ boot: lab
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test '*' -- --test-threads=2
 
+# With FUZZ_SEED=N in the environment libFuzzer makes the same choices each time.
+fuzz: deps
+	fuzz/run $(OUT)/fuzz $(SECONDS) $(TARGETS)
+
+fuzz-smoke: deps
+	fuzz/run $(OUT)/fuzz 5
+
+# TARGET is a fuzz target here: make fuzz-one TARGET=json INPUT=FILE
+fuzz-one: deps
+	fuzz/run $(OUT)/fuzz "$(TARGET)" "$(INPUT)"
+
 bench: lab
 	tests/reference $(OUT)/reference
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin bench
@@ -93,6 +110,7 @@ bench: lab
 
 fmt:
 	cargo fmt --all
+	cd fuzz && cargo fmt
 	shfmt -i 4 -w $(SCRIPTS)
 
 clean:

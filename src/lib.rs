@@ -9,6 +9,8 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod kmsg_logger;
 pub mod plan;
 pub mod platform;

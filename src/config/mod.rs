@@ -5,7 +5,7 @@ mod decode;
 mod encode;
 mod go;
 mod hints;
-mod json;
+pub(crate) mod json;
 mod keys;
 mod locate;
 mod merge;

@@ -103,6 +103,15 @@ fn attempt(
     Answer::new(&mut stream).body(limit)
 }
 
+/// Reads one answer, without the time around it.
+#[cfg(fuzzing)]
+pub(crate) fn answer(stream: &mut dyn Read, limit: u64) -> std::result::Result<Vec<u8>, String> {
+    Answer::new(stream).body(limit).map_err(|failure| match failure {
+        Failure::Passing(what) => what,
+        Failure::Final(error) => error.to_string(),
+    })
+}
+
 /// A stream whose every read and write ends when the time for the whole fetch is over.
 struct Deadline {
     stream: Box<dyn Stream>,

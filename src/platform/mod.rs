@@ -3,7 +3,7 @@
 mod cmdline;
 mod device;
 mod fw_cfg;
-mod http;
+pub(crate) mod http;
 mod hyperv;
 pub(crate) mod memory;
 mod modules;

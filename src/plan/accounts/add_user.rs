@@ -49,7 +49,7 @@ pub(super) fn add(
     };
     add_ranges(db, wanted, subject)?;
 
-    let user = entry(db, wanted, uid, gid);
+    let user = entry(db, wanted, uid, gid, subject)?;
     let user_home = user.home.clone();
     enter(db, user, wanted, subject, today)?;
     join_groups(db, name, &members_of, subject)?;
@@ -117,21 +117,28 @@ fn add_ranges(db: &mut Database, wanted: &Wanted, subject: &Subject) -> Result<(
     add(subgid, ["SUB_GID_MIN", "SUB_GID_MAX", "SUB_GID_COUNT"], "/etc/subgid")
 }
 
-fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32) -> Passwd {
+fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32, subject: &Subject) -> Result<Passwd> {
     let home = match wanted.home {
         Some(home) => home.to_vec(),
         None => [db.useradd.home.as_slice(), b"/", wanted.name].concat(),
     };
+    let shell = wanted.shell.unwrap_or(&db.useradd.shell);
+    // The config's own were checked before.
+    if home.iter().chain(shell).any(|byte| *byte == b':' || byte.is_ascii_control()) {
+        return Err(
+            subject.refuse("/etc/default/useradd has a HOME or SHELL that cannot stand in /etc/passwd")
+        );
+    }
     let password = if db.shadow.is_some() { b"x" } else { wanted.password.unwrap_or(LOCKED) };
-    Passwd {
+    Ok(Passwd {
         name: wanted.name.to_vec(),
         password: password.to_vec(),
         uid,
         gid,
         gecos: wanted.gecos.unwrap_or_default().to_vec(),
         home,
-        shell: wanted.shell.unwrap_or(&db.useradd.shell).to_vec(),
-    }
+        shell: shell.to_vec(),
+    })
 }
 
 fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject, today: Today) -> Result<()> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::copy::{Copy, copy};
 use super::subject::Subject;
-use crate::error::Result;
+use crate::error::{Error, Reason, Result};
 use crate::plan::{Attributes, Kind, Stat, Tree};
 
 /// Who owns what the user owned. `None` leaves it as it is.
@@ -52,6 +52,11 @@ pub(super) fn create(
         let from = tree.resolve_parent(skeleton)?;
         // A skeleton that is missing or a link is none, as for useradd.
         if is_directory(tree, &from)? {
+            if at.starts_with(&from) {
+                let (at, from) = (at.display(), from.display());
+                let what = format!("fill {at} in the root from {from}: it would be a copy of itself");
+                return Err(Error::new(Reason::Account, what));
+            }
             let what = Copy { old_root: skeleton, new_root: home, owner: &owner };
             copy(tree, &from, &at, &what, &mut names)?;
         }

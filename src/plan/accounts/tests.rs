@@ -211,6 +211,17 @@ fn errors_name_the_place_and_never_a_hash() {
 }
 
 #[test]
+fn defaults_that_would_break_passwd_are_refused() {
+    for defaults in ["HOME=/srv:/x\n", "SHELL=/bin/sh:\n", "SHELL=/bin/sh\r\n"] {
+        let mut root = Memory::debian();
+        root.file("/etc/default/useradd", defaults);
+        let (reason, text) = refusal(&root, r#"{"users": [{"name": "core"}]}"#);
+        assert_eq!(reason, Reason::Account, "{defaults:?}");
+        assert!(text.contains("/etc/default/useradd"), "{text}");
+    }
+}
+
+#[test]
 fn a_home_moves_by_its_name_or_across_file_systems_by_copy() {
     let mut root = Memory::debian();
     root.directory("/usr/games", 5, 60, 0o755);
@@ -239,6 +250,17 @@ fn a_home_moves_by_its_name_or_across_file_systems_by_copy() {
         Op::Symlink { path: "/data/games/last".into(), target: "/data/games/score".into(), uid: 0, gid: 0 };
     assert_eq!(there[1], link);
     assert_eq!(there[3], Op::Remove { path: PathBuf::from("/usr/games") });
+}
+
+#[test]
+fn a_home_inside_its_own_skeleton_is_refused() {
+    for skeleton in ["/home", "/"] {
+        let mut root = Memory::debian();
+        root.file("/etc/default/useradd", &format!("SKEL={skeleton}\n"));
+        let (reason, text) = refusal(&root, r#"{"users": [{"name": "core"}]}"#);
+        assert_eq!(reason, Reason::Account);
+        assert!(text.contains("/home/core"), "{text}");
+    }
 }
 
 #[test]
