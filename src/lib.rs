@@ -9,10 +9,12 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod ignition_log;
 pub mod kmsg_logger;
 pub mod plan;
 pub mod platform;
 pub mod ready;
+pub mod reference_cli;
 pub mod resource;
 pub mod root;
 pub mod stages;

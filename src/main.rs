@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use glowplug::error::{Error, Reason, Result};
 use glowplug::platform::{self, Platform};
 use glowplug::root::Root;
-use glowplug::{kmsg_logger, stages};
+use glowplug::{kmsg_logger, reference_cli, stages};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
 
@@ -37,6 +37,9 @@ enum Call {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = reference_cli::main(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
     let done = match arguments() {
         Ok(Call::Run { root, platform }) => stages::run(&root, platform),
         Ok(Call::Apply { root, config }) => apply(&root, &config),

@@ -56,8 +56,8 @@ fn write(shape: &Shape<'_, '_>, text: &mut String) {
     }
 }
 
-/// As Go's `json.Marshal`, which makes strings safe for HTML as well.
-fn quote(value: &str, text: &mut String) {
+/// Appends `value` as Go's `json.Marshal`, which makes strings safe for HTML as well.
+pub(crate) fn quote(value: &str, text: &mut String) {
     text.push('"');
     let mut start: usize = 0;
     for (at, c) in value.char_indices() {

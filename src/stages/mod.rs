@@ -1,7 +1,11 @@
 //! The order of work: fetch, parse, plan, stage and commit, stamp.
 
+mod cache;
 mod failure;
+mod files;
 mod render;
+pub mod stage;
+mod state;
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,0 +1,260 @@
+//! The stage `files`: what the config says of the root is planned, put into place as one, logged operation by
+//! operation as the reference does, and the result file is left.
+
+use std::fmt;
+use std::path::Path;
+
+use super::stage::{CONFIG_SHA512, Request, SPEC_VERSION, refuse};
+use super::state::State;
+use crate::clock;
+use crate::config::json::{Reader, SyntaxError};
+use crate::config::{Config, KernelArguments, Passwd};
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::ignition_log::{self, NOTICE};
+use crate::plan::{self, Op, Options, Piece, Today, View as _};
+use crate::root::{Root, STAMP};
+use crate::stamp::{Details, Stamp};
+use crate::sys;
+
+/// journald's id of the entry on a user's ssh keys (the reference's).
+const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
+/// What [`crate::ready`] takes as a stamp, less what the newest part of it needs.
+const MOST_OF_STAMP: usize = 15 << 10;
+
+/// Carries out what `config` says of users, files and units.
+pub(super) fn run(request: &Request, mut config: Config<'_>, state: &State) -> Result<()> {
+    refuse(!config.storage.luks.is_empty(), "$.storage.luks")?;
+    refuse(state.holds("providerOutputFiles"), "providerOutputFiles of the state file")?;
+    // Directories that a mount made in a home belong to its user.
+    let has_users = !config.passwd.users.is_empty();
+    refuse(
+        has_users && state.holds("notatedDirectories"),
+        "notatedDirectories of the state file with users",
+    )?;
+    // These are other stages' work.
+    config.storage.disks.clear();
+    config.storage.raid.clear();
+    config.storage.filesystems.clear();
+    config.kernel_arguments = KernelArguments::default();
+
+    let root = Root::open(&request.root)?;
+    root.check_stamp_place()?;
+    let previous = previous_report(&root)?;
+    let boot_id = super::boot_id()?;
+    let ops = plan_config(&config, &root)?;
+    let count = apply(&root, &request.root, &config, &ops)?;
+    tell_journal(&config.passwd, &ops);
+    let what = format!("writing file {:?}", on_root(&request.root, STAMP));
+    operation("createResultFile: createFiles: ", count.saturating_add(1), &what, || {
+        write_result(&root, &request.platform, &boot_id, state, previous)
+    })
+}
+
+/// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.
+pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec<Op<'a>>> {
+    const FRAGMENT: &str = "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT";
+    let ssh_key_fragment = match std::env::var(FRAGMENT).as_deref() {
+        Err(std::env::VarError::NotPresent) | Ok("" | "true" | "1") => true,
+        Ok("false" | "0") => false,
+        _ => return Err(Error::new(Reason::Usage, format!("{FRAGMENT} is neither true nor false"))),
+    };
+    plan::plan(config, root, Options { today: Today(clock::today()), ssh_key_fragment })
+}
+
+/// Puts `ops` into place, with the log lines of the entries of `config` that they stand for. Returns the number of the
+/// last operation in the log.
+pub(super) fn apply(root: &Root, path: &Path, config: &Config<'_>, ops: &[Op<'_>]) -> Result<u32> {
+    let mut log = Operations::default();
+    log.all(config, path);
+    // All becomes visible together: this is the operation that can fail.
+    let count = log.count.saturating_add(1);
+    operation("", count, &format!("putting {} changes into place", ops.len()), || root.apply(ops))?;
+    Operations { is_over: true, ..Operations::default() }.all(config, path);
+    Ok(count)
+}
+
+/// Does `act` between two lines of the log.
+fn operation(prefix: &str, number: u32, what: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    log::info!("{prefix}op({number:x}): [started]  {what}");
+    let done = act();
+    match &done {
+        Ok(()) => log::info!("{prefix}op({number:x}): [finished] {what}"),
+        Err(error) => log::error!("{prefix}op({number:x}): [failed]   {what}: {error}"),
+    }
+    done
+}
+
+/// The numbered operations of a log.
+#[derive(Default)]
+struct Operations {
+    count: u32,
+    is_over: bool,
+}
+
+impl Operations {
+    fn step(&mut self, prefix: &str, what: fmt::Arguments<'_>) {
+        self.count = self.count.saturating_add(1);
+        let how = if self.is_over { "[finished]" } else { "[started] " };
+        log::info!("{prefix}op({:x}): {how} {what}", self.count);
+    }
+
+    /// A line for every entry of `config`, in the reference's words.
+    fn all(&mut self, config: &Config<'_>, root: &Path) {
+        self.accounts(&config.passwd);
+        let prefix = "createFilesystemsFiles: createFiles: ";
+        for directory in &config.storage.directories {
+            let path = on_root(root, &directory.path);
+            self.step(prefix, format_args!("creating directory {path:?}"));
+        }
+        for file in &config.storage.files {
+            let path = on_root(root, &file.path);
+            if file.append.is_empty() || file.contents.source.is_some() {
+                self.step(prefix, format_args!("writing file {path:?}"));
+            }
+            for _ in &file.append {
+                self.step(prefix, format_args!("appending to file {path:?}"));
+            }
+        }
+        for link in &config.storage.links {
+            let target = link.target.as_deref().unwrap_or_default();
+            self.step(prefix, format_args!("writing link {:?} -> {target:?}", on_root(root, &link.path)));
+        }
+        self.units(config, root);
+    }
+
+    fn accounts(&mut self, passwd: &Passwd<'_>) {
+        for group in &passwd.groups {
+            let act = if group.should_exist == Some(false) { "deleting" } else { "adding" };
+            self.step("ensureGroups: ", format_args!("{act} group {:?}", group.name));
+        }
+        for user in &passwd.users {
+            let goes = user.should_exist == Some(false);
+            let act = if goes { "deleting" } else { "creating or modifying" };
+            self.step("ensureUsers: ", format_args!("{act} user {:?}", user.name));
+            if !goes && !user.ssh_authorized_keys.is_empty() {
+                self.step("ensureUsers: ", format_args!("adding ssh keys to user {:?}", user.name));
+            }
+        }
+    }
+
+    fn units(&mut self, config: &Config<'_>, root: &Path) {
+        for unit in &config.systemd.units {
+            let name = unit.name.as_ref();
+            let path = on_root(root, &format!("/etc/systemd/system/{name}"));
+            self.step("", format_args!("processing unit {name:?}"));
+            for dropin in unit.dropins.iter().filter(|dropin| dropin.contents.is_some()) {
+                let path = format!("{path}.d/{}", dropin.name);
+                self.step("", format_args!("writing systemd drop-in {:?} at {path:?}", dropin.name));
+            }
+            if unit.contents.as_deref().is_some_and(|contents| !contents.is_empty()) {
+                self.step("", format_args!("writing unit {name:?} at {path:?}"));
+            }
+            match unit.mask {
+                Some(true) => self.step("", format_args!("masking unit {name:?}")),
+                Some(false) => self.step("", format_args!("unmasking unit {name:?}")),
+                None => {}
+            }
+            if let Some(enabled) = unit.enabled {
+                let how = if enabled { "enabled" } else { "disabled" };
+                self.step("", format_args!("setting preset to {how} for {name:?}"));
+            }
+        }
+    }
+}
+
+/// `path` of the root as a path of the running system.
+fn on_root(root: &Path, path: &str) -> String {
+    let root = root.to_string_lossy();
+    format!("{}{path}", root.trim_end_matches('/'))
+}
+
+/// An entry for the ssh keys of each user.
+fn tell_journal(passwd: &Passwd<'_>, ops: &[Op<'_>]) {
+    let users = passwd.users.iter();
+    let users = users.filter(|user| !user.ssh_authorized_keys.is_empty() && user.should_exist != Some(false));
+    // Only the keys come as bytes at hand to such a place, in the order of the users.
+    let places = ops.iter().filter_map(|op| match op {
+        Op::File { path, contents, .. } if matches!(contents.as_slice(), [Piece::Bytes(_)]) => Some(path),
+        _ => None,
+    });
+    let places = places.filter(|path| {
+        path.ends_with(".ssh/authorized_keys") || path.ends_with(".ssh/authorized_keys.d/ignition")
+    });
+    for (user, place) in users.zip(places) {
+        let message = format!("wrote ssh authorized keys file for user: {}", user.name);
+        let place = place.to_string_lossy();
+        let fields = [
+            ("IGNITION_USER_NAME", user.name.as_ref()),
+            ("IGNITION_PATH", place.as_ref()),
+            ("MESSAGE_ID", SSH_KEYS),
+        ];
+        if let Err(error) = ignition_log::journal(&message, &fields) {
+            log::info!("failed to log systemd journal entry: {}", crate::error::io_words(&error));
+        }
+    }
+}
+
+/// The result file of an earlier run, unless the system is a live one, which has it from its image.
+fn previous_report(root: &Root) -> Result<Option<String>> {
+    if !root.has_stamp()? {
+        return Ok(None);
+    }
+    let path = Path::new(STAMP);
+    let text = root.read(path, 1 << 20)?;
+    match sys::spawn_and_wait(&[c"is-live-image"]) {
+        Ok(Some(0)) => return Ok(None),
+        Ok(_) => {}
+        Err(errno) => log::info!(target: NOTICE, "failed to run is-live-image hook: {}", errno_words(errno)),
+    }
+    log::warn!(
+        "Ignition has already run on this system. Unexpected behavior may occur. Ignition is not designed to run \
+         more than once per system."
+    );
+    let whole = |text: &[u8]| -> std::result::Result<(), SyntaxError> {
+        let mut reader = Reader::new(text);
+        reader.skip()?;
+        reader.end()
+    };
+    whole(&text).map_err(|error| {
+        Error::new(Reason::Conflict, format!("the previous report {STAMP} in the root is not JSON: {error}"))
+    })?;
+    Ok(Some(String::from_utf8_lossy(&text).trim().replace('\n', "\n  ")))
+}
+
+fn write_result(
+    root: &Root,
+    platform: &str,
+    boot_id: &str,
+    state: &State,
+    previous: Option<String>,
+) -> Result<()> {
+    let date = clock::rfc3339(clock::now());
+    let user_config_provided = state.fetched()?.iter().any(|config| config.kind == "user");
+    root.write_stamp(|file| {
+        let details = Details {
+            version: env!("CARGO_PKG_VERSION"),
+            platform,
+            // Another program's fetch noted neither.
+            spec_version: state.text(SPEC_VERSION),
+            config_sha512: state.text(CONFIG_SHA512),
+            inode: file.inode,
+            born: file.born,
+        };
+        let stamp = Stamp { boot_id, date: &date, user_config_provided, glowplug: Some(details) }.to_text();
+        with_previous(stamp, previous)
+    })
+}
+
+/// Nests the `previous` report in `stamp`, as its last field; one that has become too long is left off.
+fn with_previous(stamp: String, previous: Option<String>) -> String {
+    match (previous, stamp.strip_suffix("\n}\n")) {
+        (Some(previous), Some(open)) if open.len().saturating_add(previous.len()) < MOST_OF_STAMP => {
+            format!("{open},\n  \"previousReport\": {previous}\n}}\n")
+        }
+        (Some(_), _) => {
+            log::warn!("the previous report is too large to be kept");
+            stamp
+        }
+        (None, _) => stamp,
+    }
+}
