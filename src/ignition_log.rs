@@ -79,10 +79,7 @@ pub fn set_stage(name: &'static str) {
 
 fn open_syslog() -> io::Result<UnixDatagram> {
     UnixDatagram::unbound()?.connect(SYSLOG)?;
-    // Not connected: each record finds its way anew, also after the log was started again.
-    let socket = UnixDatagram::unbound()?;
-    socket.set_write_timeout(Some(PATIENCE))?;
-    Ok(socket)
+    socket()
 }
 
 impl Logger {
@@ -130,20 +127,25 @@ impl Log for Logger {
 }
 
 /// An entry with fields in the journal, where there is one.
-///
-/// # Errors
-/// Those of sending it.
-pub fn journal(message: &str, fields: &[(&str, &str)]) -> io::Result<()> {
+pub fn journal(message: &str, fields: &[(&str, &str)]) {
     let mut entry = format!("MESSAGE={}\nPRIORITY=6\nSYSLOG_IDENTIFIER=ignition\n", one_line(message));
     for (name, value) in fields {
+        // Writing into a string cannot fail.
         let _ = writeln!(entry, "{name}={}", one_line(value));
     }
+    match socket().and_then(|socket| socket.send_to(entry.as_bytes(), JOURNAL)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            log::info!("failed to log systemd journal entry: {}", io_words(&error));
+        }
+        _ => {}
+    }
+}
+
+/// A socket that is not connected: each record finds its way anew, also after the log was started again.
+fn socket() -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_write_timeout(Some(PATIENCE))?;
-    match socket.send_to(entry.as_bytes(), JOURNAL) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        sent => sent.map(drop),
-    }
+    Ok(socket)
 }
 
 /// Control characters become spaces.

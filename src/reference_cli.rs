@@ -10,77 +10,42 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::flags::{Dialect, Flag, Given, Refused, text};
+use self::flags::{Dialect, Given, Refused, text};
 use crate::config::{self, Report};
-use crate::error::{Reason, Result};
+use crate::error::Reason;
+use crate::ignition_log;
 use crate::platform::{self, Platform};
 use crate::stages::stage::{self, Request, Stage};
-use crate::{ignition_log, stages};
 
 /// What the reference's programs say they are: others look for the first word.
 const VERSION: &str = concat!("Ignition glowplug-", env!("CARGO_PKG_VERSION"));
 
+const NO_PLATFORM: &str = "'--platform' must be provided";
+
 /// Flags that glowplug's own commands do not have.
-const ONLY_REFERENCE: [&str; 6] =
-    ["stage", "config-cache", "fetch-timeout", "neednet", "state-file", "log-to-stdout"];
+const ONLY_REFERENCE: &str = "stage config-cache fetch-timeout neednet state-file log-to-stdout";
 
-const PLATFORM: Flag = Flag { name: "platform", kind: "string", default: "", about: "the platform's name" };
-const VERSION_FLAG: Flag = Flag { name: "version", kind: "", default: "", about: "print the version" };
-const LOG_TO_STDOUT: Flag =
-    Flag { name: "log-to-stdout", kind: "", default: "", about: "log to standard output, not to syslog" };
-const ROOT: Flag = Flag { name: "root", kind: "string", default: "/", about: "the root to provision" };
-
-const IGNITION: &[Flag] = &[
-    Flag {
-        name: "config-cache",
-        kind: "string",
-        default: "/run/ignition.json",
-        about: "the user's config after the fetch",
-    },
-    Flag {
-        name: "fetch-timeout",
-        kind: "duration",
-        default: "2m0s",
-        about: "how long to wait for the platform's config",
-    },
-    LOG_TO_STDOUT,
-    Flag {
-        name: "neednet",
-        kind: "string",
-        default: "/run/ignition/neednet",
-        about: "the file that fetch-offline makes if the network is needed",
-    },
-    PLATFORM,
-    ROOT,
-    Flag {
-        name: "stage",
-        kind: "string",
-        default: "",
-        about: "fetch-offline, fetch, kargs, disks, mount, files or umount",
-    },
-    Flag {
-        name: "state-file",
-        kind: "string",
-        default: "/run/ignition/state",
-        about: "what stages leave for each other",
-    },
-    VERSION_FLAG,
-];
-
-const APPLY: &[Flag] = &[
-    Flag {
-        name: "ignore-unsupported",
-        kind: "",
-        default: "",
-        about: "pass over what cannot be done in a container",
-    },
-    Flag { name: "offline", kind: "", default: "", about: "refuse a config that needs the network" },
-    ROOT,
-    VERSION_FLAG,
-];
-
-const RMCFG: &[Flag] = &[LOG_TO_STDOUT, PLATFORM, VERSION_FLAG];
-const VALIDATE: &[Flag] = &[VERSION_FLAG];
+/// The flags of each program: name, kind, default and what it is. Text, since a table of so many strings is larger.
+const IGNITION: &str = "\
+config-cache|string|/run/ignition.json|the user's config after the fetch
+fetch-timeout|duration|2m0s|how long to wait for the platform's config
+log-to-stdout|||log to standard output, not to syslog
+neednet|string|/run/ignition/neednet|the file that fetch-offline makes if the network is needed
+platform|string||the platform's name
+root|string|/|the root to provision
+stage|string||fetch-offline, fetch, kargs, disks, mount, files or umount
+state-file|string|/run/ignition/state|what stages leave for each other
+version|||print the version";
+const APPLY: &str = "\
+ignore-unsupported|||pass over what cannot be done in a container
+offline|||refuse a config that needs the network
+root|string|/|the root to provision
+version|||print the version";
+const RMCFG: &str = "\
+log-to-stdout|||log to standard output, not to syslog
+platform|string||the platform's name
+version|||print the version";
+const VALIDATE: &str = "version|||print the version";
 
 /// The exit code, where the call is one of the reference's.
 pub fn main(mut arguments: impl Iterator<Item = OsString>) -> Option<u8> {
@@ -107,7 +72,7 @@ fn is_stage_call(arguments: &[OsString]) -> bool {
         && (!own_style(first.as_bytes())
             || arguments.iter().any(|argument| {
                 flags::name(argument.as_bytes())
-                    .is_some_and(|(name, _)| ONLY_REFERENCE.iter().any(|flag| flag.as_bytes() == name))
+                    .is_some_and(|(name, _)| ONLY_REFERENCE.split(' ').any(|flag| flag.as_bytes() == name))
             }))
 }
 
@@ -120,47 +85,70 @@ fn print(text: &str) -> u8 {
     u8::from(std::io::stdout().write_all(text.as_bytes()).is_err())
 }
 
-/// Reads the arguments; the exit code where that is all there is to do.
-fn read(
+/// How a program is called.
+struct Program<'n> {
     dialect: Dialect,
-    usage: &str,
-    known: &'static [Flag],
-    arguments: &[OsString],
-) -> std::result::Result<Given, u8> {
-    let usage = || say(format!("{usage}{}", flags::usage(dialect, known)).trim_end());
-    match flags::read(dialect, known, arguments) {
-        Ok(given) if given.is_set("version") => Err(print(&format!("{VERSION}\n"))),
-        Ok(given) => Ok(given),
-        Err(Refused::Help) => {
-            usage();
-            Err(0)
+    flags: &'static str,
+    /// Its name as it was called, between what stands before and after it in the first line of its usage.
+    head: [&'n str; 3],
+}
+
+impl Program<'_> {
+    fn usage(&self) {
+        let list = flags::usage(self.dialect, self.flags);
+        say(&(self.head.concat() + list.trim_end()));
+    }
+
+    /// Tells what is wrong with the call. Returns the exit code for that.
+    fn wrong(&self, what: &str) -> u8 {
+        say(what);
+        self.usage();
+        2
+    }
+
+    /// Reads the arguments; the exit code where that is all there is to do.
+    fn read(&self, arguments: &[OsString]) -> std::result::Result<Given, u8> {
+        match flags::read(self.dialect, self.flags, arguments) {
+            Ok(given) if given.is_set("version") => Err(print(&format!("{VERSION}\n"))),
+            Ok(given) => Ok(given),
+            Err(Refused::Help) => {
+                self.usage();
+                Err(0)
+            }
+            Err(Refused::Wrong(what)) => Err(self.wrong(&what)),
         }
-        Err(Refused::Wrong(what)) => {
-            say(&what);
-            usage();
-            Err(2)
+    }
+
+    /// As [`Program::read`], for a program that takes one file, which comes with the rest.
+    fn read_file(&self, arguments: &[OsString]) -> std::result::Result<(Given, PathBuf), u8> {
+        let given = self.read(arguments)?;
+        if let [file] = given.operands.as_slice() {
+            let file = PathBuf::from(file);
+            return Ok((given, file));
         }
+        self.usage();
+        Err(1)
     }
 }
 
 fn ignition(name: &str, arguments: &[OsString]) -> u8 {
-    let usage = format!("Usage of {name}:\n");
-    let given = match read(Dialect::Go, &usage, IGNITION, arguments) {
-        Ok(given) => given,
+    let program = Program { dialect: Dialect::Go, flags: IGNITION, head: ["Usage of ", name, ":\n"] };
+    let request = match program.read(arguments).map(|given| (request(&given), given.is_set("log-to-stdout")))
+    {
+        Ok((Ok(request), to_stdout)) => {
+            begin(to_stdout);
+            request
+        }
+        Ok((Err(Refused::Help), _)) => return 2,
+        Ok((Err(Refused::Wrong(what)), _)) => return program.wrong(&what),
         Err(code) => return code,
     };
-    let request = match request(&given) {
-        Ok(request) => request,
-        Err(Refused::Help) => return 2,
-        Err(Refused::Wrong(what)) => {
-            say(&what);
-            say(format!("{usage}{}", flags::usage(Dialect::Go, IGNITION)).trim_end());
-            return 2;
-        }
-    };
-    ignition_log::install(given.is_set("log-to-stdout"));
-    log::info!("{VERSION}");
     stage::run(&request)
+}
+
+fn begin(to_stdout: bool) {
+    ignition_log::install(to_stdout);
+    log::info!("{VERSION}");
 }
 
 /// What `given` asks for; [`Refused::Help`] where something is missing, which was told.
@@ -181,7 +169,7 @@ fn request(given: &Given) -> std::result::Result<Request, Refused> {
         return wrong("stage", &stage_name, &format!("{stage_name} is not a valid stage"));
     }
     if !given.has("platform") {
-        say("'--platform' must be provided");
+        say(NO_PLATFORM);
         return Err(Refused::Help);
     }
     let Some(stage) = stage else {
@@ -207,72 +195,57 @@ fn is_platform(name: &str) -> bool {
 }
 
 fn apply(name: &str, arguments: &[OsString]) -> u8 {
-    let usage = format!("Usage: {name} [options] config.ign\nOptions:\n");
-    let given = match read(Dialect::Pflag, &usage, APPLY, arguments) {
-        Ok(given) => given,
+    let head = ["Usage: ", name, " [options] config.ign\nOptions:\n"];
+    let (given, file) = match (Program { dialect: Dialect::Pflag, flags: APPLY, head }).read_file(arguments) {
+        Ok(read) => read,
         Err(code) => return code,
     };
-    let [file] = given.operands.as_slice() else {
-        say(format!("{usage}{}", flags::usage(Dialect::Pflag, APPLY)).trim_end());
-        return 1;
-    };
-    ignition_log::install(true);
-    log::info!("{VERSION}");
-    let done = platform::read_argument(Path::new(file)).and_then(|text| {
-        let root = PathBuf::from(given.value("root"));
-        stages::stage::apply(&root, text, given.is_set("ignore-unsupported"), given.is_set("offline"))
+    begin(true);
+    let done = platform::read_argument(&file).and_then(|text| {
+        let root = Path::new(given.value("root"));
+        stage::apply(root, text, given.is_set("ignore-unsupported"), given.is_set("offline"))
     });
-    code(&done, "failed to apply")
-}
-
-fn code(done: &Result<()>, what: &str) -> u8 {
-    if let Err(error) = done {
-        log::error!("{what}: {error}");
+    if let Err(error) = &done {
+        log::error!("failed to apply: {error}");
     }
     u8::from(done.is_err())
 }
 
 fn remove_config(name: &str, arguments: &[OsString]) -> u8 {
-    let usage = format!("Usage: {name} [options]\nOptions:\n");
-    let given = match read(Dialect::Pflag, &usage, RMCFG, arguments) {
+    let head = ["Usage: ", name, " [options]\nOptions:\n"];
+    let program = Program { dialect: Dialect::Pflag, flags: RMCFG, head };
+    let given = match program.read(arguments) {
         Ok(given) => given,
         Err(code) => return code,
     };
     let platform = text(given.value("platform"));
     if !given.operands.is_empty() {
-        say(format!("{usage}{}", flags::usage(Dialect::Pflag, RMCFG)).trim_end());
+        program.usage();
         return 2;
     }
     if platform.is_empty() {
-        say("'--platform' must be provided");
+        say(NO_PLATFORM);
         return 2;
     }
     if !is_platform(&platform) {
-        say(&format!("{platform} is not a valid platform"));
-        return 2;
+        return program.wrong(&format!("{platform} is not a valid platform"));
     }
-    ignition_log::install(given.is_set("log-to-stdout"));
-    log::info!("{VERSION}");
-    match platform.as_ref() {
-        "virtualbox" | "vmware" => {
-            log::error!("couldn't delete config: platform {platform} is not supported by glowplug");
-        }
-        _ => log::error!("couldn't delete config: cannot delete config on this platform"),
-    }
+    begin(given.is_set("log-to-stdout"));
+    let why = match platform.as_ref() {
+        "virtualbox" | "vmware" => "this platform is not supported by glowplug",
+        _ => "cannot delete config on this platform",
+    };
+    log::error!("couldn't delete config: {why}");
     1
 }
 
 fn validate(name: &str, arguments: &[OsString]) -> u8 {
-    let usage = format!("Usage:\n  {name} [flags] config.ign\n\n");
-    let given = match read(Dialect::Go, &usage, VALIDATE, arguments) {
-        Ok(given) => given,
+    let head = ["Usage:\n  ", name, " [flags] config.ign\n\n"];
+    let file = match (Program { dialect: Dialect::Go, flags: VALIDATE, head }).read_file(arguments) {
+        Ok((_, file)) => file,
         Err(code) => return code,
     };
-    let [file] = given.operands.as_slice() else {
-        say(format!("{usage}{}", flags::usage(Dialect::Go, VALIDATE)).trim_end());
-        return 1;
-    };
-    let text = match platform::read_argument(Path::new(file)) {
+    let text = match platform::read_argument(&file) {
         Ok(text) => text,
         Err(error) => {
             say(&format!("couldn't read config: {error}"));

@@ -15,12 +15,25 @@ pub(super) enum Dialect {
 }
 
 /// A flag. One without a kind is true or false.
-#[derive(Debug)]
-pub(super) struct Flag {
-    pub name: &'static str,
-    pub kind: &'static str,
-    pub default: &'static str,
-    pub about: &'static str,
+#[derive(Clone, Copy)]
+struct Flag {
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    about: &'static str,
+}
+
+/// The flags of a table: each a line, its fields set apart by `|`.
+fn flags(table: &'static str) -> impl Iterator<Item = Flag> {
+    table.lines().map(|line| {
+        let mut fields = line.split('|');
+        let mut field = || fields.next().unwrap_or_default();
+        Flag { name: field(), kind: field(), default: field(), about: field() }
+    })
+}
+
+fn find(table: &'static str, name: &str) -> Option<Flag> {
+    flags(table).find(|flag| flag.name == name)
 }
 
 /// Why the arguments give nothing to do.
@@ -35,7 +48,7 @@ pub(super) enum Refused {
 /// What the arguments gave.
 #[derive(Debug)]
 pub(super) struct Given {
-    known: &'static [Flag],
+    known: &'static str,
     values: Vec<(&'static str, OsString)>,
     pub operands: Vec<OsString>,
 }
@@ -49,7 +62,7 @@ impl Given {
     /// The flag's value: the last one, or its default.
     pub fn value(&self, name: &str) -> &OsStr {
         let last = self.values.iter().rev().find(|(own, _)| *own == name);
-        let default = self.known.iter().find(|flag| flag.name == name).map_or("", |flag| flag.default);
+        let default = find(self.known, name).map_or("", |flag| flag.default);
         last.map_or(OsStr::new(default), |(_, value)| value)
     }
 
@@ -81,11 +94,7 @@ pub(super) fn name(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 }
 
 /// Reads `arguments`, the program's name left out.
-pub(super) fn read(
-    dialect: Dialect,
-    known: &'static [Flag],
-    arguments: &[OsString],
-) -> Result<Given, Refused> {
+pub(super) fn read(dialect: Dialect, known: &'static str, arguments: &[OsString]) -> Result<Given, Refused> {
     let wrong = |what: String| Err(Refused::Wrong(what));
     let dashes = if dialect == Dialect::Go { "-" } else { "--" };
     let mut given = Given { known, values: Vec::new(), operands: Vec::new() };
@@ -112,7 +121,7 @@ pub(super) fn read(
         if shown.starts_with(['-', '=']) {
             return wrong(format!("bad flag syntax: {whole}"));
         }
-        let Some(found) = known.iter().find(|known| known.name == shown) else {
+        let Some(found) = find(known, &shown) else {
             return match (shown.as_ref(), dialect) {
                 ("help", _) | ("h", Dialect::Go) => Err(Refused::Help),
                 (_, Dialect::Go) => wrong(format!("flag provided but not defined: -{shown}")),
@@ -149,10 +158,10 @@ fn boolean(value: &OsStr) -> Option<bool> {
 }
 
 /// The list of flags in the form of the dialect.
-pub(super) fn usage(dialect: Dialect, known: &[Flag]) -> String {
+pub(super) fn usage(dialect: Dialect, known: &'static str) -> String {
     let mut lines = String::new();
-    let width = known.iter().map(|flag| flag.name.len().saturating_add(flag.kind.len())).max().unwrap_or(0);
-    for Flag { name, kind, default, about } in known {
+    let width = flags(known).map(|flag| flag.name.len().saturating_add(flag.kind.len())).max().unwrap_or(0);
+    for Flag { name, kind, default, about } in flags(known) {
         let call = format!("{name} {kind}");
         // Writing into a string cannot fail.
         let _ = match dialect {
@@ -171,10 +180,7 @@ pub(super) fn usage(dialect: Dialect, known: &[Flag]) -> String {
 mod tests {
     use super::*;
 
-    const KNOWN: &[Flag] = &[
-        Flag { name: "root", kind: "string", default: "/", about: "root" },
-        Flag { name: "version", kind: "", default: "", about: "version" },
-    ];
+    const KNOWN: &str = "root|string|/|root\nversion|||version";
 
     fn read(dialect: Dialect, arguments: &str) -> Result<Given, Refused> {
         let arguments: Vec<OsString> = arguments.split_whitespace().map(OsString::from).collect();

@@ -2,56 +2,67 @@
 //! that says that the network is needed.
 #![allow(clippy::disallowed_methods, reason = "files of the running system, not of the root")]
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 
-use crate::error::{Error, Reason, Result, io_words};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
+
+use crate::error::{Error, Reason, Result, errno_of, errno_words};
 
 /// Writes `bytes` to `path` as a whole, with `mode` as far as the umask lets it.
 pub(super) fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let failed = |error: &io::Error| fault("write", path, error);
-    let unfinished = unfinished(path)?;
-    match std::fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
-        _ => {}
-    }
-    let open = || OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished);
-    let mut file = open().map_err(|error| failed(&error))?;
-    let done = file.write_all(bytes).and_then(|()| std::fs::rename(&unfinished, path));
-    done.map_err(|error| {
-        if let Err(second) = std::fs::remove_file(&unfinished) {
-            log::warn!("{}", fault("remove", &unfinished, &second));
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let unfinished = Path::new(&name);
+    let write = || {
+        remove(unfinished)?;
+        let mut file = create(unfinished, OFlags::EXCL, mode)?;
+        file.write_all(bytes).map_err(|error| errno_of(&error))?;
+        renameat(CWD, unfinished, CWD, path)
+    };
+    write().map_err(|errno| {
+        if let Err(second) = remove(unfinished) {
+            log::warn!("{}", fault("remove", unfinished, second));
         }
-        failed(&error)
+        fault("write", path, errno)
     })
 }
 
-/// The name beside `path` that what is to stand there has until it is whole.
-fn unfinished(path: &Path) -> Result<PathBuf> {
-    let Some(name) = path.file_name() else {
-        return Err(Error::new(Reason::System, format!("write {}: it is a directory", path.display())));
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}", std::process::id()));
-    Ok(path.with_file_name(hidden))
+fn create(path: &Path, how: OFlags, mode: u32) -> std::result::Result<File, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | how;
+    openat(CWD, path, flags, Mode::from_raw_mode(mode)).map(File::from)
+}
+
+fn remove(path: &Path) -> std::result::Result<(), Errno> {
+    match unlinkat(CWD, path, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Makes the directories above `path` that are missing.
 pub(super) fn make_parents(path: &Path, mode: u32) -> Result<()> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    let done = DirBuilder::new().recursive(true).mode(mode).create(parent);
-    done.map_err(|error| fault("make directory", parent, &error))
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    let mut done = mkdirat(CWD, parent, Mode::from_raw_mode(mode));
+    if done == Err(Errno::NOENT) {
+        make_parents(parent, mode)?;
+        done = mkdirat(CWD, parent, Mode::from_raw_mode(mode));
+    }
+    match done {
+        // What is no directory shows when something is put into it.
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(fault("make directory", parent, errno)),
+    }
 }
 
 /// Makes the empty file that says that the network is needed.
 pub(super) fn signal_need_network(path: &Path) -> Result<()> {
     make_parents(path, 0o755)?;
-    File::create(path).map(drop).map_err(|error| fault("write", path, &error))
+    create(path, OFlags::TRUNC, 0o666).map(drop).map_err(|errno| fault("write", path, errno))
 }
 
-fn fault(act: &str, path: &Path, error: &io::Error) -> Error {
-    Error::new(Reason::System, format!("{act} {}: {}", path.display(), io_words(error)))
+fn fault(act: &str, path: &Path, errno: Errno) -> Error {
+    Error::new(Reason::System, format!("{act} {}: {}", path.display(), errno_words(errno)))
 }

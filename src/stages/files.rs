@@ -4,22 +4,18 @@
 use std::fmt;
 use std::path::Path;
 
+use super::result::{self, Provision};
 use super::stage::{CONFIG_SHA512, Request, SPEC_VERSION, refuse};
 use super::state::State;
 use crate::clock;
-use crate::config::json::{Reader, SyntaxError};
 use crate::config::{Config, KernelArguments, Passwd};
-use crate::error::{Error, Reason, Result, errno_words};
-use crate::ignition_log::{self, NOTICE};
-use crate::plan::{self, Op, Options, Piece, Today, View as _};
+use crate::error::{Error, Reason, Result};
+use crate::ignition_log;
+use crate::plan::{self, Op, Options, Piece, Today};
 use crate::root::{Root, STAMP};
-use crate::stamp::{Details, Stamp};
-use crate::sys;
 
 /// journald's id of the entry on a user's ssh keys (the reference's).
 const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
-/// What [`crate::ready`] takes as a stamp, less what the newest part of it needs.
-const MOST_OF_STAMP: usize = 15 << 10;
 
 /// Carries out what `config` says of users, files and units.
 pub(super) fn run(request: &Request, mut config: Config<'_>, state: &State) -> Result<()> {
@@ -39,14 +35,23 @@ pub(super) fn run(request: &Request, mut config: Config<'_>, state: &State) -> R
 
     let root = Root::open(&request.root)?;
     root.check_stamp_place()?;
-    let previous = previous_report(&root)?;
+    let previous = result::previous(&root)?;
     let boot_id = super::boot_id()?;
     let ops = plan_config(&config, &root)?;
     let count = apply(&root, &request.root, &config, &ops)?;
     tell_journal(&config.passwd, &ops);
     let what = format!("writing file {:?}", on_root(&request.root, STAMP));
-    operation("createResultFile: createFiles: ", count.saturating_add(1), &what, || {
-        write_result(&root, &request.platform, &boot_id, state, previous)
+    let provision = Provision {
+        boot_id: &boot_id,
+        user_config_provided: state.has_user_config()?,
+        platform: &request.platform,
+        // Another program's fetch noted neither.
+        spec_version: state.text(SPEC_VERSION),
+        config_sha512: state.text(CONFIG_SHA512),
+        previous: previous.as_deref(),
+    };
+    operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || {
+        result::write(&root, &provision)
     })
 }
 
@@ -68,13 +73,13 @@ pub(super) fn apply(root: &Root, path: &Path, config: &Config<'_>, ops: &[Op<'_>
     log.all(config, path);
     // All becomes visible together: this is the operation that can fail.
     let count = log.count.saturating_add(1);
-    operation("", count, &format!("putting {} changes into place", ops.len()), || root.apply(ops))?;
+    operation("", count, &format!("putting {} changes into place", ops.len()), &mut || root.apply(ops))?;
     Operations { is_over: true, ..Operations::default() }.all(config, path);
     Ok(count)
 }
 
 /// Does `act` between two lines of the log.
-fn operation(prefix: &str, number: u32, what: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
+fn operation(prefix: &str, number: u32, what: &str, act: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     log::info!("{prefix}op({number:x}): [started]  {what}");
     let done = act();
     match &done {
@@ -165,7 +170,7 @@ impl Operations {
 /// `path` of the root as a path of the running system.
 fn on_root(root: &Path, path: &str) -> String {
     let root = root.to_string_lossy();
-    format!("{}{path}", root.trim_end_matches('/'))
+    format!("{}{path}", root.strip_suffix('/').unwrap_or(&root))
 }
 
 /// An entry for the ssh keys of each user.
@@ -174,87 +179,20 @@ fn tell_journal(passwd: &Passwd<'_>, ops: &[Op<'_>]) {
     let users = users.filter(|user| !user.ssh_authorized_keys.is_empty() && user.should_exist != Some(false));
     // Only the keys come as bytes at hand to such a place, in the order of the users.
     let places = ops.iter().filter_map(|op| match op {
-        Op::File { path, contents, .. } if matches!(contents.as_slice(), [Piece::Bytes(_)]) => Some(path),
+        Op::File { path, contents, .. } if matches!(contents.as_slice(), [Piece::Bytes(_)]) => {
+            let path = path.to_string_lossy();
+            let parts = [".ssh/authorized_keys", ".ssh/authorized_keys.d/ignition"];
+            parts.iter().any(|end| path.ends_with(end)).then_some(path)
+        }
         _ => None,
-    });
-    let places = places.filter(|path| {
-        path.ends_with(".ssh/authorized_keys") || path.ends_with(".ssh/authorized_keys.d/ignition")
     });
     for (user, place) in users.zip(places) {
         let message = format!("wrote ssh authorized keys file for user: {}", user.name);
-        let place = place.to_string_lossy();
         let fields = [
             ("IGNITION_USER_NAME", user.name.as_ref()),
             ("IGNITION_PATH", place.as_ref()),
             ("MESSAGE_ID", SSH_KEYS),
         ];
-        if let Err(error) = ignition_log::journal(&message, &fields) {
-            log::info!("failed to log systemd journal entry: {}", crate::error::io_words(&error));
-        }
-    }
-}
-
-/// The result file of an earlier run, unless the system is a live one, which has it from its image.
-fn previous_report(root: &Root) -> Result<Option<String>> {
-    if !root.has_stamp()? {
-        return Ok(None);
-    }
-    let path = Path::new(STAMP);
-    let text = root.read(path, 1 << 20)?;
-    match sys::spawn_and_wait(&[c"is-live-image"]) {
-        Ok(Some(0)) => return Ok(None),
-        Ok(_) => {}
-        Err(errno) => log::info!(target: NOTICE, "failed to run is-live-image hook: {}", errno_words(errno)),
-    }
-    log::warn!(
-        "Ignition has already run on this system. Unexpected behavior may occur. Ignition is not designed to run \
-         more than once per system."
-    );
-    let whole = |text: &[u8]| -> std::result::Result<(), SyntaxError> {
-        let mut reader = Reader::new(text);
-        reader.skip()?;
-        reader.end()
-    };
-    whole(&text).map_err(|error| {
-        Error::new(Reason::Conflict, format!("the previous report {STAMP} in the root is not JSON: {error}"))
-    })?;
-    Ok(Some(String::from_utf8_lossy(&text).trim().replace('\n', "\n  ")))
-}
-
-fn write_result(
-    root: &Root,
-    platform: &str,
-    boot_id: &str,
-    state: &State,
-    previous: Option<String>,
-) -> Result<()> {
-    let date = clock::rfc3339(clock::now());
-    let user_config_provided = state.fetched()?.iter().any(|config| config.kind == "user");
-    root.write_stamp(|file| {
-        let details = Details {
-            version: env!("CARGO_PKG_VERSION"),
-            platform,
-            // Another program's fetch noted neither.
-            spec_version: state.text(SPEC_VERSION),
-            config_sha512: state.text(CONFIG_SHA512),
-            inode: file.inode,
-            born: file.born,
-        };
-        let stamp = Stamp { boot_id, date: &date, user_config_provided, glowplug: Some(details) }.to_text();
-        with_previous(stamp, previous)
-    })
-}
-
-/// Nests the `previous` report in `stamp`, as its last field; one that has become too long is left off.
-fn with_previous(stamp: String, previous: Option<String>) -> String {
-    match (previous, stamp.strip_suffix("\n}\n")) {
-        (Some(previous), Some(open)) if open.len().saturating_add(previous.len()) < MOST_OF_STAMP => {
-            format!("{open},\n  \"previousReport\": {previous}\n}}\n")
-        }
-        (Some(_), _) => {
-            log::warn!("the previous report is too large to be kept");
-            stamp
-        }
-        (None, _) => stamp,
+        ignition_log::journal(&message, &fields);
     }
 }

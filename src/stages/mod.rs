@@ -4,6 +4,7 @@ mod cache;
 mod failure;
 mod files;
 mod render;
+mod result;
 pub mod stage;
 mod state;
 
@@ -20,8 +21,8 @@ use crate::plan::{self, Op, Options, Today, View};
 use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
 use crate::resource::sha512_hex;
 use crate::root::Root;
-use crate::stamp::{Details, Stamp};
 use render::{Renderer, Texts};
+use result::Provision;
 
 /// Provisions the root at `path` unless its stamp says that it has been: everything in one call. A failure is told
 /// in the kernel's log and on the consoles as well.
@@ -102,20 +103,15 @@ fn stamp(
     version: Version,
     text: &[u8],
 ) -> Result<()> {
-    let config_sha512 = sha512_hex(text);
-    let date = clock::rfc3339(clock::now());
-    root.write_stamp(|file| {
-        let details = Details {
-            version: env!("CARGO_PKG_VERSION"),
-            platform: platform.map_or("", Platform::name),
-            spec_version: if text.is_empty() { "" } else { version.text() },
-            config_sha512: &config_sha512,
-            inode: file.inode,
-            born: file.born,
-        };
-        Stamp { boot_id, date: &date, user_config_provided: !text.is_empty(), glowplug: Some(details) }
-            .to_text()
-    })
+    let provision = Provision {
+        boot_id,
+        user_config_provided: !text.is_empty(),
+        platform: platform.map_or("", Platform::name),
+        spec_version: if text.is_empty() { "" } else { version.text() },
+        config_sha512: &sha512_hex(text),
+        previous: None,
+    };
+    result::write(root, &provision)
 }
 
 /// Milliseconds since `start`, without the wide arithmetic of `Duration::as_millis`.

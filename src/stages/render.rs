@@ -133,7 +133,8 @@ impl<'a> Renderer<'a> {
         followed.map_err(|error| error.at(&format_args!("the config at {place}")))
     }
 
-    fn fetch(&mut self, reference: &Resource<'_>, place: &str) -> Result<&'a [u8]> {
+    /// The bytes behind `reference`, which stands at `place`.
+    pub fn fetch(&mut self, reference: &Resource<'_>, place: &str) -> Result<&'a [u8]> {
         self.count = self.count.saturating_add(1);
         if self.count > MAX_CONFIGS {
             let what = format!("more than {MAX_CONFIGS} configs refer to each other, at {place}");

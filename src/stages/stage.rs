@@ -1,17 +1,20 @@
 //! One stage, as the reference is called for it: the state and the config cache carry over from stage to stage.
 
-use std::io::{Write as _, sink};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::render::{self, Renderer, Texts};
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::render::{self, FetchedConfig, Renderer, Texts};
 use super::state::State;
 use super::{cache, files};
 use crate::config::{self, Config, Filesystem};
-use crate::error::{Error, Reason, Result, io_words};
+use crate::error::{Error, Reason, Result, errno_words};
 use crate::ignition_log;
 use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, memory, system};
-use crate::resource::{Source, sha512_hex};
+use crate::resource::sha512_hex;
 use crate::root::Root;
 
 /// journald's id of the entry on a fetched config (the reference's).
@@ -103,14 +106,18 @@ pub fn run(request: &Request) -> u8 {
 fn execute(request: &Request, state: &mut State) -> Result<()> {
     let texts = Texts::default();
     let base = system::base_configs_of(&request.platform).and_then(|base| render::merge_base(base, &texts));
-    let mut config = told("failed to acquire system base config", base)?;
-    state.add_fetched("base", "system", false);
+    let mut config = base.map_err(|error| told("failed to acquire system base config", error))?;
+    let mut fetched = vec![FetchedConfig { kind: "base", source: "system".to_owned(), referenced: false }];
     let user = match request.stage {
-        Stage::Fetch | Stage::FetchOffline => fetch(request, state, &texts),
+        Stage::Fetch | Stage::FetchOffline => fetch(request, state, &mut fetched, &texts),
         _ => cached(request, &texts).map(Some),
     };
-    let Some(user) = told("failed to acquire config", user)? else {
-        return told("failed to signal neednet", cache::signal_need_network(&request.need_net));
+    for config in &fetched {
+        state.add_fetched(config);
+    }
+    let Some(user) = user.map_err(|error| told("failed to acquire config", error))? else {
+        return cache::signal_need_network(&request.need_net)
+            .map_err(|error| told("failed to signal neednet", error));
     };
     config.merge_with(user);
     let name = request.stage.name();
@@ -128,11 +135,9 @@ fn execute(request: &Request, state: &mut State) -> Result<()> {
 }
 
 /// Logs what failed, as the reference does before it gives up.
-fn told<T>(what: &str, result: Result<T>) -> Result<T> {
-    if let Err(error) = &result {
-        log::error!("{what}: {error}");
-    }
-    result
+fn told(what: &str, error: Error) -> Error {
+    log::error!("{what}: {error}");
+    error
 }
 
 fn cached<'a>(request: &Request, texts: &'a Texts) -> Result<Config<'a>> {
@@ -141,7 +146,12 @@ fn cached<'a>(request: &Request, texts: &'a Texts) -> Result<Config<'a>> {
 }
 
 /// Fetches the user's config and writes the cache; `None` where that takes the network and this stage has none.
-fn fetch<'a>(request: &Request, state: &mut State, texts: &'a Texts) -> Result<Option<Config<'a>>> {
+fn fetch<'a>(
+    request: &Request,
+    state: &mut State,
+    fetched: &mut Vec<FetchedConfig>,
+    texts: &'a Texts,
+) -> Result<Option<Config<'a>>> {
     let offline = request.stage == Stage::FetchOffline;
     let platform = Platform::named(&request.platform);
     let line = CommandLine { timeout: request.patience, ..CommandLine::read()? };
@@ -158,12 +168,12 @@ fn fetch<'a>(request: &Request, state: &mut State, texts: &'a Texts) -> Result<O
         log::info!("provider config was empty, continuing with empty cache config");
     } else {
         log::debug!("parsing config with SHA512: {}", sha512_hex(text));
-        state.add_fetched("user", from, false);
+        fetched.push(FetchedConfig { kind: "user", source: from.to_owned(), referenced: false });
     }
     let mut renderer = Renderer::new(texts);
     let outcome = renderer.render(text).and_then(|(config, version)| {
         spec_version = version.text();
-        check_authorities(&config).map(|()| config)
+        check_authorities(&config, &mut renderer).map(|()| config)
     });
     let config = match outcome {
         // Rendering has no other way to meet something unsupported than a URL.
@@ -173,45 +183,35 @@ fn fetch<'a>(request: &Request, state: &mut State, texts: &'a Texts) -> Result<O
         }
         outcome => outcome?,
     };
-    for fetched in &renderer.fetched {
-        state.add_fetched(fetched.kind, &fetched.source, fetched.referenced);
-    }
+    fetched.append(&mut renderer.fetched);
     if !text.is_empty() {
         state.set_text(SPEC_VERSION, spec_version);
         state.set_text(CONFIG_SHA512, &sha512_hex(text));
     }
     cache::put(&request.config_cache, config.to_json().as_bytes(), 0o640)?;
-    tell_journal(state)?;
+    fetched.iter().for_each(tell_journal);
     Ok(Some(config))
 }
 
 /// Reads the certificates of the config, so that one that cannot be had stops the fetch, as in the reference.
-fn check_authorities(config: &Config<'_>) -> Result<()> {
+fn check_authorities(config: &Config<'_>, renderer: &mut Renderer<'_>) -> Result<()> {
     for (index, authority) in config.ignition.security.tls.certificate_authorities.iter().enumerate() {
-        let place = format!("$.ignition.security.tls.certificateAuthorities.{index}");
-        if let Some(source) = Source::new(authority, place)? {
-            let mut stream = source.open()?;
-            source.finish(std::io::copy(&mut stream, &mut sink()))?;
-        }
+        renderer.fetch(authority, &format!("$.ignition.security.tls.certificateAuthorities.{index}"))?;
     }
     Ok(())
 }
 
-fn tell_journal(state: &State) -> Result<()> {
-    for config in state.fetched()? {
-        let referenced = if config.referenced { "referenced " } else { "" };
-        let message = format!("fetched {referenced}{} config from {:?}", config.kind, config.source);
-        let fields = [
-            ("IGNITION_CONFIG_TYPE", config.kind.as_str()),
+fn tell_journal(config: &FetchedConfig) {
+    let referenced = if config.referenced { "referenced " } else { "" };
+    ignition_log::journal(
+        &format!("fetched {referenced}{} config from {:?}", config.kind, config.source),
+        &[
+            ("IGNITION_CONFIG_TYPE", config.kind),
             ("IGNITION_CONFIG_SRC", &config.source),
             ("IGNITION_CONFIG_REFERENCED", if config.referenced { "true" } else { "false" }),
             ("MESSAGE_ID", FETCHED_CONFIG),
-        ];
-        if let Err(error) = ignition_log::journal(&message, &fields) {
-            log::info!("failed to log systemd journal entry: {}", io_words(&error));
-        }
-    }
-    Ok(())
+        ],
+    );
 }
 
 fn work(request: &Request, config: Config<'_>, state: &State) -> Result<()> {
@@ -295,11 +295,12 @@ fn in_container() -> Result<bool> {
         return Ok(true);
     }
     for path in ["/run/.containerenv", "/.dockerenv"] {
-        let found = Path::new(path).try_exists();
-        if found
-            .map_err(|error| Error::new(Reason::System, format!("look up {path}: {}", io_words(&error))))?
-        {
-            return Ok(true);
+        match rustix::fs::statat(rustix::fs::CWD, Path::new(path), AtFlags::empty()) {
+            Ok(_) => return Ok(true),
+            Err(Errno::NOENT) => {}
+            Err(errno) => {
+                return Err(Error::new(Reason::System, format!("look up {path}: {}", errno_words(errno))));
+            }
         }
     }
     Ok(false)

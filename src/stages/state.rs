@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::cache;
+use super::render::FetchedConfig;
 use crate::config::encode::quote;
 use crate::config::json::{Kind, Reader, SyntaxError};
 use crate::error::{Error, Reason, Result, io_words};
@@ -25,17 +26,6 @@ const LIMIT: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) struct State {
     fields: Vec<(String, String)>,
-}
-
-/// A config that took part in a fetch.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct FetchedConfig {
-    /// `base` or `user`.
-    pub kind: String,
-    /// Where it came from.
-    pub source: String,
-    /// Whether another config refers to it.
-    pub referenced: bool,
 }
 
 impl State {
@@ -61,7 +51,6 @@ impl State {
         if !matches!(state.raw(CONFIGS).as_bytes(), [b'[', .., b']'] | b"null") {
             return Err(Error::new(Reason::System, format!("{CONFIGS} is not a list")));
         }
-        state.fetched()?;
         Ok(state)
     }
 
@@ -114,26 +103,22 @@ impl State {
     }
 
     /// Adds a config that took part.
-    pub fn add_fetched(&mut self, kind: &str, source: &str, referenced: bool) {
+    pub fn add_fetched(&mut self, config: &FetchedConfig) {
         let mut list = match self.raw(CONFIGS).strip_suffix(']') {
             Some(list) if list.trim_end() != "[" => format!("{list},"),
             _ => "[".to_owned(),
         };
         list.push_str("{\"kind\":");
-        quote(kind, &mut list);
+        quote(config.kind, &mut list);
         list.push_str(",\"source\":");
-        quote(source, &mut list);
-        list.push_str(if referenced { ",\"referenced\":true}]" } else { ",\"referenced\":false}]" });
+        quote(&config.source, &mut list);
+        list.push_str(if config.referenced { ",\"referenced\":true}]" } else { ",\"referenced\":false}]" });
         self.set(CONFIGS, list);
     }
 
-    /// The configs that took part.
-    pub fn fetched(&self) -> Result<Vec<FetchedConfig>> {
-        let raw = self.raw(CONFIGS);
-        if raw == "null" {
-            return Ok(Vec::new());
-        }
-        read_configs(raw.as_bytes()).map_err(|error| syntax(&error))
+    /// Whether a config of the user took part.
+    pub fn has_user_config(&self) -> Result<bool> {
+        has_user(self.raw(CONFIGS).as_bytes()).map_err(|error| syntax(&error))
     }
 
     /// Writes the file at `path`, readable for root only: it can hold keys.
@@ -155,30 +140,33 @@ impl State {
     }
 }
 
-fn read_configs(raw: &[u8]) -> std::result::Result<Vec<FetchedConfig>, SyntaxError> {
-    let mut reader = Reader::new(raw);
-    let mut configs = Vec::new();
-    reader.enter()?;
-    while reader.next_item(configs.is_empty())? {
-        let mut config = FetchedConfig::default();
-        if reader.peek()? == Kind::Object {
-            reader.enter()?;
-            let mut is_first = true;
-            while let Some((key, _)) = reader.next_key(is_first)? {
-                is_first = false;
-                match (key.as_ref(), reader.peek()?) {
-                    ("kind", Kind::String) => config.kind = reader.string()?.into_owned(),
-                    ("source", Kind::String) => config.source = reader.string()?.into_owned(),
-                    ("referenced", Kind::Bool) => config.referenced = reader.bool()?,
-                    _ => reader.skip()?,
-                }
-            }
-        } else {
-            reader.skip()?;
-        }
-        configs.push(config);
+/// Whether an item of the list has the kind `user`.
+fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
+    let mut reader = Reader::new(list);
+    if reader.peek()? == Kind::Null {
+        return Ok(false);
     }
-    Ok(configs)
+    let mut found = false;
+    let mut first_item = true;
+    reader.enter()?;
+    while reader.next_item(first_item)? {
+        first_item = false;
+        if reader.peek()? != Kind::Object {
+            reader.skip()?;
+            continue;
+        }
+        reader.enter()?;
+        let mut first_key = true;
+        while let Some((key, _)) = reader.next_key(first_key)? {
+            first_key = false;
+            if key == "kind" && reader.peek()? == Kind::String {
+                found |= reader.string()? == "user";
+            } else {
+                reader.skip()?;
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn syntax(error: &SyntaxError) -> Error {
@@ -190,6 +178,10 @@ fn syntax(error: &SyntaxError) -> Error {
 mod tests {
     use super::*;
 
+    fn base() -> FetchedConfig {
+        FetchedConfig { kind: "base", source: "system".to_owned(), referenced: false }
+    }
+
     const OTHER: &str = r#"{"fetchedConfigs":[ {"kind":"user","source":"aws","referenced":false,"new":{"a":[1]}} ],"luksPersistKeyFiles":{"a":"data:,\u0041"},"notatedDirectories":["/var"],"novel":{"b":[true,null,"]"]}}"#;
 
     #[test]
@@ -197,23 +189,24 @@ mod tests {
         let mut state = State::new();
         let nulls = r#""luksPersistKeyFiles":null,"notatedDirectories":null,"providerOutputFiles":null,"luksPersistVolumeKeyFiles":null}"#;
         assert_eq!(state.to_json(), format!("{{\"fetchedConfigs\":null,{nulls}\n"));
-        state.add_fetched("base", "system", false);
-        state.add_fetched("user", "a\"<", true);
+        assert_eq!(state.has_user_config(), Ok(false));
+        state.add_fetched(&base());
+        assert_eq!(state.has_user_config(), Ok(false));
+        state.add_fetched(&FetchedConfig { kind: "user", source: "a\"<".to_owned(), referenced: true });
         let list = r#"[{"kind":"base","source":"system","referenced":false},{"kind":"user","source":"a\"\u003c","referenced":true}]"#;
         assert_eq!(state.to_json(), format!("{{\"fetchedConfigs\":{list},{nulls}\n"));
         let again = State::parse(state.to_json().as_bytes()).unwrap();
-        assert_eq!(again.fetched().unwrap()[1].source, "a\"<");
-        assert!(again.fetched().unwrap()[1].referenced);
+        assert_eq!(again.has_user_config(), Ok(true));
     }
 
     #[test]
     fn what_another_version_wrote_is_kept() {
         let mut state = State::parse(OTHER.as_bytes()).unwrap();
         assert_eq!(state.to_json().trim_end(), OTHER);
-        assert_eq!(state.fetched().unwrap()[0].source, "aws");
+        assert_eq!(state.has_user_config(), Ok(true));
         assert!(state.holds("luksPersistKeyFiles") && state.holds("notatedDirectories"));
         assert!(!state.holds("providerOutputFiles"));
-        state.add_fetched("base", "system", false);
+        state.add_fetched(&base());
         assert!(state.to_json().contains(r#""new":{"a":[1]}} ,{"kind":"base""#), "{}", state.to_json());
         assert!(state.to_json().ends_with(",\"novel\":{\"b\":[true,null,\"]\"]}}\n"), "{}", state.to_json());
     }
@@ -224,13 +217,10 @@ mod tests {
             ["{}", r#"{"fetchedConfigs":[]}"#, r#"{"fetchedConfigs":[ ]}"#, r#"{"fetchedConfigs":null}"#]
         {
             let mut state = State::parse(text.as_bytes()).unwrap();
-            assert_eq!(state.fetched().unwrap(), []);
-            state.add_fetched("base", "system", false);
-            assert_eq!(
-                State::parse(state.to_json().as_bytes()).unwrap().fetched().unwrap().len(),
-                1,
-                "{text}"
-            );
+            assert_eq!(state.has_user_config(), Ok(false));
+            state.add_fetched(&base());
+            let list = r#"{"fetchedConfigs":[{"kind":"base","source":"system","referenced":false}]}"#;
+            assert_eq!(state.to_json().trim_end(), list, "{text}");
         }
     }
 
