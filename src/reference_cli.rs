@@ -185,7 +185,11 @@ fn request(given: &Given) -> std::result::Result<Request, Refused> {
         need_net: path("neednet"),
         state_file: path("state-file"),
         // For the reference none is for ever.
-        patience: if patience.is_zero() { Duration::from_secs(u32::MAX.into()) } else { patience },
+        patience: given.has("fetch-timeout").then_some(if patience.is_zero() {
+            Duration::from_secs(u32::MAX.into())
+        } else {
+            patience
+        }),
     })
 }
 

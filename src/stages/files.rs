@@ -1,14 +1,13 @@
 //! The stage `files`: what the config says of the root is planned, put into place as one, logged operation by
 //! operation as the reference does, and the result file is left.
 
-use std::fmt;
 use std::path::Path;
 
 use super::result::{self, Provision};
 use super::stage::{CONFIG_SHA512, Request, SPEC_VERSION, refuse};
 use super::state::State;
 use crate::clock;
-use crate::config::{Config, KernelArguments, Passwd};
+use crate::config::{Config, KernelArguments, Passwd, Unit};
 use crate::error::{Error, Reason, Result};
 use crate::ignition_log;
 use crate::plan::{self, Op, Options, Piece, Today};
@@ -18,7 +17,7 @@ use crate::root::{Root, STAMP};
 const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
 
 /// Carries out what `config` says of users, files and units.
-pub(super) fn run(request: &Request, mut config: Config<'_>, state: &State) -> Result<()> {
+pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()> {
     refuse(!config.storage.luks.is_empty(), "$.storage.luks")?;
     refuse(state.holds("providerOutputFiles"), "providerOutputFiles of the state file")?;
     // Directories that a mount made in a home belong to its user.
@@ -37,8 +36,8 @@ pub(super) fn run(request: &Request, mut config: Config<'_>, state: &State) -> R
     root.check_stamp_place()?;
     let previous = result::previous(&root)?;
     let boot_id = super::boot_id()?;
-    let ops = plan_config(&config, &root)?;
-    let count = apply(&root, &request.root, &config, &ops)?;
+    let ops = plan_config(config, &root)?;
+    let count = apply(&root, &request.root, config, &ops)?;
     tell_journal(&config.passwd, &ops);
     let what = format!("writing file {:?}", on_root(&request.root, STAMP));
     let provision = Provision {
@@ -97,10 +96,16 @@ struct Operations {
 }
 
 impl Operations {
-    fn step(&mut self, prefix: &str, what: fmt::Arguments<'_>) {
+    /// The line of one operation on `name`, and what it has to do with `other`.
+    fn step(&mut self, prefix: &str, act: &str, name: &str, other: Option<(&str, &str)>) {
         self.count = self.count.saturating_add(1);
         let how = if self.is_over { "[finished]" } else { "[started] " };
-        log::info!("{prefix}op({:x}): {how} {what}", self.count);
+        match other {
+            Some((word, other)) => {
+                log::info!("{prefix}op({:x}): {how} {act} {name:?} {word} {other:?}", self.count);
+            }
+            None => log::info!("{prefix}op({:x}): {how} {act} {name:?}", self.count),
+        }
     }
 
     /// A line for every entry of `config`, in the reference's words.
@@ -108,61 +113,60 @@ impl Operations {
         self.accounts(&config.passwd);
         let prefix = "createFilesystemsFiles: createFiles: ";
         for directory in &config.storage.directories {
-            let path = on_root(root, &directory.path);
-            self.step(prefix, format_args!("creating directory {path:?}"));
+            self.step(prefix, "creating directory", &on_root(root, &directory.path), None);
         }
         for file in &config.storage.files {
             let path = on_root(root, &file.path);
             if file.append.is_empty() || file.contents.source.is_some() {
-                self.step(prefix, format_args!("writing file {path:?}"));
+                self.step(prefix, "writing file", &path, None);
             }
             for _ in &file.append {
-                self.step(prefix, format_args!("appending to file {path:?}"));
+                self.step(prefix, "appending to file", &path, None);
             }
         }
         for link in &config.storage.links {
             let target = link.target.as_deref().unwrap_or_default();
-            self.step(prefix, format_args!("writing link {:?} -> {target:?}", on_root(root, &link.path)));
+            self.step(prefix, "writing link", &on_root(root, &link.path), Some(("->", target)));
         }
-        self.units(config, root);
+        for unit in &config.systemd.units {
+            self.unit(unit, &on_root(root, "/etc/systemd/system/"));
+        }
     }
 
     fn accounts(&mut self, passwd: &Passwd<'_>) {
         for group in &passwd.groups {
-            let act = if group.should_exist == Some(false) { "deleting" } else { "adding" };
-            self.step("ensureGroups: ", format_args!("{act} group {:?}", group.name));
+            let goes = group.should_exist == Some(false);
+            let act = if goes { "deleting group" } else { "adding group" };
+            self.step("ensureGroups: ", act, &group.name, None);
         }
         for user in &passwd.users {
             let goes = user.should_exist == Some(false);
-            let act = if goes { "deleting" } else { "creating or modifying" };
-            self.step("ensureUsers: ", format_args!("{act} user {:?}", user.name));
+            let act = if goes { "deleting user" } else { "creating or modifying user" };
+            self.step("ensureUsers: ", act, &user.name, None);
             if !goes && !user.ssh_authorized_keys.is_empty() {
-                self.step("ensureUsers: ", format_args!("adding ssh keys to user {:?}", user.name));
+                self.step("ensureUsers: ", "adding ssh keys to user", &user.name, None);
             }
         }
     }
 
-    fn units(&mut self, config: &Config<'_>, root: &Path) {
-        for unit in &config.systemd.units {
-            let name = unit.name.as_ref();
-            let path = on_root(root, &format!("/etc/systemd/system/{name}"));
-            self.step("", format_args!("processing unit {name:?}"));
-            for dropin in unit.dropins.iter().filter(|dropin| dropin.contents.is_some()) {
-                let path = format!("{path}.d/{}", dropin.name);
-                self.step("", format_args!("writing systemd drop-in {:?} at {path:?}", dropin.name));
-            }
-            if unit.contents.as_deref().is_some_and(|contents| !contents.is_empty()) {
-                self.step("", format_args!("writing unit {name:?} at {path:?}"));
-            }
-            match unit.mask {
-                Some(true) => self.step("", format_args!("masking unit {name:?}")),
-                Some(false) => self.step("", format_args!("unmasking unit {name:?}")),
-                None => {}
-            }
-            if let Some(enabled) = unit.enabled {
-                let how = if enabled { "enabled" } else { "disabled" };
-                self.step("", format_args!("setting preset to {how} for {name:?}"));
-            }
+    fn unit(&mut self, unit: &Unit<'_>, directory: &str) {
+        let name = unit.name.as_ref();
+        let path = [directory, name].concat();
+        self.step("", "processing unit", name, None);
+        for dropin in unit.dropins.iter().filter(|dropin| dropin.contents.is_some()) {
+            let path = [&path, ".d/", &dropin.name].concat();
+            self.step("", "writing systemd drop-in", &dropin.name, Some(("at", &path)));
+        }
+        if unit.contents.as_deref().is_some_and(|contents| !contents.is_empty()) {
+            self.step("", "writing unit", name, Some(("at", &path)));
+        }
+        if let Some(mask) = unit.mask {
+            self.step("", if mask { "masking unit" } else { "unmasking unit" }, name, None);
+        }
+        if let Some(enabled) = unit.enabled {
+            let act =
+                if enabled { "setting preset to enabled for" } else { "setting preset to disabled for" };
+            self.step("", act, name, None);
         }
     }
 }

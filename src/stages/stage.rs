@@ -74,8 +74,8 @@ pub struct Request {
     pub need_net: PathBuf,
     /// What stages leave for each other.
     pub state_file: PathBuf,
-    /// How long the fetch from the platform may take.
-    pub patience: Duration,
+    /// How long the fetch from the platform may take; the kernel command line says it where this does not.
+    pub patience: Option<Duration>,
 }
 
 /// Does one stage and tells the log of it. Returns the reference's exit code: 0; 1 where the stage failed; 3 where it
@@ -122,7 +122,7 @@ fn execute(request: &Request, state: &mut State) -> Result<()> {
     config.merge_with(user);
     let name = request.stage.name();
     ignition_log::set_stage(name);
-    let done = work(request, config, state);
+    let done = work(request, &mut config, state);
     if let Err(error) = &done {
         log::error!("{error}");
         // Unlike the reference's, which shows the config with all its secrets.
@@ -154,7 +154,8 @@ fn fetch<'a>(
 ) -> Result<Option<Config<'a>>> {
     let offline = request.stage == Stage::FetchOffline;
     let platform = Platform::named(&request.platform);
-    let line = CommandLine { timeout: request.patience, ..CommandLine::read()? };
+    let mut line = CommandLine::read()?;
+    line.timeout = request.patience.unwrap_or(line.timeout);
     let (text, from) = match platform::user_config(platform.clone().ok(), &line, offline)? {
         Fetched::Config(UserConfig { text, from }) => (texts.keep(text), from.source()),
         Fetched::NeedsNetwork => {
@@ -214,7 +215,7 @@ fn tell_journal(config: &FetchedConfig) {
     );
 }
 
-fn work(request: &Request, config: Config<'_>, state: &State) -> Result<()> {
+fn work(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()> {
     let storage = &config.storage;
     match request.stage {
         Stage::FetchOffline => {
