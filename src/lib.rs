@@ -11,10 +11,12 @@ pub mod config;
 pub mod error;
 #[cfg(fuzzing)]
 pub mod fuzz;
+pub mod ignition_log;
 pub mod kmsg_logger;
 pub mod plan;
 pub mod platform;
 pub mod ready;
+pub mod reference_cli;
 pub mod resource;
 pub mod root;
 pub mod sort;

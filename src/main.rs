@@ -9,7 +9,7 @@ use glowplug::error::{Error, Reason, Result};
 use glowplug::platform::{self, Platform};
 use glowplug::root::Root;
 use glowplug::stages::Form;
-use glowplug::{kmsg_logger, stages};
+use glowplug::{kmsg_logger, reference_cli, stages};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
 
@@ -49,6 +49,9 @@ enum Call {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = reference_cli::main(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
     let done = match arguments() {
         Ok(Call::Run { root, platform }) => stages::run(&root, platform),
         Ok(Call::Apply { root, config }) => apply(&root, &config),

@@ -2,13 +2,14 @@
 
 pub mod data_url;
 mod decode;
-mod encode;
+pub(crate) mod encode;
 mod go;
 mod hints;
 pub(crate) mod json;
 mod keys;
 mod locate;
 mod merge;
+mod network;
 mod path;
 mod report;
 mod schema;
@@ -55,6 +56,19 @@ pub fn parse<'a>(text: &'a [u8], report: &mut Report) -> Result<Parsed<'a>> {
     refuse_if_fatal(report, "config is not valid")?;
     mask_special_bits(&mut config, version);
     Ok(Parsed { config, version })
+}
+
+/// Reads a config that a fetch stage left in its cache, perhaps another program's: it was validated there, and its
+/// version counts for nothing.
+///
+/// # Errors
+/// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type.
+pub fn from_cache(text: &[u8]) -> Result<Config<'_>> {
+    let mut config = Config::default();
+    match decode::decode(text, Version::NEWEST.minor(), false, &mut config) {
+        Ok(_) => Ok(config),
+        Err(fault) => Err(Refused::Fault(fault).explain(text, &mut Report::default())),
+    }
 }
 
 /// Validates a config that was made by merging: two valid ones can give one that is not.

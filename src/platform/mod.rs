@@ -151,6 +151,12 @@ impl std::ops::Deref for Text {
     }
 }
 
+impl From<Vec<u8>> for Text {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Read(bytes)
+    }
+}
+
 /// A config in a file of the running system, which is mapped if it can be, or on standard input for `-`.
 ///
 /// # Errors

@@ -58,6 +58,14 @@ pub fn base_configs(platform: Option<Platform>) -> Result<BaseConfigs> {
     base_configs_in(&directories(), platform)
 }
 
+/// As [`base_configs`], for a platform by its name: also one that no config is fetched from here.
+///
+/// # Errors
+/// As there.
+pub fn base_configs_of(platform: &str) -> Result<BaseConfigs> {
+    base_configs_named(&directories(), Some(platform))
+}
+
 pub(super) fn directories() -> [PathBuf; 3] {
     DIRECTORIES.map(|(variable, usual)| {
         let named = std::env::var_os(variable).filter(|path| !path.is_empty());
@@ -78,10 +86,14 @@ pub(super) fn user_config_in(directories: &[PathBuf]) -> Result<Option<Found>> {
 }
 
 fn base_configs_in(directories: &[PathBuf], platform: Option<Platform>) -> Result<BaseConfigs> {
+    base_configs_named(directories, platform.map(Platform::name))
+}
+
+fn base_configs_named(directories: &[PathBuf], platform: Option<&str>) -> Result<BaseConfigs> {
     let common = fragments(directories, Path::new("base.d"))?;
     let platform = match platform {
         Some(platform) => {
-            let name = Path::new("base.platform.d").join(platform.name());
+            let name = Path::new("base.platform.d").join(platform);
             fragments(directories, &name).unwrap_or_else(|error| {
                 log::warn!("no base config of the platform is used: {error}");
                 Vec::new()

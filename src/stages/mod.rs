@@ -1,8 +1,13 @@
 //! The order of work: fetch, parse, plan, stage and commit, stamp.
 
+mod cache;
 mod failure;
+mod files;
 mod offline;
 mod render;
+mod result;
+pub mod stage;
+mod state;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,9 +22,9 @@ use crate::plan::{Op, Options, Today, View};
 use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
 use crate::resource::sha512_hex;
 use crate::root::Root;
-use crate::stamp::{Details, Stamp};
 pub use offline::{Form, apply, clean, plan};
 use render::{Renderer, Texts};
+use result::Provision;
 
 /// How long a guest of Hyper-V waits for keys that nobody said were there.
 const HYPERV_PATIENCE: Duration = Duration::from_secs(5);
@@ -88,7 +93,7 @@ fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &Comman
     log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
 
     let texts = Texts::default();
-    let text = texts.keep(text);
+    let text = texts.keep(text.into());
     let mut config = render::merge_base(base, &texts)?;
     let (user, version) = Renderer::new(&texts).render(text)?;
     config.merge_with(user);
@@ -113,20 +118,15 @@ fn stamp(
     version: Version,
     text: &[u8],
 ) -> Result<()> {
-    let config_sha512 = sha512_hex(text);
-    let date = clock::rfc3339(clock::now());
-    root.write_stamp(|file| {
-        let details = Details {
-            version: env!("CARGO_PKG_VERSION"),
-            platform: platform.map_or("", Platform::name),
-            spec_version: if text.is_empty() { "" } else { version.text() },
-            config_sha512: &config_sha512,
-            inode: file.inode,
-            born: file.born,
-        };
-        Stamp { boot_id, date: &date, user_config_provided: !text.is_empty(), glowplug: Some(details) }
-            .to_text()
-    })
+    let provision = Provision {
+        boot_id,
+        user_config_provided: !text.is_empty(),
+        platform: platform.map_or("", Platform::name),
+        spec_version: if text.is_empty() { "" } else { version.text() },
+        config_sha512: &sha512_hex(text),
+        previous: None,
+    };
+    result::write(root, &provision)
 }
 
 /// Milliseconds since `start`, without the wide arithmetic of `Duration::as_millis`.

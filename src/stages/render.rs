@@ -7,8 +7,8 @@ use std::io::Read as _;
 use crate::config::{self, Config, Parsed, Report, Resource, Severity, Version};
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger::REPORT;
-use crate::platform::memory;
 use crate::platform::system::{BaseConfigs, Found};
+use crate::platform::{Text, memory};
 use crate::resource::Source;
 
 /// Configs inside of configs, deeper than anybody writes them.
@@ -19,13 +19,13 @@ const MAX_CONFIGS: usize = 1000;
 /// The texts of configs, kept as long as what was parsed of them, which borrows from them.
 #[derive(Debug, Default)]
 pub struct Texts {
-    text: OnceCell<Vec<u8>>,
+    text: OnceCell<Text>,
     next: OnceCell<Box<Texts>>,
 }
 
 impl Texts {
     /// Keeps `text`.
-    pub fn keep(&self, text: Vec<u8>) -> &[u8] {
+    pub fn keep(&self, text: Text) -> &[u8] {
         let mut place = self;
         while place.text.get().is_some() {
             place = place.next.get_or_init(Box::default);
@@ -51,6 +51,8 @@ pub(super) struct Renderer<'a> {
     /// Every config that a reference led to.
     pub fetched: Vec<FetchedConfig>,
     count: usize,
+    /// Whether every error of a config is logged, or the first of them only returned.
+    pub logs_every_error: bool,
     /// Bytes that may still be fetched.
     room: u64,
 }
@@ -72,7 +74,7 @@ pub(super) fn merge_base(base: BaseConfigs, texts: &Texts) -> Result<Config<'_>>
 fn merge_found(found: Vec<Found>, texts: &Texts) -> Result<Config<'_>> {
     let mut merged = Config::default();
     for Found { path, text } in found {
-        let parsed = parse(texts.keep(text)).map_err(|error| error.at(&path.display()))?;
+        let parsed = parse(texts.keep(text.into()), false).map_err(|error| error.at(&path.display()))?;
         merged.merge_with(parsed.config);
     }
     Ok(merged)
@@ -80,7 +82,7 @@ fn merge_found(found: Vec<Found>, texts: &Texts) -> Result<Config<'_>> {
 
 impl<'a> Renderer<'a> {
     pub fn new(texts: &'a Texts) -> Self {
-        Self { texts, fetched: Vec::new(), count: 0, room: memory::limit() }
+        Self { texts, fetched: Vec::new(), count: 0, logs_every_error: false, room: memory::limit() }
     }
 
     /// Parses `text` and follows its references: what it is replaced by, then what it merges, depth first. An empty
@@ -94,7 +96,7 @@ impl<'a> Renderer<'a> {
         if text.is_empty() {
             return Ok((Config::default(), Version::NEWEST));
         }
-        let Parsed { config, version } = parse(text)?;
+        let Parsed { config, version } = parse(text, self.logs_every_error)?;
         let is_alone =
             config.ignition.config.merge.is_empty() && !has_source(&config.ignition.config.replace);
         let config = self.follow(config, 0)?;
@@ -130,11 +132,13 @@ impl<'a> Renderer<'a> {
         if text.is_empty() {
             return Ok(Config::default());
         }
-        let followed = parse(text).and_then(|parsed| self.follow(parsed.config, depth));
+        let parsed = parse(text, self.logs_every_error);
+        let followed = parsed.and_then(|parsed| self.follow(parsed.config, depth));
         followed.map_err(|error| error.at(&format_args!("the config at {place}")))
     }
 
-    fn fetch(&mut self, reference: &Resource<'_>, place: &str) -> Result<&'a [u8]> {
+    /// The bytes behind `reference`, which stands at `place`.
+    pub fn fetch(&mut self, reference: &Resource<'_>, place: &str) -> Result<&'a [u8]> {
         self.count = self.count.saturating_add(1);
         if self.count > MAX_CONFIGS {
             let what = format!("more than {MAX_CONFIGS} configs refer to each other, at {place}");
@@ -146,7 +150,7 @@ impl<'a> Renderer<'a> {
         let read = stream.take(self.room.saturating_add(1)).read_to_end(&mut text);
         let length = u64::try_from(source.finish(read)?).unwrap_or(u64::MAX);
         self.room = self.room.checked_sub(length).ok_or_else(|| memory::too_large(self.room))?;
-        Ok(self.texts.keep(text))
+        Ok(self.texts.keep(text.into()))
     }
 }
 
@@ -154,11 +158,11 @@ fn has_source(reference: &Resource<'_>) -> bool {
     reference.source.is_some()
 }
 
-/// Parses and logs the report, but for the first error: that is the one that is returned.
-fn parse(text: &[u8]) -> Result<Parsed<'_>> {
+/// Parses and logs the report, unless told otherwise without the first error: that is the one that is returned.
+fn parse(text: &[u8], logs_every_error: bool) -> Result<Parsed<'_>> {
     let mut report = Report::default();
     let parsed = config::parse(text, &mut report);
-    let mut is_first = true;
+    let mut is_first = !logs_every_error;
     for finding in &report.findings {
         match finding.severity {
             Severity::Error if is_first => is_first = false,
@@ -188,7 +192,7 @@ mod tests {
     fn render(text: &str) -> Result<String> {
         let texts = Texts::default();
         let mut renderer = Renderer::new(&texts);
-        renderer.render(texts.keep(text.as_bytes().to_vec())).map(|(config, _)| config.to_json())
+        renderer.render(text.as_bytes()).map(|(config, _)| config.to_json())
     }
 
     fn merging(sources: &[&str]) -> String {

@@ -1,0 +1,261 @@
+//! Flags as the two libraries of the reference read them: Go's `flag` and `pflag`.
+
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+/// How flags are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// `-x v`, `--x v`, `-x=v`, `--x=v`, all before the operands.
+    Go,
+    /// `--x v`, `--x=v`, also after operands.
+    Pflag,
+}
+
+/// A flag. One without a kind is true or false.
+#[derive(Clone, Copy)]
+struct Flag {
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    about: &'static str,
+}
+
+/// The flags of a table: each a line, its fields set apart by `|`.
+fn flags(table: &'static str) -> impl Iterator<Item = Flag> {
+    table.lines().map(|line| {
+        let mut fields = line.split('|');
+        let mut field = || fields.next().unwrap_or_default();
+        Flag { name: field(), kind: field(), default: field(), about: field() }
+    })
+}
+
+fn find(table: &'static str, name: &str) -> Option<Flag> {
+    flags(table).find(|flag| flag.name == name)
+}
+
+/// Why the arguments give nothing to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// They ask how to call the program.
+    Help,
+    /// What is wrong.
+    Wrong(String),
+}
+
+/// What the arguments gave.
+#[derive(Debug)]
+pub(super) struct Given {
+    known: &'static str,
+    values: Vec<(&'static str, OsString)>,
+    pub operands: Vec<OsString>,
+}
+
+impl Given {
+    /// Whether the flag stands there.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.iter().any(|(own, _)| *own == name)
+    }
+
+    /// The flag's value: the last one, or its default.
+    pub fn value(&self, name: &str) -> &OsStr {
+        let last = self.values.iter().rev().find(|(own, _)| *own == name);
+        let default = find(self.known, name).map_or("", |flag| flag.default);
+        last.map_or(OsStr::new(default), |(_, value)| value)
+    }
+
+    /// Whether the flag, one without a kind, is set.
+    pub fn is_set(&self, name: &str) -> bool {
+        boolean(self.value(name)) == Some(true)
+    }
+}
+
+pub(super) fn text(value: &OsStr) -> Cow<'_, str> {
+    value.to_string_lossy()
+}
+
+/// The name of the flag that `argument` is, and its value after `=`. `None` for an operand and for `--`.
+pub(super) fn name(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let flag = argument.strip_prefix(b"-").filter(|rest| !rest.is_empty())?;
+    let flag = flag.strip_prefix(b"-").unwrap_or(flag);
+    if flag.is_empty() {
+        return None;
+    }
+    // An `=` in the first place is part of the name, which is then a wrong one.
+    match flag.iter().skip(1).position(|byte| *byte == b'=') {
+        Some(at) => {
+            let (name, value) = flag.split_at_checked(at.saturating_add(1))?;
+            Some((name, value.get(1..)))
+        }
+        None => Some((flag, None)),
+    }
+}
+
+/// Reads `arguments`, the program's name left out.
+pub(super) fn read(dialect: Dialect, known: &'static str, arguments: &[OsString]) -> Result<Given, Refused> {
+    let wrong = |what: String| Err(Refused::Wrong(what));
+    let dashes = if dialect == Dialect::Go { "-" } else { "--" };
+    let mut given = Given { known, values: Vec::new(), operands: Vec::new() };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if argument == "--" {
+            break;
+        }
+        let Some((flag, value)) = name(argument.as_bytes()) else {
+            given.operands.push(argument.clone());
+            if dialect == Dialect::Go {
+                break;
+            }
+            continue;
+        };
+        let shown = String::from_utf8_lossy(flag);
+        let whole = text(argument);
+        if dialect == Dialect::Pflag && !whole.starts_with("--") {
+            return match whole.chars().nth(1) {
+                Some('h') => Err(Refused::Help),
+                first => wrong(format!("unknown shorthand flag: {:?} in {whole}", first.unwrap_or_default())),
+            };
+        }
+        if shown.starts_with(['-', '=']) {
+            return wrong(format!("bad flag syntax: {whole}"));
+        }
+        let Some(found) = find(known, &shown) else {
+            return match (shown.as_ref(), dialect) {
+                ("help", _) | ("h", Dialect::Go) => Err(Refused::Help),
+                (_, Dialect::Go) => wrong(format!("flag provided but not defined: -{shown}")),
+                (_, Dialect::Pflag) => wrong(format!("unknown flag: --{shown}")),
+            };
+        };
+        let value = match value {
+            Some(value) => OsString::from_vec(value.to_owned()),
+            None if found.kind.is_empty() => "true".into(),
+            None => match rest.next() {
+                Some(value) => value.clone(),
+                None => return wrong(format!("flag needs an argument: {dashes}{shown}")),
+            },
+        };
+        if found.kind.is_empty() && boolean(&value).is_none() {
+            return wrong(format!(
+                "invalid boolean value {:?} for {dashes}{shown}: parse error",
+                text(&value)
+            ));
+        }
+        given.values.push((found.name, value));
+    }
+    given.operands.extend(rest.cloned());
+    Ok(given)
+}
+
+/// As Go's `strconv.ParseBool`.
+fn boolean(value: &OsStr) -> Option<bool> {
+    match value.as_bytes() {
+        b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Some(true),
+        b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Some(false),
+        _ => None,
+    }
+}
+
+/// The list of flags in the form of the dialect.
+pub(super) fn usage(dialect: Dialect, known: &'static str) -> String {
+    let mut lines = String::new();
+    let width = flags(known).map(|flag| flag.name.len().saturating_add(flag.kind.len())).max().unwrap_or(0);
+    for Flag { name, kind, default, about } in flags(known) {
+        let call = format!("{name} {kind}");
+        // Writing into a string cannot fail.
+        let _ = match dialect {
+            Dialect::Go => write!(lines, "  -{}\n    \t{about}", call.trim_end()),
+            Dialect::Pflag => write!(lines, "      --{call:<0$}{about}", width.saturating_add(4)),
+        };
+        if !default.is_empty() {
+            let _ = write!(lines, " (default {default})");
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &str = "root|string|/|root\nversion|||version";
+
+    fn read(dialect: Dialect, arguments: &str) -> Result<Given, Refused> {
+        let arguments: Vec<OsString> = arguments.split_whitespace().map(OsString::from).collect();
+        super::read(dialect, KNOWN, &arguments)
+    }
+
+    fn wrong(dialect: Dialect, arguments: &str) -> String {
+        match read(dialect, arguments) {
+            Err(Refused::Wrong(what)) => what,
+            other => panic!("{arguments}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn go_reads_all_spellings_up_to_the_first_operand() {
+        for spelling in
+            ["-root /r", "--root /r", "-root=/r", "--root=/r", "-root /a -root /r", "-root /r x -root /b"]
+        {
+            assert_eq!(read(Dialect::Go, spelling).unwrap().value("root"), "/r", "{spelling}");
+        }
+        let given = read(Dialect::Go, "-version=F -- -root x").unwrap();
+        assert!(given.has("version") && !given.is_set("version"));
+        assert_eq!(given.value("root"), "/");
+        assert_eq!(given.operands, ["-root", "x"]);
+        assert_eq!(read(Dialect::Go, "- -version").unwrap().operands, ["-", "-version"]);
+        assert_eq!(read(Dialect::Go, "-root=a=b").unwrap().value("root"), "a=b");
+        assert_eq!(read(Dialect::Go, "-root=").unwrap().value("root"), "");
+    }
+
+    #[test]
+    fn pflag_reads_flags_anywhere() {
+        let given = read(Dialect::Pflag, "a --root /r b --version -").unwrap();
+        assert_eq!(given.operands, ["a", "b", "-"]);
+        assert_eq!(given.value("root"), "/r");
+        assert!(given.is_set("version"));
+    }
+
+    #[test]
+    fn wrong_calls_are_told_in_the_library_s_words() {
+        for (arguments, what) in [
+            ("-x", "flag provided but not defined: -x"),
+            ("--x=1", "flag provided but not defined: -x"),
+            ("-root", "flag needs an argument: -root"),
+            ("---x", "bad flag syntax: ---x"),
+            ("--=x", "bad flag syntax: --=x"),
+            ("-version=maybe", "invalid boolean value \"maybe\" for -version: parse error"),
+        ] {
+            assert_eq!(wrong(Dialect::Go, arguments), what);
+        }
+        for (arguments, what) in [
+            ("a --x", "unknown flag: --x"),
+            ("-root x", "unknown shorthand flag: 'r' in -root"),
+            ("--root", "flag needs an argument: --root"),
+        ] {
+            assert_eq!(wrong(Dialect::Pflag, arguments), what);
+        }
+        for (dialect, arguments) in [
+            (Dialect::Go, "-h"),
+            (Dialect::Go, "--help"),
+            (Dialect::Pflag, "-h"),
+            (Dialect::Pflag, "x --help"),
+        ] {
+            assert_eq!(read(dialect, arguments).unwrap_err(), Refused::Help, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn usage_in_both_forms() {
+        assert_eq!(
+            usage(Dialect::Go, KNOWN),
+            "  -root string\n    \troot (default /)\n  -version\n    \tversion\n"
+        );
+        assert_eq!(
+            usage(Dialect::Pflag, KNOWN),
+            "      --root string   root (default /)\n      --version       version\n"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! The files that stages hand over to each other, outside of the root: the config cache, the state file and the flag
+//! that says that the network is needed.
+#![allow(clippy::disallowed_methods, reason = "files of the running system, not of the root")]
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
+
+use crate::error::{Error, Reason, Result, errno_of, errno_words};
+
+/// Writes `bytes` to `path` as a whole, with `mode` as far as the umask lets it.
+pub(super) fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let unfinished = Path::new(&name);
+    let write = || {
+        remove(unfinished)?;
+        let mut file = create(unfinished, OFlags::EXCL, mode)?;
+        file.write_all(bytes).map_err(|error| errno_of(&error))?;
+        renameat(CWD, unfinished, CWD, path)
+    };
+    write().map_err(|errno| {
+        if let Err(second) = remove(unfinished) {
+            log::warn!("{}", fault("remove", unfinished, second));
+        }
+        fault("write", path, errno)
+    })
+}
+
+fn create(path: &Path, how: OFlags, mode: u32) -> std::result::Result<File, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | how;
+    openat(CWD, path, flags, Mode::from_raw_mode(mode)).map(File::from)
+}
+
+fn remove(path: &Path) -> std::result::Result<(), Errno> {
+    match unlinkat(CWD, path, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Makes the directories above `path` that are missing.
+pub(super) fn make_parents(path: &Path, mode: u32) -> Result<()> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    let mut done = mkdirat(CWD, parent, Mode::from_raw_mode(mode));
+    if done == Err(Errno::NOENT) {
+        make_parents(parent, mode)?;
+        done = mkdirat(CWD, parent, Mode::from_raw_mode(mode));
+    }
+    match done {
+        // What is no directory shows when something is put into it.
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(fault("make directory", parent, errno)),
+    }
+}
+
+/// Makes the empty file that says that the network is needed.
+pub(super) fn signal_need_network(path: &Path) -> Result<()> {
+    make_parents(path, 0o755)?;
+    create(path, OFlags::TRUNC, 0o666).map(drop).map_err(|errno| fault("write", path, errno))
+}
+
+fn fault(act: &str, path: &Path, errno: Errno) -> Error {
+    Error::new(Reason::System, format!("{act} {}: {}", path.display(), errno_words(errno)))
+}

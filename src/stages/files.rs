@@ -1,0 +1,202 @@
+//! The stage `files`: what the config says of the root is planned, put into place as one, logged operation by
+//! operation as the reference does, and the result file is left.
+
+use std::path::Path;
+
+use super::result::{self, Provision};
+use super::stage::{CONFIG_SHA512, Request, SPEC_VERSION, refuse};
+use super::state::State;
+use crate::clock;
+use crate::config::{Config, KernelArguments, Passwd, Unit};
+use crate::error::{Error, Reason, Result};
+use crate::ignition_log;
+use crate::plan::{self, Op, Options, Piece, Today};
+use crate::root::{Root, STAMP};
+
+/// journald's id of the entry on a user's ssh keys (the reference's).
+const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
+
+/// Carries out what `config` says of users, files and units.
+pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()> {
+    refuse(!config.storage.luks.is_empty(), "$.storage.luks")?;
+    refuse(state.holds("providerOutputFiles"), "providerOutputFiles of the state file")?;
+    // Directories that a mount made in a home belong to its user.
+    let has_users = !config.passwd.users.is_empty();
+    refuse(
+        has_users && state.holds("notatedDirectories"),
+        "notatedDirectories of the state file with users",
+    )?;
+    // These are other stages' work.
+    config.storage.disks.clear();
+    config.storage.raid.clear();
+    config.storage.filesystems.clear();
+    config.kernel_arguments = KernelArguments::default();
+
+    let root = Root::open(&request.root)?;
+    root.check_stamp_place()?;
+    let previous = result::previous(&root)?;
+    let boot_id = super::boot_id()?;
+    let ops = plan_config(config, &root)?;
+    let count = apply(&root, &request.root, config, &ops)?;
+    tell_journal(&config.passwd, &ops);
+    let what = format!("writing file {:?}", on_root(&request.root, STAMP));
+    let provision = Provision {
+        boot_id: &boot_id,
+        user_config_provided: state.has_user_config()?,
+        platform: &request.platform,
+        // Another program's fetch noted neither.
+        spec_version: state.text(SPEC_VERSION),
+        config_sha512: state.text(CONFIG_SHA512),
+        previous: previous.as_deref(),
+    };
+    operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || {
+        result::write(&root, &provision)
+    })
+}
+
+/// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.
+pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec<Op<'a>>> {
+    const FRAGMENT: &str = "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT";
+    let ssh_key_fragment = match std::env::var(FRAGMENT).as_deref() {
+        Err(std::env::VarError::NotPresent) | Ok("" | "true" | "1") => true,
+        Ok("false" | "0") => false,
+        _ => return Err(Error::new(Reason::Usage, format!("{FRAGMENT} is neither true nor false"))),
+    };
+    plan::plan(config, root, Options { today: Today(clock::today()), ssh_key_fragment })
+}
+
+/// Puts `ops` into place, with the log lines of the entries of `config` that they stand for. Returns the number of the
+/// last operation in the log.
+pub(super) fn apply(root: &Root, path: &Path, config: &Config<'_>, ops: &[Op<'_>]) -> Result<u32> {
+    let mut log = Operations::default();
+    log.all(config, path);
+    // All becomes visible together: this is the operation that can fail.
+    let count = log.count.saturating_add(1);
+    operation("", count, &format!("putting {} changes into place", ops.len()), &mut || root.apply(ops))?;
+    Operations { is_over: true, ..Operations::default() }.all(config, path);
+    Ok(count)
+}
+
+/// Does `act` between two lines of the log.
+fn operation(prefix: &str, number: u32, what: &str, act: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    log::info!("{prefix}op({number:x}): [started]  {what}");
+    let done = act();
+    match &done {
+        Ok(()) => log::info!("{prefix}op({number:x}): [finished] {what}"),
+        Err(error) => log::error!("{prefix}op({number:x}): [failed]   {what}: {error}"),
+    }
+    done
+}
+
+/// The numbered operations of a log.
+#[derive(Default)]
+struct Operations {
+    count: u32,
+    is_over: bool,
+}
+
+impl Operations {
+    /// The line of one operation on `name`, and what it has to do with `other`.
+    fn step(&mut self, prefix: &str, act: &str, name: &str, other: Option<(&str, &str)>) {
+        self.count = self.count.saturating_add(1);
+        let how = if self.is_over { "[finished]" } else { "[started] " };
+        match other {
+            Some((word, other)) => {
+                log::info!("{prefix}op({:x}): {how} {act} {name:?} {word} {other:?}", self.count);
+            }
+            None => log::info!("{prefix}op({:x}): {how} {act} {name:?}", self.count),
+        }
+    }
+
+    /// A line for every entry of `config`, in the reference's words.
+    fn all(&mut self, config: &Config<'_>, root: &Path) {
+        self.accounts(&config.passwd);
+        let prefix = "createFilesystemsFiles: createFiles: ";
+        for directory in &config.storage.directories {
+            self.step(prefix, "creating directory", &on_root(root, &directory.path), None);
+        }
+        for file in &config.storage.files {
+            let path = on_root(root, &file.path);
+            if file.append.is_empty() || file.contents.source.is_some() {
+                self.step(prefix, "writing file", &path, None);
+            }
+            for _ in &file.append {
+                self.step(prefix, "appending to file", &path, None);
+            }
+        }
+        for link in &config.storage.links {
+            let target = link.target.as_deref().unwrap_or_default();
+            self.step(prefix, "writing link", &on_root(root, &link.path), Some(("->", target)));
+        }
+        for unit in &config.systemd.units {
+            self.unit(unit, &on_root(root, "/etc/systemd/system/"));
+        }
+    }
+
+    fn accounts(&mut self, passwd: &Passwd<'_>) {
+        for group in &passwd.groups {
+            let goes = group.should_exist == Some(false);
+            let act = if goes { "deleting group" } else { "adding group" };
+            self.step("ensureGroups: ", act, &group.name, None);
+        }
+        for user in &passwd.users {
+            let goes = user.should_exist == Some(false);
+            let act = if goes { "deleting user" } else { "creating or modifying user" };
+            self.step("ensureUsers: ", act, &user.name, None);
+            if !goes && !user.ssh_authorized_keys.is_empty() {
+                self.step("ensureUsers: ", "adding ssh keys to user", &user.name, None);
+            }
+        }
+    }
+
+    fn unit(&mut self, unit: &Unit<'_>, directory: &str) {
+        let name = unit.name.as_ref();
+        let path = [directory, name].concat();
+        self.step("", "processing unit", name, None);
+        for dropin in unit.dropins.iter().filter(|dropin| dropin.contents.is_some()) {
+            let path = [&path, ".d/", &dropin.name].concat();
+            self.step("", "writing systemd drop-in", &dropin.name, Some(("at", &path)));
+        }
+        if unit.contents.as_deref().is_some_and(|contents| !contents.is_empty()) {
+            self.step("", "writing unit", name, Some(("at", &path)));
+        }
+        if let Some(mask) = unit.mask {
+            self.step("", if mask { "masking unit" } else { "unmasking unit" }, name, None);
+        }
+        if let Some(enabled) = unit.enabled {
+            let act =
+                if enabled { "setting preset to enabled for" } else { "setting preset to disabled for" };
+            self.step("", act, name, None);
+        }
+    }
+}
+
+/// `path` of the root as a path of the running system.
+fn on_root(root: &Path, path: &str) -> String {
+    let root = root.to_string_lossy();
+    format!("{}{path}", root.strip_suffix('/').unwrap_or(&root))
+}
+
+/// An entry for the ssh keys of each user.
+fn tell_journal(passwd: &Passwd<'_>, ops: &[Op<'_>]) {
+    let users = passwd.users.iter();
+    let users = users.filter(|user| !user.ssh_authorized_keys.is_empty() && user.should_exist != Some(false));
+    // Only the keys come as bytes at hand to such a place, in the order of the users.
+    let places = ops.iter().filter_map(|op| match op {
+        Op::File { path, contents, .. } if matches!(contents.as_slice(), [Piece::Bytes(_)]) => {
+            let path = path.to_string_lossy();
+            let parts = [".ssh/authorized_keys", ".ssh/authorized_keys.d/ignition"];
+            parts.iter().any(|end| path.ends_with(end)).then_some(path)
+        }
+        _ => None,
+    });
+    for (user, place) in users.zip(places) {
+        let message = format!("wrote ssh authorized keys file for user: {}", user.name);
+        let fields = [
+            ("IGNITION_USER_NAME", user.name.as_ref()),
+            ("IGNITION_PATH", place.as_ref()),
+            ("MESSAGE_ID", SSH_KEYS),
+        ];
+        ignition_log::journal(&message, &fields);
+    }
+}

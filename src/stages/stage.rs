@@ -1,0 +1,311 @@
+//! One stage, as the reference is called for it: the state and the config cache carry over from stage to stage.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::render::{self, FetchedConfig, Renderer, Texts};
+use super::state::State;
+use super::{cache, files};
+use crate::config::{self, Config, Filesystem};
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::ignition_log;
+use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
+use crate::resource::sha512_hex;
+use crate::root::Root;
+
+/// journald's id of the entry on a fetched config (the reference's).
+const FETCHED_CONFIG: &str = "57124006b5c94805b77ce473e92a8aeb";
+/// Fields of the state file for what only this program's result file tells.
+pub(super) const SPEC_VERSION: &str = "glowplugSpecVersion";
+pub(super) const CONFIG_SHA512: &str = "glowplugConfigSHA512";
+
+/// A stage of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the reference's names say it")]
+pub enum Stage {
+    FetchOffline,
+    Fetch,
+    Kargs,
+    Disks,
+    Mount,
+    Files,
+    Umount,
+}
+
+impl Stage {
+    const ALL: [(&'static str, Self); 7] = [
+        ("disks", Self::Disks),
+        ("fetch", Self::Fetch),
+        ("fetch-offline", Self::FetchOffline),
+        ("files", Self::Files),
+        ("kargs", Self::Kargs),
+        ("mount", Self::Mount),
+        ("umount", Self::Umount),
+    ];
+
+    /// The stage that the reference calls `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, stage)| *stage)
+    }
+
+    /// The reference's name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, stage)| *stage == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// What a stage is called with.
+#[derive(Debug)]
+pub struct Request {
+    /// Which stage.
+    pub stage: Stage,
+    /// One of the reference's platforms. The config of those that are not supported can still come from elsewhere:
+    /// the kernel command line, the system, another program's cache.
+    pub platform: String,
+    /// The root to provision.
+    pub root: PathBuf,
+    /// The user's config after the fetch.
+    pub config_cache: PathBuf,
+    /// The file that `fetch-offline` makes if the network is needed.
+    pub need_net: PathBuf,
+    /// What stages leave for each other.
+    pub state_file: PathBuf,
+    /// How long the fetch from the platform may take; the kernel command line says it where this does not.
+    pub patience: Option<Duration>,
+}
+
+/// Does one stage and tells the log of it. Returns the reference's exit code: 0; 1 where the stage failed; 3 where it
+/// could not begin.
+pub fn run(request: &Request) -> u8 {
+    log::info!("Stage: {}", request.stage.name());
+    let mut state = match State::load(&request.state_file) {
+        Ok(state) => state,
+        Err(error) => {
+            log::error!("reading state: {error}");
+            return 3;
+        }
+    };
+    let done = execute(request, &mut state);
+    ignition_log::set_stage("");
+    if let Err(error) = done {
+        log::error!("Ignition failed: {error}");
+        return 1;
+    }
+    if let Err(error) = state.save(&request.state_file) {
+        log::error!("writing state: {error}");
+        return 1;
+    }
+    log::info!("Ignition finished successfully");
+    0
+}
+
+fn execute(request: &Request, state: &mut State) -> Result<()> {
+    let texts = Texts::default();
+    let base = system::base_configs_of(&request.platform).and_then(|base| render::merge_base(base, &texts));
+    let mut config = base.map_err(|error| told("failed to acquire system base config", error))?;
+    let mut fetched = vec![FetchedConfig { kind: "base", source: "system".to_owned(), referenced: false }];
+    let user = match request.stage {
+        Stage::Fetch | Stage::FetchOffline => fetch(request, state, &mut fetched, &texts),
+        _ => cached(request, &texts).map(Some),
+    };
+    for config in &fetched {
+        state.add_fetched(config);
+    }
+    let Some(user) = user.map_err(|error| told("failed to acquire config", error))? else {
+        return cache::signal_need_network(&request.need_net)
+            .map_err(|error| told("failed to signal neednet", error));
+    };
+    config.merge_with(user);
+    let name = request.stage.name();
+    ignition_log::set_stage(name);
+    let done = work(request, &mut config, state);
+    if let Err(error) = &done {
+        log::error!("{error}");
+        // Unlike the reference's, which shows the config with all its secrets.
+        let cache = request.config_cache.display();
+        let _ = writeln!(std::io::stderr(), "{name} failed\nThe config that it failed on is in {cache}.");
+    }
+    done?;
+    log::info!("{name} passed");
+    Ok(())
+}
+
+/// Logs what failed, as the reference does before it gives up.
+fn told(what: &str, error: Error) -> Error {
+    log::error!("{what}: {error}");
+    error
+}
+
+fn cached<'a>(request: &Request, texts: &'a Texts) -> Result<Config<'a>> {
+    let text = platform::text(&request.config_cache)?;
+    config::from_cache(texts.keep(text)).map_err(|error| error.at(&request.config_cache.display()))
+}
+
+/// Fetches the user's config and writes the cache; `None` where that takes the network and this stage has none.
+fn fetch<'a>(
+    request: &Request,
+    state: &mut State,
+    fetched: &mut Vec<FetchedConfig>,
+    texts: &'a Texts,
+) -> Result<Option<Config<'a>>> {
+    let offline = request.stage == Stage::FetchOffline;
+    let platform = Platform::named(&request.platform);
+    let mut line = CommandLine::read()?;
+    line.timeout = request.patience.unwrap_or(line.timeout);
+    let (text, from) = match platform::user_config(platform.clone().ok(), &line, offline)? {
+        Fetched::Config(UserConfig { text, from }) => (texts.keep(text.into()), from.source()),
+        Fetched::NeedsNetwork => {
+            log::info!("failed to fetch config: the kernel argument ignition.config.url needs the network");
+            return Ok(None);
+        }
+        Fetched::Nothing => return platform.map(|_| None),
+    };
+    let mut spec_version = "";
+    if text.is_empty() {
+        log::info!("provider config was empty, continuing with empty cache config");
+    } else {
+        log::debug!("parsing config with SHA512: {}", sha512_hex(text));
+        fetched.push(FetchedConfig { kind: "user", source: from.to_owned(), referenced: false });
+    }
+    let mut renderer = Renderer::new(texts);
+    renderer.logs_every_error = true;
+    let outcome = renderer.render(text).and_then(|(config, version)| {
+        spec_version = version.text();
+        check_authorities(&config, &mut renderer).map(|()| config)
+    });
+    let config = match outcome {
+        // Rendering has no other way to meet something unsupported than a URL.
+        Err(error) if offline && error.reason() == Reason::Unsupported => {
+            log::info!("failed to fetch config: {error}");
+            return Ok(None);
+        }
+        outcome => outcome?,
+    };
+    fetched.append(&mut renderer.fetched);
+    if !text.is_empty() {
+        state.set_text(SPEC_VERSION, spec_version);
+        state.set_text(CONFIG_SHA512, &sha512_hex(text));
+    }
+    cache::put(&request.config_cache, config.to_json().as_bytes(), 0o640)?;
+    fetched.iter().for_each(tell_journal);
+    Ok(Some(config))
+}
+
+/// Reads the certificates of the config, so that one that cannot be had stops the fetch, as in the reference.
+fn check_authorities(config: &Config<'_>, renderer: &mut Renderer<'_>) -> Result<()> {
+    for (index, authority) in config.ignition.security.tls.certificate_authorities.iter().enumerate() {
+        renderer.fetch(authority, &format!("$.ignition.security.tls.certificateAuthorities.{index}"))?;
+    }
+    Ok(())
+}
+
+fn tell_journal(config: &FetchedConfig) {
+    let referenced = if config.referenced { "referenced " } else { "" };
+    ignition_log::journal(
+        &format!("fetched {referenced}{} config from {:?}", config.kind, config.source),
+        &[
+            ("IGNITION_CONFIG_TYPE", config.kind),
+            ("IGNITION_CONFIG_SRC", &config.source),
+            ("IGNITION_CONFIG_REFERENCED", if config.referenced { "true" } else { "false" }),
+            ("MESSAGE_ID", FETCHED_CONFIG),
+        ],
+    );
+}
+
+fn work(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()> {
+    let storage = &config.storage;
+    match request.stage {
+        Stage::FetchOffline => {
+            if config.needs_network() {
+                log::info!("what the config asks for needs the network");
+                cache::signal_need_network(&request.need_net)?;
+            }
+            Ok(())
+        }
+        Stage::Fetch => {
+            log::info!("fetch complete");
+            Ok(())
+        }
+        Stage::Kargs => {
+            let arguments = &config.kernel_arguments;
+            refuse(!arguments.should_exist.is_empty(), "$.kernelArguments.shouldExist")?;
+            refuse(!arguments.should_not_exist.is_empty(), "$.kernelArguments.shouldNotExist")
+        }
+        Stage::Disks => {
+            refuse(!storage.disks.is_empty(), "$.storage.disks")?;
+            refuse(!storage.raid.is_empty(), "$.storage.raid")?;
+            refuse(!storage.luks.is_empty(), "$.storage.luks")?;
+            refuse(!storage.filesystems.is_empty(), "$.storage.filesystems")
+        }
+        Stage::Mount | Stage::Umount => match storage.filesystems.iter().position(is_mounted) {
+            None => Ok(()),
+            Some(index) => refuse(true, &format!("$.storage.filesystems.{index}.path")),
+        },
+        Stage::Files => files::run(request, config, state),
+    }
+}
+
+fn is_mounted(filesystem: &Filesystem<'_>) -> bool {
+    let path = filesystem.path.as_deref().unwrap_or_default();
+    let format = filesystem.format.as_deref().unwrap_or_default();
+    !path.is_empty() && !["", "none", "swap"].contains(&format)
+}
+
+/// Refuses what stands at `place`, if it is asked for.
+pub(super) fn refuse(is_asked: bool, place: &str) -> Result<()> {
+    if is_asked {
+        return Err(Error::new(Reason::Unsupported, format!("{place} is not supported by glowplug")));
+    }
+    Ok(())
+}
+
+/// Applies the config in `text` to the running container as `ignition-apply` does: files, directories, links and
+/// units; no result file is left.
+///
+/// # Errors
+/// [`Reason::Unsupported`] outside of a container, and for other parts of the config unless they are to be ignored.
+pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) -> Result<()> {
+    if !in_container()? {
+        let what = "this is not a container, and only a container can be changed while it runs";
+        return Err(Error::new(Reason::Unsupported, what));
+    }
+    let texts = Texts::default();
+    let mut renderer = Renderer::new(&texts);
+    renderer.logs_every_error = true;
+    let (mut config, _) = renderer.render(text)?;
+    refuse(offline && config.needs_network(), "what the config needs of the network")?;
+    if ignore_unsupported {
+        config.passwd = config::Passwd::default();
+        config.kernel_arguments = config::KernelArguments::default();
+        config.storage.disks.clear();
+        config.storage.raid.clear();
+        config.storage.luks.clear();
+        config.storage.filesystems.clear();
+    }
+    refuse(!config.passwd.users.is_empty(), "$.passwd.users of a container")?;
+    refuse(!config.passwd.groups.is_empty(), "$.passwd.groups of a container")?;
+    let target = Root::open(root)?;
+    let ops = files::plan_config(&config, &target)?;
+    files::apply(&target, root, &config, &ops).map(drop)
+}
+
+/// As podman, docker and systemd-nspawn mark them.
+fn in_container() -> Result<bool> {
+    if std::env::var_os("container").is_some_and(|name| !name.is_empty()) {
+        return Ok(true);
+    }
+    for path in ["/run/.containerenv", "/.dockerenv"] {
+        match rustix::fs::statat(rustix::fs::CWD, Path::new(path), AtFlags::empty()) {
+            Ok(_) => return Ok(true),
+            Err(Errno::NOENT) => {}
+            Err(errno) => {
+                return Err(Error::new(Reason::System, format!("look up {path}: {}", errno_words(errno))));
+            }
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,233 @@
+//! The state file: what one stage leaves for the next, perhaps of another program.
+
+use std::io;
+use std::path::Path;
+
+use super::cache;
+use super::render::FetchedConfig;
+use crate::config::encode::quote;
+use crate::config::json::{Kind, Reader, SyntaxError};
+use crate::error::{Error, Reason, Result, io_words};
+use crate::platform;
+
+/// The fields of the reference's newest version, in its order.
+const FIELDS: [&str; 5] = [
+    CONFIGS,
+    "luksPersistKeyFiles",
+    "notatedDirectories",
+    "providerOutputFiles",
+    "luksPersistVolumeKeyFiles",
+];
+const CONFIGS: &str = "fetchedConfigs";
+/// Far more than all keys and directories of a machine take.
+const LIMIT: u64 = 16 << 20;
+
+/// The state: each field's JSON as it stands in the file, so that what another version wrote is kept.
+#[derive(Debug)]
+pub(super) struct State {
+    fields: Vec<(String, String)>,
+}
+
+impl State {
+    /// Reads the file at `path`. Where there is none, this is the first stage.
+    pub fn load(path: &Path) -> Result<Self> {
+        match path.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::new()),
+            Err(error) => {
+                let what = format!("look up {}: {}", path.display(), io_words(&error));
+                Err(Error::new(Reason::System, what))
+            }
+            Ok(_) => Self::parse(&platform::read(path, LIMIT)?).map_err(|error| error.at(&path.display())),
+        }
+    }
+
+    fn new() -> Self {
+        Self { fields: FIELDS.map(|name| (name.to_owned(), "null".to_owned())).into() }
+    }
+
+    fn parse(text: &[u8]) -> Result<Self> {
+        let mut state = Self { fields: Vec::new() };
+        state.read(text).map_err(|error| syntax(&error))?;
+        if !matches!(state.raw(CONFIGS).as_bytes(), [b'[', .., b']'] | b"null") {
+            return Err(Error::new(Reason::System, format!("{CONFIGS} is not a list")));
+        }
+        Ok(state)
+    }
+
+    fn read(&mut self, text: &[u8]) -> std::result::Result<(), SyntaxError> {
+        let mut reader = Reader::new(text);
+        if reader.peek()? != Kind::Object {
+            return reader.end();
+        }
+        reader.enter()?;
+        while let Some((key, _)) = reader.next_key(self.fields.is_empty())? {
+            reader.peek()?;
+            let start = reader.offset();
+            reader.skip()?;
+            let raw = text.get(start..reader.offset()).unwrap_or_default();
+            self.set(&key, String::from_utf8_lossy(raw).into_owned());
+        }
+        reader.end()
+    }
+
+    /// The JSON of the field `name`.
+    pub fn raw(&self, name: &str) -> &str {
+        let found = self.fields.iter().find(|(own, _)| own == name);
+        found.map_or("null", |(_, raw)| raw)
+    }
+
+    /// Whether the field `name` holds anything.
+    pub fn holds(&self, name: &str) -> bool {
+        !matches!(self.raw(name), "null" | "[]" | "{}")
+    }
+
+    /// The string that the field `name` holds, which must be one without escapes; empty if it holds none.
+    pub fn text(&self, name: &str) -> &str {
+        let raw = self.raw(name).strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+        raw.filter(|raw| !raw.contains('\\')).unwrap_or_default()
+    }
+
+    /// Sets the field `name` to a string.
+    pub fn set_text(&mut self, name: &str, text: &str) {
+        let mut raw = String::new();
+        quote(text, &mut raw);
+        self.set(name, raw);
+    }
+
+    /// Sets the JSON of the field `name`.
+    fn set(&mut self, name: &str, raw: String) {
+        match self.fields.iter_mut().find(|(own, _)| own == name) {
+            Some((_, own)) => *own = raw,
+            None => self.fields.push((name.to_owned(), raw)),
+        }
+    }
+
+    /// Adds a config that took part.
+    pub fn add_fetched(&mut self, config: &FetchedConfig) {
+        let mut list = match self.raw(CONFIGS).strip_suffix(']') {
+            Some(list) if list.trim_end() != "[" => format!("{list},"),
+            _ => "[".to_owned(),
+        };
+        list.push_str("{\"kind\":");
+        quote(config.kind, &mut list);
+        list.push_str(",\"source\":");
+        quote(&config.source, &mut list);
+        list.push_str(if config.referenced { ",\"referenced\":true}]" } else { ",\"referenced\":false}]" });
+        self.set(CONFIGS, list);
+    }
+
+    /// Whether a config of the user took part.
+    pub fn has_user_config(&self) -> Result<bool> {
+        has_user(self.raw(CONFIGS).as_bytes()).map_err(|error| syntax(&error))
+    }
+
+    /// Writes the file at `path`, readable for root only: it can hold keys.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        cache::make_parents(path, 0o700)?;
+        cache::put(path, self.to_json().as_bytes(), 0o600)
+    }
+
+    fn to_json(&self) -> String {
+        let mut text = String::new();
+        for (name, raw) in &self.fields {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            quote(name, &mut text);
+            text.push(':');
+            text.push_str(raw);
+        }
+        text.push_str(if text.is_empty() { "{}\n" } else { "}\n" });
+        text
+    }
+}
+
+/// Whether an item of the list has the kind `user`.
+fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
+    let mut reader = Reader::new(list);
+    if reader.peek()? == Kind::Null {
+        return Ok(false);
+    }
+    let mut found = false;
+    let mut first_item = true;
+    reader.enter()?;
+    while reader.next_item(first_item)? {
+        first_item = false;
+        if reader.peek()? != Kind::Object {
+            reader.skip()?;
+            continue;
+        }
+        reader.enter()?;
+        let mut first_key = true;
+        while let Some((key, _)) = reader.next_key(first_key)? {
+            first_key = false;
+            if key == "kind" && reader.peek()? == Kind::String {
+                found |= reader.string()? == "user";
+            } else {
+                reader.skip()?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn syntax(error: &SyntaxError) -> Error {
+    // The message shows one byte of the text at most.
+    Error::new(Reason::System, format!("it is not JSON of a state: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> FetchedConfig {
+        FetchedConfig { kind: "base", source: "system".to_owned(), referenced: false }
+    }
+
+    const OTHER: &str = r#"{"fetchedConfigs":[ {"kind":"user","source":"aws","referenced":false,"new":{"a":[1]}} ],"luksPersistKeyFiles":{"a":"data:,\u0041"},"notatedDirectories":["/var"],"novel":{"b":[true,null,"]"]}}"#;
+
+    #[test]
+    fn a_new_state_has_the_references_fields() {
+        let mut state = State::new();
+        let nulls = r#""luksPersistKeyFiles":null,"notatedDirectories":null,"providerOutputFiles":null,"luksPersistVolumeKeyFiles":null}"#;
+        assert_eq!(state.to_json(), format!("{{\"fetchedConfigs\":null,{nulls}\n"));
+        assert_eq!(state.has_user_config(), Ok(false));
+        state.add_fetched(&base());
+        assert_eq!(state.has_user_config(), Ok(false));
+        state.add_fetched(&FetchedConfig { kind: "user", source: "a\"<".to_owned(), referenced: true });
+        let list = r#"[{"kind":"base","source":"system","referenced":false},{"kind":"user","source":"a\"\u003c","referenced":true}]"#;
+        assert_eq!(state.to_json(), format!("{{\"fetchedConfigs\":{list},{nulls}\n"));
+        let again = State::parse(state.to_json().as_bytes()).unwrap();
+        assert_eq!(again.has_user_config(), Ok(true));
+    }
+
+    #[test]
+    fn what_another_version_wrote_is_kept() {
+        let mut state = State::parse(OTHER.as_bytes()).unwrap();
+        assert_eq!(state.to_json().trim_end(), OTHER);
+        assert_eq!(state.has_user_config(), Ok(true));
+        assert!(state.holds("luksPersistKeyFiles") && state.holds("notatedDirectories"));
+        assert!(!state.holds("providerOutputFiles"));
+        state.add_fetched(&base());
+        assert!(state.to_json().contains(r#""new":{"a":[1]}} ,{"kind":"base""#), "{}", state.to_json());
+        assert!(state.to_json().ends_with(",\"novel\":{\"b\":[true,null,\"]\"]}}\n"), "{}", state.to_json());
+    }
+
+    #[test]
+    fn an_empty_list_and_an_empty_object_are_states() {
+        for text in
+            ["{}", r#"{"fetchedConfigs":[]}"#, r#"{"fetchedConfigs":[ ]}"#, r#"{"fetchedConfigs":null}"#]
+        {
+            let mut state = State::parse(text.as_bytes()).unwrap();
+            assert_eq!(state.has_user_config(), Ok(false));
+            state.add_fetched(&base());
+            let list = r#"{"fetchedConfigs":[{"kind":"base","source":"system","referenced":false}]}"#;
+            assert_eq!(state.to_json().trim_end(), list, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_state_is_an_error() {
+        for text in ["", "[]", "{", "{} x", "null", r#"{"fetchedConfigs":1}"#, r#"{"fetchedConfigs":"[]"}"#] {
+            assert!(State::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The stages that fetch: what is cached, and when the network is needed.
+
+use std::fs;
+use std::path::Path;
+
+use crate::lab::{Lab, PROGRAM, told};
+
+#[test]
+fn fetch_offline_tells_that_the_network_is_needed() {
+    // The config itself.
+    let lab = Lab::new("");
+    lab.write("cmdline", "ignition.config.url=https://host/TOKEN\n");
+    let said = lab.passes("fetch-offline");
+    assert!(lab.has("run/net/neednet") && !lab.has("run/ignition.json") && !said.contains("TOKEN"), "{said}");
+    assert_eq!((lab.mode("run/net"), lab.mode("run/net/neednet")), (0o755, 0o644));
+    let said =
+        lab.fails("fetch", "the kernel argument ignition.config.url: fetching a https URL is not supported");
+    assert!(!said.contains("TOKEN"), "{said}");
+    // What it refers to.
+    let source = r#"{"source":"https://host/TOKEN"}"#;
+    for (part, place) in [
+        (format!(r#""config":{{"merge":[{source}]}}"#), "$.ignition.config.merge.0.source"),
+        (format!(r#""config":{{"replace":{source}}}"#), "$.ignition.config.replace.source"),
+        (
+            format!(r#""security":{{"tls":{{"certificateAuthorities":[{source}]}}}}"#),
+            "$.ignition.security.tls.certificateAuthorities.0.source",
+        ),
+    ] {
+        let lab = Lab::new(&format!(r#"{{"ignition":{{"version":"3.3.0",{part}}}}}"#));
+        lab.passes("fetch-offline");
+        assert!(lab.has("run/net/neednet") && !lab.has("run/ignition.json"), "{part}");
+        let said = lab.fails("fetch", place);
+        assert!(!said.contains("TOKEN"), "{said}");
+    }
+    // What is only fetched later: there is a cache all the same.
+    let lab = Lab::with(r#""storage":{"files":[{"path":"/a","contents":{"source":"https://host/TOKEN"}}]}"#);
+    lab.passes("fetch-offline");
+    assert!(lab.has("run/net/neednet") && lab.has("run/ignition.json"));
+    let said = lab.fails("files", "$.storage.files.0.contents.source");
+    assert!(!said.contains("TOKEN"), "{said}");
+}
+
+#[test]
+fn an_empty_config_is_an_empty_cache_and_no_user_s() {
+    let lab = Lab::new("");
+    lab.passes("fetch");
+    lab.passes("files");
+    assert!(lab.text("run/ignition.json").contains("\"passwd\":{}"));
+    let result = lab.text("root/etc/.ignition-result.json");
+    assert!(result.contains("\"userConfigProvided\": false"), "{result}");
+}
+
+#[test]
+fn base_configs_count_in_every_stage_and_not_in_the_cache() {
+    let lab = Lab::new(r#"{"ignition":{"version":"3.0.0"}}"#);
+    fs::create_dir_all(lab.at("system/base.platform.d/aws")).unwrap();
+    let base = r#"{"ignition":{"version":"3.0.0"},"storage":{"files":[{"path":"/etc/base"}]}}"#;
+    lab.write("system/base.platform.d/aws/a.ign", base);
+    lab.passes("fetch");
+    let (code, said) = lab.stage_on("aws", "files");
+    assert_eq!(code, 0, "{said}");
+    assert!(lab.has("root/etc/base") && !lab.text("run/ignition.json").contains("base"));
+    let (code, said) = lab.stage_on("aws", "fetch");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("fetching a config on platform aws is not supported"), "{said}");
+    fs::create_dir_all(lab.at("system/base.d")).unwrap();
+    lab.write("system/base.d/a.ign", "{");
+    lab.fails("files", "CRITICAL : failed to acquire system base config: ");
+}
+
+#[test]
+fn an_invalid_config_is_told_with_the_report() {
+    let lab = Lab::with(r#""storage":{"files":[{"path":"a"}]}"#);
+    let said = lab
+        .fails("fetch", "\nCRITICAL : error at $.storage.files.0.path, line 1 col 61: path not absolute\n");
+    assert!(said.contains("\nCRITICAL : failed to acquire config: config is not valid: "), "{said}");
+    assert!(!lab.has("run/ignition.json"));
+}
+
+#[test]
+fn a_umask_counts_for_the_cache_and_the_flag() {
+    let lab = Lab::with(r#""storage":{"files":[{"path":"/a","contents":{"source":"http://host"}}]}"#);
+    let call =
+        format!("umask 077; exec {PROGRAM} {} -platform file -stage fetch-offline", lab.flags().join(" "));
+    let (code, said) = told(&lab.command(Path::new("/bin/sh")).args(["-c", &call]).output().unwrap());
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(lab.mode("run/ignition.json"), 0o600);
+    assert_eq!((lab.mode("run/net"), lab.mode("run/net/neednet")), (0o700, 0o600));
+}
