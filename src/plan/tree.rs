@@ -13,6 +13,9 @@ use crate::error::{Error, Reason, Result};
 
 /// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
+/// Directories inside of directories, deeper than anybody makes them: the time that a path takes grows with the square
+/// of its depth.
+const MAX_STEPS: usize = 256;
 /// Files that planning itself reads (account files, units): none is anywhere near this large.
 const READ_LIMIT: u64 = 16 << 20;
 
@@ -224,6 +227,11 @@ impl<'a, 'v> Tree<'a, 'v> {
         // The components still to go, the next one last.
         let mut rest: Vec<OsString> = steps(path);
         while let Some(step) = rest.pop() {
+            if rest.len() > MAX_STEPS {
+                let length = path.as_os_str().len();
+                let what = format!("a path of {length} bytes is more than {MAX_STEPS} directories deep");
+                return Err(Error::new(Reason::ConfigInvalid, what));
+            }
             if step == ".." {
                 resolved.pop();
                 continue;
