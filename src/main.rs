@@ -28,7 +28,7 @@ Usage:
   glowplug clean --root DIR
         take the stamp away, so that the tree is provisioned anew
   glowplug --stage NAME --root DIR --platform NAME [OPTION]...
-        one stage, in the place of the program ignition: see --stage --help
+        one stage, in the place of the program ignition: see glowplug(8)
   glowplug --help | --version
 
 Options:
