@@ -31,7 +31,7 @@ fuzz_target!(|text: &[u8]| {
     let before = snapshot();
     let root = Root::open(&path).unwrap();
     if text.starts_with(b"{") {
-        let _ = stages::apply(&root, text.to_vec());
+        let _ = stages::apply(&root, text);
     } else {
         let text = String::from_utf8_lossy(text);
         let ops: Vec<Op<'_>> = text.lines().filter_map(op).collect();
