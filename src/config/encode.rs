@@ -83,3 +83,46 @@ pub fn quote(value: &str, text: &mut String) {
     text.push_str(value.get(start..).unwrap_or_default());
     text.push('"');
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Report, parse};
+
+    fn newest(text: &str) -> String {
+        parse(text.as_bytes(), &mut Report::default()).unwrap().config.to_json()
+    }
+
+    #[test]
+    fn an_empty_config_has_its_objects() {
+        let empty = r#"{"ignition":{"config":{"replace":{"verification":{}}},"proxy":{},"security":{"tls":{}},"timeouts":{},"version":"3.7.0-experimental"},"kernelArguments":{},"passwd":{},"storage":{},"systemd":{}}"#;
+        assert_eq!(Config::default().to_json(), empty);
+        assert_eq!(newest(r#"{"ignition":{"version":"3.0.0"}}"#), empty);
+    }
+
+    #[test]
+    fn fields_stand_in_the_reference_s_order_and_form() {
+        let json = newest(
+            r#"{"ignition":{"version":"3.5.0"},"storage":{"files":[{"path":"/<&>\u2028\u0001\n\"","mode":2541,
+            "overwrite":false,"contents":{"source":""},"append":[{"source":"data:,x"}]}],"disks":[{"device":"/d",
+            "partitions":[{"label":"x","number":0}]}]},"passwd":{"users":[{"name":"u","groups":[]}]}}"#,
+        );
+        let disks = r#""disks":[{"device":"/d","partitions":[{"label":"x"}]}]"#;
+        assert!(json.contains(disks), "{json}");
+        let file = r#"{"group":{},"overwrite":false,"path":"/\u003c\u0026\u003e\u2028\u0001\n\"","user":{},"append":[{"source":"data:,x","verification":{}}],"contents":{"source":"","verification":{}},"mode":493}"#;
+        assert!(json.contains(file), "{json}");
+        assert!(json.contains(r#""users":[{"name":"u"}]"#), "{json}");
+    }
+
+    /// The reference loses it.
+    #[test]
+    fn a_tang_advertisement_survives_translation() {
+        let json = newest(
+            r#"{"ignition":{"version":"3.4.0"},"storage":{"luks":[{"name":"l","device":"/d","clevis":{"tang":
+            [{"url":"http://h","thumbprint":"t","advertisement":"{\"a\":1}"}]}}]}}"#,
+        );
+        assert!(
+            json.contains(r#""tang":[{"advertisement":"{\"a\":1}","thumbprint":"t","url":"http://h"}]"#),
+            "{json}"
+        );
+    }
+}
