@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod fd;
 pub mod kmsg_logger;
 pub mod plan;
 pub mod platform;

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -60,13 +59,12 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     fn set_node(&mut self, path: &Path, node: Node) {
         let (directory, name) = split(path);
-        match self.nodes.get_mut(directory) {
-            Some(names) => names.insert(name, node),
-            None => {
-                let mut names = Map::default();
-                names.insert(name, node);
-                self.nodes.insert(directory, names);
-            }
+        if let Some(names) = self.nodes.get_mut(directory) {
+            names.insert(name, node);
+        } else {
+            let mut names = Map::default();
+            names.insert(name, node);
+            self.nodes.insert(directory, names);
         }
     }
 
@@ -190,10 +188,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             match piece {
                 Piece::Bytes(bytes) => joined.extend_from_slice(bytes),
                 Piece::Existing(at) => joined.extend_from_slice(&self.view.read(at, READ_LIMIT)?),
-                Piece::Source(source) => {
-                    let mut reader = source.open()?.take(READ_LIMIT.saturating_add(1));
-                    source.finish(reader.read_to_end(&mut joined))?;
-                }
+                Piece::Source(source) => joined.extend_from_slice(&source.read(READ_LIMIT)?),
             }
             if joined.len() as u64 > READ_LIMIT {
                 return Err(Error::new(
@@ -289,7 +284,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             Some(Node::Directory { backing, .. }) => backing.clone(),
             Some(_) => None,
             // Where the view is known to have nothing, it need not be asked for what is below.
-            None => self.backing(&path).filter(|at| self.parents.borrow().get(bytes(&at)) != Some(&None)),
+            None => self.backing(&path).filter(|at| self.parents.borrow().get(bytes(at)) != Some(&None)),
         };
         self.set_node(&path, Node::Directory { attributes, backing });
         self.ops.push(Op::Directory { path, attributes });
