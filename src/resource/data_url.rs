@@ -3,15 +3,24 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
-
 use crate::config::data_url::{self, DataUrl, is_url_character};
 
-/// The reference does not look at the bits that the last character has to spare.
-static BASE64: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+/// The value of each base64 digit of the standard alphabet; 64 is of no digit.
+#[allow(clippy::indexing_slicing, reason = "checked by the compiler, which computes it")]
+const DIGITS: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut digits = [64; 256];
+    let mut value: u8 = 0;
+    while value < 64 {
+        digits[alphabet[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+};
+
+fn digit(byte: u8) -> u8 {
+    DIGITS.get(usize::from(byte)).copied().unwrap_or(64)
+}
 
 /// What is left to decode of a URL.
 pub(super) struct Decoder<'a> {
@@ -34,16 +43,38 @@ impl<'a> Decoder<'a> {
         if self.is_base64 { self.base64(buffer) } else { self.percent(buffer) }
     }
 
-    /// Decodes as many groups of four characters as there is room for. The padding can only be in the last one.
+    /// Decodes as many groups of four digits as there is room for. Only the last one can have padding.
     fn base64(&mut self, buffer: &mut [u8]) -> Result<usize, &'static str> {
-        let length = (buffer.len() / 3).saturating_mul(4).clamp(4, self.rest.len().max(4));
-        let (now, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, b""));
-        let broken = "it is not base64 with its padding";
-        if now.ends_with(b"=") && !rest.is_empty() {
-            return Err(broken);
-        }
+        const BROKEN: &str = "it is not base64 with its padding";
+        let room = (buffer.len() / 3).saturating_mul(4);
+        let (now, rest) = self.rest.split_at_checked(room).unwrap_or((self.rest, b""));
         self.rest = rest;
-        BASE64.decode_slice(now, buffer).map_err(|_| broken)
+        let digits = now.strip_suffix(b"==").or(now.strip_suffix(b"=")).unwrap_or(now);
+        let is_last = rest.is_empty();
+        if now.len() % 4 != 0 || (!is_last && digits.len() < room.max(1)) {
+            return Err(BROKEN);
+        }
+        let mut groups = digits.chunks_exact(4);
+        let (mut places, mut all) = (buffer.chunks_exact_mut(3), 0);
+        for (group, place) in groups.by_ref().zip(places.by_ref()) {
+            if let ([a, b, c, d], [x, y, z]) = (group, place) {
+                let (a, b, c, d) = (digit(*a), digit(*b), digit(*c), digit(*d));
+                (*x, *y, *z) = ((a << 2) | (b >> 4), (b << 4) | (c >> 2), (c << 6) | d);
+                all |= a | b | c | d;
+            }
+        }
+        // What the last digit before the padding has to spare does not matter to the reference.
+        match (groups.remainder(), places.next()) {
+            ([one, two, three @ ..], Some([first, second, _])) => {
+                let (one, two) = (digit(*one), digit(*two));
+                let three = three.first().map_or(0, |three| digit(*three));
+                (*first, *second) = ((one << 2) | (two >> 4), (two << 4) | (three >> 2));
+                all |= one | two | three;
+            }
+            ([], _) => {}
+            _ => return Err(BROKEN),
+        }
+        if all >= 64 { Err(BROKEN) } else { Ok(digits.len().saturating_mul(3) / 4) }
     }
 
     /// Decodes `%XX` and refuses what may not stand in a URL.

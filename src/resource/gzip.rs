@@ -57,7 +57,7 @@ impl<'a> Gunzip<'a> {
     }
 
     fn byte(&mut self) -> Result<u8, &'static str> {
-        let byte = self.fill()?.first().copied().ok_or_else(|| "the gzip data ends too early")?;
+        let byte = self.fill()?.first().copied().ok_or("the gzip data ends too early")?;
         self.start = self.start.saturating_add(1);
         Ok(byte)
     }
@@ -227,8 +227,8 @@ mod tests {
     }
 
     fn gunzip(packed: &[u8]) -> Result<Vec<u8>, &'static str> {
-        let escapes: String = packed.iter().map(|byte| format!("%{byte:02x}")).collect();
-        let url = format!("data:,{escapes}");
+        let escapes: Vec<String> = packed.iter().map(|byte| format!("%{byte:02x}")).collect();
+        let url = format!("data:,{}", escapes.concat());
         let mut reader = Gunzip::new(Decoder::new(&url).unwrap());
         let mut unpacked = Vec::new();
         let mut buffer = [0; 777];

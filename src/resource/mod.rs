@@ -14,7 +14,7 @@ use digest::{Digest, Hasher};
 use gzip::Gunzip;
 
 /// Bytes read at once where all are wanted.
-const BUFFER: usize = 16 << 10;
+const BUFFER: usize = 4 << 10;
 
 /// A URL of the config with what the config says of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
