@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod fd;
 #[cfg(fuzzing)]
 pub mod fuzz;
 pub mod ignition_log;

@@ -4,6 +4,7 @@
 //! directories, files and links from the top of the tree down, then units.
 
 mod accounts;
+mod map;
 mod op;
 mod ssh_keys;
 mod storage;

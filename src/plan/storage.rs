@@ -1,10 +1,10 @@
 //! `storage.directories`, `storage.files` and `storage.links` as operations.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use super::accounts::Accounts;
+use super::map::Map;
 use super::op::Piece;
 use super::tree::Tree;
 use super::view::{Attributes, Kind, Stat};
@@ -74,19 +74,19 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node
 
     let mut nodes = Vec::new();
     // Most entries share their directories, which need to be followed only once.
-    let mut followed: BTreeMap<&str, PathBuf> = BTreeMap::new();
+    let mut followed: Map<PathBuf> = Map::default();
     for (place, entry, path) in entries {
         let has_nul = path.contains('\0').then_some("path contains a NUL byte");
         if let Some(fault) = path_fault(path).or(has_nul) {
             return Err(Error::new(Reason::ConfigInvalid, format!("{fault}, at {place}.path")));
         }
         let (directory, name) = path.rsplit_once('/').unwrap_or_default();
-        let path = if let Some(resolved) = followed.get(directory) {
+        let path = if let Some(resolved) = followed.get(directory.as_bytes()) {
             resolved.join(name)
         } else {
             let resolved = tree.resolve(Path::new(directory)).map_err(|error| error.at(&place))?;
             let path = resolved.join(name);
-            followed.insert(directory, resolved);
+            followed.insert(directory.as_bytes(), resolved);
             path
         };
         nodes.push(Node { place, depth: depth(&path), path, entry });

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use super::map::Map;
 use super::op::{Contents, Op, Piece};
 use super::view::{Attributes, Kind, Stat, View};
 use crate::error::{Error, Reason, Result};
@@ -38,16 +38,16 @@ enum Node {
 pub struct Tree<'a, 'v> {
     view: &'v dyn View,
     /// What the view told of the parents that were followed: most paths of a config share them.
-    parents: RefCell<BTreeMap<OsString, Option<Kind>>>,
-    /// By directory and name.
-    nodes: BTreeMap<PathBuf, BTreeMap<OsString, Node>>,
+    parents: RefCell<Map<Option<Kind>>>,
+    /// By directory and name: the bytes of resolved paths are enough.
+    nodes: Map<Map<Node>>,
     ops: Vec<Op<'a>>,
 }
 
 impl<'a, 'v> Tree<'a, 'v> {
     /// The root as it is.
     pub fn new(view: &'v dyn View) -> Self {
-        Self { view, parents: RefCell::default(), nodes: BTreeMap::new(), ops: Vec::new() }
+        Self { view, parents: RefCell::default(), nodes: Map::default(), ops: Vec::new() }
     }
 
     /// The planned operations, in order.
@@ -62,9 +62,12 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     fn set_node(&mut self, path: &Path, node: Node) {
         let (directory, name) = split(path);
-        match self.nodes.get_mut(directory) {
-            Some(names) => drop(names.insert(name.to_owned(), node)),
-            None => drop(self.nodes.insert(directory.to_owned(), BTreeMap::from([(name.to_owned(), node)]))),
+        if let Some(names) = self.nodes.get_mut(directory) {
+            names.insert(name, node);
+        } else {
+            let mut names = Map::default();
+            names.insert(name, node);
+            self.nodes.insert(directory, names);
         }
     }
 
@@ -136,8 +139,9 @@ impl<'a, 'v> Tree<'a, 'v> {
             Some(at) if self.view.stat(&at)?.is_some() => self.view.list(&at)?,
             _ => Vec::new(),
         };
-        for (name, node) in self.nodes.get(path).into_iter().flatten() {
-            match (names.binary_search(name), node) {
+        for (name, node) in self.nodes.get(bytes(path)).into_iter().flat_map(Map::iter) {
+            let name = OsStr::from_bytes(name);
+            match (names.binary_search_by(|there| there.as_os_str().cmp(name)), node) {
                 (Ok(index), Node::Gone) => drop(names.remove(index)),
                 (Err(index), node) if !matches!(node, Node::Gone) => names.insert(index, name.to_owned()),
                 _ => {}
@@ -192,10 +196,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             match piece {
                 Piece::Bytes(bytes) => joined.extend_from_slice(bytes),
                 Piece::Existing(at) => joined.extend_from_slice(&self.view.read(at, READ_LIMIT)?),
-                Piece::Source(source) => {
-                    let mut reader = source.open()?.take(READ_LIMIT.saturating_add(1));
-                    source.finish(reader.read_to_end(&mut joined))?;
-                }
+                Piece::Source(source) => joined.extend_from_slice(&source.read(READ_LIMIT)?),
             }
             if joined.len() as u64 > READ_LIMIT {
                 return Err(Error::new(
@@ -265,11 +266,11 @@ impl<'a, 'v> Tree<'a, 'v> {
             None => {}
         }
         let Some(at) = self.backing(path) else { return Ok(None) };
-        if let Some(known) = self.parents.borrow().get(at.as_os_str()) {
+        if let Some(known) = self.parents.borrow().get(bytes(&at)) {
             return Ok(*known);
         }
         let kind = self.view.stat(&at)?.map(|stat| stat.kind);
-        self.parents.borrow_mut().insert(at.into_os_string(), kind);
+        self.parents.borrow_mut().insert(bytes(&at), kind);
         Ok(kind)
     }
 
@@ -296,7 +297,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             Some(Node::Directory { backing, .. }) => backing.clone(),
             Some(_) => None,
             // Where the view is known to have nothing, it need not be asked for what is below.
-            None => self.backing(&path).filter(|at| self.parents.borrow().get(at.as_os_str()) != Some(&None)),
+            None => self.backing(&path).filter(|at| self.parents.borrow().get(bytes(at)) != Some(&None)),
         };
         self.set_node(&path, Node::Directory { attributes, backing });
         self.ops.push(Op::Directory { path, attributes });
@@ -375,13 +376,17 @@ impl<'a, 'v> Tree<'a, 'v> {
     }
 
     fn forget_below(&mut self, path: &Path) {
-        self.nodes.retain(|directory, _| !directory.starts_with(path));
+        self.nodes.clear_where(|directory| Path::new(OsStr::from_bytes(directory)).starts_with(path));
     }
 }
 
 /// The directory that holds `path`, and the last component; two empty ones for the root itself.
-fn split(path: &Path) -> (&Path, &OsStr) {
-    (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default())
+fn split(path: &Path) -> (&[u8], &[u8]) {
+    (path.parent().map_or(b"", bytes), path.file_name().unwrap_or_default().as_bytes())
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
 
 /// The components of `path`, last first; the root itself and `.` are left out.

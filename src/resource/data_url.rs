@@ -2,43 +2,83 @@
 //! `%XX`, base64 of the standard alphabet with its padding.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
-
-use base64::alphabet::STANDARD;
-use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
-use base64::read::DecoderReader;
 
 use crate::config::data_url::{self, DataUrl, is_url_character};
 
-/// The reference does not look at the bits that the last character has to spare.
-static BASE64: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
-
-/// Opens the stream of the bytes that `url` holds.
-///
-/// # Errors
-/// What is wrong with the URL before its data.
-pub(super) fn open(url: &str) -> Result<Box<dyn Read + '_>, Cow<'static, str>> {
-    let DataUrl { is_base64, data } = data_url::split(url)?;
-    if is_base64 {
-        return Ok(Box::new(DecoderReader::new(data.as_bytes(), &BASE64)));
+/// The value of each base64 digit of the standard alphabet; 64 is of no digit.
+#[allow(clippy::indexing_slicing, reason = "checked by the compiler, which computes it")]
+const DIGITS: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut digits = [64; 256];
+    let mut value: u8 = 0;
+    while value < 64 {
+        digits[alphabet[value as usize] as usize] = value;
+        value += 1;
     }
-    Ok(Box::new(Percent::new(data)))
+    digits
+};
+
+fn digit(byte: u8) -> u8 {
+    DIGITS.get(usize::from(byte)).copied().unwrap_or(64)
 }
 
-/// Decodes `%XX` and refuses what may not stand in a URL.
-struct Percent<'a> {
+/// What is left to decode of a URL.
+pub(super) struct Decoder<'a> {
+    is_base64: bool,
     rest: &'a [u8],
 }
 
-impl<'a> Percent<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { rest: text.as_bytes() }
+impl<'a> Decoder<'a> {
+    /// A decoder of the bytes that `url` holds.
+    ///
+    /// # Errors
+    /// What is wrong with the URL before its data.
+    pub(super) fn new(url: &'a str) -> Result<Self, Cow<'static, str>> {
+        let DataUrl { is_base64, data } = data_url::split(url)?;
+        Ok(Self { is_base64, rest: data.as_bytes() })
     }
-}
 
-impl Read for Percent<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Decodes into `buffer`, which has room for three bytes at least; 0 only at the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, &'static str> {
+        if self.is_base64 { self.base64(buffer) } else { self.percent(buffer) }
+    }
+
+    /// Decodes as many groups of four digits as there is room for. Only the last one can have padding.
+    fn base64(&mut self, buffer: &mut [u8]) -> Result<usize, &'static str> {
+        const BROKEN: &str = "it is not base64 with its padding";
+        let room = (buffer.len() / 3).saturating_mul(4);
+        let (now, rest) = self.rest.split_at_checked(room).unwrap_or((self.rest, b""));
+        self.rest = rest;
+        let digits = now.strip_suffix(b"==").or(now.strip_suffix(b"=")).unwrap_or(now);
+        let is_last = rest.is_empty();
+        if now.len() % 4 != 0 || (!is_last && digits.len() < room.max(1)) {
+            return Err(BROKEN);
+        }
+        let mut groups = digits.chunks_exact(4);
+        let (mut places, mut all) = (buffer.chunks_exact_mut(3), 0);
+        for (group, place) in groups.by_ref().zip(places.by_ref()) {
+            if let ([a, b, c, d], [x, y, z]) = (group, place) {
+                let (a, b, c, d) = (digit(*a), digit(*b), digit(*c), digit(*d));
+                (*x, *y, *z) = ((a << 2) | (b >> 4), (b << 4) | (c >> 2), (c << 6) | d);
+                all |= a | b | c | d;
+            }
+        }
+        // What the last digit before the padding has to spare does not matter to the reference.
+        match (groups.remainder(), places.next()) {
+            ([one, two, three @ ..], Some([first, second, _])) => {
+                let (one, two) = (digit(*one), digit(*two));
+                let three = three.first().map_or(0, |three| digit(*three));
+                (*first, *second) = ((one << 2) | (two >> 4), (two << 4) | (three >> 2));
+                all |= one | two | three;
+            }
+            ([], _) => {}
+            _ => return Err(BROKEN),
+        }
+        if all >= 64 { Err(BROKEN) } else { Ok(digits.len().saturating_mul(3) / 4) }
+    }
+
+    /// Decodes `%XX` and refuses what may not stand in a URL.
+    fn percent(&mut self, buffer: &mut [u8]) -> Result<usize, &'static str> {
         let mut count: usize = 0;
         for slot in buffer {
             let (byte, rest) = match self.rest {
@@ -46,13 +86,13 @@ impl Read for Percent<'_> {
                 [b'%', high, low, rest @ ..] => {
                     let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
                     let (Some(high), Some(low)) = (digit(*high), digit(*low)) else {
-                        return Err(invalid("a % without two hexadecimal digits in a data URL"));
+                        return Err("a % without two hexadecimal digits in a data URL");
                     };
                     ((high << 4) | low, rest)
                 }
-                [b'%', ..] => return Err(invalid("a % without two hexadecimal digits in a data URL")),
+                [b'%', ..] => return Err("a % without two hexadecimal digits in a data URL"),
                 [byte, rest @ ..] if is_url_character(*byte) => (*byte, rest),
-                _ => return Err(invalid("a character in a data URL that must be written as %XX")),
+                _ => return Err("a character in a data URL that must be written as %XX"),
             };
             *slot = byte;
             self.rest = rest;
@@ -62,18 +102,25 @@ impl Read for Percent<'_> {
     }
 }
 
-fn invalid(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(url: &str) -> Option<Vec<u8>> {
+    /// What `url` holds, read in pieces of `size` bytes at the most.
+    fn read_by(url: &str, size: usize) -> Option<Vec<u8>> {
+        let mut decoder = Decoder::new(url).ok()?;
         let mut bytes = Vec::new();
-        open(url).ok()?.read_to_end(&mut bytes).ok()?;
-        Some(bytes)
+        let mut buffer = vec![0; size];
+        loop {
+            match decoder.read(&mut buffer).ok()? {
+                0 => return Some(bytes),
+                count => bytes.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    fn read(url: &str) -> Option<Vec<u8>> {
+        read_by(url, 1000)
     }
 
     #[test]
@@ -119,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn small_buffers_do_not_split_escapes() {
-        let mut reader = open("data:,%41%42%43").unwrap();
-        let mut byte = [0];
-        let mut bytes = Vec::new();
-        while reader.read(&mut byte).unwrap() == 1 {
-            bytes.push(byte[0]);
+    fn small_buffers_split_neither_escapes_nor_groups() {
+        assert_eq!(read_by("data:,%41%42%43", 1).unwrap(), b"ABC");
+        for size in 3..9 {
+            assert_eq!(read_by("data:;base64,YWJjZGVmZw==", size).unwrap(), b"abcdefg", "{size}");
+            for bad in ["data:;base64,YQ==YWJj", "data:;base64,YWJjYQ==YWJjYWJj", "data:;base64,YWJjYQ"] {
+                assert_eq!(read_by(bad, size), None, "{bad} by {size}");
+            }
         }
-        assert_eq!(bytes, b"ABC");
     }
 }

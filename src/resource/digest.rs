@@ -1,8 +1,5 @@
 //! Hashes of the config: `sha512-HEX` and `sha256-HEX`, checked while the bytes pass.
 
-use std::fmt;
-use std::io::{self, Read};
-
 use sha2::Digest as _;
 use sha2::{Sha256, Sha512};
 
@@ -35,58 +32,36 @@ impl Digest {
     }
 }
 
-/// The bytes do not have the hash. Neither hash is told: the config's own never reaches a log.
-#[derive(Debug)]
-pub(super) struct Mismatch;
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("hash verification failed: the contents do not have the hash that the config names")
-    }
-}
-
-impl std::error::Error for Mismatch {}
-
-enum Hasher {
+/// Hashes bytes as they pass.
+pub(super) enum Hasher {
     Sha256(Sha256),
     Sha512(Sha512),
 }
 
-/// Passes bytes on and hashes them; the read that finds the end fails if the hash does not fit.
-pub(super) struct Verifying<R> {
-    inner: R,
-    hasher: Hasher,
-    expected: Digest,
-}
-
-impl<R: Read> Verifying<R> {
-    pub(super) fn new(inner: R, expected: Digest) -> Self {
-        let hasher = match expected.function {
-            Function::Sha256 => Hasher::Sha256(Sha256::new()),
-            Function::Sha512 => Hasher::Sha512(Sha512::new()),
-        };
-        Self { inner, hasher, expected }
+impl Hasher {
+    /// The hasher for `expected`.
+    pub(super) fn new(expected: &Digest) -> Self {
+        match expected.function {
+            Function::Sha256 => Self::Sha256(Sha256::new()),
+            Function::Sha512 => Self::Sha512(Sha512::new()),
+        }
     }
-}
 
-impl<R: Read> Read for Verifying<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        let bytes = buffer.get(..count).unwrap_or_default();
-        match &mut self.hasher {
-            Hasher::Sha256(hasher) => hasher.update(bytes),
-            Hasher::Sha512(hasher) => hasher.update(bytes),
+    /// Takes in what has passed.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
         }
-        if count == 0 && !buffer.is_empty() {
-            let found = match &self.hasher {
-                Hasher::Sha256(hasher) => hex(&hasher.clone().finalize()),
-                Hasher::Sha512(hasher) => hex(&hasher.clone().finalize()),
-            };
-            if found != self.expected.hex {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, Mismatch));
-            }
-        }
-        Ok(count)
+    }
+
+    /// Whether all that has passed has the hash `expected`.
+    pub(super) fn fits(&self, expected: &Digest) -> bool {
+        let found = match self {
+            Self::Sha256(hasher) => hex(&hasher.clone().finalize()),
+            Self::Sha512(hasher) => hex(&hasher.clone().finalize()),
+        };
+        found == expected.hex
     }
 }
 

@@ -1,9 +1,9 @@
 //! gzip (RFC 1952) over a bare inflater: all members, each checked against its length and CRC-32.
 
-use std::io::{self, Read};
-
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
+
+use super::data_url::Decoder;
 
 const BUFFER: usize = 16 << 10;
 
@@ -15,8 +15,8 @@ const COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
 
 /// Decompresses what `inner` gives.
-pub(super) struct Gunzip<R> {
-    inner: R,
+pub(super) struct Gunzip<'a> {
+    inner: Decoder<'a>,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -33,8 +33,8 @@ enum Place {
     End,
 }
 
-impl<R: Read> Gunzip<R> {
-    pub(super) fn new(inner: R) -> Self {
+impl<'a> Gunzip<'a> {
+    pub(super) fn new(inner: Decoder<'a>) -> Self {
         Self {
             inner,
             buffer: vec![0; BUFFER].into(),
@@ -48,7 +48,7 @@ impl<R: Read> Gunzip<R> {
     }
 
     /// The compressed bytes at hand, after reading more if there are none; empty at the end.
-    fn fill(&mut self) -> io::Result<&[u8]> {
+    fn fill(&mut self) -> Result<&[u8], &'static str> {
         if self.start == self.end {
             self.start = 0;
             self.end = self.inner.read(&mut self.buffer)?;
@@ -56,13 +56,13 @@ impl<R: Read> Gunzip<R> {
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
     }
 
-    fn byte(&mut self) -> io::Result<u8> {
-        let byte = self.fill()?.first().copied().ok_or_else(|| invalid("the gzip data ends too early"))?;
+    fn byte(&mut self) -> Result<u8, &'static str> {
+        let byte = self.fill()?.first().copied().ok_or("the gzip data ends too early")?;
         self.start = self.start.saturating_add(1);
         Ok(byte)
     }
 
-    fn number<const BYTES: usize>(&mut self) -> io::Result<u32> {
+    fn number<const BYTES: usize>(&mut self) -> Result<u32, &'static str> {
         let mut number = 0;
         for place in 0..BYTES {
             number |= u32::from(self.byte()?) << (place.saturating_mul(8));
@@ -70,18 +70,18 @@ impl<R: Read> Gunzip<R> {
         Ok(number)
     }
 
-    fn until_zero(&mut self) -> io::Result<()> {
+    fn until_zero(&mut self) -> Result<(), &'static str> {
         while self.byte()? != 0 {}
         Ok(())
     }
 
-    fn header(&mut self) -> io::Result<()> {
+    fn header(&mut self) -> Result<(), &'static str> {
         if self.number::<3>()? != 0x08_8b1f {
-            return Err(invalid("the contents are not gzip data"));
+            return Err("the contents are not gzip data");
         }
         let flags = self.byte()?;
         if flags & RESERVED != 0 {
-            return Err(invalid("the gzip header has unknown flags"));
+            return Err("the gzip header has unknown flags");
         }
         // Time, extra flags and operating system mean nothing here.
         self.number::<4>()?;
@@ -105,46 +105,16 @@ impl<R: Read> Gunzip<R> {
         Ok(())
     }
 
-    fn trailer(&mut self) -> io::Result<()> {
+    fn trailer(&mut self) -> Result<(), &'static str> {
         let (crc, length) = (!self.crc, self.length);
         if self.number::<4>()? != crc || self.number::<4>()? != length {
-            return Err(invalid("the gzip data does not have its checksum"));
+            return Err("the gzip data does not have its checksum");
         }
         Ok(())
     }
 
-    /// Inflates into `out`; zero bytes mean that the member's data has ended.
-    fn data(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            self.fill()?;
-            let input = self.buffer.get(self.start..self.end).unwrap_or_default();
-            let at_end = input.is_empty();
-            let result = inflate(&mut self.inflater, input, out, MZFlush::None);
-            self.start = self.start.saturating_add(result.bytes_consumed);
-            if result.bytes_written > 0 {
-                let written = out.get(..result.bytes_written).unwrap_or_default();
-                self.crc = written.iter().fold(self.crc, |crc, &byte| crc32(crc, byte));
-                let length = u32::try_from(result.bytes_written).unwrap_or(u32::MAX);
-                self.length = self.length.wrapping_add(length);
-                return Ok(result.bytes_written);
-            }
-            match result.status {
-                Ok(MZStatus::StreamEnd) => return Ok(0),
-                Ok(_) | Err(MZError::Buf) if at_end => {
-                    return Err(invalid("the gzip data ends too early"));
-                }
-                Ok(_) | Err(MZError::Buf) => {}
-                Err(_) => return Err(invalid("the gzip data is broken")),
-            }
-        }
-    }
-}
-
-impl<R: Read> Read for Gunzip<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.is_empty() {
-            return Ok(0);
-        }
+    /// Decompresses into `out`, which is not empty; 0 only at the end.
+    pub(super) fn read(&mut self, out: &mut [u8]) -> Result<usize, &'static str> {
         loop {
             match self.place {
                 Place::Header { first } => {
@@ -167,10 +137,32 @@ impl<R: Read> Read for Gunzip<R> {
             }
         }
     }
-}
 
-fn invalid(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
+    /// Inflates into `out`; zero bytes mean that the member's data has ended.
+    fn data(&mut self, out: &mut [u8]) -> Result<usize, &'static str> {
+        loop {
+            self.fill()?;
+            let input = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let at_end = input.is_empty();
+            let result = inflate(&mut self.inflater, input, out, MZFlush::None);
+            self.start = self.start.saturating_add(result.bytes_consumed);
+            if result.bytes_written > 0 {
+                let written = out.get(..result.bytes_written).unwrap_or_default();
+                self.crc = written.iter().fold(self.crc, |crc, &byte| crc32(crc, byte));
+                let length = u32::try_from(result.bytes_written).unwrap_or(u32::MAX);
+                self.length = self.length.wrapping_add(length);
+                return Ok(result.bytes_written);
+            }
+            match result.status {
+                Ok(MZStatus::StreamEnd) => return Ok(0),
+                Ok(_) | Err(MZError::Buf) if at_end => {
+                    return Err("the gzip data ends too early");
+                }
+                Ok(_) | Err(MZError::Buf) => {}
+                Err(_) => return Err("the gzip data is broken"),
+            }
+        }
+    }
 }
 
 /// One byte more into a CRC-32 (RFC 1952, section 8), half a byte at a time: the usual table would be as large
@@ -227,22 +219,24 @@ mod tests {
         });
         let packed = gzip.wait_with_output().unwrap().stdout;
         writer.join().unwrap();
-        let mut reader = Gunzip::new(packed.as_slice());
+        assert_eq!(gunzip(&packed).unwrap(), text);
+        for end in [0, 3, 9, 10, 100, packed.len() - 9, packed.len() - 1] {
+            assert!(gunzip(&packed[..end]).is_err(), "cut at {end}");
+        }
+        assert!(gunzip(&[packed.as_slice(), b"garbage"].concat()).is_err());
+    }
+
+    fn gunzip(packed: &[u8]) -> Result<Vec<u8>, &'static str> {
+        let escapes: Vec<String> = packed.iter().map(|byte| format!("%{byte:02x}")).collect();
+        let url = format!("data:,{}", escapes.concat());
+        let mut reader = Gunzip::new(Decoder::new(&url).unwrap());
         let mut unpacked = Vec::new();
         let mut buffer = [0; 777];
         loop {
-            let count = reader.read(&mut buffer).unwrap();
-            if count == 0 {
-                break;
+            match reader.read(&mut buffer)? {
+                0 => return Ok(unpacked),
+                count => unpacked.extend_from_slice(&buffer[..count]),
             }
-            unpacked.extend_from_slice(&buffer[..count]);
         }
-        assert_eq!(unpacked, text);
-        for end in [0, 3, 9, 10, 100, packed.len() - 9, packed.len() - 1] {
-            assert!(Gunzip::new(&packed[..end]).read_to_end(&mut Vec::new()).is_err(), "cut at {end}");
-        }
-        let mut trailing = packed.clone();
-        trailing.extend_from_slice(b"garbage");
-        assert!(Gunzip::new(trailing.as_slice()).read_to_end(&mut Vec::new()).is_err());
     }
 }

@@ -5,15 +5,16 @@ mod digest;
 mod gzip;
 
 use std::fmt;
-use std::io::{self, Read};
-
-use base64::DecodeError;
 
 use crate::config::Resource;
-use crate::error::{Error, Reason, Result, io_words};
+use crate::error::{Error, Reason, Result};
+use data_url::Decoder;
 pub use digest::sha512_hex;
-use digest::{Digest, Mismatch, Verifying};
+use digest::{Digest, Hasher};
 use gzip::Gunzip;
+
+/// Bytes read at once where all are wanted.
+const BUFFER: usize = 4 << 10;
 
 /// A URL of the config with what the config says of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,28 +64,72 @@ impl<'a> Source<'a> {
         Ok(Some(Self { url, gzip, digest, place: place.to_string() }))
     }
 
-    /// Opens the stream of the final bytes. Its last read fails if the hash does not fit.
-    pub fn open(&self) -> Result<Box<dyn Read + 'a>> {
-        let decoded = data_url::open(self.url)
+    /// Opens the stream of the final bytes.
+    pub fn open(&self) -> Result<Stream<'_>> {
+        let decoder = Decoder::new(self.url)
             .map_err(|what| Error::new(Reason::Resource, format!("{what}, at {}.source", self.place)))?;
-        let plain: Box<dyn Read + 'a> = if self.gzip { Box::new(Gunzip::new(decoded)) } else { decoded };
-        Ok(match &self.digest {
-            Some(digest) => Box::new(Verifying::new(plain, digest.clone())),
-            None => plain,
-        })
+        let bytes = if self.gzip { Bytes::Packed(Gunzip::new(decoder)) } else { Bytes::Plain(decoder) };
+        Ok(Stream { source: self, bytes, hasher: self.digest.as_ref().map(Hasher::new) })
     }
 
-    /// Gives an error of reading the stream its place and reason.
-    pub fn finish<T>(&self, read: io::Result<T>) -> Result<T> {
-        read.map_err(|error| {
-            if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Mismatch>) {
-                let what = format!("{error}, at {}.verification.hash", self.place);
-                return Error::new(Reason::Verification, what);
+    /// The final bytes, to the end or until they are more than `limit`.
+    pub fn read(&self, limit: u64) -> Result<Vec<u8>> {
+        let mut stream = self.open()?;
+        read_all(limit, &mut |buffer| stream.read(buffer))
+    }
+
+    /// How many they are. All of them are read, so that a bad source is found.
+    pub fn size(&self) -> Result<u64> {
+        let mut stream = self.open()?;
+        let mut buffer = vec![0; BUFFER];
+        let mut size: u64 = 0;
+        loop {
+            match stream.read(&mut buffer)? {
+                0 => return Ok(size),
+                count => size = size.saturating_add(count as u64),
             }
-            let what = if self.gzip { "decompress" } else { "decode" };
-            let words = decoder_words(&error);
-            Error::new(Reason::Resource, format!("{what} the contents: {words}, at {}.source", self.place))
-        })
+        }
+    }
+}
+
+/// The bytes of a [`Source`], decoded as they are read.
+pub struct Stream<'s> {
+    source: &'s Source<'s>,
+    bytes: Bytes<'s>,
+    hasher: Option<Hasher>,
+}
+
+enum Bytes<'s> {
+    Plain(Decoder<'s>),
+    Packed(Gunzip<'s>),
+}
+
+impl Stream<'_> {
+    /// Reads into `buffer`, which has room for three bytes at least; 0 only at the end. The read that finds the end
+    /// fails if the hash does not fit.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let Source { gzip, digest, place, .. } = self.source;
+        let read = match &mut self.bytes {
+            Bytes::Plain(decoder) => decoder.read(buffer),
+            Bytes::Packed(gunzip) => gunzip.read(buffer),
+        };
+        let count = read.map_err(|words| {
+            let act = if *gzip { "decompress" } else { "decode" };
+            Error::new(Reason::Resource, format!("{act} the contents: {words}, at {place}.source"))
+        })?;
+        if let (Some(hasher), Some(expected)) = (&mut self.hasher, digest) {
+            hasher.update(buffer.get(..count).unwrap_or_default());
+            if count == 0 && !hasher.fits(expected) {
+                // Neither hash is told: the config's own never reaches a log.
+                let what =
+                    "hash verification failed: the contents do not have the hash that the config names";
+                return Err(Error::new(
+                    Reason::Verification,
+                    format!("{what}, at {place}.verification.hash"),
+                ));
+            }
+        }
+        Ok(count)
     }
 }
 
@@ -94,22 +139,25 @@ impl<'a> Source<'a> {
 /// [`Reason::Resource`] for a malformed URL, or for one that holds more.
 pub fn data_url_bytes(url: &str, limit: u64) -> Result<Vec<u8>> {
     let failed = |what: &str| Error::new(Reason::Resource, what);
-    let mut bytes = Vec::new();
-    let decoded = data_url::open(url).map_err(|what| failed(&what))?;
-    decoded
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|error| failed(&decoder_words(&error)))?;
+    let mut decoder = Decoder::new(url).map_err(|what| failed(&what))?;
+    let bytes = read_all(limit, &mut |buffer| decoder.read(buffer).map_err(failed))?;
     if bytes.len() as u64 > limit {
         return Err(failed(&format!("the data URL holds more than {limit} bytes")));
     }
     Ok(bytes)
 }
 
-/// The words of a decoder's error, without those that would tell a byte of the contents.
-fn decoder_words(error: &io::Error) -> String {
-    let is_base64 = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<DecodeError>);
-    if is_base64 { "it is not base64 with its padding".to_owned() } else { io_words(error) }
+/// What `read` gives, to the end or until it is more than `limit`.
+fn read_all(limit: u64, read: &mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; BUFFER];
+    while bytes.len() as u64 <= limit {
+        match read(&mut buffer)? {
+            0 => break,
+            count => bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -128,10 +176,7 @@ mod tests {
 
     fn read(source: &str, compression: &str, hash: &str) -> Result<Vec<u8>> {
         let resource = resource(source, compression, hash);
-        let source = Source::new(&resource, "$.x")?.unwrap();
-        let mut bytes = Vec::new();
-        source.finish(source.open()?.read_to_end(&mut bytes))?;
-        Ok(bytes)
+        Source::new(&resource, "$.x")?.unwrap().read(1000)
     }
 
     #[test]

@@ -2,8 +2,6 @@
 //! nothing that a program could see has changed when something goes wrong.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -11,12 +9,13 @@ use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
     renameat_with, symlinkat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, read, retry_on_intr};
 
 use super::Root;
 use super::recent::Recent;
 use super::walk::{Mount, mount_of, raise_descriptor_limit, refuse_mounts, remove_tree};
-use crate::error::{Error, Reason, Result, errno_of, io_words};
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::fd::write_all;
 use crate::plan::{Attributes, Op, Piece};
 
 /// The private directory at the top of each file system that is written to.
@@ -209,31 +208,29 @@ fn write_file(
     // With its mode from the start most files need no chmod(2); only root comes into the staging directory.
     let mode = Mode::from_raw_mode(attributes.mode & 0o777);
     let fd = openat(&area.fd, staged_name(index), flags, mode).map_err(failed)?;
-    let mut file = File::from(fd);
-    let written = |result: io::Result<()>| result.map_err(|error| write_error(path, &error));
     for piece in contents {
         match piece {
-            Piece::Bytes(bytes) => written(file.write_all(bytes))?,
+            Piece::Bytes(bytes) => write_all(fd.as_fd(), bytes).map_err(failed)?,
             Piece::Existing(existing) => {
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-                let fd = root
+                let from = root
                     .open_at(existing, flags, Mode::empty())
                     .map_err(|errno| Error::root("open", existing, errno))?;
-                let mut reader = File::from(fd);
-                copy(&mut reader, &mut file, buffer, path, |read| {
-                    read.map_err(|error| {
-                        let what = format!("read {} in the root: {}", existing.display(), io_words(&error));
+                copy(fd.as_fd(), path, buffer, &mut |buffer| {
+                    retry_on_intr(|| read(&from, &mut *buffer)).map_err(|errno| {
+                        let words = errno_words(errno);
+                        let what = format!("read {} in the root: {words}", existing.display());
                         Error::new(Reason::RootIo, what)
                     })
                 })?;
             }
             Piece::Source(source) => {
-                let mut reader = source.open()?;
-                copy(&mut reader, &mut file, buffer, path, |read| source.finish(read))?;
+                let mut stream = source.open()?;
+                copy(fd.as_fd(), path, buffer, &mut |buffer| stream.read(buffer))?;
             }
         }
     }
-    set_attributes_of(&file, attributes).map_err(failed)
+    set_attributes_of(&fd, attributes).map_err(failed)
 }
 
 /// Sets owner and mode of an open file or directory where they differ: the two calls cost more than the look.
@@ -252,35 +249,20 @@ pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> std::r
     Ok(())
 }
 
+/// Writes to `file`, which will stand at `path`, what `read` gives until it gives nothing.
 fn copy(
-    reader: &mut dyn Read,
-    file: &mut File,
-    buffer: &mut [u8],
+    file: BorrowedFd<'_>,
     path: &Path,
-    finish: impl Fn(io::Result<usize>) -> Result<usize>,
+    buffer: &mut [u8],
+    read: &mut dyn FnMut(&mut [u8]) -> Result<usize>,
 ) -> Result<()> {
     loop {
-        // Decoders give what they have: the buffer is filled before it is written.
-        let mut filled: usize = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match reader.read(rest) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => match finish(read)? {
-                    0 => break,
-                    count => filled = filled.saturating_add(count),
-                },
-            }
-        }
-        let bytes = buffer.get(..filled).unwrap_or_default();
-        file.write_all(bytes).map_err(|error| write_error(path, &error))?;
-        if filled < buffer.len() {
-            return Ok(());
+        match read(buffer)? {
+            0 => return Ok(()),
+            count => write_all(file, buffer.get(..count).unwrap_or_default())
+                .map_err(|errno| Error::root("write", path, errno))?,
         }
     }
-}
-
-fn write_error(path: &Path, error: &io::Error) -> Error {
-    Error::root("write", path, errno_of(error))
 }
 
 /// Moves `name` of `from` to `to_name` of `to` unless that is there already.

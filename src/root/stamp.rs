@@ -1,9 +1,7 @@
 //! The stamp: the file that says that this root has been provisioned.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fsync, openat, renameat, statat, statx, unlinkat};
@@ -12,7 +10,8 @@ use rustix::io::Errno;
 use super::Root;
 use super::stage::STAGE;
 use super::walk::remove_tree;
-use crate::error::{Error, Result, errno_of};
+use crate::error::{Error, Result};
+use crate::fd::write_all;
 use crate::plan::View as _;
 
 /// Where the stamp stands: the file that Fedora `CoreOS` tools read.
@@ -120,9 +119,8 @@ fn put(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(parent, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?;
     let identity = FileIdentity::of(&fd)?;
-    let mut file = File::from(fd);
-    file.write_all(text(identity).as_bytes()).map_err(|error| errno_of(&error))?;
-    fsync(&file)?;
+    write_all(fd.as_fd(), text(identity).as_bytes())?;
+    fsync(&fd)?;
     renameat(parent, UNFINISHED, parent, name)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     fsync(openat(parent, ".", flags, Mode::empty())?)

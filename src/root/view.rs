@@ -1,7 +1,7 @@
 //! Reading the root: what planning sees of it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,8 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, RawMode, fstat, readlinkat};
 use rustix::io::Errno;
 
 use super::Root;
-use crate::error::{Error, Reason, Result, io_words};
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::fd::read_all;
 use crate::plan::{Attributes, Kind, Stat, View};
 use crate::sort::sort;
 
@@ -44,10 +45,8 @@ impl View for Root {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd =
             self.open_at(path, flags, Mode::empty()).map_err(|errno| Error::root("open", path, errno))?;
-        let mut bytes = Vec::new();
-        let mut file = std::fs::File::from(fd).take(limit.saturating_add(1));
-        file.read_to_end(&mut bytes).map_err(|error| {
-            Error::new(Reason::RootIo, format!("read {} in the root: {}", path.display(), io_words(&error)))
+        let bytes = read_all(fd.as_fd(), limit).map_err(|errno| {
+            Error::new(Reason::RootIo, format!("read {} in the root: {}", path.display(), errno_words(errno)))
         })?;
         if bytes.len() as u64 > limit {
             let what = format!("read {} in the root: it is larger than {limit} bytes", path.display());

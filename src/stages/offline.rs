@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::plan_config;
@@ -126,10 +125,7 @@ fn size(op: &Op<'_>, view: &dyn View) -> Result<Option<u64>> {
         let bytes = match piece {
             Piece::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             Piece::Existing(path) => view.stat(path)?.map_or(0, |stat| stat.size),
-            Piece::Source(source) => {
-                let mut stream = source.open()?;
-                source.finish(io::copy(&mut stream.by_ref(), &mut io::sink()))?
-            }
+            Piece::Source(source) => source.size()?,
         };
         size = size.saturating_add(bytes);
     }

@@ -2,7 +2,6 @@
 //! references in `ignition.config` are fetched and followed, everything is merged.
 
 use std::cell::OnceCell;
-use std::io::Read as _;
 
 use crate::config::{self, Config, Parsed, Report, Resource, Severity, Version};
 use crate::error::{Error, Reason, Result};
@@ -145,10 +144,8 @@ impl<'a> Renderer<'a> {
             return Err(Error::new(Reason::ConfigInvalid, what));
         }
         let Some(source) = Source::new(reference, place)? else { return Ok(&[]) };
-        let mut text = Vec::new();
-        let stream = source.open()?;
-        let read = stream.take(self.room.saturating_add(1)).read_to_end(&mut text);
-        let length = u64::try_from(source.finish(read)?).unwrap_or(u64::MAX);
+        let text = source.read(self.room)?;
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         self.room = self.room.checked_sub(length).ok_or_else(|| memory::too_large(self.room))?;
         Ok(self.texts.keep(text.into()))
     }

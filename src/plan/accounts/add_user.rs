@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::database::{Database, File};
-use super::entry::{Passwd, Range, Shadow, add_member, has_member};
+use super::entry::{Entry, Passwd, Shadow, add_member, has_member};
 use super::ids::{Choice, Space};
 use super::subject::Subject;
 use super::users::Wanted;
@@ -102,7 +102,7 @@ fn add_ranges(db: &mut Database, wanted: &Wanted, subject: &Subject) -> Result<(
         return Ok(());
     }
     let Database { subuid, subgid, defs, .. } = db;
-    let add = |file: &mut Option<File<Range>>, keys: [&str; 3], path: &str| {
+    let add = |file: &mut Option<File>, keys: [&str; 3], path: &str| {
         let [min, max, count] = keys;
         let min = defs.number(min, 100_000);
         let max = defs.number(max, 600_100_000).min(u64::from(u32::MAX));
@@ -143,7 +143,7 @@ fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32, subject: &Subject) 
 
 fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject, today: Today) -> Result<()> {
     if let Some(file) = &mut db.passwd {
-        file.table.update(user).map_err(|_| subject.ambiguous("/etc/passwd"))?;
+        file.update(Entry::Passwd(user), subject)?;
     }
     let Some(file) = &mut db.shadow else { return Ok(()) };
     let mut entry = Shadow {
@@ -164,24 +164,18 @@ fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject, to
         entry.inactive = db.useradd.inactive;
         entry.expire = db.useradd.expiry()?;
     }
-    file.table.update(entry).map_err(|_| subject.ambiguous("/etc/shadow"))
+    file.update(Entry::Shadow(entry), subject)
 }
 
 fn join_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &Subject) -> Result<()> {
-    let joins = |members: &mut Vec<Vec<u8>>, group: &[u8]| {
+    let mut joins = |entry: &mut Entry| {
+        let Some((group, members)) = entry.members() else { return false };
         let wanted = has_member(groups, group);
         if wanted {
             add_member(members, name);
         }
         wanted
     };
-    if let Some(file) = &mut db.group {
-        let change = |group: &mut super::entry::Group| joins(&mut group.members, &group.name);
-        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/group"))?;
-    }
-    if let Some(file) = &mut db.gshadow {
-        let change = |group: &mut super::entry::Gshadow| joins(&mut group.members, &group.name);
-        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/gshadow"))?;
-    }
-    Ok(())
+    let mut files = [&mut db.group, &mut db.gshadow].into_iter().flatten();
+    files.try_for_each(|file| file.update_all(&mut joins, subject))
 }

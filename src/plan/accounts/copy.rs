@@ -1,11 +1,11 @@
 //! The copy of a directory tree of the root, as the shadow tools make it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Reason, Result};
+use crate::plan::map::Map;
 use crate::plan::{Attributes, Kind, Tree};
 
 /// What is the same for every file of one copy.
@@ -19,7 +19,7 @@ pub(super) struct Copy<'p> {
 }
 
 /// The copy of each file, by the file's identity: its other names become names of the copy.
-pub(super) type Names = BTreeMap<(u64, u64), PathBuf>;
+pub(super) type Names = Map<PathBuf>;
 
 /// Copies all that is in the directory `from` into the directory `to`. What is there stays.
 pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: &mut Names) -> Result<()> {
@@ -47,11 +47,13 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: 
             }
             Kind::File => {
                 // A file that is only planned has no identity yet.
-                let copied = names.get(&stat.identity).filter(|_| stat.identity != (0, 0));
+                let (device, inode) = stat.identity;
+                let identity = [device.to_ne_bytes(), inode.to_ne_bytes()].concat();
+                let copied = names.get(&identity).filter(|_| stat.identity != (0, 0));
                 if let Some(copied) = copied {
                     tree.put_hard_link(target, copied.clone())?;
                 } else {
-                    names.insert(stat.identity, target.clone());
+                    names.insert(&identity, target.clone());
                     let contents = tree.contents(&source)?;
                     tree.put_file(target, contents, attributes);
                 }

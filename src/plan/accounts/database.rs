@@ -4,16 +4,19 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::defaults::{LoginDefs, UseraddDefaults};
-use super::entry::{Entry, Group, Gshadow, Passwd, Range, Shadow};
+use super::entry::{Entry, Group, Gshadow, Parse, Passwd, Range, Shadow};
 use super::number;
-use super::table::Table;
+use super::subject::Subject;
+use super::table::{Ambiguous, Table};
 use crate::error::{Error, Reason, Result};
 use crate::plan::{Attributes, Kind, Piece, Tree};
 
 /// One account file.
-pub(super) struct File<E> {
+pub(super) struct File {
+    /// Its path in the root.
+    name: &'static str,
     /// Its lines.
-    pub(super) table: Table<E>,
+    pub(super) table: Table,
     /// Where it is, links followed.
     path: PathBuf,
     /// What it held; `None` if it is new.
@@ -23,12 +26,12 @@ pub(super) struct File<E> {
 
 /// All account files. One that the root does not have is `None`.
 pub(super) struct Database {
-    pub(super) passwd: Option<File<Passwd>>,
-    pub(super) group: Option<File<Group>>,
-    pub(super) shadow: Option<File<Shadow>>,
-    pub(super) gshadow: Option<File<Gshadow>>,
-    pub(super) subuid: Option<File<Range>>,
-    pub(super) subgid: Option<File<Range>>,
+    pub(super) passwd: Option<File>,
+    pub(super) group: Option<File>,
+    pub(super) shadow: Option<File>,
+    pub(super) gshadow: Option<File>,
+    pub(super) subuid: Option<File>,
+    pub(super) subgid: Option<File>,
     pub(super) defs: LoginDefs,
     pub(super) useradd: UseraddDefaults,
 }
@@ -39,12 +42,12 @@ impl Database {
         let defs = LoginDefs::read(tree)?;
         let force_shadow = defs.yes("FORCE_SHADOW");
         Ok(Self {
-            passwd: File::read(tree, "/etc/passwd", false)?,
-            group: File::read(tree, "/etc/group", false)?,
-            shadow: File::read(tree, "/etc/shadow", force_shadow)?,
-            gshadow: File::read(tree, "/etc/gshadow", force_shadow)?,
-            subuid: File::read(tree, "/etc/subuid", false)?,
-            subgid: File::read(tree, "/etc/subgid", false)?,
+            passwd: File::read(tree, "/etc/passwd", Passwd::parse, false)?,
+            group: File::read(tree, "/etc/group", Group::parse, false)?,
+            shadow: File::read(tree, "/etc/shadow", Shadow::parse, force_shadow)?,
+            gshadow: File::read(tree, "/etc/gshadow", Gshadow::parse, force_shadow)?,
+            subuid: File::read(tree, "/etc/subuid", Range::parse, false)?,
+            subgid: File::read(tree, "/etc/subgid", Range::parse, false)?,
             useradd: UseraddDefaults::read(tree)?,
             defs,
         })
@@ -53,22 +56,26 @@ impl Database {
     /// Plans the files that have changed.
     pub(super) fn write(self, tree: &mut Tree) {
         let shadow_gid = self.group("shadow".as_bytes()).map_or(0, |group| group.gid);
-        write(self.passwd, tree, shadow_gid);
-        write(self.group, tree, shadow_gid);
-        write(self.shadow, tree, shadow_gid);
-        write(self.gshadow, tree, shadow_gid);
-        write(self.subuid, tree, shadow_gid);
-        write(self.subgid, tree, shadow_gid);
+        let files = [self.passwd, self.group, self.shadow, self.gshadow, self.subuid, self.subgid];
+        for file in files.into_iter().flatten() {
+            file.write(tree, shadow_gid);
+        }
     }
 
     /// Every user.
     pub(super) fn users(&self) -> impl Iterator<Item = &Passwd> {
-        self.passwd.iter().flat_map(|file| file.table.entries())
+        self.passwd.iter().flat_map(|file| file.table.entries()).filter_map(|entry| match entry {
+            Entry::Passwd(user) => Some(user),
+            _ => None,
+        })
     }
 
     /// Every group.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.group.iter().flat_map(|file| file.table.entries())
+        self.group.iter().flat_map(|file| file.table.entries()).filter_map(|entry| match entry {
+            Entry::Group(group) => Some(group),
+            _ => None,
+        })
     }
 
     /// The user of this name.
@@ -100,32 +107,49 @@ impl Database {
     }
 }
 
-impl<E: Entry> File<E> {
-    fn read(tree: &Tree, name: &str, make: bool) -> Result<Option<Self>> {
+impl File {
+    fn read(tree: &Tree, name: &'static str, parse: Parse, make: bool) -> Result<Option<Self>> {
         let path = tree.resolve(Path::new(name))?;
         let Some(stat) = tree.stat(&path)? else {
-            let attributes = Attributes::root(0o640);
-            let new = || Self { table: Table::parse(b""), path, original: None, attributes };
-            return Ok(make.then(new));
+            let (table, attributes) = (Table::parse(b"", parse), Attributes::root(0o640));
+            return Ok(make.then_some(Self { name, table, path, original: None, attributes }));
         };
         if stat.kind != Kind::File {
             let what = format!("{name} in the root is {}, not a file", stat.kind.word());
             return Err(Error::new(Reason::Account, what));
         }
         let bytes = tree.read(&path)?.unwrap_or_default().into_owned();
-        let table = Table::parse(&bytes);
-        Ok(Some(Self { table, path, original: Some(bytes), attributes: stat.attributes }))
+        let table = Table::parse(&bytes, parse);
+        Ok(Some(Self { name, table, path, original: Some(bytes), attributes: stat.attributes }))
     }
-}
 
-fn write<E: Entry>(file: Option<File<E>>, tree: &mut Tree, shadow_gid: u32) {
-    let Some(file) = file else { return };
-    let bytes = file.table.to_bytes();
-    let attributes = match file.original {
-        Some(original) if original == bytes => return,
-        Some(_) => file.attributes,
-        None if bytes.is_empty() => return,
-        None => Attributes { gid: shadow_gid, ..file.attributes },
-    };
-    tree.put_file(file.path, vec![Piece::Bytes(Cow::Owned(bytes))], attributes);
+    /// [`Table::update`]
+    pub(super) fn update(&mut self, entry: Entry, subject: &Subject) -> Result<()> {
+        self.table.update(entry).map_err(|Ambiguous| subject.ambiguous(self.name))
+    }
+
+    /// [`Table::update_all`]
+    pub(super) fn update_all(
+        &mut self,
+        change: &mut dyn FnMut(&mut Entry) -> bool,
+        subject: &Subject,
+    ) -> Result<()> {
+        self.table.update_all(change).map_err(|Ambiguous| subject.ambiguous(self.name))
+    }
+
+    /// [`Table::remove`]
+    pub(super) fn remove(&mut self, name: &[u8], subject: &Subject) -> Result<()> {
+        self.table.remove(name).map_err(|Ambiguous| subject.ambiguous(self.name))
+    }
+
+    fn write(self, tree: &mut Tree, shadow_gid: u32) {
+        let bytes = self.table.to_bytes();
+        let attributes = match self.original {
+            Some(original) if original == bytes => return,
+            Some(_) => self.attributes,
+            None if bytes.is_empty() => return,
+            None => Attributes { gid: shadow_gid, ..self.attributes },
+        };
+        tree.put_file(self.path, vec![Piece::Bytes(Cow::Owned(bytes))], attributes);
+    }
 }

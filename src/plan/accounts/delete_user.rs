@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::database::Database;
-use super::entry::{Group, Gshadow, Passwd, has_member};
+use super::entry::{Entry, Passwd, has_member};
 use super::subject::Subject;
 use super::{groups, home, mail};
 use crate::error::Result;
@@ -13,11 +13,8 @@ use crate::plan::Tree;
 
 /// Takes the user out of all files, and home and mail spool away if they are the user's own.
 pub(super) fn delete(db: &mut Database, tree: &mut Tree, old: &Passwd, subject: &Subject) -> Result<()> {
-    if let Some(file) = &mut db.passwd {
-        file.table.remove(&old.name).map_err(|_| subject.ambiguous("/etc/passwd"))?;
-    }
-    if let Some(file) = &mut db.shadow {
-        file.table.remove(&old.name).map_err(|_| subject.ambiguous("/etc/shadow"))?;
+    for file in [&mut db.passwd, &mut db.shadow].into_iter().flatten() {
+        file.remove(&old.name, subject)?;
     }
     for file in [&mut db.subuid, &mut db.subgid].into_iter().flatten() {
         file.table.remove_all(&old.name);
@@ -35,8 +32,8 @@ fn leave_groups(db: &mut Database, old: &Passwd, subject: &Subject) -> Result<()
         was
     };
     if let Some(file) = &mut db.group {
-        let change = |group: &mut Group| leave(&mut group.members);
-        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/group"))?;
+        let mut change = |entry: &mut Entry| entry.members().is_some_and(|(_, members)| leave(members));
+        file.update_all(&mut change, subject)?;
     }
     if db.defs.yes("USERGROUPS_ENAB") {
         let own = db.group(&old.name).filter(|group| group.gid == old.gid && group.members.is_empty());
@@ -46,11 +43,12 @@ fn leave_groups(db: &mut Database, old: &Passwd, subject: &Subject) -> Result<()
         }
     }
     if let Some(file) = &mut db.gshadow {
-        let change = |group: &mut Gshadow| {
+        let mut change = |entry: &mut Entry| {
+            let Entry::Gshadow(group) = entry else { return false };
             let (member, admin) = (leave(&mut group.members), leave(&mut group.admins));
             member || admin
         };
-        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/gshadow"))?;
+        file.update_all(&mut change, subject)?;
     }
     Ok(())
 }

@@ -2,14 +2,51 @@
 
 use super::number;
 
-/// An entry of an account file.
-pub(super) trait Entry: Sized {
-    /// The entry that stands in `line` (without its newline), if it is one.
-    fn parse(line: &[u8]) -> Option<Self>;
+/// An entry of an account file. One type for all files, so that what is done with their lines is there once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entry {
+    Passwd(Passwd),
+    Shadow(Shadow),
+    Group(Group),
+    Gshadow(Gshadow),
+    Range(Range),
+}
+
+/// The entry that stands in a line (without its newline), if it is one.
+pub(super) type Parse = fn(&[u8]) -> Option<Entry>;
+
+impl Entry {
     /// The line, without its newline.
-    fn format(&self) -> Vec<u8>;
+    pub(super) fn format(&self) -> Vec<u8> {
+        match self {
+            Self::Passwd(user) => user.format(),
+            Self::Shadow(user) => user.format(),
+            Self::Group(group) => group.format(),
+            Self::Gshadow(group) => group.format(),
+            Self::Range(range) => range.format(),
+        }
+    }
+
     /// Whose entry it is.
-    fn name(&self) -> &[u8];
+    pub(super) fn name(&self) -> &[u8] {
+        match self {
+            Self::Passwd(Passwd { name, .. })
+            | Self::Shadow(Shadow { name, .. })
+            | Self::Group(Group { name, .. })
+            | Self::Gshadow(Gshadow { name, .. })
+            | Self::Range(Range { owner: name, .. }) => name,
+        }
+    }
+
+    /// The name of a group and its members.
+    pub(super) fn members(&mut self) -> Option<(&[u8], &mut Vec<Vec<u8>>)> {
+        match self {
+            Self::Group(Group { name, members, .. }) | Self::Gshadow(Gshadow { name, members, .. }) => {
+                Some((name, members))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A line of `passwd`.
@@ -24,10 +61,10 @@ pub(super) struct Passwd {
     pub(super) shell: Vec<u8>,
 }
 
-impl Entry for Passwd {
-    fn parse(line: &[u8]) -> Option<Self> {
+impl Passwd {
+    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
         let [name, password, uid, gid, gecos, home, shell] = fields(line)?;
-        Some(Self {
+        Some(Entry::Passwd(Self {
             name: name.to_vec(),
             password: password.to_vec(),
             uid: number::id(uid)?,
@@ -35,7 +72,7 @@ impl Entry for Passwd {
             gecos: gecos.to_vec(),
             home: home.to_vec(),
             shell: shell.to_vec(),
-        })
+        }))
     }
 
     fn format(&self) -> Vec<u8> {
@@ -50,10 +87,6 @@ impl Entry for Passwd {
             &self.shell,
         ];
         fields.join(&b':')
-    }
-
-    fn name(&self) -> &[u8] {
-        &self.name
     }
 }
 
@@ -71,8 +104,8 @@ pub(super) struct Shadow {
     pub(super) flag: Option<u64>,
 }
 
-impl Entry for Shadow {
-    fn parse(line: &[u8]) -> Option<Self> {
+impl Shadow {
+    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
         // Old files have only the first five fields, or lack the last one.
         let missing: &[u8] = match line.split(|byte| *byte == b':').count() {
             5 => b"::::",
@@ -85,7 +118,7 @@ impl Entry for Shadow {
             b"" => Some(None),
             _ => number::unsigned(text).map(Some),
         };
-        Some(Self {
+        Some(Entry::Shadow(Self {
             name: name.to_vec(),
             password: password.to_vec(),
             last_change: number(last_change)?,
@@ -95,7 +128,7 @@ impl Entry for Shadow {
             inactive: number(inactive)?,
             expire: number(expire)?,
             flag: number(flag)?,
-        })
+        }))
     }
 
     fn format(&self) -> Vec<u8> {
@@ -109,10 +142,6 @@ impl Entry for Shadow {
         }
         line
     }
-
-    fn name(&self) -> &[u8] {
-        &self.name
-    }
 }
 
 /// A line of `group`.
@@ -124,25 +153,21 @@ pub(super) struct Group {
     pub(super) members: Vec<Vec<u8>>,
 }
 
-impl Entry for Group {
-    fn parse(line: &[u8]) -> Option<Self> {
+impl Group {
+    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
         let [name, password, gid, members] = fields(line)?;
-        Some(Self {
+        Some(Entry::Group(Self {
             name: name.to_vec(),
             password: password.to_vec(),
             gid: number::id(gid)?,
             members: list(members),
-        })
+        }))
     }
 
     fn format(&self) -> Vec<u8> {
         let (gid, members) = (self.gid.to_string(), self.members.join(&b','));
         let fields: [&[u8]; 4] = [&self.name, &self.password, gid.as_bytes(), &members];
         fields.join(&b':')
-    }
-
-    fn name(&self) -> &[u8] {
-        &self.name
     }
 }
 
@@ -155,25 +180,21 @@ pub(super) struct Gshadow {
     pub(super) members: Vec<Vec<u8>>,
 }
 
-impl Entry for Gshadow {
-    fn parse(line: &[u8]) -> Option<Self> {
+impl Gshadow {
+    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
         let [name, password, admins, members] = fields(line)?;
-        Some(Self {
+        Some(Entry::Gshadow(Self {
             name: name.to_vec(),
             password: password.to_vec(),
             admins: list(admins),
             members: list(members),
-        })
+        }))
     }
 
     fn format(&self) -> Vec<u8> {
         let (admins, members) = (self.admins.join(&b','), self.members.join(&b','));
         let fields: [&[u8]; 4] = [&self.name, &self.password, &admins, &members];
         fields.join(&b':')
-    }
-
-    fn name(&self) -> &[u8] {
-        &self.name
     }
 }
 
@@ -186,22 +207,18 @@ pub(super) struct Range {
     pub(super) owner: Vec<u8>,
 }
 
-impl Entry for Range {
-    fn parse(line: &[u8]) -> Option<Self> {
+impl Range {
+    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
         let [owner, start, count] = fields(line)?;
         if owner.is_empty() {
             return None;
         }
         let (start, count) = (number::unsigned(start)?, number::unsigned(count)?);
-        Some(Self { start, count, owner: owner.to_vec() })
+        Some(Entry::Range(Self { start, count, owner: owner.to_vec() }))
     }
 
     fn format(&self) -> Vec<u8> {
         [&self.owner, format!(":{}:{}", self.start, self.count).as_bytes()].concat()
-    }
-
-    fn name(&self) -> &[u8] {
-        &self.owner
     }
 }
 
@@ -236,21 +253,21 @@ fn list(text: &[u8]) -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn same<E: Entry>(line: &str) -> bool {
-        E::parse(line.as_bytes()).is_some_and(|entry| entry.format() == line.as_bytes())
+    fn same(parse: Parse, line: &str) -> bool {
+        parse(line.as_bytes()).is_some_and(|entry| entry.format() == line.as_bytes())
     }
 
     #[test]
     fn a_well_formed_line_comes_back_as_it_was() {
-        assert!(same::<Passwd>("root:x:0:0:Root,,,:/root:/bin/bash"));
-        assert!(same::<Passwd>("::1:2:::"));
-        assert!(same::<Shadow>("root:*:19000:0:99999:7:::"));
-        assert!(same::<Shadow>("a:!::::::42:1"));
-        assert!(same::<Group>("adm:x:4:a,b"));
-        assert!(same::<Group>("adm:x:4:"));
-        assert!(same::<Group>("adm:x:4:,,a"));
-        assert!(same::<Gshadow>("adm:*:x:a,b"));
-        assert!(same::<Range>("core:100000:65536"));
+        assert!(same(Passwd::parse, "root:x:0:0:Root,,,:/root:/bin/bash"));
+        assert!(same(Passwd::parse, "::1:2:::"));
+        assert!(same(Shadow::parse, "root:*:19000:0:99999:7:::"));
+        assert!(same(Shadow::parse, "a:!::::::42:1"));
+        assert!(same(Group::parse, "adm:x:4:a,b"));
+        assert!(same(Group::parse, "adm:x:4:"));
+        assert!(same(Group::parse, "adm:x:4:,,a"));
+        assert!(same(Gshadow::parse, "adm:*:x:a,b"));
+        assert!(same(Range::parse, "core:100000:65536"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Groups, as `groupadd`, `groupmod` and `groupdel` leave them.
 
 use super::database::Database;
-use super::entry::{Group, Gshadow};
+use super::entry::{Entry, Group, Gshadow};
 use super::ids::{Choice, Space};
 use super::subject::Subject;
 use crate::config;
@@ -68,12 +68,12 @@ pub(super) fn add(
     if let Some(file) = &mut db.group {
         let password = if shadowed { b"x" } else { password };
         let entry = Group { name: name.into(), password: password.into(), gid, members: Vec::new() };
-        file.table.update(entry).map_err(|_| subject.ambiguous("/etc/group"))?;
+        file.update(Entry::Group(entry), subject)?;
     }
     if let Some(file) = &mut db.gshadow {
         let (admins, members) = (Vec::new(), Vec::new());
         let entry = Gshadow { name: name.into(), password: password.into(), admins, members };
-        file.table.update(entry).map_err(|_| subject.ambiguous("/etc/gshadow"))?;
+        file.update(Entry::Gshadow(entry), subject)?;
     }
     Ok(())
 }
@@ -92,31 +92,31 @@ fn modify(
         }
         new.gid = gid;
         if let Some(file) = &mut db.passwd {
-            let follow = |user: &mut super::entry::Passwd| {
-                let follows = user.gid == old.gid;
-                if follows {
+            let mut follow = |entry: &mut Entry| match entry {
+                Entry::Passwd(user) if user.gid == old.gid => {
                     user.gid = gid;
+                    true
                 }
-                follows
+                _ => false,
             };
-            file.table.update_all(follow).map_err(|_| subject.ambiguous("/etc/passwd"))?;
+            file.update_all(&mut follow, subject)?;
         }
     }
     if let Some(password) = password {
         let shadowed = db.gshadow.is_some() && old.password == b"x";
         if let Some(file) = &mut db.gshadow {
             let entry = match file.table.find(&old.name) {
-                Some(entry) => Some(Gshadow { password: password.into(), ..entry.clone() }),
-                None if shadowed => Some(Gshadow {
+                Some(Entry::Gshadow(entry)) => Some(Gshadow { password: password.into(), ..entry.clone() }),
+                _ if shadowed => Some(Gshadow {
                     name: old.name.clone(),
                     password: password.into(),
                     admins: Vec::new(),
                     members: old.members.clone(),
                 }),
-                None => None,
+                _ => None,
             };
             if let Some(entry) = entry {
-                file.table.update(entry).map_err(|_| subject.ambiguous("/etc/gshadow"))?;
+                file.update(Entry::Gshadow(entry), subject)?;
             }
         }
         if !shadowed {
@@ -124,7 +124,7 @@ fn modify(
         }
     }
     match &mut db.group {
-        Some(file) => file.table.update(new).map_err(|_| subject.ambiguous("/etc/group")),
+        Some(file) => file.update(Entry::Group(new), subject),
         None => Ok(()),
     }
 }
@@ -139,11 +139,5 @@ fn delete(db: &mut Database, old: &Group, subject: &Subject) -> Result<()> {
 
 /// Takes the group out of both files.
 pub(super) fn remove(db: &mut Database, name: &[u8], subject: &Subject) -> Result<()> {
-    if let Some(file) = &mut db.group {
-        file.table.remove(name).map_err(|_| subject.ambiguous("/etc/group"))?;
-    }
-    if let Some(file) = &mut db.gshadow {
-        file.table.remove(name).map_err(|_| subject.ambiguous("/etc/gshadow"))?;
-    }
-    Ok(())
+    [&mut db.group, &mut db.gshadow].into_iter().flatten().try_for_each(|file| file.remove(name, subject))
 }

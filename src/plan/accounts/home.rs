@@ -1,6 +1,5 @@
 //! Home directories: made, handed to another owner, moved and removed.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::copy::{Copy, copy};
 use super::subject::Subject;
 use crate::error::{Error, Reason, Result};
+use crate::plan::map::Map;
 use crate::plan::{Attributes, Kind, Stat, Tree};
 
 /// Who owns what the user owned. `None` leaves it as it is.
@@ -46,7 +46,7 @@ pub(super) fn create(
     tree.make_parents(&at)?;
     tree.put_directory(at.clone(), Attributes { uid, gid, mode });
     let owner = |old: Attributes| Attributes { uid, gid, ..old };
-    let mut names = BTreeMap::new();
+    let mut names = Map::default();
     for skeleton in skeletons {
         let skeleton = Path::new(OsStr::from_bytes(skeleton));
         let from = tree.resolve_parent(skeleton)?;
@@ -138,7 +138,7 @@ pub(super) fn relocate(
     let owner = |old: Attributes| owner.of(old);
     let what = Copy { old_root: old, new_root: new, owner: &owner };
     tree.put_directory(to.clone(), owner(stat.attributes));
-    copy(tree, &from, &to, &what, &mut BTreeMap::new())?;
+    copy(tree, &from, &to, &what, &mut Map::default())?;
     tree.remove(from);
     Ok(())
 }

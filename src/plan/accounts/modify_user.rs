@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::database::Database;
-use super::entry::{Group, Gshadow, Passwd, Shadow, add_member, has_member};
+use super::entry::{Entry, Passwd, Shadow, add_member, has_member};
 use super::home::{self, NewOwner};
 use super::subject::Subject;
 use super::users::Wanted;
@@ -49,7 +49,7 @@ pub(super) fn modify(
         change_shadow(db, old, password, subject, today)?;
     }
     if let Some(file) = db.passwd.as_mut().filter(|_| text_changed || wanted.password.is_some()) {
-        file.table.update(new).map_err(|_| subject.ambiguous("/etc/passwd"))?;
+        file.update(Entry::Passwd(new), subject)?;
     }
     if let Some(groups) = &wanted.groups {
         replace_groups(db, wanted.name, groups, subject)?;
@@ -84,11 +84,11 @@ fn change_shadow(
 ) -> Result<()> {
     let Some(file) = &mut db.shadow else { return Ok(()) };
     let entry = match file.table.find(&user.name) {
-        Some(entry) => {
+        Some(Entry::Shadow(entry)) => {
             Shadow { password: password.to_vec(), last_change: today.last_change(), ..entry.clone() }
         }
         // passwd points at an entry that is missing: now it is there.
-        None if user.password == b"x" => Shadow {
+        _ if user.password == b"x" => Shadow {
             name: user.name.clone(),
             password: password.to_vec(),
             last_change: today.last_change(),
@@ -99,13 +99,14 @@ fn change_shadow(
             expire: None,
             flag: None,
         },
-        None => return Ok(()),
+        _ => return Ok(()),
     };
-    file.table.update(entry).map_err(|_| subject.ambiguous("/etc/shadow"))
+    file.update(Entry::Shadow(entry), subject)
 }
 
 fn replace_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &Subject) -> Result<()> {
-    let change = |members: &mut Vec<Vec<u8>>, group: &[u8]| {
+    let mut change = |entry: &mut Entry| {
+        let Some((group, members)) = entry.members() else { return false };
         let (was, is) = (has_member(members, name), has_member(groups, group));
         match (was, is) {
             (true, false) => members.retain(|member| member != name),
@@ -114,13 +115,6 @@ fn replace_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &
         }
         true
     };
-    if let Some(file) = &mut db.group {
-        let change = |group: &mut Group| change(&mut group.members, &group.name);
-        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/group"))?;
-    }
-    if let Some(file) = &mut db.gshadow {
-        let change = |group: &mut Gshadow| change(&mut group.members, &group.name);
-        file.table.update_all(change).map_err(|_| subject.ambiguous("/etc/gshadow"))?;
-    }
-    Ok(())
+    let mut files = [&mut db.group, &mut db.gshadow].into_iter().flatten();
+    files.try_for_each(|file| file.update_all(&mut change, subject))
 }

@@ -6,6 +6,7 @@ use super::names::Name;
 use super::parse;
 use super::section::{State, Unit};
 use crate::error::{Error, Reason, Result};
+use crate::plan::map::Map;
 use crate::plan::{Kind, Tree};
 
 /// Where links are made and removed.
@@ -265,7 +266,7 @@ fn load_text(unit: &mut Unit, bytes: &[u8]) -> Outcome<()> {
 
 /// Reads the drop-ins of all `names`: of two files of one name the first found counts, in the order of names.
 fn load_drop_ins(tree: &Tree, unit: &mut Unit, names: &[String], directories: &[&Path]) -> Outcome<()> {
-    let mut files = std::collections::BTreeMap::new();
+    let mut files: Map<PathBuf> = Map::default();
     for name in names {
         for directory in directories {
             let path = directory.join(format!("{name}.d"));
@@ -275,14 +276,14 @@ fn load_drop_ins(tree: &Tree, unit: &mut Unit, names: &[String], directories: &[
             }
             for file in tree.list(&at)? {
                 let bytes = file.as_encoded_bytes();
-                if bytes.ends_with(b".conf") && !bytes.starts_with(b".") {
-                    let path = at.join(&file);
-                    files.entry(file).or_insert(path);
+                let is_drop_in = bytes.ends_with(b".conf") && !bytes.starts_with(b".");
+                if is_drop_in && files.get(bytes).is_none() {
+                    files.insert(bytes, at.join(&file));
                 }
             }
         }
     }
-    for path in files.values() {
+    for (_, path) in files.iter() {
         let at = unless_loop(tree.resolve(path))?.unwrap_or_default();
         match tree.stat(&at)?.map(|stat| stat.kind) {
             Some(Kind::File) => load_text(unit, &tree.read(&at)?.unwrap_or_default())?,

@@ -1,10 +1,10 @@
 //! The preset file: what systemd is to enable and disable where it applies presets at the first boot.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::Result;
+use crate::plan::map::Map;
 use crate::plan::{Attributes, Piece, Tree};
 
 /// Where the reference has it.
@@ -13,7 +13,7 @@ const PATH: &str = "/etc/systemd/system-preset/20-ignition.preset";
 /// Lines by the key that the reference sorts them by.
 #[derive(Default)]
 pub(super) struct Preset {
-    lines: BTreeMap<String, String>,
+    lines: Map<String>,
 }
 
 impl Preset {
@@ -25,8 +25,11 @@ impl Preset {
             Some((prefix, (instance, suffix))) => (format!("{prefix}@.{suffix}"), instance),
             None => (name.to_owned(), ""),
         };
-        let line = self.lines.entry(format!("{unit}-{state}")).or_insert_with(|| format!("{verb} {unit}"));
-        if !instance.is_empty() {
+        let key = format!("{unit}-{state}");
+        if self.lines.get(key.as_bytes()).is_none() {
+            self.lines.insert(key.as_bytes(), format!("{verb} {unit}"));
+        }
+        if let Some(line) = self.lines.get_mut(key.as_bytes()).filter(|_| !instance.is_empty()) {
             line.push(' ');
             line.push_str(instance);
         }
@@ -34,13 +37,13 @@ impl Preset {
 
     /// Plans the file: the lines come after those that are there, except one that stands there already.
     pub fn put(self, tree: &mut Tree) -> Result<()> {
-        if self.lines.is_empty() {
+        if self.lines.iter().next().is_none() {
             return Ok(());
         }
         let path = tree.resolve(Path::new(PATH))?;
         let mut text = tree.read(&path)?.map(Cow::into_owned).unwrap_or_default();
         let attributes = tree.stat(&path)?.map_or(Attributes::root(0o644), |stat| stat.attributes);
-        for line in self.lines.values() {
+        for (_, line) in self.lines.iter() {
             if text.split(|byte| *byte == b'\n').any(|there| there == line.as_bytes()) {
                 continue;
             }
