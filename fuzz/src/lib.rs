@@ -6,7 +6,6 @@ mod scenario;
 pub use memory::Memory;
 pub use scenario::Scenario;
 
-use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use glowplug::config::{self, Parsed, Report};
@@ -45,17 +44,19 @@ pub fn merge_with_itself(text: &[u8]) {
 
 /// Reads all that `stream` gives, at most `most` bytes, in pieces whose sizes go round in `sizes`. An error counts only
 /// as such: how much of the stream came before it is nobody's business.
-pub fn read_in_pieces(stream: &mut dyn Read, sizes: &[u8], most: usize) -> Option<Vec<u8>> {
+pub fn read_in_pieces(
+    read: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    sizes: &[u8],
+    most: usize,
+) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 256];
-    let mut sizes = sizes.iter().map(|size| usize::from(*size).max(1)).cycle();
+    let mut sizes = sizes.iter().map(|size| usize::from(*size).max(3)).cycle();
     while bytes.len() < most {
         let size = sizes.next().unwrap_or(buffer.len());
-        match stream.read(&mut buffer[..size]) {
-            Ok(0) => return Some(bytes),
-            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return None,
+        match read(&mut buffer[..size])? {
+            0 => return Some(bytes),
+            count => bytes.extend_from_slice(&buffer[..count]),
         }
     }
     bytes.truncate(most);

@@ -17,7 +17,8 @@ fuzz_target!(|data: &[u8]| {
     let resource = Resource { source: Some(url.as_str().into()), ..Resource::default() };
     let read = |sizes: &[u8]| {
         let source = Source::new(&resource, "$").ok()??;
-        read_in_pieces(&mut source.open().ok()?, sizes, MOST)
+        let mut stream = source.open().ok()?;
+        read_in_pieces(&mut |buffer| stream.read(buffer).ok(), sizes, MOST)
     };
     let model = model(&url);
     assert_eq!(read(&[255]), model, "{url}");
