@@ -44,6 +44,9 @@ impl Severity {
     }
 }
 
+/// As many bytes of a record reach syslog: what a datagram does not hold would end it.
+const RECORD: usize = 8 << 10;
+
 struct Logger {
     /// `None` for standard output.
     syslog: Mutex<Option<UnixDatagram>>,
@@ -88,6 +91,8 @@ impl Logger {
         if let Some(socket) = &*syslog {
             // Facility daemon (3) times eight.
             let priority = (severity as u8) | (3 << 3);
+            let end = (0..=RECORD.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let text = text.get(..end).unwrap_or_default();
             let record = format!("<{priority}>ignition[{}]: {text}", std::process::id());
             if socket.send_to(record.as_bytes(), SYSLOG).is_ok() {
                 return;

@@ -86,13 +86,13 @@ fn print(text: &str) -> Result<()> {
 
 fn apply(root: &Path, config: &Path) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
-    let text = platform::text(config)?;
+    let text = platform::read_argument(config)?;
     stages::apply(&Root::open(root)?, &text)
 }
 
 fn plan(root: &Path, config: &Path, form: Form) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
-    let text = platform::text(config)?;
+    let text = platform::read_argument(config)?;
     print(&stages::plan(&Root::open(root)?, &text, form)?)
 }
 
@@ -107,7 +107,7 @@ fn clean(root: &Path) -> Result<()> {
 fn validate(files: &[PathBuf]) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for file in files {
-        let (report, refused) = stages::validate(&platform::text(file)?);
+        let (report, refused) = stages::validate(&platform::read_argument(file)?);
         if files.len() > 1 {
             print(&format!("{}:\n", file.display()))?;
         }

@@ -205,7 +205,7 @@ fn apply(name: &str, arguments: &[OsString]) -> u8 {
         Err(code) => return code,
     };
     begin(true);
-    let done = platform::text(&file).and_then(|text| {
+    let done = platform::read_argument(&file).and_then(|text| {
         let root = Path::new(given.value("root"));
         stage::apply(root, &text, given.is_set("ignore-unsupported"), given.is_set("offline"))
     });
@@ -249,7 +249,7 @@ fn validate(name: &str, arguments: &[OsString]) -> u8 {
         Ok((_, file)) => file,
         Err(code) => return code,
     };
-    let text = match platform::text(&file) {
+    let text = match platform::read_argument(&file) {
         Ok(text) => text,
         Err(error) => {
             say(&format!("couldn't read config: {error}"));

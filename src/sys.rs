@@ -67,7 +67,7 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Maps the whole of `file`, which is not empty. Whoever shortens the file meanwhile ends the program.
+    /// Maps the whole of `file`, which is not empty, and which nobody changes: it is replaced by renaming.
     ///
     /// # Errors
     /// errno of fstat(2) or mmap(2); `EINVAL` for an empty file.
@@ -85,7 +85,8 @@ impl std::ops::Deref for Mapped {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the mapping is `length` bytes long, readable, and stays until it is dropped.
+        // SAFETY: the mapping is `length` bytes long, readable, and stays until it is dropped; the file is one that
+        // nobody writes to in place.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }

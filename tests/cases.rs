@@ -61,6 +61,9 @@ fn run() -> Result<bool, String> {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let names: Vec<String> = names(&cases)?.into_iter().filter(|name| name.contains(&filter)).collect();
+    if names.is_empty() {
+        return Err(format!("no case has {filter:?} in its name"));
+    }
     let bless = std::env::var_os("BLESS").is_some();
     let work = Work::new()?;
     let (next, replays, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));

@@ -9,11 +9,9 @@ use glowplug::config::{Report, parse};
 use serde_json::Value;
 
 #[test]
+#[ignore = "needs a corpus, named by GLOWPLUG_CORPUS"]
 fn the_corpus_gets_the_reference_s_verdicts() {
-    let Some(path) = std::env::var_os("GLOWPLUG_CORPUS") else {
-        println!("no corpus: GLOWPLUG_CORPUS does not name one");
-        return;
-    };
+    let path = std::env::var_os("GLOWPLUG_CORPUS").unwrap();
     let corpus = std::fs::read_to_string(path).unwrap();
     let mut failed = Vec::new();
     for line in corpus.lines() {

@@ -9,7 +9,9 @@ use super::schema::{ListMut, Object, Shape, Value};
 use crate::sort::sort;
 
 /// All lists of a config together may hold this many items, so that a small text cannot ask for endless memory.
-const MAX_ITEMS: u32 = 100_000;
+pub(crate) const MAX_ITEMS: u32 = 100_000;
+/// As many keys may stand twice: each takes a look at all that was said before.
+const MAX_REPEATED: u32 = 1_000;
 /// As many remarks are kept while the text is read.
 const MOST_REMARKS: usize = 10_000;
 /// A depth that no version has: what was read depends on the version.
@@ -22,8 +24,8 @@ pub(super) enum Fault {
     Syntax(SyntaxError),
     /// A value is of the wrong type.
     Type(TypeFault),
-    /// The lists hold more than 100,000 items.
-    TooMany,
+    /// There is more of this than anybody writes.
+    TooMany(&'static str),
 }
 
 /// A value of the wrong type.
@@ -57,7 +59,9 @@ pub(super) struct Decoder<'a> {
     inexact: u32,
     remarks: Vec<Remark>,
     left_off: usize,
-    items: u32,
+    /// Items that lists may still have.
+    room: u32,
+    repeated: u32,
     /// The newest version of which a field was read.
     newest: u8,
 }
@@ -76,6 +80,8 @@ pub(super) struct Read {
     /// The minor version of the newest field that was read; more than there are where what was read depends on the
     /// version.
     pub newest: u8,
+    /// Items that lists of other texts may still have.
+    pub room: u32,
     remarks: Vec<Remark>,
     left_off: usize,
 }
@@ -100,12 +106,13 @@ impl Read {
     }
 }
 
-/// Reads `text` as one value of the spec version 3.`minor`; with `only_version`, nothing of it but
-/// `ignition.version`.
+/// Reads `text` as one value of the spec version 3.`minor`, its lists with `room` items in all; with `only_version`,
+/// nothing of it but `ignition.version`.
 pub(super) fn decode<'a>(
     text: &'a [u8],
     minor: u8,
     only_version: bool,
+    room: u32,
     value: &mut dyn Value<'a>,
 ) -> Result<Read> {
     let mut decoder = Decoder {
@@ -117,12 +124,18 @@ pub(super) fn decode<'a>(
         inexact: 0,
         remarks: Vec::new(),
         left_off: 0,
-        items: 0,
+        room,
+        repeated: 0,
         newest: 0,
     };
     value.decode(&mut decoder)?;
     decoder.reader.end()?;
-    Ok(Read { newest: decoder.newest, remarks: decoder.remarks, left_off: decoder.left_off })
+    Ok(Read {
+        newest: decoder.newest,
+        room: decoder.room,
+        remarks: decoder.remarks,
+        left_off: decoder.left_off,
+    })
 }
 
 /// Whether `text` is JSON at all.
@@ -201,10 +214,8 @@ impl<'a> Decoder<'a> {
         }
         let mut count = 0;
         while self.reader.next_item(count == 0)? {
-            self.items = self.items.saturating_add(1);
-            if self.items > MAX_ITEMS {
-                return Err(Fault::TooMany);
-            }
+            let room = self.room.checked_sub(1);
+            self.room = room.ok_or(Fault::TooMany("the lists hold more than 100,000 items"))?;
             self.path.push(Step::Index(count));
             if let Some(item) = list.slot(count) {
                 item.decode(self)?;
@@ -232,7 +243,7 @@ impl<'a> Decoder<'a> {
         self.objects.push(self.object_name(object.name()));
         self.reader.enter()?;
         let mut first = true;
-        let mut seen: u32 = 0;
+        let (mut seen, mut seen_exactly): (u32, u32) = (0, 0);
         while let Some((key, start)) = self.reader.next_key(first)? {
             first = false;
             let known = self.field(&*object, &key);
@@ -246,13 +257,20 @@ impl<'a> Decoder<'a> {
             self.path.push(Step::Key(exact));
             let is_exact = exact == key;
             let bit = u32::try_from(index).ok().and_then(|index| 1u32.checked_shl(index)).unwrap_or(0);
-            if is_exact && seen & bit != 0 {
+            if seen & bit != 0 {
+                self.repeated = self.repeated.saturating_add(1);
+                if self.repeated > MAX_REPEATED {
+                    return Err(Fault::TooMany("more than 1,000 keys stand twice"));
+                }
+            }
+            if is_exact && seen_exactly & bit != 0 {
                 // The reference's report sees the last of them only.
                 let path = &self.path;
                 self.remarks.retain(|remark| !remark.path.starts_with(path));
             }
+            seen |= bit;
             if is_exact {
-                seen |= bit;
+                seen_exactly |= bit;
             } else {
                 self.path.pop();
                 self.unused(&key, start, &*object);

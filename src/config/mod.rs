@@ -19,6 +19,7 @@ mod version;
 
 use std::borrow::Cow;
 
+pub(crate) use decode::MAX_ITEMS;
 pub use encode::quote;
 pub use path::path_fault;
 pub use report::{Finding, Position, Report, Severity};
@@ -44,10 +45,16 @@ pub struct Parsed<'a> {
 /// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type; [`Reason::ConfigVersion`] for a version that
 /// is missing or not supported; [`Reason::ConfigInvalid`] for what breaks the rules of its version.
 pub fn parse<'a>(text: &'a [u8], report: &mut Report) -> Result<Parsed<'a>> {
+    let mut room = MAX_ITEMS;
+    parse_within(text, report, &mut room)
+}
+
+/// As [`parse`], for one of several configs: their lists may have `room` items in all.
+pub(crate) fn parse_within<'a>(text: &'a [u8], report: &mut Report, room: &mut u32) -> Result<Parsed<'a>> {
     if text.is_empty() {
         return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
     }
-    let (mut config, version) = match read(text, report) {
+    let (mut config, version) = match read(text, report, room) {
         Ok(read) => read,
         Err(refused) => return Err(refused.explain(text, report)),
     };
@@ -65,7 +72,7 @@ pub fn parse<'a>(text: &'a [u8], report: &mut Report) -> Result<Parsed<'a>> {
 /// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type.
 pub fn from_cache(text: &[u8]) -> Result<Config<'_>> {
     let mut config = Config::default();
-    match decode::decode(text, Version::NEWEST.minor(), false, &mut config) {
+    match decode::decode(text, Version::NEWEST.minor(), false, MAX_ITEMS, &mut config) {
         Ok(_) => Ok(config),
         Err(fault) => Err(Refused::Fault(fault).explain(text, &mut Report::default())),
     }
@@ -84,7 +91,7 @@ pub fn validate_merged(config: &Config<'_>) -> Result<()> {
 fn refuse_if_fatal(report: &Report, what: &str) -> Result<()> {
     match report.first_error() {
         None => Ok(()),
-        Some(finding) => Err(Error::new(Reason::ConfigInvalid, format!("{what}: {finding}"))),
+        Some(finding) => Err(Error::new(Reason::ConfigInvalid, format!("{what}: {}", finding.for_log()))),
     }
 }
 
@@ -95,11 +102,16 @@ enum Refused {
 }
 
 /// Reads the text in one pass; in more where its version makes a difference to what was read, or something is wrong.
-fn read<'a>(text: &'a [u8], report: &mut Report) -> std::result::Result<(Config<'a>, Version), Refused> {
+fn read<'a>(
+    text: &'a [u8],
+    report: &mut Report,
+    room: &mut u32,
+) -> std::result::Result<(Config<'a>, Version), Refused> {
     let mut config = Config::default();
-    if let Ok(read) = decode::decode(text, Version::NEWEST.minor(), false, &mut config) {
+    if let Ok(read) = decode::decode(text, Version::NEWEST.minor(), false, *room, &mut config) {
         match Version::named(&config.ignition.version) {
             Ok(version) if read.newest <= version.minor() => {
+                *room = read.room;
                 read.report(report);
                 return Ok((config, version));
             }
@@ -110,10 +122,11 @@ fn read<'a>(text: &'a [u8], report: &mut Report) -> std::result::Result<(Config<
     decode::check(text).map_err(|error| Refused::Fault(Fault::Syntax(error)))?;
     let mut probe = Config::default();
     let newest = Version::NEWEST.minor();
-    decode::decode(text, newest, true, &mut probe).map_err(Refused::Fault)?;
+    decode::decode(text, newest, true, *room, &mut probe).map_err(Refused::Fault)?;
     let version = Version::named(&probe.ignition.version).map_err(Refused::Version)?;
     let mut config = Config::default();
-    let read = decode::decode(text, version.minor(), false, &mut config).map_err(Refused::Fault)?;
+    let read = decode::decode(text, version.minor(), false, *room, &mut config).map_err(Refused::Fault)?;
+    *room = read.room;
     read.report(report);
     Ok((config, version))
 }
@@ -123,9 +136,8 @@ impl Refused {
     fn explain(self, text: &[u8], report: &mut Report) -> Error {
         let (offset, message, hint) = match self {
             Self::Version(error) => return error,
-            Self::Fault(Fault::TooMany) => {
-                let what = "the lists of the config hold more than 100,000 items";
-                return Error::new(Reason::ConfigSyntax, what);
+            Self::Fault(Fault::TooMany(what)) => {
+                return Error::new(Reason::ConfigSyntax, format!("the config is too large: {what}"));
             }
             // The reference shows the byte after the offending one.
             Self::Fault(Fault::Syntax(error)) => (error.offset.saturating_add(1), error.to_string(), None),
@@ -143,8 +155,8 @@ impl Refused {
         let mut words = "config is not valid".to_owned();
         for finding in findings {
             words = match &finding.hint {
-                Some(hint) => format!("{words}: {finding} ({hint})"),
-                None => format!("{words}: {finding}"),
+                Some(hint) => format!("{words}: {} ({hint})", finding.for_log()),
+                None => format!("{words}: {}", finding.for_log()),
             };
             report.push(finding);
         }
@@ -211,7 +223,7 @@ mod tests {
         let (reason, text) =
             refusal("{\"ignition\":{\"version\":\"3.2.0\"},\n\"storage\":{\"files\":[{\"mode\":4.0}]}}");
         assert_eq!(reason, Reason::ConfigSyntax);
-        let words = "config is not valid: error at line 2 col 32: json: cannot unmarshal number 4.0 into Go struct \
+        let words = "config is not valid: error at line 2 col 32: json: cannot unmarshal number into Go struct \
                      field File.storage.files.mode of type int ($.storage.files.0.mode must be an integer of 64 bits)";
         assert_eq!(text, words);
         let (reason, text) = refusal("{\"ignition\":{\"version\":\"3.2.0\"}} x ");
@@ -302,6 +314,14 @@ mod tests {
         let lines = report(&text);
         assert_eq!(lines.len(), 10_001);
         assert_eq!(lines.last().unwrap(), "and 10000 more");
+    }
+
+    #[test]
+    fn keys_may_stand_twice_but_not_without_end() {
+        let passwd = r#""passwd":{},"#;
+        let text = |count| format!(r#"{{{}"ignition":{{"version":"3.0.0"}}}}"#, passwd.repeat(count));
+        assert!(parse(text(1_001).as_bytes()).is_ok());
+        assert!(refusal(&text(1_002)).1.contains("stand twice"));
     }
 
     #[test]

@@ -67,6 +67,34 @@ impl Finding {
     }
 }
 
+/// As much of a finding reaches a log.
+const LOG_LENGTH: usize = 600;
+
+impl Finding {
+    /// The finding for a log, which must hold nothing of the config's contents: what messages quote is left off.
+    pub fn for_log(&self) -> String {
+        let mut text = self.to_string();
+        for quoting in ["found garbage after section name", "expected base64"] {
+            if let Some(at) = text.find(quoting) {
+                text.truncate(at.saturating_add(quoting.len()));
+            }
+        }
+        let number = "cannot unmarshal number";
+        if let (Some(start), Some(end)) = (text.find(number), text.find(" into Go ")) {
+            let start = start.saturating_add(number.len());
+            if start < end {
+                text.replace_range(start..end, "");
+            }
+        }
+        if text.len() > LOG_LENGTH {
+            let end = (0..=LOG_LENGTH).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(end);
+            text.push_str("...");
+        }
+        text
+    }
+}
+
 /// `error at $.storage.files.0.path, line 1 col 61: path not absolute`
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,7 +41,11 @@ impl CommandLine {
         let path = path.unwrap_or_else(|| "/proc/cmdline".into());
         let text = super::read(Path::new(&path), LIMIT)?;
         // What is not UTF-8 is not ours, but stands beside what is.
-        Ok(Self::parse(&String::from_utf8_lossy(&text)))
+        let line = Self::parse(&String::from_utf8_lossy(&text));
+        if line.bad_timeout {
+            log::warn!("glowplug.timeout on the kernel command line is not a number of seconds");
+        }
+        Ok(line)
     }
 
     /// Of a key that stands several times the last one counts, as for the kernel itself.

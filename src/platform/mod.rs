@@ -12,6 +12,7 @@ mod user_config;
 mod vsock;
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 pub use cmdline::CommandLine;
@@ -126,7 +127,8 @@ fn read_open(file: std::fs::File, path: &std::path::Path, limit: u64) -> Result<
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| failed(path, &error))?;
     if bytes.len() as u64 > limit {
-        return Err(memory::too_large(limit));
+        let what = format!("{} is larger than {limit} bytes", path.display());
+        return Err(Error::new(Reason::BadAnswer, what));
     }
     Ok(bytes)
 }
@@ -157,14 +159,30 @@ impl From<Vec<u8>> for Text {
     }
 }
 
-/// A config in a file of the running system, which is mapped if it can be, or on standard input for `-`.
+/// A config in a file of the running system, or on standard input for `-`.
 ///
 /// # Errors
 /// As for [`read`].
-pub fn text(path: &std::path::Path) -> Result<Text> {
-    let path = if path == std::path::Path::new("-") { std::path::Path::new("/dev/stdin") } else { path };
+pub fn read_argument(path: &std::path::Path) -> Result<Vec<u8>> {
+    let limit = memory::limit();
+    if path != std::path::Path::new("-") {
+        return read(path, limit);
+    }
+    let stdin = std::io::stdin();
+    let bytes = crate::fd::read_all(stdin.as_fd(), limit).map_err(|errno| failed(path, &errno.into()))?;
+    if bytes.len() as u64 > limit {
+        return Err(memory::too_large(limit));
+    }
+    Ok(bytes)
+}
+
+/// A file of this program's own, which is never changed in place, mapped if it can be.
+///
+/// # Errors
+/// As for [`read`].
+pub fn map(path: &std::path::Path) -> Result<Text> {
     let file = std::fs::File::open(path).map_err(|error| failed(path, &error))?;
-    // What cannot be mapped, a pipe or an empty file, is read.
+    // What cannot be mapped, like an empty file, is read.
     match Mapped::new(&file) {
         Ok(mapped) => Ok(Text::Mapped(mapped)),
         Err(_) => read_open(file, path, memory::limit()).map(Text::Read),

@@ -52,8 +52,8 @@ impl<'a> Source<'a> {
         };
         if !url.starts_with("data:") {
             // The scheme only: the rest of a URL can carry tokens.
-            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-            let known = ["http", "https", "tftp", "s3", "gs", "arn"].contains(&scheme);
+            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+            let known = ["http", "https", "tftp", "s3", "gs", "arn"].contains(&scheme.as_str());
             return Err(if known {
                 let what = format!("fetching a {scheme} URL is not supported, at {place}.source");
                 Error::new(Reason::Unsupported, what)

@@ -69,11 +69,10 @@ impl Root {
         let failed = |errno| Error::root("write the stamp", path, errno);
         let (parent, name) = self.open_parent(path).map_err(failed)?;
         remove(&parent, UNFINISHED.as_ref()).map_err(failed)?;
-        put(&parent, name, text).map_err(|errno| {
-            for left in [UNFINISHED.as_ref(), name] {
-                if let Err(second) = remove(&parent, left) {
-                    log::warn!("{}", Error::root("take the unfinished stamp back", path, second));
-                }
+        let mut left = OsStr::new(UNFINISHED);
+        put(&parent, name, text, &mut left).map_err(|errno| {
+            if let Err(second) = remove(&parent, left) {
+                log::warn!("{}", Error::root("take the unfinished stamp back", path, second));
             }
             failed(errno)
         })
@@ -111,10 +110,12 @@ impl Root {
     }
 }
 
-fn put(
+/// `left` is the name under which the file stands if this fails: an older stamp stays until it is replaced.
+fn put<'n>(
     parent: &OwnedFd,
-    name: &OsStr,
+    name: &'n OsStr,
     text: impl FnOnce(FileIdentity) -> String,
+    left: &mut &'n OsStr,
 ) -> std::result::Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(parent, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?;
@@ -122,6 +123,7 @@ fn put(
     write_all(fd.as_fd(), text(identity).as_bytes())?;
     fsync(&fd)?;
     renameat(parent, UNFINISHED, parent, name)?;
+    *left = name;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     fsync(openat(parent, ".", flags, Mode::empty())?)
 }

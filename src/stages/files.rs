@@ -8,7 +8,7 @@ use super::stage::{CONFIG_SHA512, Request, SPEC_VERSION, refuse};
 use super::state::State;
 use crate::clock;
 use crate::config::{Config, KernelArguments, Passwd, Unit};
-use crate::error::{Error, Reason, Result};
+use crate::error::Result;
 use crate::ignition_log;
 use crate::plan::{self, Op, Options, Piece, Today};
 use crate::root::{Root, STAMP};
@@ -56,12 +56,7 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
 
 /// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.
 pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec<Op<'a>>> {
-    const FRAGMENT: &str = "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT";
-    let ssh_key_fragment = match std::env::var(FRAGMENT).as_deref() {
-        Err(std::env::VarError::NotPresent) | Ok("" | "true" | "1") => true,
-        Ok("false" | "0") => false,
-        _ => return Err(Error::new(Reason::Usage, format!("{FRAGMENT} is neither true nor false"))),
-    };
+    let ssh_key_fragment = super::writes_key_fragment(true)?;
     plan::plan(config, root, Options { today: Today(clock::today()), ssh_key_fragment })
 }
 

@@ -60,9 +60,6 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
 }
 
 fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &CommandLine) -> Result<()> {
-    if line.bad_timeout {
-        log::warn!("glowplug.timeout on the kernel command line is not a number of seconds");
-    }
     let named = match (platform, &line.platform) {
         (Some(platform), _) => Some(platform),
         (None, Some(name)) => Some(Platform::named(name)?),
@@ -150,12 +147,20 @@ pub fn validate(text: &[u8]) -> (String, Option<Error>) {
     (report.with_hints(), refused)
 }
 
+/// Whether ssh keys go into a fragment: what the environment says, else `default`.
+fn writes_key_fragment(default: bool) -> Result<bool> {
+    const VARIABLE: &str = "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT";
+    match std::env::var_os(VARIABLE).as_deref().map(std::ffi::OsStr::to_str) {
+        None | Some(Some("")) => Ok(default),
+        Some(Some("true" | "1")) => Ok(true),
+        Some(Some("false" | "0")) => Ok(false),
+        Some(_) => Err(Error::new(Reason::Usage, format!("{VARIABLE} is neither true nor false"))),
+    }
+}
+
 fn plan_config<'a>(config: &'a Config<'a>, view: &dyn View) -> Result<Vec<Op<'a>>> {
-    let ssh_key_fragment = match std::env::var("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT").as_deref() {
-        Ok("true") => true,
-        // Debian's sshd reads .ssh/authorized_keys and no fragments.
-        _ => false,
-    };
+    // Debian's sshd reads .ssh/authorized_keys and no fragments.
+    let ssh_key_fragment = writes_key_fragment(false)?;
     let options = Options { today: Today(clock::today()), ssh_key_fragment };
     let started = Instant::now();
     let ops = crate::plan::plan(config, view, options)?;

@@ -24,11 +24,16 @@ pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
 }
 
 fn render<'a>(texts: &'a Texts, text: &'a [u8]) -> Result<Config<'a>> {
-    // A host may have nothing to say; who names a file means one with a config.
+    refuse_empty(text)?;
+    Renderer::new(texts).render(text).map(|(config, _)| config)
+}
+
+/// A host may have nothing to say; who names a file means one with a config.
+pub(super) fn refuse_empty(text: &[u8]) -> Result<()> {
     if text.is_empty() {
         return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
     }
-    Renderer::new(texts).render(text).map(|(config, _)| config)
+    Ok(())
 }
 
 /// How a dry run is shown.

@@ -52,6 +52,8 @@ pub(super) struct Renderer<'a> {
     count: usize,
     /// Whether every error of a config is logged, or the first of them only returned.
     pub logs_every_error: bool,
+    /// Items that the lists of all configs may still have.
+    items: u32,
     /// Bytes that may still be fetched.
     room: u64,
 }
@@ -72,8 +74,10 @@ pub(super) fn merge_base(base: BaseConfigs, texts: &Texts) -> Result<Config<'_>>
 
 fn merge_found(found: Vec<Found>, texts: &Texts) -> Result<Config<'_>> {
     let mut merged = Config::default();
+    let mut items = config::MAX_ITEMS;
     for Found { path, text } in found {
-        let parsed = parse(texts.keep(text.into()), false).map_err(|error| error.at(&path.display()))?;
+        let parsed =
+            parse(texts.keep(text.into()), false, &mut items).map_err(|error| error.at(&path.display()))?;
         merged.merge_with(parsed.config);
     }
     Ok(merged)
@@ -81,7 +85,14 @@ fn merge_found(found: Vec<Found>, texts: &Texts) -> Result<Config<'_>> {
 
 impl<'a> Renderer<'a> {
     pub fn new(texts: &'a Texts) -> Self {
-        Self { texts, fetched: Vec::new(), count: 0, logs_every_error: false, room: memory::limit() }
+        Self {
+            texts,
+            fetched: Vec::new(),
+            count: 0,
+            logs_every_error: false,
+            items: config::MAX_ITEMS,
+            room: memory::limit(),
+        }
     }
 
     /// Parses `text` and follows its references: what it is replaced by, then what it merges, depth first. An empty
@@ -95,7 +106,7 @@ impl<'a> Renderer<'a> {
         if text.is_empty() {
             return Ok((Config::default(), Version::NEWEST));
         }
-        let Parsed { config, version } = parse(text, self.logs_every_error)?;
+        let Parsed { config, version } = parse(text, self.logs_every_error, &mut self.items)?;
         let is_alone =
             config.ignition.config.merge.is_empty() && !has_source(&config.ignition.config.replace);
         let config = self.follow(config, 0)?;
@@ -131,7 +142,7 @@ impl<'a> Renderer<'a> {
         if text.is_empty() {
             return Ok(Config::default());
         }
-        let parsed = parse(text, self.logs_every_error);
+        let parsed = parse(text, self.logs_every_error, &mut self.items);
         let followed = parsed.and_then(|parsed| self.follow(parsed.config, depth));
         followed.map_err(|error| error.at(&format_args!("the config at {place}")))
     }
@@ -156,15 +167,15 @@ fn has_source(reference: &Resource<'_>) -> bool {
 }
 
 /// Parses and logs the report, unless told otherwise without the first error: that is the one that is returned.
-fn parse(text: &[u8], logs_every_error: bool) -> Result<Parsed<'_>> {
+fn parse<'a>(text: &'a [u8], logs_every_error: bool, items: &mut u32) -> Result<Parsed<'a>> {
     let mut report = Report::default();
-    let parsed = config::parse(text, &mut report);
+    let parsed = config::parse_within(text, &mut report, items);
     let mut is_first = !logs_every_error;
     for finding in &report.findings {
         match finding.severity {
             Severity::Error if is_first => is_first = false,
-            Severity::Error => log::error!(target: REPORT, "{finding}"),
-            Severity::Warning => log::warn!(target: REPORT, "{finding}"),
+            Severity::Error => log::error!(target: REPORT, "{}", finding.for_log()),
+            Severity::Warning => log::warn!(target: REPORT, "{}", finding.for_log()),
         }
     }
     if report.left_off > 0 {
@@ -258,6 +269,40 @@ mod tests {
         let words = "merging configs resulted in an invalid config: error at $.storage.directories.0: directory \
                      path includes link in config";
         assert_eq!(error.text(), words);
+    }
+
+    #[test]
+    fn a_scheme_counts_in_any_case() {
+        let error = render(&merging(&["HTTPS://host/x"])).unwrap_err();
+        assert_eq!(error.reason(), Reason::Unsupported, "{error}");
+    }
+
+    #[test]
+    fn what_lists_may_hold_is_shared_by_all_configs() {
+        let appends = vec!["{}"; 60_000].join(",");
+        let child = |path: &str| {
+            use base64::Engine as _;
+            let text = format!(
+                r#"{{"ignition":{{"version":"3.6.0"}},"storage":{{"files":[{{"path":"{path}","append":[{appends}]}}]}}}}"#
+            );
+            format!("data:;base64,{}", base64::engine::general_purpose::STANDARD.encode(text))
+        };
+        assert!(render(&merging(&[&child("/a")])).is_ok());
+        let error = render(&merging(&[&child("/a"), &child("/b")])).unwrap_err();
+        assert!(error.text().contains("more than 100,000 items"), "{error}");
+    }
+
+    #[test]
+    fn what_messages_quote_of_the_contents_is_told_to_nobody() {
+        for text in [
+            r#"{"ignition":{"version":"3.6.0"},"systemd":{"units":[{"name":"a.service","contents":"[Service] SECRET"}]}}"#,
+            r#"{"ignition":{"version":"3.6.0"},"storage":{"files":[{"path":"/a","contents":{"source":"data:;SECRET,"}}]}}"#,
+            r#"{"ignition":{"version":"3.6.0"},"storage":{"files":[{"path":"/a","mode":57.3}]}}"#,
+        ] {
+            let error = render(text).unwrap_err();
+            assert!(!error.text().contains("SECRET") && !error.text().contains("57"), "{error}");
+            assert!(error.text().contains("line 1 col"), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::offline::refuse_empty;
 use super::render::{self, FetchedConfig, Renderer, Texts};
 use super::state::State;
 use super::{cache, files};
@@ -141,7 +142,7 @@ fn told(what: &str, error: Error) -> Error {
 }
 
 fn cached<'a>(request: &Request, texts: &'a Texts) -> Result<Config<'a>> {
-    let text = platform::text(&request.config_cache)?;
+    let text = platform::map(&request.config_cache)?;
     config::from_cache(texts.keep(text)).map_err(|error| error.at(&request.config_cache.display()))
 }
 
@@ -160,6 +161,11 @@ fn fetch<'a>(
         Fetched::Config(UserConfig { text, from }) => (texts.keep(text.into()), from.source()),
         Fetched::NeedsNetwork => {
             log::info!("failed to fetch config: the kernel argument ignition.config.url needs the network");
+            return Ok(None);
+        }
+        // Another program may fetch there.
+        Fetched::Nothing if offline => {
+            log::info!("failed to fetch config: glowplug does not fetch on platform {}", request.platform);
             return Ok(None);
         }
         Fetched::Nothing => return platform.map(|_| None),
@@ -273,6 +279,7 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) 
         let what = "this is not a container, and only a container can be changed while it runs";
         return Err(Error::new(Reason::Unsupported, what));
     }
+    refuse_empty(text)?;
     let texts = Texts::default();
     let mut renderer = Renderer::new(&texts);
     renderer.logs_every_error = true;
