@@ -11,13 +11,13 @@ pub mod system;
 mod user_config;
 mod vsock;
 
-use std::io;
 use std::time::Duration;
 
 pub use cmdline::CommandLine;
 pub use user_config::{Fetched, Origin, UserConfig, user_config};
 
-use crate::error::{Error, Reason, Result, io_words};
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::fd::read_file;
 
 /// A platform that a config can be fetched on, by the reference's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,15 +111,9 @@ fn fetch_file() -> Result<Vec<u8>> {
 /// # Errors
 /// [`Reason::System`] where it cannot be read, [`Reason::BadAnswer`] where it is larger.
 pub fn read(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
-    use std::io::Read as _;
-    let failed = |error: &io::Error| {
-        Error::new(Reason::System, format!("read {}: {}", path.display(), io_words(error)))
-    };
-    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-    let size = file.metadata().map_err(|error| failed(&error))?.len().min(limit);
-    // One byte more than the size, so that the read that finds the end does not grow the buffer.
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    let bytes = read_file(path, limit).map_err(|errno| {
+        Error::new(Reason::System, format!("read {}: {}", path.display(), errno_words(errno)))
+    })?;
     if bytes.len() as u64 > limit {
         return Err(memory::too_large(limit));
     }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, fstat, openat, statx, unlinkat};
@@ -11,6 +10,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::Root;
 use crate::error::{Error, Reason, Result};
+use crate::fd::names;
 
 /// Directory trees deeper than this are not removed: `PATH_MAX` allows no more by name, and the kernel no more
 /// than 4,096 descriptors by default.
@@ -94,15 +94,7 @@ fn walk(
     if depth >= MAX_DEPTH {
         return Err(Errno::LOOP);
     }
-    let mut names = Vec::new();
-    for entry in Dir::read_from(&fd)? {
-        let entry = entry?;
-        let bytes = entry.file_name().to_bytes();
-        if bytes != b"." && bytes != b".." {
-            names.push(OsStr::from_bytes(bytes).to_owned());
-        }
-    }
-    for name in names {
+    for name in names(Dir::read_from(&fd)?)? {
         walk(fd.as_fd(), &name, mount, depth.saturating_add(1), remove)?;
     }
     if remove { unlinkat(parent, name, AtFlags::REMOVEDIR) } else { Ok(()) }
