@@ -34,7 +34,7 @@ impl View for Root {
     fn read_link(&self, path: &Path) -> Result<PathBuf> {
         let read = || {
             let (parent, name) = self.open_parent(path)?;
-            readlinkat(&parent, name, Vec::new())
+            readlinkat(&parent, &name, Vec::new())
         };
         let target = read().map_err(|errno| Error::root("read the link", path, errno))?;
         Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
