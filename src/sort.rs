@@ -1,13 +1,37 @@
-//! One sort for the whole program: each kind of element that the standard library sorts costs its own copy of the
-//! algorithm, 5 KB of the initramfs.
+//! One sort for the whole program. The standard library's is 6 KB of the initramfs, once more for each kind of element.
 
 use std::cmp::Ordering;
 
-/// The numbers below `count` in the order of `compare`, equal ones in their own.
+/// The numbers below `count` in the order of `compare`, equal ones in their own: a merge sort.
 pub fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..count).collect();
-    indices.sort_by(|one, other| compare(*one, *other));
-    indices
+    let mut sorted: Vec<usize> = (0..count).collect();
+    let mut run: usize = 1;
+    while run < count {
+        let mut merged = Vec::with_capacity(count);
+        for runs in sorted.chunks(run.saturating_mul(2)) {
+            let (mut left, mut right) = runs.split_at_checked(run).unwrap_or((runs, &[]));
+            // What comes in order, as most does, is not compared again.
+            if let (Some(last), Some(first)) = (left.last(), right.first()) {
+                if compare(*last, *first).is_le() {
+                    (left, right) = (runs, &[]);
+                }
+            }
+            while let ([one, left_rest @ ..], [other, right_rest @ ..]) = (left, right) {
+                if compare(*one, *other).is_le() {
+                    merged.push(*one);
+                    left = left_rest;
+                } else {
+                    merged.push(*other);
+                    right = right_rest;
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        sorted = merged;
+        run = run.saturating_mul(2);
+    }
+    sorted
 }
 
 /// Sorts `items` by `compare`, equal ones in their own order.
@@ -33,5 +57,20 @@ mod tests {
         sort(&mut items, &|one, other| one.as_bytes()[0].cmp(&other.as_bytes()[0]));
         assert_eq!(items, ["a1", "a2", "a0", "b2", "b1"]);
         assert!(order(0, &|_, _| Ordering::Equal).is_empty());
+    }
+
+    #[test]
+    fn every_length_is_sorted() {
+        for count in 0..70 {
+            // Multiples of a number that is prime to the modulus come in no order.
+            let mut items: Vec<usize> = (0..count).map(|number| number * 37 % 101).collect();
+            let mut expected = items.clone();
+            expected.sort_unstable();
+            sort(&mut items, &usize::cmp);
+            assert_eq!(items, expected);
+            sort(&mut items, &|one, other| other.cmp(one));
+            expected.reverse();
+            assert_eq!(items, expected);
+        }
     }
 }

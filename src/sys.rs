@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
-use std::fs::File;
+use std::path::Path;
 use std::ptr;
 
+use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -67,15 +68,16 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Maps the whole of `file`, which is not empty, and which nobody changes: it is replaced by renaming.
+    /// Maps the whole of the file at `path`, which is not empty, and which nobody changes: it is replaced by renaming.
     ///
     /// # Errors
-    /// errno of fstat(2) or mmap(2); `EINVAL` for an empty file.
-    pub fn new(file: &File) -> Result<Self, Errno> {
-        let length = file.metadata().map_err(|error| errno_of(&error))?.len();
-        let length = usize::try_from(length).map_err(|_| Errno::FBIG)?;
+    /// errno of open(2), fstat(2) or mmap(2); `EINVAL` for an empty file.
+    #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only read")]
+    pub fn new(path: &Path) -> Result<Self, Errno> {
+        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let length = usize::try_from(fstat(&file)?.st_size).map_err(|_| Errno::FBIG)?;
         // SAFETY: a new private mapping that the kernel places aliases nothing.
-        let start = unsafe { mmap(ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0) }?;
+        let start = unsafe { mmap(ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) }?;
         let start = ptr::NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
         Ok(Self { start, length })
     }

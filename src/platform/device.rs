@@ -1,8 +1,7 @@
 //! A config in a file of a labelled file system, which is mounted for no longer than the file is read.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use rustix::mount::{
 
 use super::memory;
 use crate::error::{Error, Reason, Result, errno_words, io_words};
+use crate::fd::{read_all, read_text};
 
 /// udev's links to the file systems that have a label.
 pub(super) const BY_LABEL: &str = "/dev/disk/by-label";
@@ -51,7 +51,7 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
         Err(errno) => return Err(failed("open", &errno_words(errno))),
     };
     let limit = memory::limit();
-    let text = read(file, limit).map_err(|error| failed("read", &io_words(&error)))?;
+    let text = read_all(file.as_fd(), limit).map_err(|errno| failed("read", &errno_words(errno)))?;
     if text.len() as u64 > limit {
         return Err(memory::too_large(limit));
     }
@@ -69,8 +69,8 @@ fn wait_and_mount(link: &Path, patience: Duration) -> Result<OwnedFd> {
         let left = patience.saturating_sub(start.elapsed());
         match link.metadata() {
             Ok(_) => {
-                let types = std::fs::read_to_string(FILE_SYSTEMS)
-                    .map_err(|error| failed("read", Path::new(FILE_SYSTEMS), &io_words(&error)))?;
+                let types = read_text(FILE_SYSTEMS)
+                    .map_err(|errno| failed("read", Path::new(FILE_SYSTEMS), &errno_words(errno)))?;
                 match mount(link, &types) {
                     Ok(mount) => return Ok(mount),
                     Err(Errno::BUSY) if !left.is_zero() => {}
@@ -141,12 +141,6 @@ fn open(mount: &OwnedFd, path: &str) -> std::result::Result<OwnedFd, Errno> {
             opened => return opened,
         }
     }
-}
-
-fn read(file: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::from(file).take(limit.saturating_add(1)).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 mod answer;
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use crate::error::{Error, Reason, Result, io_words};
 use answer::Answer;
@@ -19,7 +22,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// A connection to the host.
-pub(super) trait Stream: Read + Write {
+pub(super) trait Stream: AsFd {
     /// Bounds each later read and write.
     fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
 }
@@ -93,14 +96,14 @@ fn attempt(
     limit: u64,
 ) -> std::result::Result<Vec<u8>, Failure> {
     let stream = connect().map_err(|error| Failure::io("connect", &error))?;
-    let mut stream = Deadline { stream, start, patience };
+    let stream = Deadline { stream, start, patience };
     let request = concat!(
         "GET / HTTP/1.1\r\nHost: ignition\r\nUser-Agent: glowplug/",
         env!("CARGO_PKG_VERSION"),
         "\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).map_err(|error| Failure::io("send the request", &error))?;
-    Answer::new(&mut stream).body(limit)
+    Answer::new(&stream).body(limit)
 }
 
 /// Reads one answer, without the time around it.
@@ -127,23 +130,22 @@ impl Deadline {
         }
         self.stream.set_timeout(left.clamp(SHORTEST_WAIT, LONGEST_SILENCE))
     }
-}
 
-impl Read for Deadline {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.prepare()?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Deadline {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.prepare()?;
-        self.stream.write(bytes)
+        Ok(rustix::io::read(self.stream.as_fd(), buffer)?)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.prepare()?;
+            match rustix::io::write(self.stream.as_fd(), bytes) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,14 @@
 //! How large a config may be: what the machine has room for.
 
 use crate::error::{Error, Reason};
+use crate::fd::read_text;
 
 /// Where the kernel does not tell, this is taken: far more than any config needs.
 const FALLBACK: u64 = 64 << 20;
 
 /// Half of the memory that can be had without swapping, in bytes: planning and the page cache need the rest.
 pub(crate) fn limit() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let text = read_text("/proc/meminfo").unwrap_or_default();
     available(&text).map_or(FALLBACK, |bytes| bytes / 2)
 }
 

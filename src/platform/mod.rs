@@ -11,14 +11,17 @@ pub mod system;
 mod user_config;
 mod vsock;
 
-use std::io;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::time::Duration;
 
 pub use cmdline::CommandLine;
 pub use user_config::{Fetched, Origin, UserConfig, user_config};
 
-use crate::error::{Error, Reason, Result, io_words};
+use rustix::io::Errno;
+
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::fd;
 use crate::sys::Mapped;
 
 /// A platform that a config can be fetched on, by the reference's names.
@@ -105,27 +108,22 @@ impl Platform {
 fn fetch_file() -> Result<Vec<u8>> {
     let path = std::env::var_os("IGNITION_CONFIG_FILE").filter(|path| !path.is_empty());
     let path = path.unwrap_or_else(|| "config.ign".into());
-    read(std::path::Path::new(&path), memory::limit())
+    read(Path::new(&path), memory::limit())
 }
 
 /// Reads a file of the running system, at most `limit` bytes.
 ///
 /// # Errors
 /// [`Reason::System`] where it cannot be read, [`Reason::BadAnswer`] where it is larger.
-pub fn read(path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
-    read_open(std::fs::File::open(path).map_err(|error| failed(path, &error))?, path, limit)
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    within(path, limit, fd::read_file(path, limit))
 }
 
-fn failed(path: &std::path::Path, error: &io::Error) -> Error {
-    Error::new(Reason::System, format!("read {}: {}", path.display(), io_words(error)))
-}
-
-fn read_open(file: std::fs::File, path: &std::path::Path, limit: u64) -> Result<Vec<u8>> {
-    use std::io::Read as _;
-    let size = file.metadata().map_err(|error| failed(path, &error))?.len().min(limit);
-    // One byte more than the size, so that the read that finds the end does not grow the buffer.
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| failed(path, &error))?;
+/// Tells what went wrong with reading at most `limit` bytes of `path`.
+fn within(path: &Path, limit: u64, read: std::result::Result<Vec<u8>, Errno>) -> Result<Vec<u8>> {
+    let bytes = read.map_err(|errno| {
+        Error::new(Reason::System, format!("read {}: {}", path.display(), errno_words(errno)))
+    })?;
     if bytes.len() as u64 > limit {
         let what = format!("{} is larger than {limit} bytes", path.display());
         return Err(Error::new(Reason::BadAnswer, what));
@@ -163,29 +161,24 @@ impl From<Vec<u8>> for Text {
 ///
 /// # Errors
 /// As for [`read`].
-pub fn read_argument(path: &std::path::Path) -> Result<Vec<u8>> {
+pub fn read_argument(path: &Path) -> Result<Vec<u8>> {
     let limit = memory::limit();
-    if path != std::path::Path::new("-") {
-        return read(path, limit);
+    if path == Path::new("-") {
+        within(path, limit, fd::read_all(std::io::stdin().as_fd(), limit))
+    } else {
+        read(path, limit)
     }
-    let stdin = std::io::stdin();
-    let bytes = crate::fd::read_all(stdin.as_fd(), limit).map_err(|errno| failed(path, &errno.into()))?;
-    if bytes.len() as u64 > limit {
-        return Err(memory::too_large(limit));
-    }
-    Ok(bytes)
 }
 
 /// A file of this program's own, which is never changed in place, mapped if it can be.
 ///
 /// # Errors
 /// As for [`read`].
-pub fn map(path: &std::path::Path) -> Result<Text> {
-    let file = std::fs::File::open(path).map_err(|error| failed(path, &error))?;
-    // What cannot be mapped, like an empty file, is read.
-    match Mapped::new(&file) {
+pub fn map(path: &Path) -> Result<Text> {
+    // What cannot be mapped, like an empty file, is read, which also tells what is wrong with it.
+    match Mapped::new(path) {
         Ok(mapped) => Ok(Text::Mapped(mapped)),
-        Err(_) => read_open(file, path, memory::limit()).map(Text::Read),
+        Err(_) => read(path, memory::limit()).map(Text::Read),
     }
 }
 

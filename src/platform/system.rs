@@ -4,8 +4,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::{Platform, memory, read};
 use crate::error::{Error, Reason, Result, io_words};
+use crate::fd::list;
 
 /// The variables that name the directories, and where those are otherwise.
 const DIRECTORIES: [(&str, &str); 3] = [
@@ -111,14 +114,12 @@ fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<Found>> {
     let mut files: Vec<(OsString, PathBuf)> = Vec::new();
     for directory in directories {
         let path = directory.join(name);
-        let entries = match std::fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(failed("list", &path, &error)),
+        let names = match list(&path) {
+            Ok(names) => names,
+            Err(Errno::NOENT) => continue,
+            Err(errno) => return Err(failed("list", &path, &errno.into())),
         };
-        for entry in entries {
-            let entry = entry.map_err(|error| failed("list", &path, &error))?;
-            let name = entry.file_name();
+        for name in names {
             let Err(at) = files.binary_search_by(|(other, _)| other.cmp(&name)) else {
                 continue;
             };
@@ -126,7 +127,8 @@ fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<Found>> {
                 let what = format!("{}: there are more than {MOST_CONFIGS} configs", path.display());
                 return Err(Error::new(Reason::BadAnswer, what));
             }
-            files.insert(at, (name, entry.path()));
+            let file = path.join(&name);
+            files.insert(at, (name, file));
         }
     }
     let mut left = memory::limit();

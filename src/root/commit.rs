@@ -9,10 +9,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::Root;
 use super::recent::Recent;
 use super::stage::{STAGE, Stage, put_away, set_attributes_of, staged_name, trash_name};
 use super::view::kind;
+use super::{Root, c_name};
 use crate::error::{Error, Reason, Result};
 use crate::plan::{Attributes, Kind, Op};
 
@@ -47,7 +47,7 @@ impl Root {
             Op::Remove { path } => {
                 let area = stage.area(self, path)?;
                 let removed = parents.of(path).and_then(|parent| match path.file_name() {
-                    Some(name) => put_away(parent, name, area.fd(), &trash_name(index)),
+                    Some(name) => put_away(parent, &c_name(name)?, area.fd(), &trash_name(index)?),
                     None => Err(Errno::BUSY),
                 });
                 // Nothing above it, nothing there.
@@ -90,19 +90,19 @@ impl Root {
         let Some(name) = path.file_name() else {
             return set_attributes_of(&self.open_at(path, OFlags::RDONLY, Mode::empty())?, attributes);
         };
-        let parent = parents.of(path)?;
+        let (name, parent) = (c_name(name)?, parents.of(path)?);
         // Private until it has its owner and mode.
-        match mkdirat(parent, name, Mode::RWXU) {
+        match mkdirat(parent, &name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        set_attributes_of(&openat(parent, name, flags, Mode::empty())?, attributes)
+        set_attributes_of(&openat(parent, &name, flags, Mode::empty())?, attributes)
     }
 
     fn stage_hard_link(&self, area: BorrowedFd<'_>, index: usize, target: &Path) -> OsResult<()> {
         let (parent, name) = self.open_parent(target)?;
-        match linkat(&parent, name, area, staged_name(index), AtFlags::empty()) {
+        match linkat(&parent, &name, area, &staged_name(index)?, AtFlags::empty()) {
             Err(Errno::EXIST) => Ok(()),
             linked => linked,
         }
@@ -116,18 +116,18 @@ impl Root {
             }
             found => found?,
         };
-        let stat = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match kind(stat.st_mode) {
             Kind::File | Kind::Directory => {
-                set_attributes_of(&openat(&parent, name, flags, Mode::empty())?, attributes)
+                set_attributes_of(&openat(&parent, &name, flags, Mode::empty())?, attributes)
             }
             // Opening a device, FIFO or socket does something or fails.
             other => {
                 let (uid, gid) = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
-                chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+                chownat(&parent, &name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
                 if other == Kind::Special && stat.st_mode & 0o7777 != attributes.mode {
-                    chmodat(&parent, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())?;
+                    chmodat(&parent, &name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())?;
                 }
                 Ok(())
             }
@@ -137,8 +137,8 @@ impl Root {
     fn rename(&self, from: &Path, to: &Path) -> OsResult<()> {
         let (from_parent, from_name) = self.open_parent(from)?;
         let (to_parent, to_name) = self.open_parent(to)?;
-        match renameat(&from_parent, from_name, &to_parent, to_name) {
-            Err(Errno::NOENT) if statat(&to_parent, to_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() => Ok(()),
+        match renameat(&from_parent, &from_name, &to_parent, &to_name) {
+            Err(Errno::NOENT) if statat(&to_parent, &to_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() => Ok(()),
             renamed => renamed,
         }
     }
@@ -146,13 +146,12 @@ impl Root {
 
 /// Gives what operation number `index` staged its place in the tree.
 fn put_staged(area: BorrowedFd<'_>, index: usize, path: &Path, parents: &mut Parents<'_>) -> OsResult<()> {
-    let name = path.file_name().ok_or(Errno::ISDIR)?;
-    let staged = staged_name(index);
-    renameat(area, &staged, parents.of(path)?, name)
+    let name = c_name(path.file_name().ok_or(Errno::ISDIR)?)?;
+    renameat(area, &staged_name(index)?, parents.of(path)?, &name)
 }
 
 fn remove_staged(area: BorrowedFd<'_>, index: usize) -> OsResult<()> {
-    match unlinkat(area, staged_name(index), AtFlags::empty()) {
+    match unlinkat(area, &staged_name(index)?, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }

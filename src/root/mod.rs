@@ -16,9 +16,10 @@ mod writable;
 pub use stamp::{FileIdentity, STAMP};
 pub use writable::Writable;
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
@@ -35,22 +36,24 @@ impl Root {
     /// Opens the directory at `path`, a path of the running system.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
-            let what = format!("open the root {}: {}", path.display(), errno_words(errno));
-            Error::new(Reason::RootIo, what)
-        })?;
+        let fd = c_name(path.as_os_str()).and_then(|path| openat(CWD, path, flags, Mode::empty())).map_err(
+            |errno| {
+                let what = format!("open the root {}: {}", path.display(), errno_words(errno));
+                Error::new(Reason::RootIo, what)
+            },
+        )?;
         Ok(Self { fd })
     }
 
     /// Opens `path` below the root without following any symbolic link.
     fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> std::result::Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-        openat2(&self.fd, relative(path), flags | OFlags::CLOEXEC, mode, resolve)
+        openat2(&self.fd, relative(path)?, flags | OFlags::CLOEXEC, mode, resolve)
     }
 
     /// Opens the directory that holds `path`, and tells the last component.
-    fn open_parent<'p>(&self, path: &'p Path) -> std::result::Result<(OwnedFd, &'p OsStr), Errno> {
-        let name = path.file_name().ok_or(Errno::INVAL)?;
+    fn open_parent(&self, path: &Path) -> std::result::Result<(OwnedFd, CString), Errno> {
+        let name = c_name(path.file_name().ok_or(Errno::INVAL)?)?;
         let parent = path.parent().unwrap_or(Path::new("/"));
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         Ok((self.open_at(parent, flags, Mode::empty())?, name))
@@ -58,7 +61,12 @@ impl Root {
 }
 
 /// `path` as a path relative to the root's descriptor.
-fn relative(path: &Path) -> PathBuf {
-    let relative = path.strip_prefix("/").unwrap_or(path);
-    if relative.as_os_str().is_empty() { PathBuf::from(".") } else { relative.to_owned() }
+fn relative(path: &Path) -> std::result::Result<CString, Errno> {
+    let relative = path.strip_prefix("/").unwrap_or(path).as_os_str();
+    c_name(if relative.is_empty() { OsStr::new(".") } else { relative })
+}
+
+/// A name as system calls take it. Left to rustix, each of them would have the code for it once more.
+fn c_name(name: &OsStr) -> std::result::Result<CString, Errno> {
+    CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)
 }

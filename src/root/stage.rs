@@ -1,7 +1,7 @@
 //! Staging: everything with contents is first written to a private directory of its own file system, so that
 //! nothing that a program could see has changed when something goes wrong.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,9 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, read, retry_on_intr};
 
-use super::Root;
 use super::recent::Recent;
 use super::walk::{Mount, mount_of, raise_descriptor_limit, refuse_mounts, remove_tree};
+use super::{Root, c_name};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::write_all;
 use crate::plan::{Attributes, Op, Piece};
@@ -44,13 +44,13 @@ pub(super) struct Area {
 const SHARD: usize = 64;
 
 /// The name of what operation number `index` stages.
-pub(super) fn staged_name(index: usize) -> String {
-    format!("{}/{}", index / SHARD, index % SHARD)
+pub(super) fn staged_name(index: usize) -> std::result::Result<CString, Errno> {
+    c_name(format!("{}/{}", index / SHARD, index % SHARD).as_ref())
 }
 
 /// The name under which operation number `index` puts away what it takes out of the tree.
-pub(super) fn trash_name(index: usize) -> String {
-    format!("{index}.old")
+pub(super) fn trash_name(index: usize) -> std::result::Result<CString, Errno> {
+    c_name(format!("{index}.old").as_ref())
 }
 
 impl Stage {
@@ -89,8 +89,9 @@ impl Stage {
                 Op::Symlink { path, target, uid, gid } => {
                     let area = self.area_for(root, index, path)?;
                     let failed = |errno| Error::root("make the link", path, errno);
-                    let name = staged_name(index);
-                    symlinkat(target, &area.fd, &name).map_err(failed)?;
+                    let name = staged_name(index).map_err(failed)?;
+                    let target = c_name(target.as_os_str()).map_err(failed)?;
+                    symlinkat(&target, &area.fd, &name).map_err(failed)?;
                     let (uid, gid) = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
                     chownat(&area.fd, &name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
                 }
@@ -129,7 +130,8 @@ impl Stage {
         let area = self.areas.get_mut(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))?;
         let shard = index / SHARD;
         if area.shard != Some(shard) {
-            mkdirat(&area.fd, format!("{shard}"), Mode::RWXU)
+            c_name(format!("{shard}").as_ref())
+                .and_then(|name| mkdirat(&area.fd, &name, Mode::RWXU))
                 .map_err(|errno| Error::root("make a staging directory for", path, errno))?;
             area.shard = Some(shard);
         }
@@ -183,9 +185,9 @@ impl Area {
         remove_tree(root, &path)?;
         let failed = |errno| Error::root("make the staging directory", &path, errno);
         let (parent, name) = root.open_parent(&path).map_err(failed)?;
-        mkdirat(&parent, name, Mode::RWXU).map_err(failed)?;
+        mkdirat(&parent, &name, Mode::RWXU).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&parent, name, flags, Mode::empty()).map_err(failed)?;
+        let fd = openat(&parent, &name, flags, Mode::empty()).map_err(failed)?;
         Ok(Self { mount, fd, top, shard: None })
     }
 
@@ -207,7 +209,8 @@ fn write_file(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     // With its mode from the start most files need no chmod(2); only root comes into the staging directory.
     let mode = Mode::from_raw_mode(attributes.mode & 0o777);
-    let fd = openat(&area.fd, staged_name(index), flags, mode).map_err(failed)?;
+    let name = staged_name(index).map_err(failed)?;
+    let fd = openat(&area.fd, &name, flags, mode).map_err(failed)?;
     for piece in contents {
         match piece {
             Piece::Bytes(bytes) => write_all(fd.as_fd(), bytes).map_err(failed)?,
@@ -268,9 +271,9 @@ fn copy(
 /// Moves `name` of `from` to `to_name` of `to` unless that is there already.
 pub(super) fn put_away(
     from: BorrowedFd<'_>,
-    name: &OsStr,
+    name: &CStr,
     to: BorrowedFd<'_>,
-    to_name: &str,
+    to_name: &CStr,
 ) -> std::result::Result<(), Errno> {
     match renameat_with(from, name, to, to_name, RenameFlags::NOREPLACE) {
         Err(Errno::EXIST | Errno::NOENT) => Ok(()),

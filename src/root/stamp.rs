@@ -1,7 +1,8 @@
 //! The stamp: the file that says that this root has been provisioned.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fsync, openat, renameat, statat, statx, unlinkat};
@@ -17,7 +18,7 @@ use crate::plan::View as _;
 /// Where the stamp stands: the file that Fedora `CoreOS` tools read.
 pub const STAMP: &str = "/etc/.ignition-result.json";
 /// Its name until it is whole.
-const UNFINISHED: &str = ".ignition-result.json.glowplug";
+const UNFINISHED: &CStr = c".ignition-result.json.glowplug";
 
 /// The file that holds the stamp, told by what a copy to another root does not have in common with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl FileIdentity {
     /// The identity of an open file.
     pub fn of(fd: &OwnedFd) -> std::result::Result<Self, Errno> {
         let wanted = StatxFlags::INO | StatxFlags::BTIME;
-        let stat = statx(fd, "", AtFlags::EMPTY_PATH, wanted)?;
+        let stat = statx(fd, c"", AtFlags::EMPTY_PATH, wanted)?;
         let has_birth = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
         let born = if has_birth { (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec) } else { (0, 0) };
         Ok(Self { inode: stat.stx_ino, born })
@@ -45,7 +46,7 @@ impl Root {
         let path = Path::new(STAMP);
         let looked_up = self
             .open_parent(path)
-            .and_then(|(parent, name)| statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW));
+            .and_then(|(parent, name)| statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW));
         match looked_up {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -68,9 +69,9 @@ impl Root {
         let path = Path::new(STAMP);
         let failed = |errno| Error::root("write the stamp", path, errno);
         let (parent, name) = self.open_parent(path).map_err(failed)?;
-        remove(&parent, UNFINISHED.as_ref()).map_err(failed)?;
-        let mut left = OsStr::new(UNFINISHED);
-        put(&parent, name, text, &mut left).map_err(|errno| {
+        remove(&parent, UNFINISHED).map_err(failed)?;
+        let mut left = UNFINISHED;
+        put(&parent, &name, text, &mut left).map_err(|errno| {
             if let Err(second) = remove(&parent, left) {
                 log::warn!("{}", Error::root("take the unfinished stamp back", path, second));
             }
@@ -85,12 +86,12 @@ impl Root {
     pub fn clean(&self) -> Result<Vec<PathBuf>> {
         let stamp = Path::new(STAMP);
         let mut removed = Vec::new();
-        for path in [stamp.to_owned(), stamp.with_file_name(UNFINISHED)] {
+        for path in [stamp.to_owned(), stamp.with_file_name(OsStr::from_bytes(UNFINISHED.to_bytes()))] {
             let result = self.open_parent(&path).and_then(|(parent, name)| {
-                unlinkat(&parent, name, AtFlags::empty())?;
+                unlinkat(&parent, &name, AtFlags::empty())?;
                 fsync(openat(
                     &parent,
-                    ".",
+                    c".",
                     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
                     Mode::empty(),
                 )?)
@@ -113,9 +114,9 @@ impl Root {
 /// `left` is the name under which the file stands if this fails: an older stamp stays until it is replaced.
 fn put<'n>(
     parent: &OwnedFd,
-    name: &'n OsStr,
+    name: &'n CStr,
     text: impl FnOnce(FileIdentity) -> String,
-    left: &mut &'n OsStr,
+    left: &mut &'n CStr,
 ) -> std::result::Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(parent, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?;
@@ -125,10 +126,10 @@ fn put<'n>(
     renameat(parent, UNFINISHED, parent, name)?;
     *left = name;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    fsync(openat(parent, ".", flags, Mode::empty())?)
+    fsync(openat(parent, c".", flags, Mode::empty())?)
 }
 
-fn remove(parent: &OwnedFd, name: &OsStr) -> std::result::Result<(), Errno> {
+fn remove(parent: &OwnedFd, name: &CStr) -> std::result::Result<(), Errno> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Err(Errno::NOENT) => Ok(()),
         removed => removed,

@@ -1,8 +1,8 @@
 //! Reading the root: what planning sees of it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, RawMode, fstat, readlinkat};
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::Root;
 use crate::error::{Error, Reason, Result, errno_words};
-use crate::fd::read_all;
+use crate::fd::{names, read_all};
 use crate::plan::{Attributes, Kind, Stat, View};
 use crate::sort::sort;
 
@@ -34,7 +34,7 @@ impl View for Root {
     fn read_link(&self, path: &Path) -> Result<PathBuf> {
         let read = || {
             let (parent, name) = self.open_parent(path)?;
-            readlinkat(&parent, name, Vec::new())
+            readlinkat(&parent, &name, Vec::new())
         };
         let target = read().map_err(|errno| Error::root("read the link", path, errno))?;
         Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
@@ -59,14 +59,7 @@ impl View for Root {
         let failed = |errno| Error::root("list", path, errno);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let fd = self.open_at(path, flags, Mode::empty()).map_err(failed)?;
-        let mut names = Vec::new();
-        for entry in Dir::new(fd).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(OsStr::from_bytes(name).to_owned());
-            }
-        }
+        let mut names = Dir::new(fd).and_then(names).map_err(failed)?;
         sort(&mut names, &OsString::cmp);
         Ok(names)
     }

@@ -1,16 +1,16 @@
 //! Walks over directory trees: which mount a path is on, and the removal of what stands there.
 
-use std::ffi::OsStr;
+use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, fstat, openat, statx, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::Root;
+use super::{Root, c_name};
 use crate::error::{Error, Reason, Result};
+use crate::fd::names;
 
 /// Directory trees deeper than this are not removed: `PATH_MAX` allows no more by name, and the kernel no more
 /// than 4,096 descriptors by default.
@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 2048;
 pub(super) type Mount = (u64, u64);
 
 fn mount_of_fd(fd: BorrowedFd<'_>) -> std::result::Result<Mount, Errno> {
-    let stat = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let stat = statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
     Ok((fstat(fd)?.st_dev, stat.stx_mnt_id))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn refuse_mounts(root: &Root, path: &Path) -> Result<()> {
         Err(errno) => return Err(failed(errno)),
     };
     let mount = mount_of_fd(parent.as_fd()).map_err(failed)?;
-    match walk(parent.as_fd(), name, mount, 0, false) {
+    match walk(parent.as_fd(), &name, mount, 0, false) {
         Err(Errno::XDEV) => Err(Error::new(
             Reason::Conflict,
             format!("remove {} in the root: a file system is mounted there", path.display()),
@@ -67,7 +67,7 @@ pub(super) fn remove_tree(root: &Root, path: &Path) -> Result<()> {
         Err(errno) => return Err(failed(errno)),
     };
     let mount = mount_of_fd(parent.as_fd()).map_err(failed)?;
-    walk(parent.as_fd(), name, mount, 0, true).map_err(failed)
+    walk(parent.as_fd(), &name, mount, 0, true).map_err(failed)
 }
 
 /// Walks over what stands at `name` in `parent`, and removes it from the leaves up if asked to.
@@ -76,7 +76,7 @@ pub(super) fn remove_tree(root: &Root, path: &Path) -> Result<()> {
 /// `EXDEV` where another mount begins.
 fn walk(
     parent: BorrowedFd<'_>,
-    name: &OsStr,
+    name: &CStr,
     mount: Mount,
     depth: usize,
     remove: bool,
@@ -94,16 +94,8 @@ fn walk(
     if depth >= MAX_DEPTH {
         return Err(Errno::LOOP);
     }
-    let mut names = Vec::new();
-    for entry in Dir::read_from(&fd)? {
-        let entry = entry?;
-        let bytes = entry.file_name().to_bytes();
-        if bytes != b"." && bytes != b".." {
-            names.push(OsStr::from_bytes(bytes).to_owned());
-        }
-    }
-    for name in names {
-        walk(fd.as_fd(), &name, mount, depth.saturating_add(1), remove)?;
+    for name in names(Dir::read_from(&fd)?)? {
+        walk(fd.as_fd(), &c_name(&name)?, mount, depth.saturating_add(1), remove)?;
     }
     if remove { unlinkat(parent, name, AtFlags::REMOVEDIR) } else { Ok(()) }
 }

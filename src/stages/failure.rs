@@ -14,7 +14,7 @@ pub(super) fn report(error: &Error) {
     for line in block.lines() {
         log::debug!("{line}");
     }
-    for console in consoles(&std::fs::read_to_string("/proc/consoles").unwrap_or_default()) {
+    for console in consoles(&crate::fd::read_text("/proc/consoles").unwrap_or_default()) {
         // A console that cannot be written to is one of several, and the kernel's log has it all.
         if let Ok(mut device) = open_console(console) {
             let _ = device.write_all(block.replace('\n', "\r\n").as_bytes());

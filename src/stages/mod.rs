@@ -134,8 +134,8 @@ fn milliseconds(start: Instant) -> u64 {
 
 fn boot_id() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::new(Reason::System, format!("read {path}: {}", crate::error::io_words(&error)))
+    let text = crate::fd::read_text(path).map_err(|errno| {
+        Error::new(Reason::System, format!("read {path}: {}", crate::error::errno_words(errno)))
     })?;
     Ok(text.trim().to_owned())
 }

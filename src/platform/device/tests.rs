@@ -1,6 +1,6 @@
 //! File systems on loop devices, as root.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

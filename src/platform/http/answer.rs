@@ -1,8 +1,8 @@
 //! An HTTP/1.x answer: status, head, and a body by length, in chunks, or up to the end of the connection.
 
-use std::io::{self, Read};
+use std::io;
 
-use super::Failure;
+use super::{Deadline, Failure};
 use crate::platform::memory;
 
 /// The longest head, and the longest block of trailers.
@@ -16,7 +16,7 @@ type Result<T> = std::result::Result<T, Failure>;
 
 /// An answer that is being read.
 pub(super) struct Answer<'s> {
-    stream: &'s mut dyn Read,
+    stream: &'s Deadline,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -30,7 +30,7 @@ enum Length {
 }
 
 impl<'s> Answer<'s> {
-    pub(super) fn new(stream: &'s mut dyn Read) -> Self {
+    pub(super) fn new(stream: &'s Deadline) -> Self {
         Self { stream, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
     }
 

@@ -1,5 +1,6 @@
 //! Hosts of every kind, each a real socket.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
