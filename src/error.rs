@@ -125,7 +125,11 @@ impl Reason {
 
 /// A failure: its [`Reason`] and one sentence that names the act, the path or JSON key, and errno in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+/// Boxed: results are handed on everywhere, errors once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     reason: Reason,
     text: String,
 }
@@ -136,7 +140,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// A failure told in `text`: lower case, no final stop.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self(Box::new(Parts { reason, text: text.into() }))
     }
 
     /// A failed call on a path of the root: `act` is what was being done ("open", "make directory").
@@ -153,25 +157,25 @@ impl Error {
 
     /// The stable reason.
     pub fn reason(&self) -> Reason {
-        self.reason
+        self.0.reason
     }
 
     /// The sentence without the reason's word.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// The same failure with the place in the config (`$.storage.files.0`) put before it.
     #[must_use]
     pub fn at(mut self, place: &dyn fmt::Display) -> Self {
-        self.text = format!("{place}: {}", self.text);
+        self.0.text = format!("{place}: {}", self.0.text);
         self
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
