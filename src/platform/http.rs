@@ -27,6 +27,12 @@ pub(super) trait Stream: AsFd {
     fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
 }
 
+/// Where an answer comes from.
+pub(crate) trait Input {
+    /// As read(2).
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
 /// Why one try gave no config.
 #[derive(Debug)]
 enum Failure {
@@ -108,7 +114,7 @@ fn attempt(
 
 /// Reads one answer, without the time around it.
 #[cfg(fuzzing)]
-pub(crate) fn answer(stream: &mut dyn Read, limit: u64) -> std::result::Result<Vec<u8>, String> {
+pub(crate) fn answer(stream: &dyn Input, limit: u64) -> std::result::Result<Vec<u8>, String> {
     Answer::new(stream).body(limit).map_err(|failure| match failure {
         Failure::Passing(what) => what,
         Failure::Final(error) => error.to_string(),
@@ -131,11 +137,6 @@ impl Deadline {
         self.stream.set_timeout(left.clamp(SHORTEST_WAIT, LONGEST_SILENCE))
     }
 
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.prepare()?;
-        Ok(rustix::io::read(self.stream.as_fd(), buffer)?)
-    }
-
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             self.prepare()?;
@@ -146,6 +147,13 @@ impl Deadline {
             }
         }
         Ok(())
+    }
+}
+
+impl Input for Deadline {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.prepare()?;
+        Ok(rustix::io::read(self.stream.as_fd(), buffer)?)
     }
 }
 

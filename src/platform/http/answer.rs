@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Deadline, Failure};
+use super::{Failure, Input};
 use crate::platform::memory;
 
 /// The longest head, and the longest block of trailers.
@@ -16,7 +16,7 @@ type Result<T> = std::result::Result<T, Failure>;
 
 /// An answer that is being read.
 pub(super) struct Answer<'s> {
-    stream: &'s Deadline,
+    stream: &'s dyn Input,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -30,7 +30,7 @@ enum Length {
 }
 
 impl<'s> Answer<'s> {
-    pub(super) fn new(stream: &'s Deadline) -> Self {
+    pub(super) fn new(stream: &'s dyn Input) -> Self {
         Self { stream, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
     }
 
