@@ -1,0 +1,235 @@
+use super::*;
+
+fn parse(text: &[u8]) -> Result<Parsed<'_>> {
+    super::parse(text, &mut Report::default())
+}
+
+/// The report on `text`, line by line.
+fn report(text: &str) -> Vec<String> {
+    let mut report = Report::default();
+    drop(super::parse(text.as_bytes(), &mut report));
+    report.to_string().lines().map(str::to_owned).collect()
+}
+
+fn refusal(text: &str) -> (Reason, String) {
+    let error = parse(text.as_bytes()).unwrap_err();
+    (error.reason(), error.text().to_owned())
+}
+
+#[test]
+fn every_supported_version_parses() {
+    for version in ["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0", "3.6.0", "3.7.0-experimental"] {
+        let text = format!(r#"{{"ignition":{{"version":"{version}"}}}}"#);
+        assert_eq!(parse(text.as_bytes()).unwrap().version.text(), version);
+    }
+}
+
+#[test]
+fn other_versions_are_refused_by_name() {
+    for version in ["2.3.0", "3.99.0", "3.7.0", "3.3.1", "3.6.0-experimental", "3.3.0+b1"] {
+        let (reason, text) = refusal(&format!(r#"{{"ignition":{{"version":"{version}"}}}}"#));
+        assert_eq!(reason, Reason::ConfigVersion);
+        assert!(text.starts_with("unsupported config version"), "{version}: {text}");
+    }
+    for text in [r#"{"ignition":{"version":"three"}}"#, "{}", r#"{"ignitionVersion":1}"#] {
+        let (reason, text) = refusal(text);
+        assert_eq!(reason, Reason::ConfigVersion);
+        assert!(text.starts_with("invalid config version"), "{text}");
+    }
+}
+
+#[test]
+fn errors_name_place_line_and_column() {
+    let (reason, text) =
+        refusal("{\"ignition\":{\"version\":\"3.2.0\"},\n\"storage\":{\"files\":[{\"mode\":4.0}]}}");
+    assert_eq!(reason, Reason::ConfigSyntax);
+    let words = "config is not valid: error at line 2 col 32: json: cannot unmarshal number into Go struct \
+                 field File.storage.files.mode of type int ($.storage.files.0.mode must be an integer of 64 bits)";
+    assert_eq!(text, words);
+    let (reason, text) = refusal("{\"ignition\":{\"version\":\"3.2.0\"}} x ");
+    assert_eq!(reason, Reason::ConfigSyntax);
+    assert_eq!(
+        text,
+        "config is not valid: error at line 1 col 35: invalid character 'x' after top-level value"
+    );
+    assert_eq!(refusal("\u{feff}{}").0, Reason::ConfigSyntax);
+    assert_eq!(refusal("").1, "not a config (empty)");
+    let (reason, text) = refusal(
+        r#"{"ignition":{"version":"3.2.0"},"storage":{"files":[{"path":"a"},{"path":"/b","mode":-1}]}}"#,
+    );
+    assert_eq!(reason, Reason::ConfigInvalid);
+    assert_eq!(
+        text,
+        "config is not valid: error at $.storage.files.0.path, line 1 col 61: path not absolute"
+    );
+}
+
+#[test]
+fn syntax_counts_before_the_version_and_that_before_types() {
+    assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"9.0.0"}"#).0, Reason::ConfigSyntax);
+    assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"9.0.0"}}"#).0, Reason::ConfigVersion);
+    assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"3.0.0"}}"#).0, Reason::ConfigSyntax);
+    // A wrong type in a field that the version does not have is no fault.
+    assert_eq!(
+        report(r#"{"kernelArguments":1,"ignition":{"version":"3.2.0"}}"#),
+        ["warning at $.kernelArguments, line 1 col 2: unused key kernelArguments"]
+    );
+}
+
+#[test]
+fn keys_that_are_not_used_are_told() {
+    let text =
+        r#"{"ignition":{"version":"3.1.0"},"kernelArguments":{"shouldExist":["a"]},"Passwd":{"users":null}}"#;
+    let parsed = parse(text.as_bytes()).unwrap();
+    assert_eq!(parsed.config.kernel_arguments, KernelArguments::default());
+    assert_eq!(
+        report(text),
+        [
+            "warning at $.kernelArguments, line 1 col 33: unused key kernelArguments",
+            "warning at $.Passwd, line 1 col 73: unused key Passwd",
+        ]
+    );
+}
+
+#[test]
+fn null_in_place_of_an_object_is_told() {
+    let line = report(r#"{"ignition":{"version":"3.0.0"},"storage":null}"#).join("\n");
+    assert!(line.starts_with("warning at $.storage, line 1 col 43: context tree does not match"), "{line}");
+    // 3.2 had pointers here.
+    for (version, lines) in [("3.2.0", 0), ("3.3.0", 1)] {
+        let text = format!(
+            r#"{{"ignition":{{"version":"{version}"}},"storage":{{"luks":[{{"name":"a","device":"/dev/x","clevis":null}}]}}}}"#
+        );
+        assert_eq!(report(&text).len(), lines, "{version}");
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_merged() {
+    let text = br#"{"ignition":{"version":"3.0.0","proxy":1},"ignition":{"config":{}},
+        "storage":{"files":[{"path":"/a","mode":1},{"path":"/c"}]},"storage":{"links":[{"path":"/b"}],"files":[{"path":"/d"}]}}"#;
+    let storage = parse(text).unwrap().config.storage;
+    assert_eq!(storage.links.len(), 1);
+    // Go reads the items of the second list over those of the first.
+    let files: Vec<_> = storage.files.iter().map(|file| (file.path.as_ref(), file.mode)).collect();
+    assert_eq!(files, [("/d", Some(1))]);
+}
+
+#[test]
+fn what_the_report_shows_of_keys_that_stand_twice_is_the_last() {
+    let text = r#"{"x":1,"ignition":{"version":"3.0.0","y":1},"x":2,"ignition":{"version":"3.0.0"}}"#;
+    assert_eq!(report(text), ["warning at $.x, line 1 col 45: unused key x"]);
+}
+
+#[test]
+fn a_small_text_cannot_ask_for_much_memory() {
+    let lists = "[{}".to_owned() + &",{}".repeat(60_000) + "]";
+    let files = format!(r#"{{"append":{lists}}},{{"append":{lists}}}"#);
+    let text = format!(r#"{{"ignition":{{"version":"3.0.0"}},"storage":{{"files":[{files}]}}}}"#);
+    assert!(refusal(&text).1.contains("100,000 items"));
+    let unknown = (0..20_000).map(|key| format!(r#""x{key}":0,"#)).collect::<Vec<_>>().concat();
+    let text = format!(r#"{{{unknown}"ignition":{{"version":"3.0.0"}}}}"#);
+    let lines = report(&text);
+    assert_eq!(lines.len(), 10_001);
+    assert_eq!(lines.last().unwrap(), "and 10000 more");
+}
+
+#[test]
+fn keys_may_stand_twice_but_not_without_end() {
+    let passwd = r#""passwd":{},"#;
+    let text = |count| format!(r#"{{{}"ignition":{{"version":"3.0.0"}}}}"#, passwd.repeat(count));
+    assert!(parse(text(1_001).as_bytes()).is_ok());
+    assert!(refusal(&text(1_002)).1.contains("stand twice"));
+}
+
+#[test]
+fn versions_are_compared_as_numbers() {
+    for good in ["3.0.0", "03.0.0", "3.7.0-experimental"] {
+        assert!(parse(format!(r#"{{"ignition":{{"version":"{good}"}}}}"#).as_bytes()).is_ok(), "{good}");
+    }
+    for bad in ["3.0", "3.0.0.0", "v3.0.0", "3.0.0 ", "", "-3.0.0", "3.0.0-exp_"] {
+        let (reason, text) = refusal(&format!(r#"{{"ignition":{{"version":"{bad}"}}}}"#));
+        assert_eq!(reason, Reason::ConfigVersion);
+        assert!(text.starts_with("invalid config version"), "{bad}: {text}");
+    }
+}
+
+#[test]
+fn special_bits_need_3_6() {
+    let mode = |version: &str| {
+        let text = format!(
+            r#"{{"ignition":{{"version":"{version}"}},"storage":{{"files":[{{"path":"/a","mode":2541}}]}}}}"#
+        );
+        parse(text.as_bytes()).unwrap().config.storage.files[0].mode
+    };
+    assert_eq!(mode("3.5.0"), Some(0o755));
+    assert_eq!(mode("3.6.0"), Some(0o4755));
+}
+
+/// Every path of the reference's field list is a field here, in the version that has it first.
+#[test]
+fn every_field_of_the_reference_is_known() {
+    const FIELDS: &str = include_str!("../../tests/fields.txt");
+    let mut count = 0;
+    for line in FIELDS.lines().filter(|line| !line.starts_with('#')) {
+        let mut columns = line.split_whitespace();
+        let (path, kind, minor) = (columns.next().unwrap(), columns.next().unwrap(), columns.next().unwrap());
+        let minor: u8 = minor.parse().unwrap();
+        let accepted = |minor: u8, key_is_used: bool| {
+            let version = ["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0"][usize::from(minor)];
+            let text = config_with(path, kind, version);
+            let lines = report(&text).join("\n");
+            assert!(!lines.contains("json: "), "{text}: {lines}");
+            assert_eq!(!lines.contains("unused key"), key_is_used, "{path} in {version}: {text}: {lines}");
+        };
+        accepted(minor, true);
+        if minor > 0 {
+            accepted(minor - 1, false);
+        }
+        count += 1;
+    }
+    assert_eq!(count, 176);
+}
+
+/// A config that holds just the field at `path`; `FILES` knows which of its steps are lists.
+fn config_with(path: &str, kind: &str, version: &str) -> String {
+    const LISTS: [&str; 16] = [
+        "merge",
+        "certificateAuthorities",
+        "httpHeaders",
+        "disks",
+        "partitions",
+        "raid",
+        "filesystems",
+        "files",
+        "append",
+        "directories",
+        "links",
+        "luks",
+        "tang",
+        "units",
+        "dropins",
+        "users",
+    ];
+    let mut value = match kind {
+        "string" => r#""x""#.to_owned(),
+        "integer" => "1".to_owned(),
+        "boolean" => "true".to_owned(),
+        "strings" => r#"["x"]"#.to_owned(),
+        "object" => "{}".to_owned(),
+        _ => "[{}]".to_owned(),
+    };
+    let steps: Vec<&str> = path.split('.').collect();
+    for (depth, step) in steps.iter().enumerate().rev() {
+        let is_list = LISTS.contains(step) || steps[..=depth] == ["passwd", "groups"];
+        if depth + 1 < steps.len() && is_list {
+            value = format!("[{value}]");
+        }
+        value = format!("{{\"{step}\":{value}}}");
+    }
+    if path == "ignition" || path == "ignition.version" {
+        return format!(r#"{{"ignition":{{"version":"{version}"}}}}"#);
+    }
+    let inner = value.strip_prefix('{').unwrap();
+    format!(r#"{{"ignition":{{"version":"{version}"}},{inner}"#)
+}
