@@ -14,7 +14,7 @@ pub(crate) const MAX_ITEMS: u32 = 100_000;
 const MAX_REPEATED: u32 = 1_000;
 /// As many remarks are kept while the text is read.
 const MOST_REMARKS: usize = 10_000;
-/// A depth that no version has: what was read depends on the version.
+/// Newer than all versions: what was read depends on the version.
 const DEPENDS: u8 = u8::MAX;
 
 /// Why the text could not be read.
@@ -258,15 +258,7 @@ impl<'a> Decoder<'a> {
             let is_exact = exact == key;
             let bit = u32::try_from(index).ok().and_then(|index| 1u32.checked_shl(index)).unwrap_or(0);
             if seen & bit != 0 {
-                self.repeated = self.repeated.saturating_add(1);
-                if self.repeated > MAX_REPEATED {
-                    return Err(Fault::TooMany("more than 1,000 keys stand twice"));
-                }
-            }
-            if is_exact && seen_exactly & bit != 0 {
-                // The reference's report sees the last of them only.
-                let path = &self.path;
-                self.remarks.retain(|remark| !remark.path.starts_with(path));
+                self.again(is_exact && seen_exactly & bit != 0)?;
             }
             seen |= bit;
             if is_exact {
@@ -286,6 +278,20 @@ impl<'a> Decoder<'a> {
             self.path.pop();
         }
         self.objects.pop();
+        Ok(())
+    }
+
+    /// The key that the path leads to stands there again. Of keys that are written alike the reference's report sees
+    /// the last only.
+    fn again(&mut self, alike: bool) -> Result<()> {
+        self.repeated = self.repeated.saturating_add(1);
+        if self.repeated > MAX_REPEATED {
+            return Err(Fault::TooMany("more than 1,000 keys stand twice"));
+        }
+        if alike {
+            let path = &self.path;
+            self.remarks.retain(|remark| !remark.path.starts_with(path));
+        }
         Ok(())
     }
 
