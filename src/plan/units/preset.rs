@@ -43,8 +43,12 @@ impl Preset {
         let path = tree.resolve(Path::new(PATH))?;
         let mut text = tree.read(&path)?.map(Cow::into_owned).unwrap_or_default();
         let attributes = tree.stat(&path)?.map_or(Attributes::root(0o644), |stat| stat.attributes);
+        let mut there: Map<String> = Map::default();
+        for line in text.split(|byte| *byte == b'\n') {
+            there.insert(line, String::new());
+        }
         for (_, line) in self.lines.iter() {
-            if text.split(|byte| *byte == b'\n').any(|there| there == line.as_bytes()) {
+            if there.get(line.as_bytes()).is_some() {
                 continue;
             }
             if text.last().is_some_and(|byte| *byte != b'\n') {
