@@ -18,7 +18,8 @@ TARGET = $(ARCH)-unknown-linux-$(if $(HAS_MUSL),musl,gnu)
 CARGO_HOME_PATH = $(or $(CARGO_HOME),$(HOME)/.cargo)
 # The same source gives the same bytes, wherever it lies.
 REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME_PATH)=cargo
-RELEASE = RUSTFLAGS="$(REMAP) -C target-feature=+crt-static" cargo build --release --locked --bins
+# httparse needs no vector instructions for one answer: 1.5 KB less of the initramfs.
+RELEASE = CARGO_CFG_HTTPARSE_DISABLE_SIMD=1 RUSTFLAGS="$(REMAP) -C target-feature=+crt-static" cargo build --release --locked --bins
 BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug.deb
 

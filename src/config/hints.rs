@@ -6,7 +6,6 @@ use super::schema::Field;
 /// A hint for everybody who meets a message, by what the message begins with.
 const HINTS: &[(&str, &str)] = &[
     ("path is not fully simplified", "take \"//\", \".\", \"..\" and a slash at the end out of the path"),
-    ("path not absolute", "begin the path with a slash"),
     ("malformed hash specifier", "write sha512- and the hexadecimal sum, or sha256- from 3.1.0 on"),
     ("unrecognized hash function", "write sha512- and the hexadecimal sum, or sha256- from 3.1.0 on"),
     ("incorrect size for hash sum", "a sha512 sum has 128 hexadecimal digits, a sha256 sum 64"),
@@ -19,15 +18,10 @@ const HINTS: &[(&str, &str)] = &[
     ("rfc2396:", "write % itself as %25"),
     ("illegal base64 data", "write base64 of the standard alphabet with its padding"),
     ("path conflicts with", "write the unit in systemd.units or in storage, not in both"),
-    ("file path includes link", "write the path that the link leads to"),
-    ("directory path includes link", "write the path that the link leads to"),
-    ("link path includes link", "write the path that the link leads to"),
     ("overwrite must be false", "give contents a source; \"data:,\" is an empty file"),
     ("illegal file mode", "JSON has no octal numbers: 420 is 0644, 493 is 0755"),
     ("setuid/setgid/sticky bits", "set ignition.version to 3.6.0"),
-    ("cannot set both id and name", "leave one of the two out"),
     ("invalid systemd unit extension", "end the name in .service, .socket, .timer or another of systemd's"),
-    ("invalid systemd drop-in extension", "end the name in .conf"),
     ("invalid unit content: line too long", "break the line with a backslash at its end"),
     ("unit \"", "add [Install] with WantedBy=, or leave enabled out"),
     ("template unit", "add [Install] with WantedBy= to the template, or leave enabled out"),
@@ -39,6 +33,9 @@ const HINTS: &[(&str, &str)] = &[
 
 /// The hint for a message of the report.
 pub(super) fn for_message(message: &str) -> Option<&'static str> {
+    if message.ends_with("path includes link in config") {
+        return Some("write the path that the link leads to");
+    }
     HINTS.iter().find(|(start, _)| message.starts_with(start)).map(|(_, hint)| *hint)
 }
 

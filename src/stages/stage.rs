@@ -171,10 +171,11 @@ fn fetch<'a>(
         Fetched::Nothing => return platform.map(|_| None),
     };
     let mut spec_version = "";
+    let sha512 = sha512_hex(text);
     if text.is_empty() {
         log::info!("provider config was empty, continuing with empty cache config");
     } else {
-        log::debug!("parsing config with SHA512: {}", sha512_hex(text));
+        log::debug!("parsing config with SHA512: {sha512}");
         fetched.push(FetchedConfig { kind: "user", source: from.to_owned(), referenced: false });
     }
     let mut renderer = Renderer::new(texts);
@@ -194,7 +195,7 @@ fn fetch<'a>(
     fetched.append(&mut renderer.fetched);
     if !text.is_empty() {
         state.set_text(SPEC_VERSION, spec_version);
-        state.set_text(CONFIG_SHA512, &sha512_hex(text));
+        state.set_text(CONFIG_SHA512, &sha512);
     }
     cache::put(&request.config_cache, config.to_json().as_bytes(), 0o640)?;
     fetched.iter().for_each(tell_journal);

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::super::data_url;
+use super::super::report::find;
 
 type Fault = Cow<'static, str>;
 
@@ -112,10 +113,10 @@ fn check_authority(authority: &str) -> Option<()> {
     if host.starts_with('[') {
         let (address, port) = host.rsplit_once(']')?;
         check_port(port)?;
-        return match address.split_once("%25") {
-            Some((address, zone)) => check_host(address).and_then(|()| check_zone(zone)),
-            None => check_host(address),
-        };
+        let Some(zone) = find(address, "%25") else { return check_host(address) };
+        let (address, zone) = address.split_at(zone);
+        check_host(address)?;
+        return check_zone(zone.strip_prefix("%25")?);
     }
     if let Some(colon) = host.rfind(':') {
         check_port(host.get(colon..)?)?;
