@@ -75,6 +75,9 @@ msrv: deps
 
 unit: deps
 	cargo test --quiet --locked
+	cargo test --quiet --locked --features failpoints --test crash
+	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
+	grep -q "a release build must not have it" $(OUT)/failpoints.log
 
 lint: deps
 	tests/deps $(OUT)/tools cargo-deny

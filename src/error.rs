@@ -120,7 +120,9 @@ impl Reason {
             }
             Self::RootIo => "Check the root file system (fsck) and the disk, then start again.",
             Self::NoSpace => "Make the disk larger or the config smaller, then start again.",
-            Self::ReadOnly => "Make the root file system, or the file that is named, writable, then start again.",
+            Self::ReadOnly => {
+                "Make the root file system, or the file that is named, writable, then start again."
+            }
             Self::Denied => "Run it as root.",
             Self::Journal => {
                 "The root may be provisioned in part. Give it the disks that it had, or make the machine anew; \"glowplug \

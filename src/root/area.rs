@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxAttributes, StatxFlags, fstat,
 use rustix::io::Errno;
 
 use super::calls::{self, DIRECTORY};
+use super::check::immutable;
 use super::commit::is_gone;
 use super::identity::FileIdentity;
 use super::walk::{Mount, mount_of, mount_of_fd, remove_in};
@@ -60,13 +61,16 @@ impl Area {
             };
             // Where others may write, its contents prove nothing.
             let stat = fstat(&fd)?;
-            let is_private = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
+            let is_private =
+                stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o777 == 0o700;
             match readlinkat(&fd, OWNER, Vec::new()) {
                 Ok(target) if is_private && target.as_c_str() == OWNER_TARGET => {
                     let identity = FileIdentity::of_name(fd.as_fd(), OWNER)?;
                     Ok(Found::Ours(Self { fd, top: top.to_owned(), identity }))
                 }
-                Err(Errno::NOENT) if is_private && names(Dir::read_from(&fd)?)?.is_empty() => Ok(Found::Empty),
+                Err(Errno::NOENT) if is_private && names(Dir::read_from(&fd)?)?.is_empty() => {
+                    Ok(Found::Empty)
+                }
                 Ok(_) | Err(Errno::NOENT | Errno::INVAL) => Ok(Found::Foreign),
                 Err(errno) => Err(errno),
             }
@@ -206,10 +210,4 @@ fn refuse_immutable(parent: BorrowedFd<'_>, path: &Path, holder: &Path) -> Resul
         return Err(immutable(path, holder, "immutable"));
     }
     Ok(())
-}
-
-/// `path` cannot be changed since `holder`, which is it or holds it, is `how`.
-pub(super) fn immutable(path: &Path, holder: &Path, how: &str) -> Error {
-    let (path, holder) = (path.display(), holder.display());
-    Error::new(Reason::ReadOnly, format!("change {path} in the root: {holder} is {how} (see chattr(1))"))
 }

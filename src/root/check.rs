@@ -6,7 +6,6 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Statx, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
-use super::area::immutable;
 use super::c_name;
 use super::view::kind;
 use crate::error::{Error, Reason, Result};
@@ -55,35 +54,28 @@ pub(super) fn check(target: &Target, path: &Path, change: Change) -> Result<()> 
         Err(Errno::NOENT | Errno::NAMETOOLONG) => None,
         Err(errno) => return Err(Error::root("look up", path, errno)),
     };
-    // An append-only directory still takes new names.
-    let holder = match found {
-        Some(_) => fixed(*attributes),
-        None => attributes.contains(StatxAttributes::IMMUTABLE).then_some("immutable"),
-    };
     let parent = path.parent().unwrap_or(path);
-    let wanted = match change {
-        Change::Directory(wanted) if found.as_ref().is_some_and(is_directory) => Some(wanted),
+    let Some(stat) = found else {
+        // An append-only directory still takes new names.
+        let adds = matches!(change, Change::Put | Change::Directory(_));
+        let refuses = adds && attributes.contains(StatxAttributes::IMMUTABLE);
+        return if refuses { Err(immutable(path, parent, "immutable")) } else { Ok(()) };
+    };
+    let keeps_it = match change {
+        Change::Directory(wanted) if is_directory(&stat) => Some(wanted),
         Change::Attributes(wanted) => Some(wanted),
         _ => None,
     };
-    let Some(stat) = found else {
-        return match (holder, change) {
-            (Some(how), Change::Put | Change::Directory(_)) => Err(immutable(path, parent, how)),
-            _ => Ok(()),
-        };
-    };
-    let how = fixed(stat.stx_attributes);
-    if let Some(wanted) = wanted {
-        return match how {
+    if let Some(wanted) = keeps_it {
+        return match fixed(stat.stx_attributes) {
             Some(how) if differs(&stat, wanted) => Err(immutable(path, path, how)),
             _ => Ok(()),
         };
     }
-    if let Some(how) = holder {
-        return Err(immutable(path, parent, how));
-    }
-    if let Some(how) = how {
-        return Err(immutable(path, path, how));
+    for (holder, attributes) in [(parent, *attributes), (path, stat.stx_attributes)] {
+        if let Some(how) = fixed(attributes) {
+            return Err(immutable(path, holder, how));
+        }
     }
     // What is to be taken away is looked through as a whole elsewhere.
     if change != Change::Take && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
@@ -91,6 +83,12 @@ pub(super) fn check(target: &Target, path: &Path, change: Change) -> Result<()> 
         return Err(Error::new(Reason::Conflict, format!("replace {} in the root: {what}", path.display())));
     }
     Ok(())
+}
+
+/// `path` cannot be changed since `holder`, which is it or holds it, is `how`.
+pub(super) fn immutable(path: &Path, holder: &Path, how: &str) -> Error {
+    let (path, holder) = (path.display(), holder.display());
+    Error::new(Reason::ReadOnly, format!("change {path} in the root: {holder} is {how} (see chattr(1))"))
 }
 
 /// How a file cannot be changed.

@@ -69,7 +69,8 @@ pub(super) fn pass(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
             let unsynced = STATE.with_borrow_mut(|state| std::mem::take(&mut state.unsynced));
             for (number, file) in unsynced.iter().enumerate() {
                 // All of it, or what a disk had not got to.
-                let kept = if number % 2 == 0 { 0 } else { fstat(file)?.st_size.cast_unsigned() / 2 };
+                let kept =
+                    if number % 2 == 0 { 0 } else { u64::try_from(fstat(file)?.st_size).unwrap_or(0) / 2 };
                 ftruncate(file, kept)?;
             }
             stop()
@@ -98,9 +99,8 @@ pub(super) fn synced(file: BorrowedFd<'_>, whole: bool) {
     let Ok(this) = fstat(file) else { return };
     STATE.with_borrow_mut(|state| {
         state.unsynced.retain(|other| {
-            fstat(other.as_fd()).is_ok_and(|other| {
-                other.st_dev != this.st_dev || !whole && other.st_ino != this.st_ino
-            })
+            fstat(other.as_fd())
+                .is_ok_and(|other| other.st_dev != this.st_dev || !whole && other.st_ino != this.st_ino)
         });
     });
 }

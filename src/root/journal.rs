@@ -43,7 +43,9 @@ pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
         match op {
             Op::Directory { attributes, .. } | Op::Attributes { attributes, .. } => {
                 let Attributes { uid, gid, mode } = *attributes;
-                [uid, gid, mode].iter().for_each(|number| put_number(&mut text, u64::from(*number)));
+                for number in [uid, gid, mode] {
+                    put_number(&mut text, number.into());
+                }
             }
             Op::HardLink { target: other, .. } | Op::Rename { from: other, .. } => put_path(&mut text, other),
             Op::Remove { .. } | Op::File { .. } | Op::Symlink { .. } => {}
@@ -73,7 +75,12 @@ pub(super) fn read(root: &Root, area: Area) -> Result<(Vec<Op<'static>>, Staged)
             Some(own) => own,
             None => match Area::find(root, &top)? {
                 Found::Ours(area) => area,
-                _ => return Err(refused(&path, &format!("what was mounted at {} is not there", top.display()))),
+                _ => {
+                    return Err(refused(
+                        &path,
+                        &format!("what was mounted at {} is not there", top.display()),
+                    ));
+                }
             },
         };
         if area.identity != identity {

@@ -73,11 +73,7 @@ pub(super) fn remove_tree(root: &Root, path: &Path) -> std::result::Result<(), E
 }
 
 /// Removes what stands at `name` in `parent`, which is on `mount`.
-pub(super) fn remove_in(
-    parent: BorrowedFd<'_>,
-    name: &CStr,
-    mount: Mount,
-) -> std::result::Result<(), Errno> {
+pub(super) fn remove_in(parent: BorrowedFd<'_>, name: &CStr, mount: Mount) -> std::result::Result<(), Errno> {
     walk(parent, name, mount, 0, true)
 }
 

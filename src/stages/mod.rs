@@ -19,7 +19,7 @@ use crate::config::{self, Config, Report};
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
 use crate::plan::{Op, Options, Today, View};
-use crate::platform::{self, CommandLine, Fetched, Platform, Origin, UserConfig, memory, system};
+use crate::platform::{self, CommandLine, Fetched, Origin, Platform, UserConfig, memory, system};
 use crate::resource::sha512_hex;
 use crate::root::{Left, Root, SavedConfig};
 pub use offline::{Form, apply, clean, plan};
@@ -89,14 +89,11 @@ pub fn provision(
         let text = text.take().unwrap_or_default();
         Ok(Fetched::Config(UserConfig { text, from: Origin::InterruptedRun }))
     });
-    match (&done, root.left()) {
-        // It could be used when it was saved: the next one may be better.
-        (Err(_), Ok(Left::Config)) => {
-            if let Err(second) = writing(path, root, || root.discard().map(drop)) {
-                log::warn!("{second}");
-            }
+    // It could be used when it was saved: the next one may be better.
+    if done.is_err() && root.left() == Ok(Left::Config) {
+        if let Err(second) = writing(path, root, || root.discard().map(drop)) {
+            log::warn!("{second}");
         }
-        _ => {}
     }
     done
 }
@@ -188,7 +185,9 @@ fn settle(path: &Path, root: &Root) -> Result<Settled> {
             if let Some(saved) = root.saved_config(memory::limit())? {
                 return Ok(Settled::Config(saved));
             }
-            log::warn!("the config that an interrupted run saved is damaged or of another root: it is not used");
+            log::warn!(
+                "the config that an interrupted run saved is damaged or of another root: it is not used"
+            );
         }
         // The machine is provisioned, whatever is called so.
         Err(error) if has_stamp => {

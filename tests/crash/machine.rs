@@ -2,8 +2,8 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         match self {
             Self::Done => "it was done".into(),
             Self::Failed(error) => format!("{}: {error}", error.reason().word()),
@@ -125,7 +125,8 @@ impl Disk {
             let Kind::File(bytes) = &mut stamp.kind else { return Err("the stamp is no file".into()) };
             let mut json: serde_json::Value =
                 serde_json::from_slice(bytes).map_err(|error| format!("the stamp: {error}"))?;
-            let file = fs::metadata(below(&self.root, Path::new(STAMP))).map_err(|error| error.to_string())?;
+            let file =
+                fs::metadata(below(&self.root, Path::new(STAMP))).map_err(|error| error.to_string())?;
             if json["glowplug"]["inode"] != file.ino() {
                 return Err("the stamp names another file".into());
             }
@@ -142,23 +143,53 @@ impl Disk {
         fs::metadata(path).map(|stat| stat.dev()).map_err(|error| error.to_string())
     }
 
+    /// What an interrupted run left.
+    pub fn left(&self) -> Result<Left, Error> {
+        Root::open(&self.root)?.left()
+    }
+
+    /// A file of the private directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(".glowplug").join(name)
+    }
+
+    pub fn file(&self, name: &str) -> Result<Vec<u8>, String> {
+        fs::read(self.path(name)).map_err(|error| format!("read {name}: {error}"))
+    }
+
+    /// Another disk, with a copy of every file of this one.
+    pub fn copy(&self, machine: &Machine) -> Result<Self, String> {
+        machine.disk(&disk::read(&self.root)?, None)
+    }
+
     /// After a first start that `fault` disturbed: no stamp but on a whole root, and after a failure that nothing has
     /// to be completed of, the root as it was.
-    pub fn check_first(&self, ended: &Ended, before: &Tree, after: &Tree, spoils: bool) -> Result<(), String> {
+    pub fn check_first(
+        &self,
+        ended: &Ended,
+        before: &Tree,
+        after: &Tree,
+        spoils: bool,
+    ) -> Result<(), String> {
         let tree = self.tree()?;
         if tree.contains_key(Path::new(STAMP)) && without_area(&tree) != *after {
             return Err(format!("a stamp stood before the end:\n{}", manifest::changes(after, &tree)));
         }
-        let left = Root::open(&self.root).and_then(|root| root.left());
         match ended {
             Ended::Done if without_area(&tree) == *after => Ok(()),
             Ended::Done => Err(format!("it said it was done:\n{}", manifest::changes(after, &tree))),
-            Ended::Failed(_) if left != Ok(Left::Journal) => {
+            // Its stamp stands, but perhaps not yet on the disk.
+            Ended::Failed(_) if tree.contains_key(Path::new(STAMP)) => Ok(()),
+            Ended::Failed(_) if self.left() != Ok(Left::Journal) => {
                 let tree = if spoils { without_area(&tree) } else { tree };
                 if tree == *before {
                     return Ok(());
                 }
-                Err(format!("{}, and the root has changed:\n{}", ended.told(), manifest::changes(before, &tree)))
+                Err(format!(
+                    "{}, and the root has changed:\n{}",
+                    ended.told(),
+                    manifest::changes(before, &tree)
+                ))
             }
             _ => Ok(()),
         }
@@ -199,7 +230,10 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 /// `tree` less the private directories.
 fn without_area(tree: &Tree) -> Tree {
     let is_private = |path: &Path| path.iter().any(|name| name == ".glowplug");
-    tree.iter().filter(|(path, _)| !is_private(path)).map(|(path, node)| (path.clone(), node.clone())).collect()
+    tree.iter()
+        .filter(|(path, _)| !is_private(path))
+        .map(|(path, node)| (path.clone(), node.clone()))
+        .collect()
 }
 
 /// `tree` less the stamp.
