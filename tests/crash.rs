@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use case::{Case, Outcome};
 use glowplug::root::Left;
 use glowplug::root::failpoints::Fault;
+use glowplug::stages::stage::Stage;
 use machine::{Ended, Machine};
 use manifest::{Kind, Tree};
 use rustix::io::Errno;
@@ -61,7 +62,12 @@ fn main() -> ExitCode {
 fn again() -> ExitCode {
     let mut program = Command::new("unshare");
     program.args(["--mount", "--propagation", "private", "--"]).args(std::env::args_os());
-    let error = program.env(TODAY.0, TODAY.1).exec();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(PODMAN);
+    let environment = [
+        ("IGNITION_CONFIG_FILE", config.as_os_str()),
+        ("IGNITION_KERNEL_CMDLINE_PATH", "/dev/null".as_ref()),
+    ];
+    let error = program.env(TODAY.0, TODAY.1).envs(environment).exec();
     println!("crash: run unshare: {error}");
     ExitCode::FAILURE
 }
@@ -88,6 +94,8 @@ enum Job {
     Case(String),
     /// podman's config stopped at this call, and its second start at every one.
     Twice(usize),
+    /// The reference's stage that puts it into place, stopped at every call and called again.
+    Files,
     /// What it leaves spoiled.
     Spoiled,
 }
@@ -103,7 +111,7 @@ fn run() -> Result<bool, String> {
     if "podman".contains(&filter) {
         let (made, _) = machine.undisturbed(&podman.before, &podman.config, None)?;
         jobs.extend((0..made).map(Job::Twice));
-        jobs.push(Job::Spoiled);
+        jobs.extend([Job::Files, Job::Spoiled]);
     }
     let (next, count) = (AtomicUsize::new(0), Count::default());
     let worker = || {
@@ -113,6 +121,7 @@ fn run() -> Result<bool, String> {
                 Job::Twice(stop) => {
                     (format!("podman, stopped at {stop}"), twice(&machine, &podman, *stop, &count))
                 }
+                Job::Files => ("podman, files".into(), files(&machine, &podman.before, &count)),
                 Job::Spoiled => {
                     let Podman { before, config } = &podman;
                     ("podman, spoiled".into(), spoiled::check(&machine, before, config, &count.spoiled))
@@ -225,6 +234,32 @@ fn twice(machine: &Machine, podman: &Podman, first: usize, count: &Count) -> Res
     Ok(())
 }
 
+/// Stops the stage `files` and calls it again.
+fn files(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String> {
+    let mut undisturbed = None;
+    for call in (0..).map(|call: usize| call.checked_sub(1).unwrap_or(usize::MAX)) {
+        let at = |what: &str| format!("stopped at {call}: {what}");
+        let disk = machine.disk(before, None)?;
+        if disk.stage(Stage::Fetch, usize::MAX, Fault::Stop) != Some(0) {
+            return Err("the fetch fails".into());
+        }
+        let stopped = disk.stage(Stage::Files, call, Fault::Stop).is_none();
+        if stopped && disk.stage(Stage::Files, usize::MAX, Fault::Stop) != Some(0) {
+            return Err(at("the stage fails when it is called again"));
+        }
+        let tree = disk.tree()?;
+        match &undisturbed {
+            None => undisturbed = Some(tree),
+            Some(undisturbed) if tree != *undisturbed => {
+                return Err(at(&manifest::changes(undisturbed, &tree)));
+            }
+            Some(_) if !stopped => break,
+            Some(_) => add(&count.stops),
+        }
+    }
+    Ok(())
+}
+
 /// A directory of the root that could be on a disk of its own and is changed, as something else is.
 fn second_disk<'t>(before: &'t Tree, after: &Tree) -> Option<&'t Path> {
     let changed = |at: &Path| {
@@ -245,17 +280,18 @@ fn second_disk<'t>(before: &'t Tree, after: &Tree) -> Option<&'t Path> {
 fn behind(machine: &Machine, before: &Tree, config: &str, path: &Path, count: &Count) -> Result<(), String> {
     // Names cannot be moved or linked from one to the other.
     let (made, after) = machine.undisturbed(before, config, Some(path))?;
+    let disk = machine.disk(before, Some(path))?;
     for call in 0..made {
         for second in [true, false] {
             let name = if second { path } else { Path::new("/") };
             let at = |what: String| format!("{} behind from call {call} on: {what}", name.display());
-            let disk = machine.disk(before, Some(path)).map_err(at)?;
+            disk.reset(before).map_err(at)?;
             disk.start(Some(config), call, Fault::Stop);
             if disk.left() != Ok(Left::Journal) {
                 // Before, the program would see what is not there.
                 break;
             }
-            let disk = machine.disk(before, Some(path)).map_err(at)?;
+            disk.reset(before).map_err(at)?;
             let first = disk.start(Some(config), call, Fault::Lose(disk.device(second).map_err(at)?));
             add(&count.mounts);
             disk.check_first(&first, before, &after, true).map_err(at)?;

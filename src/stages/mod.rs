@@ -120,7 +120,9 @@ fn from_config(
         Fetched::NeedsNetwork | Fetched::Nothing => (Vec::new(), "system"),
     };
     log::info!("glowplug {} with the config of {from}", env!("CARGO_PKG_VERSION"));
-    log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
+    if !is_saved {
+        log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
+    }
 
     let texts = Texts::default();
     let text = texts.keep(text.into());

@@ -12,7 +12,8 @@ use glowplug::error::{Error, Reason};
 use glowplug::platform::{Fetched, Origin, Platform, UserConfig};
 use glowplug::root::failpoints::{self, Fault, Stopped};
 use glowplug::root::{Left, Root, STAMP};
-use glowplug::stages;
+use glowplug::stages::stage::{Request, Stage};
+use glowplug::stages::{self, stage};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::disk;
@@ -97,6 +98,25 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// Puts `before` on the disk anew. A mount stays: taking it away takes the kernel longer than all the rest.
+    pub fn reset(&self, before: &Tree) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("reset {}: {error}", self.root.display());
+        let mut directories = vec![self.root.clone()];
+        directories.extend(self.mounted.clone());
+        for directory in directories {
+            for entry in fs::read_dir(&directory).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                if Some(&path) == self.mounted.as_ref() {
+                    continue;
+                }
+                let is_directory = fs::symlink_metadata(&path).map_err(failed)?.is_dir();
+                if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+                    .map_err(failed)?;
+            }
+        }
+        disk::write(&self.root, before)
+    }
+
     /// Starts the machine, whose host serves `config` if it has one. After `allowed` calls there is `fault`.
     pub fn start(&self, config: Option<&str>, allowed: usize, fault: Fault) -> Ended {
         let provision = || {
@@ -114,6 +134,26 @@ impl Disk {
             Ok(Ok(())) => Ended::Done,
             Ok(Err(error)) => Ended::Failed(error),
             Err(payload) if payload.is::<Stopped>() => Ended::Stopped,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Calls one of the reference's stages, with its files beside the disk. Its exit code, if it was not stopped.
+    pub fn stage(&self, stage: Stage, allowed: usize, fault: Fault) -> Option<u8> {
+        let beside = |end: &str| self.root.with_extension(end);
+        let request = Request {
+            stage,
+            platform: "file".into(),
+            root: self.root.clone(),
+            config_cache: beside("cache"),
+            need_net: beside("neednet"),
+            state_file: beside("state"),
+            patience: None,
+        };
+        failpoints::arm(allowed, fault);
+        match catch_unwind(AssertUnwindSafe(|| stage::run(&request))) {
+            Ok(code) => Some(code),
+            Err(payload) if payload.is::<Stopped>() => None,
             Err(payload) => resume_unwind(payload),
         }
     }

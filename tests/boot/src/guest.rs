@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::lab::{Lab, Scratch};
 use crate::process::{Running, run, run_ok, wait_for};
 use crate::ready::{Line, Ready};
+use crate::writes::SECTOR;
 
 /// A boot takes some 20 s on a free machine; at a load of ten, minutes.
 pub const BOOT: Duration = Duration::from_secs(300);
@@ -39,6 +40,8 @@ pub struct Options {
     pub initrd: Option<PathBuf>,
     /// Keep the emergency shell instead of ending at a panic.
     pub rescue: bool,
+    /// A file that every write to the disk is logged in: [`crate::writes`].
+    pub write_log: Option<PathBuf>,
     /// Called with each line of the console.
     pub on_line: Option<OnLine>,
 }
@@ -54,6 +57,7 @@ impl Options {
             arguments: Vec::new(),
             initrd: None,
             rescue: false,
+            write_log: None,
             on_line: None,
         }
     }
@@ -189,7 +193,15 @@ impl Machine {
         add("-kernel", lab("vmlinuz"));
         add("-initrd", initrd);
         add("-append", kernel.join(" "));
-        add("-drive", format!("file={},if=virtio,format=raw,cache=unsafe", here("disk")));
+        match &options.write_log {
+            None => add("-drive", format!("file={},if=virtio,format=raw,cache=unsafe", here("disk"))),
+            Some(log) => {
+                let file = format!("file.driver=file,file.filename={}", here("disk"));
+                let log = format!("log.driver=file,log.filename={},log-sector-size={SECTOR}", log.display());
+                add("-blockdev", format!("driver=blklogwrites,node-name=root,{file},{log}"));
+                add("-device", "virtio-blk-pci,drive=root".to_owned());
+            }
+        }
         add("-netdev", format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"));
         if options.vsock {
             add("-chardev", format!("socket,id=vsock,path={}", here("vhost")));

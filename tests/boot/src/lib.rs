@@ -22,3 +22,4 @@ pub mod measure;
 pub mod process;
 pub mod ready;
 pub mod tree;
+pub mod writes;
