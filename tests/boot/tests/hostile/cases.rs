@@ -306,10 +306,10 @@ fn bombs() -> Vec<Case> {
         ),
         Case {
             room: Room::Root,
-            ..with(20, case("serves a file of 256 MiB in 256 KiB of gzip", says(whole(&bombs.file))))
+            ..with(30, case("serves a file of 256 MiB in 256 KiB of gzip", says(whole(&bombs.file))))
         },
         half(with(
-            20,
+            30,
             case("serves a merged config of 256 MiB in 256 KiB of gzip", says(whole(&bombs.merged))),
         )),
     ]

@@ -88,7 +88,7 @@ impl Fire {
 
     fn send(&self, count: usize, command: &str) -> Sent {
         let script = SIGNALS.replace("COUNT", &count.to_string()).replace("COMMAND", command);
-        let printed = self.guest.ask_within(BOOT, "root", &script).unwrap();
+        let printed = self.guest.ask_within(BOOT * 2, "root", &script).unwrap();
         let last = printed.lines().last().unwrap_or_default();
         let counts: Vec<usize> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
         let [sent, refused, other] = counts[..] else { panic!("{printed}") };
