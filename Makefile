@@ -25,7 +25,7 @@ DEB = $(OUT)/deb/glowplug.deb
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
-	fuzz/run
+	tests/boot/hosts-in-guest fuzz/run
 # What the lab's programs are told.
 LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
 # How long each fuzz target runs, and which ones if not all.

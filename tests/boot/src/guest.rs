@@ -25,6 +25,7 @@ const CPU: &str = "qemu64,-svm,-cx16";
 const SSH: Duration = Duration::from_secs(90);
 
 /// How a guest is booted.
+#[allow(clippy::struct_excessive_bools, reason = "devices that it has or has not")]
 pub struct Options {
     /// Memory in MiB.
     pub memory: u32,
@@ -36,6 +37,8 @@ pub struct Options {
     pub vsock: bool,
     /// Kernel arguments besides those that every boot has.
     pub arguments: Vec<String>,
+    /// A virtio console beside the serial one.
+    pub second_console: bool,
     /// Another initramfs than the lab's.
     pub initrd: Option<PathBuf>,
     /// Keep the emergency shell instead of ending at a panic.
@@ -55,6 +58,7 @@ impl Options {
             ready_port: false,
             vsock: true,
             arguments: Vec::new(),
+            second_console: false,
             initrd: None,
             rescue: false,
             write_log: None,
@@ -106,6 +110,16 @@ impl Machine {
         self.folder.join("ready")
     }
 
+    /// What the last guest's second console has shown.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn second_console(&self) -> Result<String> {
+        let path = self.folder.join("hvc0");
+        let bytes = fs::read(&path).doing_to("read", &path)?;
+        Ok(String::from_utf8_lossy(&bytes).replace('\r', ""))
+    }
+
     /// Write `config` to a file that [`Options::qemu`] can serve.
     ///
     /// # Errors
@@ -130,7 +144,7 @@ impl Machine {
         let mut qemu = Running::start(&self.lab.tool("qemu-system-x86_64"), &arguments, &log)?;
         let stdout = qemu.stdout().ok_or_else(|| Error::new("QEMU has no standard output"))?;
         let console = Console::read(stdout, begin, options.on_line.take());
-        Ok(Guest { begin, console, qemu, _device: device, port, key: self.key.file.clone(), log })
+        Ok(Guest { begin, console, qemu, device, port, key: self.key.file.clone(), log })
     }
 
     /// One device process for each boot: it ends with its guest.
@@ -156,6 +170,10 @@ impl Machine {
         let lab = |name: &str| self.lab.part(name).display().to_string();
         let here = |name: &str| self.folder.join(name).display().to_string();
         let mut kernel = vec!["console=ttyS0", "root=/dev/vda", "ro"];
+        if options.second_console {
+            // The last one named is the one that the shell is on.
+            kernel.insert(0, "console=hvc0");
+        }
         if !options.rescue {
             kernel.push("panic=-1");
         }
@@ -210,8 +228,14 @@ impl Machine {
         if let Some(file) = &options.fw_cfg {
             add("-fw_cfg", format!("name=opt/com.coreos/config,file={}", file.display()));
         }
-        if options.ready_port {
+        if options.ready_port || options.second_console {
             add("-device", "virtio-serial".to_owned());
+        }
+        if options.second_console {
+            add("-chardev", format!("file,path={},id=second", here("hvc0")));
+            add("-device", "virtconsole,chardev=second".to_owned());
+        }
+        if options.ready_port {
             add("-chardev", format!("socket,path={},server=on,wait=off,id=ready", here("ready")));
             add("-device", "virtserialport,chardev=ready,name=org.fedoraproject.port.0".to_owned());
         }
@@ -232,7 +256,7 @@ pub struct Guest {
     /// Its console.
     pub console: Console,
     qemu: Running,
-    _device: Option<Running>,
+    device: Option<Running>,
     port: u16,
     key: PathBuf,
     log: PathBuf,
@@ -282,6 +306,17 @@ impl Guest {
         Err(self.failed(&format!("no `{pattern}` on the console in {limit:?}")))
     }
 
+    /// Stop the vsock device for `time`, like that of a host that has no time for it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn stall_vsock(&self, time: Duration) -> Result<()> {
+        let device = self.device.as_ref().ok_or_else(|| Error::new("there is no vsock device"))?;
+        device.signal("STOP")?;
+        std::thread::sleep(time);
+        device.signal("CONT")
+    }
+
     /// Type into the console.
     ///
     /// # Errors
@@ -295,6 +330,10 @@ impl Guest {
     /// # Errors
     /// When ssh cannot be run or does not end.
     pub fn ssh(&self, user: &str, command: &str) -> Result<Output> {
+        self.ssh_within(SSH, user, command)
+    }
+
+    fn ssh_within(&self, limit: Duration, user: &str, command: &str) -> Result<Output> {
         let mut ssh = Command::new("ssh");
         ssh.args(["-F", "/dev/null", "-p", &self.port.to_string(), "-i"]).arg(&self.key);
         for option in [
@@ -307,7 +346,7 @@ impl Guest {
         ] {
             ssh.args(["-o", option]);
         }
-        run(ssh.arg(format!("{user}@127.0.0.1")).arg(command), b"", SSH)
+        run(ssh.arg(format!("{user}@127.0.0.1")).arg(command), b"", limit)
     }
 
     /// As [`Guest::ssh`], with the command's output as text.
@@ -315,7 +354,15 @@ impl Guest {
     /// # Errors
     /// Those of `ssh`, and an exit code other than 0.
     pub fn ask(&self, user: &str, command: &str) -> Result<String> {
-        let output = self.ssh(user, command)?;
+        self.ask_within(SSH, user, command)
+    }
+
+    /// As [`Guest::ask`], for a command that takes its time.
+    ///
+    /// # Errors
+    /// Those of `ask`.
+    pub fn ask_within(&self, limit: Duration, user: &str, command: &str) -> Result<String> {
+        let output = self.ssh_within(limit, user, command)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
             return Ok(text);

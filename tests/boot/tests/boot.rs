@@ -301,28 +301,6 @@ fn a_second_boot_asks_nobody_and_changes_nothing() {
     }
 }
 
-/// A host that accepts and says nothing: the machine says so and stays in the
-/// initramfs, where it can be looked at.
-#[test]
-fn a_silent_host_ends_in_the_emergency_shell() {
-    let provisioning = Provisioning::new("6.0-applehv-default.ign");
-    let (_served, ready) = (provisioning.serve(Manner::Silent), provisioning.listen());
-    let options =
-        Options { arguments: vec!["glowplug.timeout=15".to_owned()], rescue: true, ..Options::vsock() };
-    let mut guest = provisioning.machine.boot(options).unwrap();
-    guest.wait_console("(initramfs)", Duration::from_secs(180)).unwrap();
-    let console = guest.console.text();
-    let from = console.find("glowplug: provisioning failed: no-host").expect("the failure block");
-    for words in ["What failed:", "vsock 2:1024", "within 15 s", "the host is silent", "What to do:"] {
-        assert!(console[from..].contains(words), "{}", guest.failed(words));
-    }
-
-    // The shell is a shell, and nothing of the config is in the root.
-    guest.type_text("[ -e /root/etc/.ignition-result.json ] || echo no-$((6 * 7))-stamp\n").unwrap();
-    guest.wait_console("no-42-stamp", Duration::from_secs(30)).unwrap();
-    assert_eq!(texts(&ready.lines()), [""; 0], "a ready signal from a machine that failed");
-}
-
 #[test]
 fn a_host_that_is_late() {
     let provisioning = Provisioning::new("6.0-applehv-default.ign");
