@@ -15,6 +15,8 @@
 mod accounts;
 #[path = "../cases/runner/disk.rs"]
 mod disk;
+mod disks;
+mod full;
 #[path = "../cases/runner/manifest.rs"]
 mod manifest;
 mod roots;
