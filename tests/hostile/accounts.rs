@@ -22,7 +22,7 @@ const CASES: [(&str, Spoil); 12] = [
     ("with CRLF", |old| String::from_utf8_lossy(old).replace('\n', "\r\n").into_bytes()),
     ("with broken lines", |old| {
         let broken = b"\n:\n# a comment\nfew:x\nmany:x:1:1:::::::::::\n:x:7:7:::\nbad:x:-1:99999999999:::\n\xff\xfe:x:8:\n+::::::\n";
-        [&old[..], broken].concat()
+        [old, broken].concat()
     }),
     ("broken lines first", |old| [b"\n\n::::\n root:x:0:\n".as_slice(), old].concat()),
     ("with NUL bytes", |old| [old, b"n\0l:x:5000:5000:\0::\n\0\0\0\n".as_slice()].concat()),

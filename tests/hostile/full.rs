@@ -59,7 +59,7 @@ fn sweep(name: &str, wanted: &Tree, steps: u64, make: &dyn Fn(u64) -> Sandbox) {
     let (mut full, mut enough) = (0, steps);
     assert!(!try_with(full) && try_with(enough), "{name}: the limits are no limits: {problems:?}");
     while enough - full > 1 {
-        let middle = (full + enough) / 2;
+        let middle = u64::midpoint(full, enough);
         if try_with(middle) {
             enough = middle;
         } else {

@@ -5,8 +5,10 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
+    clippy::expect_used,
     clippy::format_push_string,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a failed assumption is the test's own message"
 )]
@@ -21,5 +23,6 @@ mod full;
 mod manifest;
 mod roots;
 mod sandbox;
+mod secrets;
 mod table;
 mod watch;

@@ -102,7 +102,7 @@ pub fn state(top: &Path) -> Vec<String> {
         } else if kind.is_file() {
             fs::read(&path).map_or_else(|error| error.to_string(), |bytes| told(&bytes))
         } else if kind.is_symlink() {
-            format!("{:?}", fs::read_link(&path).unwrap())
+            fs::read_link(&path).unwrap().display().to_string()
         } else {
             String::new()
         };
