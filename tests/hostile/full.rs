@@ -66,7 +66,7 @@ fn sweep(name: &str, wanted: &Tree, steps: u64, make: &dyn Fn(u64) -> Sandbox) {
             full = middle;
         }
     }
-    for room in full.saturating_sub(8)..enough + 8 {
+    for room in full.saturating_sub(6)..enough + 6 {
         try_with(room);
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
@@ -76,17 +76,17 @@ fn sweep(name: &str, wanted: &Tree, steps: u64, make: &dyn Fn(u64) -> Sandbox) {
 fn no_blocks_left() {
     let wanted = wanted();
     for (name, script, top, block, steps) in [
-        ("ext4", "ext4 root", "", 4096, 256),
+        ("ext4", "image root 64M; mkfs.ext4 -q -F -m 0 -b 4096 $disk; attach $disk root", "", 4096, 1024),
         (
             "ext4 with blocks of 1 KiB",
-            "image root 16M; mkfs.ext4 -q -F -m 0 -b 1024 $disk; attach $disk root",
+            "image root 64M; mkfs.ext4 -q -F -m 0 -b 1024 $disk; attach $disk root",
             "",
             1024,
-            512,
+            4096,
         ),
         ("xfs", "xfs root", "", 4096, 2048),
         ("btrfs", "image root 64M; mkfs.btrfs -q --mixed $disk; attach $disk root", "", 4096, 4096),
-        ("ext4 at /var", "ext4 root; ext4 root/var", "var", 4096, 64),
+        ("ext4 at /var", "ext4 root; ext4 root/var", "var", 1024, 4096),
         ("xfs at /home", "ext4 root; xfs root/home", "home", 4096, 2048),
     ] {
         sweep(name, &wanted, steps, &|room| {
@@ -101,10 +101,10 @@ fn no_blocks_left() {
 fn no_blocks_left_on_tmpfs() {
     let wanted = wanted();
     for (name, script) in [
-        ("tmpfs", "mount -t tmpfs -o size=2M none root"),
-        ("overlay", "mkdir o; mount -t tmpfs -o size=2M none o; overlay o"),
+        ("tmpfs", "mount -t tmpfs -o size=8M none root"),
+        ("overlay", "mkdir o; mount -t tmpfs -o size=8M none o; overlay o"),
     ] {
-        sweep(name, &wanted, 128, &|room| {
+        sweep(name, &wanted, 1024, &|room| {
             let sandbox = on(script);
             fill(&sandbox.root(), room * 4096);
             sandbox
@@ -131,7 +131,7 @@ fn no_inodes_left() {
 #[test]
 fn no_quota_left() {
     let wanted = wanted();
-    sweep("btrfs", &wanted, 256, &|room| {
+    sweep("btrfs", &wanted, 2048, &|room| {
         let script = "btrfs o; command btrfs quota enable o; subvolume o/@; mount --bind o/@ root";
         // The limit counts what the subvolume has, which the file system knows after a sync.
         on_with(
