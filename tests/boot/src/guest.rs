@@ -153,7 +153,8 @@ impl Machine {
         let here = |name: &str| self.folder.join(name).display().to_string();
         let mut kernel = vec!["console=ttyS0", "root=/dev/vda", "ro"];
         if !options.rescue {
-            kernel.push("panic=-1");
+            // initramfs-tools knows the one, dracut the other.
+            kernel.extend(["panic=-1", "rd.shell=0"]);
         }
         kernel.extend(options.arguments.iter().map(String::as_str));
         let initrd = options.initrd.as_ref().map_or_else(|| lab("initrd.img"), |p| p.display().to_string());
