@@ -24,6 +24,7 @@ BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug.deb
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
+	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest fuzz/run
 # What the lab's programs are told.

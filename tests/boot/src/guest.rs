@@ -175,7 +175,8 @@ impl Machine {
             kernel.insert(0, "console=hvc0");
         }
         if !options.rescue {
-            kernel.push("panic=-1");
+            // initramfs-tools knows the one, dracut the other.
+            kernel.extend(["panic=-1", "rd.shell=0"]);
         }
         kernel.extend(options.arguments.iter().map(String::as_str));
         let initrd = options.initrd.as_ref().map_or_else(|| lab("initrd.img"), |p| p.display().to_string());

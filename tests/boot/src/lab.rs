@@ -25,7 +25,7 @@ impl Lab {
     pub fn from_env() -> Result<Self> {
         let dir = from_variable("GLOWPLUG_LAB", "make lab")?;
         let lab = Self { dir };
-        for part in ["stamp", "root", "vmlinuz", "initrd.img", "root.img"] {
+        for part in ["stamp", "root", "vmlinuz", "initrd.img", "initrd-dracut.img", "root.img"] {
             if !lab.part(part).exists() {
                 return Err(Error::new(format!(
                     "{} is missing: `make lab` prepares it",
