@@ -20,7 +20,7 @@ const HEAD: &str = include_str!("head.md");
 /// What typing, the emulated machine and everything but the fetch take.
 const SLACK: Duration = Duration::from_secs(15);
 /// The program and its buffers, and what the kernel needs for it.
-const PROGRAM: u64 = 2 << 20;
+const PROGRAM: u64 = 4 << 20;
 /// The size of the root's tmpfs.
 const ROOT: u64 = 16 << 20;
 /// Small, so that half of it is soon sent.
@@ -104,9 +104,9 @@ impl Case {
 
     fn row(&self, run: &Run) -> String {
         let room = match self.room {
-            Room::Program => "2 MiB",
-            Room::Half => "half of what is left, and 2 MiB",
-            Room::Root => "the root's 16 MiB, and 2 MiB",
+            Room::Program => "4 MiB",
+            Room::Half => "half of what is left, and 4 MiB",
+            Room::Root => "the root's 16 MiB, and 4 MiB",
         };
         format!("| {} | {} | {} s | {room} |\n", self.host, run.outcome, self.timeout)
     }
