@@ -137,28 +137,29 @@ impl Area {
         openat(&self.fd, name, flags, Mode::empty())
     }
 
-    /// Makes the journal of a commit that is not done void, durably: without the other areas it must not be replayed.
-    pub(super) fn forget_journal(&self) -> Result<()> {
+    /// Makes the journal of a commit that is not done void, and that durable if it tells of `other` areas: when they or
+    /// what is staged go, it must not be replayed.
+    pub(super) fn forget_journal(&self, others: bool) -> Result<()> {
         let forget = || {
             if is_gone(self, STAGED_STAMP)? || is_gone(self, JOURNAL)? {
                 return Ok(());
             }
             calls::unlink(self.fd(), JOURNAL, AtFlags::empty())?;
-            calls::sync(self.fd())
+            if others { calls::sync(self.fd()) } else { Ok(()) }
         };
         forget().map_err(|errno| Error::root("remove the journal in", &self.path(), errno))
     }
 
-    /// Takes the area away. The journal goes first and the owner link last: what an interruption leaves is known for
-    /// what it is, and never replayed without the files that it is about.
+    /// Takes the area away. The journal of what is done goes late, the owner link last: what an interruption leaves is
+    /// known for what it is.
     pub(super) fn remove(self, root: &Root) -> Result<()> {
         let path = self.path();
         let remove = || {
+            self.clear(&[OWNER, JOURNAL])?;
             match calls::unlink(self.fd(), JOURNAL, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
             }
-            self.clear(&[OWNER])?;
             let (parent, name) = root.open_parent(&path)?;
             calls::unlink(self.fd(), OWNER, AtFlags::empty())?;
             calls::unlink(parent.as_fd(), &name, AtFlags::REMOVEDIR)

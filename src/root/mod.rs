@@ -23,7 +23,7 @@ mod walk;
 mod writable;
 
 pub use identity::FileIdentity;
-pub use saved::SavedConfig;
+pub use saved::{ConfigToSave, SavedConfig};
 pub use stage::StampText;
 pub use stamp::STAMP;
 pub use transaction::Left;

@@ -19,6 +19,17 @@ use crate::resource::sha512_hex;
 
 const HEAD: &str = "glowplug config 1";
 
+/// A config that is saved before anything else is written.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfigToSave<'t> {
+    /// The name of the platform that it came from.
+    pub platform: &'t str,
+    /// SHA-512 of the text, hexadecimal.
+    pub sha512: &'t str,
+    /// Its text.
+    pub text: &'t [u8],
+}
+
 /// A config that an interrupted run had fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedConfig {
@@ -28,33 +39,27 @@ pub struct SavedConfig {
     pub text: Vec<u8>,
 }
 
-impl Root {
-    /// Saves the config in `text`, which has the hash `sha512`, durably, readable by nobody else.
-    ///
-    /// # Errors
-    /// Those of the root, which is then as it was.
-    pub fn save_config(&self, platform: &str, sha512: &str, text: &[u8]) -> Result<()> {
-        let top = Path::new("/");
-        let area = Area::make(self, top, mount_of(self, top)?)?;
-        let mut head = format!("{HEAD}\0").into_bytes();
-        put_identity(&mut head, area.identity);
-        head.extend_from_slice(format!("{platform}\0{sha512}\0").as_bytes());
-        let save = || {
-            let fd = calls::create(area.fd(), CONFIG, Mode::RUSR | Mode::WUSR)?;
+/// Saves the config of `platform` in `text`, which has the hash `sha512`, durably, readable by nobody else.
+///
+/// # Errors
+/// Those of the root.
+pub(super) fn save(root: &Root, config: &ConfigToSave<'_>) -> Result<()> {
+    let ConfigToSave { platform, sha512, text } = *config;
+    let top = Path::new("/");
+    let area = Area::make(root, top, mount_of(root, top)?)?;
+    let mut head = format!("{HEAD}\0").into_bytes();
+    put_identity(&mut head, area.identity);
+    head.extend_from_slice(format!("{platform}\0{sha512}\0").as_bytes());
+    calls::create(area.fd(), CONFIG, Mode::RUSR | Mode::WUSR)
+        .and_then(|fd| {
             calls::write_all(fd.as_fd(), &head)?;
             calls::write_all(fd.as_fd(), text)?;
             calls::sync_file_system(area.fd())
-        };
-        let saved = save();
-        saved.map_err(|errno| {
-            let error = Error::root("save the config in", &area.path(), errno);
-            if let Err(second) = area.remove(self) {
-                log::warn!("{second}");
-            }
-            error
         })
-    }
+        .map_err(|errno| Error::root("save the config in", &area.path(), errno))
+}
 
+impl Root {
     /// The config that an interrupted run saved; none if it is not whole, or of another root. At most `limit` bytes.
     ///
     /// # Errors

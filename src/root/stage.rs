@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstat, openat, statx};
+use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statx};
 use rustix::io::{Errno, read, retry_on_intr};
 
 use super::area::{AREA, Area, STAGED_STAMP};
@@ -30,6 +30,10 @@ const PENDING: &CStr = c"pending";
 const ROOM: &CStr = c"room";
 /// Blocks of [`ROOM`] whatever the operations are: what file systems want to have for any change (xfs), in bytes.
 const ROOM_BYTES: u64 = 1 << 20;
+/// What one change may want to have of btrfs for a moment, several times over.
+const BTRFS_BYTES: u64 = 16 << 20;
+/// linux/magic.h
+const BTRFS_SUPER_MAGIC: FsWord = 0x9123_683e;
 /// The block of names that a directory may need more.
 const BLOCK_BYTES: u64 = 4 << 10;
 
@@ -101,8 +105,8 @@ impl Staged {
     /// Takes the areas away with all that is left in them. The root's own goes last: its journal tells of the others.
     pub(super) fn clear(mut self, root: &Root) -> Result<()> {
         let others = self.areas.split_off(self.areas.len().min(1));
-        if let Some(own) = self.areas.first().filter(|_| !others.is_empty()) {
-            own.forget_journal()?;
+        if let Some(own) = self.areas.first() {
+            own.forget_journal(!others.is_empty())?;
         }
         let mut tops = Vec::with_capacity(others.len());
         for area in others {
@@ -143,7 +147,6 @@ struct Place {
 
 impl Stage<'_> {
     fn fill(&mut self, ops: &[Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
-        check_paths(ops)?;
         // The root's own comes first: what an interrupted run left there goes in any case.
         self.place(Path::new("/"))?;
         let mut buffer = vec![0; BUFFER];
@@ -258,8 +261,18 @@ impl Stage<'_> {
     /// Takes the blocks that the commit needs.
     fn keep_room(&self) -> Result<()> {
         for (area, page) in self.staged.areas.iter().zip(&self.pages) {
-            let kept = calls::create(area.fd(), ROOM, Mode::RUSR)
-                .and_then(|fd| calls::allocate(fd.as_fd(), page.growth));
+            let kept = calls::create(area.fd(), ROOM, Mode::RUSR).and_then(|fd| {
+                let system = fstatfs(&fd)?;
+                if system.f_type != BTRFS_SUPER_MAGIC {
+                    return calls::allocate(fd.as_fd(), page.growth);
+                }
+                // Blocks are not kept for its metadata; where these have no room left it says that nothing has.
+                let block = u64::try_from(system.f_bsize).unwrap_or(1);
+                if system.f_bavail.saturating_mul(block) < BTRFS_BYTES {
+                    return Err(Errno::NOSPC);
+                }
+                calls::allocate(fd.as_fd(), page.growth.saturating_add(BTRFS_BYTES))
+            });
             match kept {
                 // Some file systems have no blocks to keep.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
@@ -369,7 +382,7 @@ fn copy(
 }
 
 /// Refuses paths that no file system takes, and those of the areas, before anything is written.
-fn check_paths(ops: &[Op<'_>]) -> Result<()> {
+pub(super) fn check_paths(ops: &[Op<'_>]) -> Result<()> {
     const NAME_MAX: usize = 255;
     const PATH_MAX: usize = 4096;
     for op in ops {

@@ -8,20 +8,29 @@ use rustix::io::Errno;
 
 use super::Root;
 use super::calls::{self, DIRECTORY};
-use crate::error::{Error, Result};
+use super::view::kind;
+use crate::error::{Error, Reason, Result};
+use crate::plan::Kind;
 
 /// Where the stamp stands: the file that Fedora `CoreOS` tools read.
 pub const STAMP: &str = "/etc/.ignition-result.json";
 
 impl Root {
     /// Whether the stamp stands. Whoever calls this on every boot gets away with two system calls.
+    ///
+    /// # Errors
+    /// [`Reason::Conflict`] where something else than a file stands there.
     pub fn has_stamp(&self) -> Result<bool> {
         let path = Path::new(STAMP);
         let looked_up = self
             .open_parent(path)
             .and_then(|(parent, name)| statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW));
         match looked_up {
-            Ok(_) => Ok(true),
+            Ok(stat) if kind(stat.st_mode) == Kind::File => Ok(true),
+            Ok(stat) => {
+                let what = kind(stat.st_mode).word();
+                Err(Error::new(Reason::Conflict, format!("{STAMP} in the root: {what} is no stamp")))
+            }
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(Error::root("look up the stamp", path, errno)),
         }

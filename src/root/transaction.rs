@@ -13,7 +13,8 @@ use super::area::{AREA, Area, CONFIG, Found, JOURNAL, STAGED_STAMP, foreign, rem
 use super::calls::{self, DIRECTORY};
 use super::commit::{commit, is_gone};
 use super::journal;
-use super::stage::{Staged, StampText};
+use super::saved::{self, ConfigToSave};
+use super::stage::{Staged, StampText, check_paths};
 use super::stamp::STAMP;
 use crate::error::{Error, Result};
 use crate::plan::Op;
@@ -26,12 +27,14 @@ const JOURNAL_PART: &CStr = c"journal.part";
 pub enum Left {
     /// Nothing.
     Nothing,
-    /// What is of no use: nothing visible had changed yet, or everything was in its place.
+    /// What is of no use: nothing visible had changed yet.
     Pieces,
     /// The fetched config; nothing visible had changed.
     Config,
     /// A commit that had begun.
     Journal,
+    /// What is of no use: everything was in its place.
+    Whole,
 }
 
 impl Root {
@@ -42,6 +45,7 @@ impl Root {
     /// of a root that cannot be changed; the root is then as it was. Later ones name the operation that failed; what
     /// it had not come to stays in the areas until the next run.
     pub fn apply(&self, ops: &[Op<'_>]) -> Result<()> {
+        check_paths(ops)?;
         let staged = Staged::fill(self, ops, None)?;
         // What is renamed into place must be on the disk before its new name is.
         if let Err(error) = staged.sync().and_then(|()| staged.release_room()) {
@@ -53,14 +57,23 @@ impl Root {
         synced.and(cleared)
     }
 
-    /// Stages `ops` and a stamp, makes that durable, and carries it out. Whenever this stops, the root is untouched,
-    /// or [`Root::resume`] completes it.
+    /// Saves `config`, which `ops` are the plan of, stages them and a stamp, makes that durable, and carries it out.
+    /// Whenever this stops, the root is untouched, or has the config saved, or [`Root::resume`] completes it.
     ///
     /// # Errors
     /// Those of [`Root::apply`] before the first visible change; the root is then as it was, without a saved config.
     /// Later ones name the operation that failed, and that the next start goes on from there.
-    pub fn provision(&self, ops: &[Op<'_>], stamp: StampText<'_>) -> Result<()> {
-        let staged = Staged::fill(self, ops, Some(stamp)).map_err(|error| self.undo(error))?;
+    pub fn provision(
+        &self,
+        config: Option<&ConfigToSave<'_>>,
+        ops: &[Op<'_>],
+        stamp: StampText<'_>,
+    ) -> Result<()> {
+        check_paths(ops)?;
+        let staged = config
+            .map_or(Ok(()), |config| saved::save(self, config))
+            .and_then(|()| Staged::fill(self, ops, Some(stamp)))
+            .map_err(|error| self.undo(error))?;
         if let Err(error) = seal(ops, &staged) {
             return Err(self.undo(staged.abandon(self, error)));
         }
@@ -141,7 +154,7 @@ impl Root {
             Found::Ours(area) => area,
         };
         Ok(if area.has(JOURNAL)? {
-            if area.has(STAGED_STAMP)? { Left::Journal } else { Left::Pieces }
+            if area.has(STAGED_STAMP)? { Left::Journal } else { Left::Whole }
         } else if area.has(CONFIG)? {
             Left::Config
         } else {

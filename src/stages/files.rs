@@ -33,9 +33,13 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
     config.kernel_arguments = KernelArguments::default();
 
     let root = Root::open(&request.root)?;
-    if root.left()? == Left::Journal {
-        log::info!("an interrupted run is completed from its journal");
-        return root.resume();
+    match root.left()? {
+        Left::Journal => {
+            log::info!("an interrupted run is completed from its journal");
+            return root.resume();
+        }
+        Left::Whole => return root.discard().map(drop),
+        Left::Nothing | Left::Pieces | Left::Config => {}
     }
     root.check_stamp_place()?;
     let previous = result::previous(&root)?;
@@ -51,7 +55,7 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
         previous: previous.as_deref(),
     };
     let count = told(&request.root, config, ops.len(), &mut || {
-        root.provision(&ops, &|file| result::text(&provision, file))
+        root.provision(None, &ops, &|file| result::text(&provision, file))
     })?;
     tell_journal(&config.passwd, &ops);
     // It stands: it came last of all.

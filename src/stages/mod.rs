@@ -21,7 +21,7 @@ use crate::kmsg_logger;
 use crate::plan::{Op, Options, Today, View};
 use crate::platform::{self, CommandLine, Fetched, Origin, Platform, UserConfig, memory, system};
 use crate::resource::sha512_hex;
-use crate::root::{Left, Root, SavedConfig};
+use crate::root::{ConfigToSave, Left, Root, SavedConfig};
 pub use offline::{Form, apply, clean, plan};
 use render::{Renderer, Texts};
 use result::Provision;
@@ -143,10 +143,9 @@ fn from_config(
         previous: None,
     };
     writing(path, root, || {
-        if !is_saved {
-            root.save_config(platform, &sha512, text)?;
-        }
-        root.provision(&ops, &|file| result::text(&provision, file))
+        let saved = ConfigToSave { platform, sha512: &sha512, text };
+        let config = (!is_saved).then_some(&saved);
+        root.provision(config, &ops, &|file| result::text(&provision, file))
     })?;
     log::info!("provisioned in {} ms", milliseconds(started));
     Ok(())
@@ -184,8 +183,10 @@ fn settle(path: &Path, root: &Root) -> Result<Settled> {
             return Ok(Settled::Whole);
         }
         Ok(Left::Config) if !has_stamp => {
-            if let Some(saved) = root.saved_config(memory::limit())? {
-                return Ok(Settled::Config(saved));
+            let is_known = |name: &str| name.is_empty() || Platform::named(name).is_ok();
+            match root.saved_config(memory::limit())? {
+                Some(saved) if is_known(&saved.platform) => return Ok(Settled::Config(saved)),
+                _ => {}
             }
             log::warn!(
                 "the config that an interrupted run saved is damaged or of another root: it is not used"
