@@ -27,7 +27,9 @@ impl Watch {
     /// What stands in `outside` must be there already.
     pub fn new(sandbox: &Sandbox) -> Self {
         let outside = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
-        let touches = inotify::WatchFlags::ALL_EVENTS | inotify::WatchFlags::DONT_FOLLOW;
+        // A process that another test is starting may close a directory late that this one has opened.
+        let touches = inotify::WatchFlags::ALL_EVENTS.difference(inotify::WatchFlags::CLOSE_NOWRITE)
+            | inotify::WatchFlags::DONT_FOLLOW;
         for path in below(&sandbox.outside()) {
             inotify::add_watch(&outside, &path, touches).unwrap();
         }

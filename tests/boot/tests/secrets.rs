@@ -34,9 +34,9 @@ const LOOK: &str = r#"
     for process in /proc/[0-9]*; do
         cat $process/cmdline $process/environ 2>/dev/null | grep -aE "$pattern" && echo "in $process"
     done
-    find / -xdev -type f -cmin -60 -perm /004 -exec grep -laE "$pattern" {} + && echo 'in files for all'
-    find / -xdev -type f -cmin -60 -perm /040 ! -gid 0 ! -group shadow -exec grep -laE "$pattern" {} + && echo 'in files for a group'
-    find / -xdev -type f -cmin -60 -name 'core*' -perm /400 -exec grep -laE "$pattern" {} + && echo 'in a core file'
+    find / -xdev -type f -cmin -60 -perm /004 -exec grep -laE "$pattern" {} +
+    find / -xdev -type f -cmin -60 -perm /040 ! -gid 0 ! -group shadow -exec grep -laE "$pattern" {} +
+    find / -xdev -type f -cmin -60 -name 'core*' -perm /400 -exec grep -laE "$pattern" {} +
     find / -xdev -name .glowplug
     true"#;
 
@@ -48,7 +48,7 @@ const FAIL: &str = r#"
     export IGNITION_CONFIG_FILE=c
     try() { ! glowplug run --root r --platform file 2>>said || echo "done: $1"; }
     at=10
-    while [ $at -lt $(stat -c %s $whole) ]; do
+    while [ $at -lt $(cat $whole | wc -c) ]; do
         head -c $at $whole >c; try "cut at $at"
         at=$((at + 60))
     done
@@ -63,7 +63,7 @@ const FAIL: &str = r#"
     rm -r r/srv r/etc/passwd; try 'accounts'
     mkdir t; mount -t tmpfs -o nr_inodes=12 none t; cp -a /etc/passwd /etc/group /etc/shadow t; mkdir t/etc; mv t/[pgs]* t/etc/
     ! glowplug run --root t --platform file 2>>said || echo 'done: no room'
-    mkfifo f; IGNITION_CONFIG_FILE=f glowplug run --root r --platform file & exec 3>f; cat $whole >&3; sleep 1; kill -QUIT $!
+    mkfifo f; IGNITION_CONFIG_FILE=f glowplug run --root r --platform file & exec 3>f; cat $whole >&3; sleep 1; kill -ABRT $!
     wait $!; exec 3>&-
     cut -d: -f2 said | sort | uniq -c
     grep -acE 'Q7zm[a]rkW|UTd6bWF[y]a1' said"#;
@@ -104,7 +104,7 @@ fn no_secret_shows() {
     assert_eq!(there, format!("{MARK}-plain{MARK}-base64{MARK}-appended2\n"));
     assert_eq!(in_background(&guest, LOOK), "");
     guest.ask("root", "cp /srv/plain /var/open; chmod 644 /var/open").unwrap();
-    assert_eq!(in_background(&guest, LOOK), "/var/open\nin files for all\n");
+    assert_eq!(in_background(&guest, LOOK), "/var/open\n");
     guest.ask("root", "rm /var/open").unwrap();
 
     let told = in_background(&guest, FAIL);
