@@ -23,7 +23,18 @@ impl Lab {
     /// When the variable is not set or a part is not there; the text says which
     /// make target prepares it.
     pub fn from_env() -> Result<Self> {
-        let dir = from_variable("GLOWPLUG_LAB", "make lab")?;
+        Self::at(from_variable("GLOWPLUG_LAB", "make lab")?)
+    }
+
+    /// The lab whose guest has the package glowplug-podman-machine too.
+    ///
+    /// # Errors
+    /// As [`Lab::from_env`].
+    pub fn podman_machine() -> Result<Self> {
+        Self::at(from_variable("GLOWPLUG_MACHINE_LAB", "make machine-lab")?)
+    }
+
+    fn at(dir: PathBuf) -> Result<Self> {
         let lab = Self { dir };
         for part in ["stamp", "root", "vmlinuz", "initrd.img", "root.img"] {
             if !lab.part(part).exists() {
