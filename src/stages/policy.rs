@@ -39,9 +39,8 @@ impl<'p> Policy<'p> {
         for (index, unit) in config.systemd.units.iter().enumerate() {
             let Some(name) = unit.name.strip_suffix(".mount") else { continue };
             let refused = self.directories.iter().find(|directory| unit_name(directory) == name);
-            if let (Some(directory), Some(contents)) = (refused, unit.contents.as_deref())
-                && contents.lines().any(is_share)
-            {
+            let (Some(directory), Some(contents)) = (refused, unit.contents.as_deref()) else { continue };
+            if contents.lines().any(is_share) {
                 // Writing into a string cannot fail.
                 let _ = writeln!(
                     text,
