@@ -27,9 +27,11 @@ MACHINE_DEB = $(OUT)/deb/glowplug-podman-machine.deb
 VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
+	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
-	tests/boot/forwarder tests/boot/machine/checks fuzz/run podman-machine/deb podman-machine/debian/postinst \
-	podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) podman-machine/root/usr/sbin/update-ca-trust \
+	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run podman-machine/deb \
+	podman-machine/debian/postinst podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
+	podman-machine/root/usr/sbin/update-ca-trust \
 	podman-machine/root/usr/lib/systemd/system-generators/glowplug-podman-machine-shares \
 	podman-machine/root/usr/share/initramfs-tools/hooks/glowplug-podman-machine
 # What the lab's programs are told.
@@ -92,6 +94,9 @@ msrv: deps
 
 unit: deps
 	cargo test --quiet --locked
+	cargo test --quiet --locked --features failpoints --test crash
+	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
+	grep -q "a release build must not have it" $(OUT)/failpoints.log
 
 lint: deps
 	tests/deps $(OUT)/tools cargo-deny

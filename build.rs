@@ -23,6 +23,10 @@ fn main() -> ExitCode {
     if variable("PROFILE") != "release" {
         return ExitCode::SUCCESS;
     }
+    if env::var_os("CARGO_FEATURE_FAILPOINTS").is_some() {
+        eprintln!("the feature failpoints is for tests: a release build must not have it");
+        return ExitCode::FAILURE;
+    }
     let flags = variable("CARGO_ENCODED_RUSTFLAGS");
     // musl is linked statically unless told otherwise, glibc dynamically unless told otherwise.
     let is_static = match variable("CARGO_CFG_TARGET_ENV").as_str() {

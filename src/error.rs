@@ -38,6 +38,8 @@ pub enum Reason {
     ReadOnly,
     /// The user may not do this to the root.
     Denied,
+    /// What an interrupted run left cannot be completed.
+    Journal,
     /// Reading something of the running system failed.
     System,
 }
@@ -61,6 +63,7 @@ impl Reason {
             Self::NoSpace => "no-space",
             Self::ReadOnly => "read-only",
             Self::Denied => "denied",
+            Self::Journal => "journal",
             Self::System => "system",
         }
     }
@@ -84,6 +87,7 @@ impl Reason {
             Self::NoSpace => 51,
             Self::ReadOnly => 52,
             Self::Denied => 53,
+            Self::Journal => 54,
         }
     }
 
@@ -116,8 +120,14 @@ impl Reason {
             }
             Self::RootIo => "Check the root file system (fsck) and the disk, then start again.",
             Self::NoSpace => "Make the disk larger or the config smaller, then start again.",
-            Self::ReadOnly => "Make the root file system writable, then start again.",
+            Self::ReadOnly => {
+                "Make the root file system, or the file that is named, writable, then start again."
+            }
             Self::Denied => "Run it as root.",
+            Self::Journal => {
+                "The root may be provisioned in part. Give it the disks that it had, or make the machine anew; \"glowplug \
+                 clean\" makes it forget the interrupted run."
+            }
             Self::System => "Check the initramfs: this part of the running system is missing or broken.",
         }
     }

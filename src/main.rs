@@ -12,6 +12,7 @@ use glowplug::stages::{Form, Policy};
 use glowplug::{kmsg_logger, reference_cli, stages};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 const HELP: &str = "\
 Provision a Debian machine from an Ignition config, once.
@@ -50,6 +51,10 @@ enum Call {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = keep_memory_private() {
+        complain(&error);
+        return ExitCode::from(error.reason().exit_code());
+    }
     if let Some(code) = reference_cli::main(std::env::args_os()) {
         return ExitCode::from(code);
     }
@@ -72,6 +77,14 @@ fn main() -> ExitCode {
             ExitCode::from(error.reason().exit_code())
         }
     }
+}
+
+/// The config's secrets are in this process's memory: no core file, nor whatever takes cores, may get them. (A limit of
+/// zero on core files would not keep them from a program in `core_pattern`.)
+fn keep_memory_private() -> Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|errno| {
+        Error::new(Reason::System, format!("forbid core files: {}", glowplug::error::errno_words(errno)))
+    })
 }
 
 fn complain(error: &Error) {

@@ -5,6 +5,7 @@
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,11 +13,12 @@ use std::time::{Duration, Instant};
 use heapless::String;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use vsock::{VMADDR_CID_HOST, VsockStream};
+use vsock::VsockStream;
 
 use crate::error::{errno_of, errno_words};
 use crate::root::{FileIdentity, STAMP};
 use crate::stamp::Stamp;
+use crate::sys;
 
 /// The port that podman listens on for the signal, where its config names no other.
 const PORT: u32 = 1025;
@@ -36,6 +38,9 @@ const STAMP_LIMIT: usize = 16 << 10;
 const RECORD: &str = "/run/glowplug/ready.json";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long one connection may take to come about. A host without time may still accept one that was given up here,
+/// and podman takes an empty connection for the end: so rather long, and not less than so much at the deadline.
+const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
 /// How long one write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -227,7 +232,7 @@ fn send(patience: Duration) -> Result<(u32, String<64>), Refusal> {
         tries = tries.saturating_add(1);
         let sent = match &port {
             Some(device) => send_to_port(device),
-            None => send_to_vsock(vsock_port),
+            None => send_to_vsock(vsock_port, patience.saturating_sub(start.elapsed())),
         };
         match sent {
             Ok(()) => return Ok((tries, to)),
@@ -242,9 +247,10 @@ fn send(patience: Duration) -> Result<(u32, String<64>), Refusal> {
 }
 
 /// The host closes as soon as it has the line, so that success is the line written and nothing after it.
-fn send_to_vsock(port: u32) -> Result<(), Errno> {
+fn send_to_vsock(port: u32, left: Duration) -> Result<(), Errno> {
+    let patience = left.clamp(*CONNECT_TIMEOUT.start(), *CONNECT_TIMEOUT.end());
     let write = || -> io::Result<()> {
-        let mut stream = VsockStream::connect_with_cid_port(VMADDR_CID_HOST, port)?;
+        let mut stream = VsockStream::from(sys::connect_to_host(port, patience)?);
         stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         stream.write_all(SIGNAL)
     };

@@ -2,14 +2,65 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::ptr;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::error::errno_of;
+
+/// Of `linux/vm_sockets.h`; its value is a `timeval` where a long has 64 bits.
+const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
+
+/// A connection to `port` of the host by vsock(7). The kernel gives it up after `patience` instead of its own two
+/// seconds.
+///
+/// # Errors
+/// errno of socket(2), setsockopt(2) or connect(2).
+pub fn connect_to_host(port: u32, patience: Duration) -> Result<OwnedFd, Errno> {
+    let check = |code: libc::c_int| match code {
+        0.. => Ok(code),
+        _ => Err(errno_of(&std::io::Error::last_os_error())),
+    };
+    // SAFETY: no pointers are passed.
+    let raw = check(unsafe { libc::socket(libc::AF_VSOCK, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the descriptor was just opened, and nothing else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    let timeout = libc::timeval {
+        tv_sec: patience.as_secs().try_into().map_err(|_| Errno::DOM)?,
+        tv_usec: patience.subsec_micros().into(),
+    };
+    // SAFETY: the pointer is to a whole `timeval`, whose size is told, and the kernel copies it.
+    check(unsafe {
+        libc::setsockopt(
+            raw,
+            libc::AF_VSOCK,
+            SO_VM_SOCKETS_CONNECT_TIMEOUT,
+            (&raw const timeout).cast(),
+            length_of::<libc::timeval>(),
+        )
+    })?;
+    let address = libc::sockaddr_vm {
+        svm_family: libc::AF_VSOCK.try_into().map_err(|_| Errno::AFNOSUPPORT)?,
+        svm_reserved1: 0,
+        svm_port: port,
+        svm_cid: libc::VMADDR_CID_HOST,
+        svm_zero: [0; 4],
+    };
+    // SAFETY: the pointer is to a whole `sockaddr_vm`, whose size is told, and the kernel copies it.
+    check(unsafe { libc::connect(raw, (&raw const address).cast(), length_of::<libc::sockaddr_vm>()) })?;
+    Ok(fd)
+}
+
+/// The size of a structure as the socket calls want it.
+#[allow(clippy::cast_possible_truncation, reason = "structures of a few bytes")]
+const fn length_of<T>() -> libc::socklen_t {
+    size_of::<T>() as libc::socklen_t
+}
 
 /// As many arguments as [`spawn_and_wait`] passes on.
 const ARGUMENTS: usize = 8;

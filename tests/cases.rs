@@ -60,7 +60,7 @@ fn again() -> ExitCode {
 fn run() -> Result<bool, String> {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let names: Vec<String> = names(&cases)?.into_iter().filter(|name| name.contains(&filter)).collect();
+    let names: Vec<String> = case::names(&cases)?.into_iter().filter(|name| name.contains(&filter)).collect();
     if names.is_empty() {
         return Err(format!("no case has {filter:?} in its name"));
     }
@@ -89,29 +89,6 @@ fn run() -> Result<bool, String> {
     }
     println!("{} cases, {} replays, {} failed", names.len(), replays.into_inner(), failures.len());
     Ok(failures.is_empty())
-}
-
-/// All cases as `AREA/NAME`, sorted.
-fn names(cases: &Path) -> Result<Vec<String>, String> {
-    let list = |dir: &Path| -> std::io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        Ok(names)
-    };
-    let mut names = Vec::new();
-    for area in list(cases).map_err(|error| format!("list {}: {error}", cases.display()))? {
-        if area != "roots" && area != "runner" {
-            let inside = list(&cases.join(&area)).map_err(|error| format!("list {area}: {error}"))?;
-            names.extend(inside.iter().map(|name| format!("{area}/{name}")));
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// Where the roots are made. Every replay ends with a sync, which costs nothing on a tmpfs.

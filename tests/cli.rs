@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -166,7 +167,10 @@ fn clean_takes_the_stamp_away() {
     let scratch = Scratch::new("clean");
     let stamp = Path::new(&scratch.root()).join("etc/.ignition-result.json");
     fs::write(&stamp, "{}").unwrap();
-    fs::create_dir_all(Path::new(&scratch.root()).join(".glowplug/0")).unwrap();
+    let area = Path::new(&scratch.root()).join(".glowplug");
+    fs::create_dir_all(area.join("0")).unwrap();
+    fs::set_permissions(&area, fs::Permissions::from_mode(0o700)).unwrap();
+    symlink("glowplug", area.join("owner")).unwrap();
     let done = glowplug(&["clean", "--root", &scratch.root()], "");
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     assert_eq!(done.stdout, "removed /etc/.ignition-result.json\nremoved /.glowplug\n");

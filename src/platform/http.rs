@@ -2,6 +2,7 @@
 
 mod answer;
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
@@ -20,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 /// A read needs some time, however near the deadline is.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+const CUT: &str = "the host closed the connection before its answer was whole";
 
 /// A connection to the host.
 pub(super) trait Stream: AsFd {
@@ -48,11 +51,14 @@ impl Failure {
     }
 
     fn io(act: &str, error: &io::Error) -> Self {
-        let words = match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the host is silent".to_owned(),
-            _ => io_words(error),
-        };
-        Self::Passing(format!("{act}: {words}"))
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::passing(format_args!("{act}: the host is silent")),
+            // Which call is the first to see the end is chance.
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
+                Self::passing(CUT)
+            }
+            _ => Self::passing(format_args!("{act}: {}", io_words(error))),
+        }
     }
 
     fn bad(what: impl Into<String>) -> Self {
@@ -101,8 +107,9 @@ fn attempt(
     patience: Duration,
     limit: u64,
 ) -> std::result::Result<Vec<u8>, Failure> {
-    let stream = connect().map_err(|error| Failure::io("connect", &error))?;
-    let stream = Deadline { stream, start, patience };
+    let stream =
+        connect().map_err(|error| Failure::passing(format_args!("connect: {}", io_words(&error))))?;
+    let stream = Deadline { stream, start, patience, has_begun: Cell::new(false) };
     let request = concat!(
         "GET / HTTP/1.1\r\nHost: ignition\r\nUser-Agent: glowplug/",
         env!("CARGO_PKG_VERSION"),
@@ -126,15 +133,27 @@ struct Deadline {
     stream: Box<dyn Stream>,
     start: Instant,
     patience: Duration,
+    /// Something of the answer has come.
+    has_begun: Cell<bool>,
 }
 
 impl Deadline {
+    fn left(&self) -> Duration {
+        self.patience.saturating_sub(self.start.elapsed())
+    }
+
     fn prepare(&self) -> io::Result<()> {
-        let left = self.patience.saturating_sub(self.start.elapsed());
+        let left = self.left();
         if left.is_zero() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the time is over"));
+            return Err(self.over());
         }
         self.stream.set_timeout(left.clamp(SHORTEST_WAIT, LONGEST_SILENCE))
+    }
+
+    /// A host that sends, but too slowly or without end, is not a silent one.
+    fn over(&self) -> io::Error {
+        let midst = if self.has_begun.get() { " in the midst of the answer" } else { "" };
+        io::Error::new(io::ErrorKind::TimedOut, format!("the time is over{midst}"))
     }
 
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
@@ -153,7 +172,14 @@ impl Deadline {
 impl Input for Deadline {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.prepare()?;
-        Ok(rustix::io::read(self.stream.as_fd(), buffer)?)
+        match rustix::io::read(self.stream.as_fd(), buffer) {
+            Ok(count) => {
+                self.has_begun.set(true);
+                Ok(count)
+            }
+            Err(Errno::AGAIN) if self.has_begun.get() && self.left().is_zero() => Err(self.over()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 

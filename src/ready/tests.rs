@@ -10,7 +10,7 @@ fn with_stamp(text: impl FnOnce(FileIdentity) -> std::string::String) -> Result<
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("stamp");
     let file = File::create(&path).unwrap();
-    let identity = FileIdentity::of(&OwnedFd::from(file)).unwrap();
+    let identity = FileIdentity::of(OwnedFd::from(file)).unwrap();
     std::fs::write(&path, text(identity)).unwrap();
     let checked = check_stamp(&path);
     std::fs::remove_dir_all(&directory).unwrap();

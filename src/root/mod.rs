@@ -5,15 +5,28 @@
 //! `RESOLVE_NO_SYMLINKS` is asked for as well: what changed under us is an error, never followed.
 #![allow(clippy::disallowed_methods)]
 
+mod area;
+mod calls;
+mod check;
 mod commit;
+#[cfg(feature = "failpoints")]
+pub mod failpoints;
+mod identity;
+mod journal;
 mod recent;
+mod saved;
 mod stage;
 mod stamp;
+mod transaction;
 mod view;
 mod walk;
 mod writable;
 
-pub use stamp::{FileIdentity, STAMP};
+pub use identity::FileIdentity;
+pub use saved::SavedConfig;
+pub use stage::StampText;
+pub use stamp::STAMP;
+pub use transaction::Left;
 pub use writable::Writable;
 
 use std::ffi::{CString, OsStr};

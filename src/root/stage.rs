@@ -1,74 +1,71 @@
-//! Staging: everything with contents is first written to a private directory of its own file system, so that
-//! nothing that a program could see has changed when something goes wrong.
+//! Staging: everything that an operation puts somewhere is first made in the private directory of its own mount, so
+//! that nothing that a program could see has changed when something goes wrong.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, fstat, mkdirat, openat,
-    renameat_with, symlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, fstat, openat, statx};
 use rustix::io::{Errno, read, retry_on_intr};
 
+use super::area::{AREA, Area, STAGED_STAMP};
+use super::calls::{self, DIRECTORY};
+use super::check::{Change, Target, check};
+use super::identity::FileIdentity;
 use super::recent::Recent;
-use super::walk::{Mount, mount_of, raise_descriptor_limit, refuse_mounts, remove_tree};
+use super::stamp::STAMP;
+use super::walk::{Mount, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
 use crate::error::{Error, Reason, Result, errno_words};
-use crate::fd::write_all;
 use crate::plan::{Attributes, Op, Piece};
 
-/// The private directory at the top of each file system that is written to.
-pub(super) const STAGE: &str = ".glowplug";
 /// Bytes copied at once.
 const BUFFER: usize = 64 << 10;
-/// The staging directories, one a file system.
-pub(super) struct Stage {
-    areas: Vec<Area>,
-    /// The numbers of the areas of the directories that were asked for. No operation changes them: what is mounted
-    /// stays, and nothing is moved from one mount to another.
-    numbers: Recent<usize>,
-}
-
-/// A staging directory.
-pub(super) struct Area {
-    mount: Mount,
-    fd: OwnedFd,
-    top: PathBuf,
-    /// The subdirectory that was made last.
-    shard: Option<usize>,
-}
-
-/// As many operations share a subdirectory of the staging directory. A full one still is one block of names on most
-/// file systems; in a directory of thousands every name costs more to make, to find and to take out again.
+/// As many operations share a subdirectory of the area. A full one still is one block of names on most file systems; in
+/// a directory of thousands every name costs more to make, to find and to take out again.
 const SHARD: usize = 64;
+/// What is staged for an operation that puts nothing new anywhere: a link, which is gone once the operation is done.
+const PENDING: &CStr = c"pending";
+/// A file that keeps blocks for the directories that the commit makes grow.
+const ROOM: &CStr = c"room";
+/// Blocks of [`ROOM`] whatever the operations are: what file systems want to have for any change (xfs), in bytes.
+const ROOM_BYTES: u64 = 1 << 20;
+/// The block of names that a directory may need more.
+const BLOCK_BYTES: u64 = 4 << 10;
 
-/// The name of what operation number `index` stages.
+/// What the text of the stamp is made by, once its file is known.
+pub type StampText<'t> = &'t dyn Fn(FileIdentity) -> String;
+
+/// The name of what operation number `index` has staged. Once it is gone, the operation is done.
 pub(super) fn staged_name(index: usize) -> std::result::Result<CString, Errno> {
     c_name(format!("{}/{}", index / SHARD, index % SHARD).as_ref())
 }
 
-/// The name under which operation number `index` puts away what it takes out of the tree.
-pub(super) fn trash_name(index: usize) -> std::result::Result<CString, Errno> {
-    c_name(format!("{index}.old").as_ref())
+/// What is staged, and where.
+pub(super) struct Staged {
+    /// One area a mount; the first is the root's own, which has the stamp and the journal too.
+    pub(super) areas: Vec<Area>,
+    /// The number of the area of each operation.
+    pub(super) numbers: Vec<usize>,
 }
 
-impl Stage {
-    /// Writes the contents of all of `ops` to staging directories, after checking what would fail only later.
-    /// Every file system that an operation changes gets a directory, which shows that it can be written to.
+impl Staged {
+    /// Stages all of `ops`, and the stamp, after checking what would fail only later. Every mount that an operation
+    /// changes gets an area, which shows that it can be written to, and keeps room for the names to come.
     ///
     /// # Errors
-    /// Those of reading sources and of writing the root. The staging directories are taken away again.
-    pub(super) fn fill(root: &Root, ops: &[Op<'_>]) -> Result<Self> {
+    /// Those of reading sources and of writing the root. Nothing stays then.
+    pub(super) fn fill(root: &Root, ops: &[Op<'_>], stamp: Option<StampText<'_>>) -> Result<Self> {
         raise_descriptor_limit();
-        let mut stage = Self { areas: Vec::new(), numbers: Recent::default() };
-        match stage.write_all(root, ops) {
-            Ok(()) => Ok(stage),
-            Err(error) => Err(stage.abandon(root, error)),
+        let staged = Self { areas: Vec::new(), numbers: Vec::with_capacity(ops.len()) };
+        let mut stage = Stage { root, staged, pages: Vec::new(), places: Recent::default() };
+        match stage.fill(ops, stamp) {
+            Ok(()) => Ok(stage.staged),
+            Err(error) => Err(stage.staged.abandon(root, error)),
         }
     }
 
-    /// Takes the staging directories away after `error`, which is the one that tells why.
+    /// Takes everything away after `error`, which is the one that tells why.
     pub(super) fn abandon(self, root: &Root, error: Error) -> Error {
         if let Err(second) = self.clear(root) {
             log::warn!("{second}");
@@ -76,149 +73,242 @@ impl Stage {
         error
     }
 
-    fn write_all(&mut self, root: &Root, ops: &[Op<'_>]) -> Result<()> {
-        // The root's own comes first: what an interrupted run left there goes in any case.
-        self.number(root, Path::new("/"))?;
-        let mut buffer = vec![0; BUFFER];
-        for (index, op) in ops.iter().enumerate() {
-            match op {
-                Op::File { path, contents, attributes } => {
-                    let area = self.area_for(root, index, path)?;
-                    write_file(root, area, index, path, contents, *attributes, &mut buffer)?;
-                }
-                Op::Symlink { path, target, uid, gid } => {
-                    let area = self.area_for(root, index, path)?;
-                    let failed = |errno| Error::root("make the link", path, errno);
-                    let name = staged_name(index).map_err(failed)?;
-                    let target = c_name(target.as_os_str()).map_err(failed)?;
-                    symlinkat(&target, &area.fd, &name).map_err(failed)?;
-                    let (uid, gid) = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
-                    chownat(&area.fd, &name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-                }
-                Op::HardLink { path, target } => {
-                    if self.number(root, target)? != self.number(root, path)? {
-                        return Err(Error::root("make the hard link", path, Errno::XDEV));
-                    }
-                    self.area_for(root, index, path)?;
-                }
-                Op::Remove { path } => {
-                    self.number(root, path)?;
-                    refuse_mounts(root, path)?;
-                }
-                Op::Rename { from, to } => {
-                    if self.number(root, from)? != self.number(root, to)? {
-                        return Err(Error::root("rename", from, Errno::XDEV));
-                    }
-                }
-                Op::Directory { path, .. } | Op::Attributes { path, .. } => {
-                    self.number(root, path)?;
-                }
+    /// The area of operation number `index`.
+    pub(super) fn area(&self, index: usize) -> std::result::Result<&Area, Errno> {
+        self.numbers.get(index).and_then(|number| self.areas.get(*number)).ok_or(Errno::NOENT)
+    }
+
+    /// Brings the file systems of all areas to the disk.
+    pub(super) fn sync(&self) -> Result<()> {
+        for area in &self.areas {
+            calls::sync_file_system(area.fd())
+                .map_err(|errno| Error::root("sync the file system of", &area.top, errno))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the blocks that were kept to the commit.
+    pub(super) fn release_room(&self) -> Result<()> {
+        for area in &self.areas {
+            match calls::unlink(area.fd(), ROOM, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(Error::root("remove what kept room in", &area.path(), errno)),
             }
         }
         Ok(())
     }
 
-    /// The staging directory on the file system where `path` is or will be.
-    pub(super) fn area(&mut self, root: &Root, path: &Path) -> Result<&Area> {
-        let number = self.number(root, path)?;
-        self.areas.get(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))
+    /// Takes the areas away with all that is left in them. The root's own goes last: its journal tells of the others.
+    pub(super) fn clear(mut self, root: &Root) -> Result<()> {
+        let others = self.areas.split_off(self.areas.len().min(1));
+        if let Some(own) = self.areas.first().filter(|_| !others.is_empty()) {
+            own.forget_journal()?;
+        }
+        let mut tops = Vec::with_capacity(others.len());
+        for area in others {
+            tops.push(area.top.clone());
+            area.remove(root)?;
+        }
+        for top in tops {
+            root.open_at(&top, DIRECTORY, Mode::empty())
+                .and_then(|fd| calls::sync_file_system(fd.as_fd()))
+                .map_err(|errno| Error::root("sync the file system of", &top, errno))?;
+        }
+        self.areas.pop().map_or(Ok(()), |area| area.remove(root))
+    }
+}
+
+/// The areas while they are filled.
+struct Stage<'r> {
+    root: &'r Root,
+    staged: Staged,
+    pages: Vec<Page>,
+    places: Recent<Place>,
+}
+
+/// What has been put into an area.
+struct Page {
+    mount: Mount,
+    /// The subdirectory that was made last.
+    shard: Option<usize>,
+    /// Bytes that directories may grow by.
+    growth: u64,
+}
+
+/// What is known of a directory that operations change.
+struct Place {
+    number: usize,
+    target: Target,
+}
+
+impl Stage<'_> {
+    fn fill(&mut self, ops: &[Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
+        check_paths(ops)?;
+        // The root's own comes first: what an interrupted run left there goes in any case.
+        self.place(Path::new("/"))?;
+        let mut buffer = vec![0; BUFFER];
+        let root = self.root;
+        for (index, op) in ops.iter().enumerate() {
+            self.check(op)?;
+            let area = self.area_for(index, op.path())?;
+            stage(root, area, index, op, &mut buffer)?;
+        }
+        if let Some(text) = stamp {
+            self.stage_stamp(text)?;
+        }
+        self.keep_room()
     }
 
-    /// The same, with room for what operation number `index` stages.
-    fn area_for(&mut self, root: &Root, index: usize, path: &Path) -> Result<&Area> {
-        let number = self.number(root, path)?;
-        let area = self.areas.get_mut(number).ok_or_else(|| Error::root("stage", path, Errno::NOENT))?;
+    /// Finds out what would fail in the commit.
+    fn check(&mut self, op: &Op<'_>) -> Result<()> {
+        let (root, path) = (self.root, op.path());
+        let change = match op {
+            Op::Remove { .. } => Change::Take,
+            Op::File { .. } | Op::Symlink { .. } => Change::Put,
+            Op::Directory { attributes, .. } => Change::Directory(*attributes),
+            Op::Attributes { attributes, .. } => Change::Attributes(*attributes),
+            Op::HardLink { target: other, .. } | Op::Rename { from: other, .. } => {
+                let is_rename = matches!(op, Op::Rename { .. });
+                let number = self.place(path)?.number;
+                let place = self.place(other)?;
+                if place.number != number {
+                    let act = if is_rename { "rename" } else { "make the hard link" };
+                    return Err(Error::root(act, if is_rename { other } else { path }, Errno::XDEV));
+                }
+                if is_rename {
+                    check(&place.target, other, Change::Move)?;
+                }
+                Change::Put
+            }
+        };
+        check(&self.place(path)?.target, path, change)?;
+        if change == Change::Take { check_removal(root, path) } else { Ok(()) }
+    }
+
+    /// The area for operation number `index` at `path`, with room for what it stages.
+    fn area_for(&mut self, index: usize, path: &Path) -> Result<&Area> {
+        let number = self.place(path)?.number;
+        self.staged.numbers.push(number);
+        let (Some(page), Some(area)) = (self.pages.get_mut(number), self.staged.areas.get(number)) else {
+            return Err(Error::root("stage", path, Errno::NOENT));
+        };
+        let name = path.file_name().map_or(0, std::ffi::OsStr::len);
+        // An entry has a head, and blocks that are split are half empty.
+        page.growth = page.growth.saturating_add((name as u64).saturating_add(12).saturating_mul(2));
         let shard = index / SHARD;
-        if area.shard != Some(shard) {
+        if page.shard != Some(shard) {
             c_name(format!("{shard}").as_ref())
-                .and_then(|name| mkdirat(&area.fd, &name, Mode::RWXU))
+                .and_then(|name| calls::make_directory(area.fd(), &name, Mode::RWXU))
                 .map_err(|errno| Error::root("make a staging directory for", path, errno))?;
-            area.shard = Some(shard);
+            page.shard = Some(shard);
         }
         Ok(area)
     }
 
-    /// The number of the staging directory for `path`.
-    fn number(&mut self, root: &Root, path: &Path) -> Result<usize> {
+    /// What is known of the directory that holds `path`.
+    fn place(&mut self, path: &Path) -> Result<&Place> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        if let Some(number) = self.numbers.get(parent) {
-            return Ok(*number);
+        if self.places.get(parent).is_none() {
+            let place = self.look_up(parent)?;
+            self.places.put(parent, place);
         }
-        let mount = mount_of(root, parent)?;
-        let number = if let Some(number) = self.areas.iter().position(|area| area.mount == mount) {
+        self.places.get(parent).ok_or_else(|| Error::root("look up", parent, Errno::NOENT))
+    }
+
+    fn look_up(&mut self, directory: &Path) -> Result<Place> {
+        let failed = |errno| Error::root("look up", directory, errno);
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let (mount, target) = match self.root.open_at(directory, flags, Mode::empty()) {
+            Ok(fd) => {
+                let stat = statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(failed)?;
+                (mount_in(&stat), Target::In { directory: fd, attributes: stat.stx_attributes })
+            }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                (mount_of(self.root, directory)?, Target::Nowhere)
+            }
+            Err(errno) => return Err(failed(errno)),
+        };
+        let number = if let Some(number) = self.pages.iter().position(|page| page.mount == mount) {
             number
         } else {
-            self.areas.push(Area::make(root, parent, mount)?);
-            self.areas.len().saturating_sub(1)
+            self.staged.areas.push(Area::make(self.root, directory, mount)?);
+            self.pages.push(Page { mount, shard: None, growth: ROOM_BYTES });
+            self.pages.len().saturating_sub(1)
         };
-        self.numbers.put(parent, number);
-        Ok(number)
+        if let Some(page) = self.pages.get_mut(number) {
+            page.growth = page.growth.saturating_add(BLOCK_BYTES);
+        }
+        Ok(Place { number, target })
     }
 
-    /// The descriptors of all staging directories, to sync their file systems.
-    pub(super) fn file_systems(&self) -> impl Iterator<Item = (BorrowedFd<'_>, &Path)> {
-        self.areas.iter().map(|area| (area.fd.as_fd(), area.top.as_path()))
+    fn stage_stamp(&mut self, text: StampText<'_>) -> Result<()> {
+        let path = Path::new(STAMP);
+        let place = self.place(path)?;
+        if place.number != 0 || matches!(place.target, Target::Nowhere) {
+            let what = "its directory is missing, or is another file system than the root";
+            return Err(Error::new(Reason::Conflict, format!("write {STAMP} in the root: {what}")));
+        }
+        check(&place.target, path, Change::Put)?;
+        let area = self.staged.areas.first().ok_or_else(|| Error::root("write", path, Errno::NOENT))?;
+        calls::create(area.fd(), STAGED_STAMP, Mode::RUSR | Mode::WUSR)
+            .and_then(|fd| calls::write_all(fd.as_fd(), text(FileIdentity::of(&fd)?).as_bytes()))
+            .map_err(|errno| Error::root("write", path, errno))
     }
 
-    /// Takes the staging directories away with all that is left in them.
-    pub(super) fn clear(self, root: &Root) -> Result<()> {
-        for area in self.areas {
-            let path = area.top.join(STAGE);
-            drop(area);
-            remove_tree(root, &path)?;
+    /// Takes the blocks that the commit needs.
+    fn keep_room(&self) -> Result<()> {
+        for (area, page) in self.staged.areas.iter().zip(&self.pages) {
+            let kept = calls::create(area.fd(), ROOM, Mode::RUSR)
+                .and_then(|fd| calls::allocate(fd.as_fd(), page.growth));
+            match kept {
+                // Some file systems have no blocks to keep.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(errno) => return Err(Error::root("keep room for names in", &area.top, errno)),
+            }
         }
         Ok(())
     }
 }
 
-impl Area {
-    /// Makes the staging directory at the top of the mount that holds `inside`.
-    fn make(root: &Root, inside: &Path, mount: Mount) -> Result<Self> {
-        let mut top = PathBuf::from("/");
-        for ancestor in inside.ancestors() {
-            if mount_of(root, ancestor)? != mount {
-                break;
-            }
-            ancestor.clone_into(&mut top);
+/// Makes what operation number `index` puts into place, or the link that says that it is to be done.
+fn stage(root: &Root, area: &Area, index: usize, op: &Op<'_>, buffer: &mut [u8]) -> Result<()> {
+    let path = op.path();
+    let name = staged_name(index).map_err(|errno| Error::root("stage", path, errno))?;
+    match op {
+        Op::File { contents, attributes, .. } => {
+            return write_file(root, area, &name, path, contents, *attributes, buffer);
         }
-        let path = top.join(STAGE);
-        remove_tree(root, &path)?;
-        let failed = |errno| Error::root("make the staging directory", &path, errno);
-        let (parent, name) = root.open_parent(&path).map_err(failed)?;
-        mkdirat(&parent, &name, Mode::RWXU).map_err(failed)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&parent, &name, flags, Mode::empty()).map_err(failed)?;
-        Ok(Self { mount, fd, top, shard: None })
+        Op::Symlink { target, uid, gid, .. } => c_name(target.as_os_str()).and_then(|target| {
+            calls::make_link(&target, area.fd(), &name)?;
+            calls::set_owner_at(area.fd(), &name, *uid, *gid)
+        }),
+        Op::Directory { attributes, .. } if path.file_name().is_some() => {
+            calls::make_directory(area.fd(), &name, start_mode(*attributes)).and_then(|()| {
+                let fd = openat(area.fd(), &name, DIRECTORY, Mode::empty())?;
+                set_attributes_of(&fd, *attributes)
+            })
+        }
+        _ => calls::make_link(PENDING, area.fd(), &name),
     }
-
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
+    .map_err(|errno| Error::root("stage", path, errno))
 }
 
 fn write_file(
     root: &Root,
     area: &Area,
-    index: usize,
+    name: &CStr,
     path: &Path,
     contents: &[Piece<'_>],
     attributes: Attributes,
     buffer: &mut [u8],
 ) -> Result<()> {
     let failed = |errno| Error::root("write", path, errno);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // With its mode from the start most files need no chmod(2); only root comes into the staging directory.
-    let mode = Mode::from_raw_mode(attributes.mode & 0o777);
-    let name = staged_name(index).map_err(failed)?;
-    let fd = openat(&area.fd, &name, flags, mode).map_err(failed)?;
+    let fd = calls::create(area.fd(), name, start_mode(attributes)).map_err(failed)?;
     for piece in contents {
         match piece {
-            Piece::Bytes(bytes) => write_all(fd.as_fd(), bytes).map_err(failed)?,
+            Piece::Bytes(bytes) => calls::write_all(fd.as_fd(), bytes).map_err(failed)?,
             Piece::Existing(existing) => {
-                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-                let from = root
-                    .open_at(existing, flags, Mode::empty())
-                    .map_err(|errno| Error::root("open", existing, errno))?;
+                let from = open_existing(root, existing)?;
                 copy(fd.as_fd(), path, buffer, &mut |buffer| {
                     retry_on_intr(|| read(&from, &mut *buffer)).map_err(|errno| {
                         let words = errno_words(errno);
@@ -236,6 +326,16 @@ fn write_file(
     set_attributes_of(&fd, attributes).map_err(failed)
 }
 
+fn open_existing(root: &Root, path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    root.open_at(path, flags, Mode::empty()).map_err(|errno| Error::root("open", path, errno))
+}
+
+/// With its mode from the start most files need no chmod(2); only this program comes into an area.
+fn start_mode(attributes: Attributes) -> Mode {
+    Mode::from_raw_mode(attributes.mode & 0o777)
+}
+
 /// Sets owner and mode of an open file or directory where they differ: the two calls cost more than the look.
 pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> std::result::Result<(), Errno> {
     let fd = fd.as_fd();
@@ -243,11 +343,11 @@ pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> std::r
     let Attributes { uid, gid, mode } = attributes;
     let is_owned = (stat.st_uid, stat.st_gid) == (uid, gid);
     if !is_owned {
-        fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        calls::set_owner(fd, uid, gid)?;
     }
     // chown(2) clears setuid and setgid of files, so that the mode comes second.
     if !is_owned || stat.st_mode & 0o7777 != mode {
-        fchmod(fd, Mode::from_raw_mode(mode))?;
+        calls::set_mode(fd, mode)?;
     }
     Ok(())
 }
@@ -262,21 +362,28 @@ fn copy(
     loop {
         match read(buffer)? {
             0 => return Ok(()),
-            count => write_all(file, buffer.get(..count).unwrap_or_default())
+            count => calls::write_all(file, buffer.get(..count).unwrap_or_default())
                 .map_err(|errno| Error::root("write", path, errno))?,
         }
     }
 }
 
-/// Moves `name` of `from` to `to_name` of `to` unless that is there already.
-pub(super) fn put_away(
-    from: BorrowedFd<'_>,
-    name: &CStr,
-    to: BorrowedFd<'_>,
-    to_name: &CStr,
-) -> std::result::Result<(), Errno> {
-    match renameat_with(from, name, to, to_name, RenameFlags::NOREPLACE) {
-        Err(Errno::EXIST | Errno::NOENT) => Ok(()),
-        moved => moved,
+/// Refuses paths that no file system takes, and those of the areas, before anything is written.
+fn check_paths(ops: &[Op<'_>]) -> Result<()> {
+    const NAME_MAX: usize = 255;
+    const PATH_MAX: usize = 4096;
+    for op in ops {
+        let path = op.path();
+        let what = if path.as_os_str().len() >= PATH_MAX {
+            "the path is longer than 4,095 bytes"
+        } else if path.iter().any(|name| name.len() > NAME_MAX) {
+            "a name in the path is longer than 255 bytes"
+        } else if path.iter().any(|name| name == AREA) {
+            "the path is below glowplug's own directory"
+        } else {
+            continue;
+        };
+        return Err(Error::new(Reason::ConfigInvalid, format!("{}: {what}", path.display())));
     }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use crate::config::{Config, KernelArguments, Passwd, Unit};
 use crate::error::Result;
 use crate::ignition_log;
 use crate::plan::{self, Op, Options, Piece, Today};
-use crate::root::{Root, STAMP};
+use crate::root::{Left, Root, STAMP};
 
 /// journald's id of the entry on a user's ssh keys (the reference's).
 const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
@@ -33,13 +33,14 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
     config.kernel_arguments = KernelArguments::default();
 
     let root = Root::open(&request.root)?;
+    if root.left()? == Left::Journal {
+        log::info!("an interrupted run is completed from its journal");
+        return root.resume();
+    }
     root.check_stamp_place()?;
     let previous = result::previous(&root)?;
     let boot_id = super::boot_id()?;
     let ops = plan_config(config, &root)?;
-    let count = apply(&root, &request.root, config, &ops)?;
-    tell_journal(&config.passwd, &ops);
-    let what = format!("writing file {:?}", on_root(&request.root, STAMP));
     let provision = Provision {
         boot_id: &boot_id,
         user_config_provided: state.has_user_config()?,
@@ -49,9 +50,13 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
         config_sha512: state.text(CONFIG_SHA512),
         previous: previous.as_deref(),
     };
-    operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || {
-        result::write(&root, &provision)
-    })
+    let count = told(&request.root, config, ops.len(), &mut || {
+        root.provision(&ops, &|file| result::text(&provision, file))
+    })?;
+    tell_journal(&config.passwd, &ops);
+    // It stands: it came last of all.
+    let what = format!("writing file {:?}", on_root(&request.root, STAMP));
+    operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || Ok(()))
 }
 
 /// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.
@@ -60,14 +65,19 @@ pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec
     plan::plan(config, root, Options { today: Today(clock::today()), ssh_key_fragment })
 }
 
-/// Puts `ops` into place, with the log lines of the entries of `config` that they stand for. Returns the number of the
-/// last operation in the log.
-pub(super) fn apply(root: &Root, path: &Path, config: &Config<'_>, ops: &[Op<'_>]) -> Result<u32> {
+/// Puts `changes` into place by `act`, with the log lines of the entries of `config` that they stand for. Returns the
+/// number of the last operation in the log.
+pub(super) fn told(
+    path: &Path,
+    config: &Config<'_>,
+    changes: usize,
+    act: &mut dyn FnMut() -> Result<()>,
+) -> Result<u32> {
     let mut log = Operations::default();
     log.all(config, path);
     // All becomes visible together: this is the operation that can fail.
     let count = log.count.saturating_add(1);
-    operation("", count, &format!("putting {} changes into place", ops.len()), &mut || root.apply(ops))?;
+    operation("", count, &format!("putting {changes} changes into place"), act)?;
     Operations { is_over: true, ..Operations::default() }.all(config, path);
     Ok(count)
 }

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 use log::LevelFilter;
 
 use crate::clock;
-use crate::config::{self, Config, Report, Version};
+use crate::config::{self, Config, Report};
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
 use crate::plan::{Op, Options, Today, View};
-use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
+use crate::platform::{self, CommandLine, Fetched, Origin, Platform, UserConfig, memory, system};
 use crate::resource::sha512_hex;
-use crate::root::Root;
+use crate::root::{Left, Root, SavedConfig};
 pub use offline::{Form, apply, clean, plan};
 pub use policy::Policy;
 use render::{Renderer, Texts};
@@ -37,11 +37,12 @@ const HYPERV_PATIENCE: Duration = Duration::from_secs(5);
 /// Nothing comes before the look at the stamp: on all boots but the first this is the whole program.
 ///
 /// # Errors
-/// Whatever stops it. Up to the commit the root is then as it was; the stamp stands only after a whole run.
+/// Whatever stops it. The root is then as it was, or the next call completes it; the stamp stands only after a whole
+/// run.
 pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
     let root = match Root::open(path).and_then(|root| Ok((root.has_stamp()?, root))) {
-        Ok((true, _)) => return Ok(()),
-        Ok((false, root)) => Ok(root),
+        Ok((true, root)) if !root.may_have_left() => return Ok(()),
+        Ok((_, root)) => Ok(root),
         Err(error) => Err(error),
     };
     let line = CommandLine::read();
@@ -53,7 +54,14 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
             log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
             return Ok(());
         }
-        provision(path, &root?, platform, &line)
+        let named = match (platform, &line.platform) {
+            (Some(platform), _) => Some(platform),
+            (None, Some(name)) => Some(Platform::named(name)?),
+            (None, None) => None,
+        };
+        provision(path, &root?, named.or_else(Platform::detect), &mut |platform| {
+            fetch(platform, named.is_some(), &line)
+        })
     });
     if let Err(error) = &done {
         failure::report(error);
@@ -61,27 +69,52 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
     done
 }
 
-fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &CommandLine) -> Result<()> {
-    let named = match (platform, &line.platform) {
-        (Some(platform), _) => Some(platform),
-        (None, Some(name)) => Some(Platform::named(name)?),
-        (None, None) => None,
+/// Provisions `root`, which was opened at `path`, with what `fetch` gives for `platform`. What an interrupted run left
+/// comes first: a commit that has begun is completed, and a config that was saved is used, without asking for another.
+///
+/// # Errors
+/// As for [`run`].
+pub fn provision(
+    path: &Path,
+    root: &Root,
+    platform: Option<Platform>,
+    fetch: &mut dyn FnMut(Option<Platform>) -> Result<Fetched>,
+) -> Result<()> {
+    let saved = match settle(path, root)? {
+        Settled::Whole => return Ok(()),
+        Settled::Untouched => return from_config(path, root, platform, fetch),
+        Settled::Config(saved) => saved,
     };
-    let platform = named.or_else(Platform::detect);
+    let platform = Platform::named(&saved.platform).ok();
+    let mut text = Some(saved.text);
+    let done = from_config(path, root, platform, &mut |_| {
+        let text = text.take().unwrap_or_default();
+        Ok(Fetched::Config(UserConfig { text, from: Origin::InterruptedRun }))
+    });
+    // It could be used when it was saved: the next one may be better.
+    if done.is_err() && root.left() == Ok(Left::Config) {
+        if let Err(second) = writing(path, root, || root.discard().map(drop)) {
+            log::warn!("{second}");
+        }
+    }
+    done
+}
+
+/// Everything from the fetch on, of a root that nothing has been done to.
+fn from_config(
+    path: &Path,
+    root: &Root,
+    platform: Option<Platform>,
+    fetch: &mut dyn FnMut(Option<Platform>) -> Result<Fetched>,
+) -> Result<()> {
     let started = Instant::now();
     let base = system::base_configs(platform)?;
-    let fetched = if named.is_none() && platform == Some(Platform::HyperV) {
-        // Any guest of Hyper-V has the device; only one that is to be provisioned has the keys.
-        let line = CommandLine { timeout: line.timeout.min(HYPERV_PATIENCE), ..line.clone() };
-        match platform::user_config(platform, &line, false) {
-            Err(error) if error.reason() == Reason::NoHost => Ok(Fetched::Nothing),
-            fetched => fetched,
+    let mut is_saved = false;
+    let (text, from) = match fetch(platform)? {
+        Fetched::Config(UserConfig { text, from }) => {
+            is_saved = from == Origin::InterruptedRun;
+            (text, from.source())
         }
-    } else {
-        platform::user_config(platform, line, false)
-    };
-    let (text, from) = match fetched? {
-        Fetched::Config(UserConfig { text, from }) => (text, from.source()),
         Fetched::NeedsNetwork | Fetched::Nothing if base.is_empty() => {
             log::info!("no platform has a config and the system has none: nothing to provision");
             return Ok(());
@@ -89,7 +122,9 @@ fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &Comman
         Fetched::NeedsNetwork | Fetched::Nothing => (Vec::new(), "system"),
     };
     log::info!("glowplug {} with the config of {from}", env!("CARGO_PKG_VERSION"));
-    log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
+    if !is_saved {
+        log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
+    }
 
     let texts = Texts::default();
     let text = texts.keep(text.into());
@@ -99,33 +134,93 @@ fn provision(path: &Path, root: &Root, platform: Option<Platform>, line: &Comman
     let ops = plan_config(&config, root)?;
     let boot_id = boot_id()?;
     root.check_stamp_place()?;
-    let writable = root.make_writable(path)?;
-    let done = root.apply(&ops).and_then(|()| stamp(root, &boot_id, platform, version, text));
-    let restored = writable.restore();
-    if let (Err(_), Err(second)) = (&done, &restored) {
-        log::warn!("{second}");
-    }
-    done.and(restored)?;
+    let sha512 = sha512_hex(text);
+    let platform = platform.map_or("", Platform::name);
+    let provision = Provision {
+        boot_id: &boot_id,
+        user_config_provided: !text.is_empty(),
+        platform,
+        spec_version: if text.is_empty() { "" } else { version.text() },
+        config_sha512: &sha512,
+        previous: None,
+    };
+    writing(path, root, || {
+        if !is_saved {
+            root.save_config(platform, &sha512, text)?;
+        }
+        root.provision(&ops, &|file| result::text(&provision, file))
+    })?;
     log::info!("provisioned in {} ms", milliseconds(started));
     Ok(())
 }
 
-fn stamp(
-    root: &Root,
-    boot_id: &str,
-    platform: Option<Platform>,
-    version: Version,
-    text: &[u8],
-) -> Result<()> {
-    let provision = Provision {
-        boot_id,
-        user_config_provided: !text.is_empty(),
-        platform: platform.map_or("", Platform::name),
-        spec_version: if text.is_empty() { "" } else { version.text() },
-        config_sha512: &sha512_hex(text),
-        previous: None,
-    };
-    result::write(root, &provision)
+/// Fetches the user's config from `platform`, which may be `named` by somebody or found out.
+fn fetch(platform: Option<Platform>, named: bool, line: &CommandLine) -> Result<Fetched> {
+    if named || platform != Some(Platform::HyperV) {
+        return platform::user_config(platform, line, false);
+    }
+    // Any guest of Hyper-V has the device; only one that is to be provisioned has the keys.
+    let line = CommandLine { timeout: line.timeout.min(HYPERV_PATIENCE), ..line.clone() };
+    match platform::user_config(platform, &line, false) {
+        Err(error) if error.reason() == Reason::NoHost => Ok(Fetched::Nothing),
+        fetched => fetched,
+    }
+}
+
+/// What there is left to do for a root once what an interrupted run left is dealt with.
+enum Settled {
+    /// Nothing.
+    Whole,
+    /// Everything but the fetch.
+    Config(SavedConfig),
+    /// Everything.
+    Untouched,
+}
+
+fn settle(path: &Path, root: &Root) -> Result<Settled> {
+    let has_stamp = root.has_stamp()?;
+    match root.left() {
+        Ok(Left::Journal) => {
+            log::info!("an interrupted run is completed from its journal");
+            writing(path, root, || root.resume())?;
+            return Ok(Settled::Whole);
+        }
+        Ok(Left::Config) if !has_stamp => {
+            if let Some(saved) = root.saved_config(memory::limit())? {
+                return Ok(Settled::Config(saved));
+            }
+            log::warn!(
+                "the config that an interrupted run saved is damaged or of another root: it is not used"
+            );
+        }
+        // The machine is provisioned, whatever is called so.
+        Err(error) if has_stamp => {
+            log::warn!("{error}");
+            return Ok(Settled::Whole);
+        }
+        Err(error) => return Err(error),
+        Ok(Left::Nothing) if !has_stamp => return Ok(Settled::Untouched),
+        Ok(_) => {}
+    }
+    let discarded = writing(path, root, || root.discard().map(drop));
+    if has_stamp {
+        if let Err(error) = discarded {
+            log::warn!("{error}");
+        }
+        return Ok(Settled::Whole);
+    }
+    discarded.map(|()| Settled::Untouched)
+}
+
+/// Does `act` with the root mounted read-write, and leaves it as it was found.
+fn writing(path: &Path, root: &Root, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    let writable = root.make_writable(path)?;
+    let done = act();
+    let restored = writable.restore();
+    if let (Err(_), Err(second)) = (&done, &restored) {
+        log::warn!("{second}");
+    }
+    done.and(restored)
 }
 
 /// Milliseconds since `start`, without the wide arithmetic of `Duration::as_millis`.

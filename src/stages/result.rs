@@ -7,7 +7,7 @@ use crate::config::json::{Reader, SyntaxError};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::ignition_log::NOTICE;
 use crate::plan::View as _;
-use crate::root::{Root, STAMP};
+use crate::root::{FileIdentity, Root, STAMP};
 use crate::stamp::{Details, Stamp};
 use crate::sys;
 
@@ -30,23 +30,21 @@ pub(super) struct Provision<'a> {
     pub previous: Option<&'a str>,
 }
 
-/// Leaves the result file in the root.
-pub(super) fn write(root: &Root, provision: &Provision<'_>) -> Result<()> {
+/// The text of the result file, which is `file`.
+pub(super) fn text(provision: &Provision<'_>, file: FileIdentity) -> String {
     let Provision { boot_id, user_config_provided, platform, spec_version, config_sha512, previous } =
         *provision;
+    let details = Details {
+        version: env!("CARGO_PKG_VERSION"),
+        platform,
+        spec_version,
+        config_sha512,
+        inode: file.inode,
+        born: file.born,
+    };
     let date = clock::rfc3339(clock::now());
-    root.write_stamp(|file| {
-        let details = Details {
-            version: env!("CARGO_PKG_VERSION"),
-            platform,
-            spec_version,
-            config_sha512,
-            inode: file.inode,
-            born: file.born,
-        };
-        let stamp = Stamp { boot_id, date: &date, user_config_provided, glowplug: Some(details) };
-        with_previous(stamp.to_text(), previous)
-    })
+    let stamp = Stamp { boot_id, date: &date, user_config_provided, glowplug: Some(details) };
+    with_previous(stamp.to_text(), previous)
 }
 
 /// Nests the `previous` report in `stamp`, as its last field; one that has become too long is left off.

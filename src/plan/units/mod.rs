@@ -88,12 +88,18 @@ fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> R
 /// Plans a file in place of what is there.
 fn put_file<'a>(path: &Path, contents: &'a str, tree: &mut Tree<'a, '_>) -> Result<()> {
     let at = tree.resolve_parent(path)?;
-    if tree.stat(&at)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+    refuse_directory(&at, tree)?;
+    tree.make_parents(&at)?;
+    tree.put_file(at, vec![Piece::Bytes(contents.as_bytes().into())], Attributes::root(0o644));
+    Ok(())
+}
+
+/// A file cannot be put where a directory stands.
+fn refuse_directory(path: &Path, tree: &Tree) -> Result<()> {
+    if tree.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {
         let what = format!("write {} in the root: a directory stands there", path.display());
         return Err(Error::new(Reason::Conflict, what));
     }
-    tree.make_parents(&at)?;
-    tree.put_file(at, vec![Piece::Bytes(contents.as_bytes().into())], Attributes::root(0o644));
     Ok(())
 }
 

@@ -41,6 +41,7 @@ impl Preset {
             return Ok(());
         }
         let path = tree.resolve(Path::new(PATH))?;
+        super::refuse_directory(&path, tree)?;
         let mut text = tree.read(&path)?.map(Cow::into_owned).unwrap_or_default();
         let attributes = tree.stat(&path)?.map_or(Attributes::root(0o644), |stat| stat.attributes);
         let mut there: Map<String> = Map::default();

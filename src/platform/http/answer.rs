@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Failure, Input};
+use super::{CUT, Failure, Input};
 use crate::platform::memory;
 
 /// The longest head, and the longest block of trailers.
@@ -77,7 +77,7 @@ impl<'s> Answer<'s> {
     fn byte(&mut self) -> Result<u8> {
         let byte = self.fill()?.first().copied();
         self.consume(1);
-        byte.ok_or_else(|| Failure::passing("the host closed the connection before its answer was whole"))
+        byte.ok_or_else(|| Failure::passing(CUT))
     }
 
     fn head(&mut self) -> Result<Length> {
@@ -110,7 +110,7 @@ impl<'s> Answer<'s> {
         while count > 0 {
             let at_hand = self.fill()?;
             if at_hand.is_empty() {
-                return Err(Failure::passing("the host closed the connection before its answer was whole"));
+                return Err(Failure::passing(CUT));
             }
             let wanted = usize::try_from(count).unwrap_or(usize::MAX).min(at_hand.len());
             body.extend_from_slice(at_hand.get(..wanted).unwrap_or_default());
@@ -125,7 +125,8 @@ impl<'s> Answer<'s> {
             let at_hand = self.fill()?;
             let count = at_hand.len();
             if count == 0 {
-                return Ok(());
+                // Without a length an empty config and a host that died after its head look the same.
+                return if body.is_empty() { Err(Failure::passing(CUT)) } else { Ok(()) };
             }
             body.extend_from_slice(at_hand);
             if body.len() as u64 > limit {

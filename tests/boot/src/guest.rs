@@ -12,6 +12,7 @@ use crate::key::Key;
 use crate::lab::{Lab, Scratch};
 use crate::process::{Running, run, run_ok, wait_for};
 use crate::ready::{Line, Ready};
+use crate::writes::SECTOR;
 
 /// A boot takes some 20 s on a free machine; at a load of ten, minutes.
 pub const BOOT: Duration = Duration::from_secs(300);
@@ -23,16 +24,8 @@ const CPU: &str = "qemu64,-svm,-cx16";
 
 const SSH: Duration = Duration::from_secs(90);
 
-/// What surrounds the guest besides the devices that its config is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Around {
-    /// A network to log in by.
-    Nothing,
-    /// gvproxy's addresses with a stand-in for its API, and the console whose text podman's host keeps.
-    PodmansHost,
-}
-
 /// How a guest is booted.
+#[allow(clippy::struct_excessive_bools, reason = "devices that it has or has not")]
 pub struct Options {
     /// Memory in MiB.
     pub memory: u32,
@@ -44,14 +37,18 @@ pub struct Options {
     pub vsock: bool,
     /// Folders of the host that the guest can mount by virtiofs, by their tags.
     pub shares: Vec<(String, PathBuf)>,
-    /// What surrounds the guest.
-    pub around: Around,
+    /// gvproxy's addresses, with a stand-in for its API.
+    pub gvproxy: bool,
     /// Kernel arguments besides those that every boot has.
     pub arguments: Vec<String>,
+    /// A virtio console beside the serial one.
+    pub second_console: bool,
     /// Another initramfs than the lab's.
     pub initrd: Option<PathBuf>,
     /// Keep the emergency shell instead of ending at a panic.
     pub rescue: bool,
+    /// A file that every write to the disk is logged in: [`crate::writes`].
+    pub write_log: Option<PathBuf>,
     /// Called with each line of the console.
     pub on_line: Option<OnLine>,
 }
@@ -65,10 +62,12 @@ impl Options {
             ready_port: false,
             vsock: true,
             shares: Vec::new(),
-            around: Around::Nothing,
+            gvproxy: false,
             arguments: Vec::new(),
+            second_console: false,
             initrd: None,
             rescue: false,
+            write_log: None,
             on_line: None,
         }
     }
@@ -117,14 +116,19 @@ impl Machine {
         self.folder.join("ready")
     }
 
-    /// The text of `/dev/hvc0`, where there is one.
-    pub fn kept_console(&self) -> PathBuf {
-        self.folder.join("hvc0")
-    }
-
-    /// What guests have asked the host's forwarder for, one request after another.
+    /// What guests have asked gvproxy's API for, one request after another.
     pub fn forwarder_log(&self) -> PathBuf {
         self.folder.join("forwarder")
+    }
+
+    /// What the last guest's second console has shown.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn second_console(&self) -> Result<String> {
+        let path = self.folder.join("hvc0");
+        let bytes = fs::read(&path).doing_to("read", &path)?;
+        Ok(String::from_utf8_lossy(&bytes).replace('\r', ""))
     }
 
     /// Write `config` to a file that [`Options::qemu`] can serve.
@@ -142,13 +146,10 @@ impl Machine {
     /// # Errors
     /// When QEMU or the vsock device cannot be started.
     pub fn boot(&self, mut options: Options) -> Result<Guest> {
-        let mut devices: Vec<Running> = Vec::new();
-        if options.vsock {
-            devices.push(self.vsock_device()?);
-        }
-        for (number, (_, folder)) in options.shares.iter().enumerate() {
-            devices.push(self.share_device(number, folder)?);
-        }
+        let device = options.vsock.then(|| self.vsock_device()).transpose()?;
+        let shares = options.shares.iter().enumerate();
+        let shares = shares.map(|(number, (_, folder))| self.share_device(number, folder));
+        let shares: Vec<Running> = shares.collect::<Result<_>>()?;
         let _ = fs::remove_file(self.ready_socket());
         let port = free_port()?;
         let log = self.folder.join("qemu.log");
@@ -157,7 +158,7 @@ impl Machine {
         let mut qemu = Running::start(&self.lab.tool("qemu-system-x86_64"), &arguments, &log)?;
         let stdout = qemu.stdout().ok_or_else(|| Error::new("QEMU has no standard output"))?;
         let console = Console::read(stdout, begin, options.on_line.take());
-        Ok(Guest { begin, console, qemu, _devices: devices, port, key: self.key.file.clone(), log })
+        Ok(Guest { begin, console, qemu, device, _shares: shares, port, key: self.key.file.clone(), log })
     }
 
     /// One device process for each boot: it ends with its guest.
@@ -190,8 +191,13 @@ impl Machine {
         let lab = |name: &str| self.lab.part(name).display().to_string();
         let here = |name: &str| self.folder.join(name).display().to_string();
         let mut kernel = vec!["console=ttyS0", "root=/dev/vda", "ro"];
+        if options.second_console {
+            // The last one named is the one that the shell is on.
+            kernel.insert(0, "console=hvc0");
+        }
         if !options.rescue {
-            kernel.push("panic=-1");
+            // initramfs-tools knows the one, dracut the other.
+            kernel.extend(["panic=-1", "rd.shell=0"]);
         }
         kernel.extend(options.arguments.iter().map(String::as_str));
         let initrd = options.initrd.as_ref().map_or_else(|| lab("initrd.img"), |p| p.display().to_string());
@@ -227,9 +233,17 @@ impl Machine {
         add("-kernel", lab("vmlinuz"));
         add("-initrd", initrd);
         add("-append", kernel.join(" "));
-        add("-drive", format!("file={},if=virtio,format=raw,cache=unsafe", here("disk")));
+        match &options.write_log {
+            None => add("-drive", format!("file={},if=virtio,format=raw,cache=unsafe", here("disk"))),
+            Some(log) => {
+                let file = format!("file.driver=file,file.filename={}", here("disk"));
+                let log = format!("log.driver=file,log.filename={},log-sector-size={SECTOR}", log.display());
+                add("-blockdev", format!("driver=blklogwrites,node-name=root,{file},{log}"));
+                add("-device", "virtio-blk-pci,drive=root".to_owned());
+            }
+        }
         let mut network = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22");
-        if options.around == Around::PodmansHost {
+        if options.gvproxy {
             let forwarder = Path::new(env!("CARGO_MANIFEST_DIR")).join("forwarder");
             network = format!(
                 "{network},net=192.168.127.0/24,dhcpstart=192.168.127.2,host=192.168.127.254,dns=192.168.127.253,\
@@ -237,9 +251,6 @@ impl Machine {
                 forwarder.display(),
                 here("forwarder")
             );
-            add("-device", "virtio-serial".to_owned());
-            add("-chardev", format!("file,path={},id=kept", here("hvc0")));
-            add("-device", "virtconsole,chardev=kept".to_owned());
         }
         add("-netdev", network);
         if options.vsock {
@@ -253,8 +264,14 @@ impl Machine {
             add("-chardev", format!("socket,id=share{number},path={}", here(&format!("share{number}"))));
             add("-device", format!("vhost-user-fs-pci,chardev=share{number},tag={tag}"));
         }
-        if options.ready_port {
+        if options.ready_port || options.second_console {
             add("-device", "virtio-serial".to_owned());
+        }
+        if options.second_console {
+            add("-chardev", format!("file,path={},id=second", here("hvc0")));
+            add("-device", "virtconsole,chardev=second".to_owned());
+        }
+        if options.ready_port {
             add("-chardev", format!("socket,path={},server=on,wait=off,id=ready", here("ready")));
             add("-device", "virtserialport,chardev=ready,name=org.fedoraproject.port.0".to_owned());
         }
@@ -285,7 +302,8 @@ pub struct Guest {
     /// Its console.
     pub console: Console,
     qemu: Running,
-    _devices: Vec<Running>,
+    device: Option<Running>,
+    _shares: Vec<Running>,
     port: u16,
     key: PathBuf,
     log: PathBuf,
@@ -333,6 +351,17 @@ impl Guest {
             return Ok(());
         }
         Err(self.failed(&format!("no `{pattern}` on the console in {limit:?}")))
+    }
+
+    /// Stop the vsock device for `time`, like that of a host that has no time for it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn stall_vsock(&self, time: Duration) -> Result<()> {
+        let device = self.device.as_ref().ok_or_else(|| Error::new("there is no vsock device"))?;
+        device.signal("STOP")?;
+        std::thread::sleep(time);
+        device.signal("CONT")
     }
 
     /// Type into the console.
@@ -396,7 +425,15 @@ impl Guest {
     /// # Errors
     /// Those of `ssh`, and an exit code other than 0.
     pub fn ask(&self, user: &str, command: &str) -> Result<String> {
-        let output = self.ssh(user, command)?;
+        self.ask_within(SSH, user, command)
+    }
+
+    /// As [`Guest::ask`], for a command that takes its time.
+    ///
+    /// # Errors
+    /// Those of `ask`.
+    pub fn ask_within(&self, limit: Duration, user: &str, command: &str) -> Result<String> {
+        let output = self.ssh_with(user, command, b"", limit)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
             return Ok(text);

@@ -32,8 +32,6 @@ pub enum Manner {
     /// The socket listens and nobody accepts: connects succeed, then silence.
     /// With the backlog full the vsock device stalls for every other port too.
     NeverAccepts,
-    /// Accepts, reads, and never answers.
-    Silent,
     /// Accepts and closes at once so many times, then as podman.
     HangsUp(usize),
     /// There is no socket before this time, then as podman.
@@ -192,12 +190,6 @@ impl Server {
             let request = Request { at: Instant::now(), head };
             self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             let (bytes, last) = match self.manner {
-                Manner::Silent => {
-                    while !self.stopped() {
-                        self.pause(POLL);
-                    }
-                    return Ok(());
-                }
                 Manner::Status(code, times) if self.shared.failed.fetch_add(1, Ordering::Relaxed) < times => {
                     (error_page(&format!("{code} Lab"), "no config today"), true)
                 }
@@ -244,7 +236,7 @@ impl Server {
 }
 
 /// What podman answers, and whether the connection ends with it.
-fn answer(head: &str, body: &[u8]) -> (Vec<u8>, bool) {
+pub fn answer(head: &str, body: &[u8]) -> (Vec<u8>, bool) {
     let mut lines = head.split("\r\n");
     let request = lines.next().unwrap_or_default();
     let headers: Vec<(String, &str)> = lines

@@ -120,6 +120,15 @@ impl Running {
         self.child.stdout.take()
     }
 
+    /// Send the process a signal.
+    ///
+    /// # Errors
+    /// When there is no such signal.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let mut kill = Command::new("kill");
+        run_ok(kill.args(["-s", name, &self.child.id().to_string()]), Duration::from_secs(10)).map(drop)
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use boot_lab::guest::{Around, BOOT, Guest, Machine, Options};
+use boot_lab::guest::{BOOT, Guest, Machine, Options};
 use boot_lab::host::{self, Config, Manner};
 use boot_lab::lab::{self, Lab};
 use boot_lab::process::run_ok;
@@ -118,7 +118,7 @@ impl Provisioning {
 
     /// A boot as podman's hosts do it, until the host has Ready.
     fn boot(&self, ready: &Ready, options: Options) -> Guest {
-        let options = Options { around: Around::PodmansHost, memory: 2048, ..options };
+        let options = Options { gvproxy: true, second_console: true, memory: 2048, ..options };
         let mut guest = self.machine.boot(options).unwrap();
         let line = guest.wait_ready(ready, BOOT).unwrap();
         assert_eq!((line.text.as_str(), line.complete), ("Ready", true), "{}", guest.failed("not Ready"));
@@ -262,8 +262,8 @@ fn podman_6_0_on_a_mac() {
     set_clock(machine, &guest);
     only_once(&ready);
     guest.shutdown().unwrap();
-    let kept = fs::read_to_string(machine.kept_console()).unwrap();
-    assert!(kept.contains("podman machine of core (501), applehv\r\n"), "{kept}");
+    let kept = machine.second_console().unwrap();
+    assert!(kept.contains("podman machine of core (501), applehv\n"), "{kept}");
     assert!(kept.contains("fault: etc.mount: a share over /etc is refused"), "{kept}");
 }
 

@@ -117,6 +117,29 @@ impl Case {
     }
 }
 
+/// All cases as `AREA/NAME`, sorted.
+pub fn names(cases: &Path) -> Result<Vec<String>, String> {
+    let list = |dir: &Path| -> std::io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    };
+    let mut names = Vec::new();
+    for area in list(cases).map_err(|error| format!("list {}: {error}", cases.display()))? {
+        if area != "roots" && area != "runner" {
+            let inside = list(&cases.join(&area)).map_err(|error| format!("list {area}: {error}"))?;
+            names.extend(inside.iter().map(|name| format!("{area}/{name}")));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// `3.2 3.7`
 fn range(text: &str) -> Option<&'static [&'static str]> {
     let mut minors = text.split_whitespace().map(|word| word.strip_prefix("3.")?.parse().ok());

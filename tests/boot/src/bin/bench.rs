@@ -30,9 +30,12 @@ fn bench() -> Result<()> {
     println!("{:<58} {:>12} {:>12}", "what", "measured", "at most");
     size("glowplug, static, stripped", length(&program)?, 700 * KIB);
     size("glowplug-ready, static, stripped", length(&helper)?, 450 * KIB);
-    let with = length(&lab.part("initrd.img"))?;
-    let without = length(&lab.part("initrd-without.img"))?;
-    size("growth of the zstd initramfs", with.saturating_sub(without), 300 * KIB);
+    for (by, image, most) in [("initramfs-tools", "initrd", 300), ("dracut", "initrd-dracut", 400)] {
+        let with = length(&lab.part(&format!("{image}.img")))?;
+        let without = length(&lab.part(&format!("{image}-without.img")))?;
+        let what = format!("growth of the zstd initramfs made by {by}");
+        size(&what, with.saturating_sub(without), most * KIB);
+    }
 
     let scratch = Scratch::new()?;
     let config = scratch.join("config.ign");

@@ -1,0 +1,238 @@
+//! The journal: the operations of a commit that has begun, so that the next start can finish it without the config.
+//!
+//! Its form is text, each field ended by a NUL byte: the head; the number of areas, for each the top of its mount and
+//! the identity of its owner link; for each operation a letter, the number of its area, its paths and its numbers;
+//! the word `end`; the SHA-512 of all before it. Contents are not in it: they are staged.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use super::Root;
+use super::area::{Area, Found, JOURNAL};
+use super::identity::FileIdentity;
+use super::stage::Staged;
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::fd::read_all;
+use crate::plan::{Attributes, Op};
+use crate::resource::sha512_hex;
+
+/// What a journal begins with.
+const HEAD: &str = "glowplug journal 1";
+const END: &str = "end";
+/// Larger than any that is written: a list has 100,000 items at most, and most paths are short.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// The journal of `ops`, which are staged.
+///
+/// # Errors
+/// [`Reason::Unsupported`] where it would be too large to be read again.
+pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    put(&mut text, HEAD.as_bytes());
+    put_number(&mut text, staged.areas.len() as u64);
+    for area in &staged.areas {
+        put_path(&mut text, &area.top);
+        put_identity(&mut text, area.identity);
+    }
+    for (op, area) in ops.iter().zip(&staged.numbers) {
+        put(&mut text, letter(op).as_bytes());
+        put_number(&mut text, *area as u64);
+        put_path(&mut text, op.path());
+        match op {
+            Op::Directory { attributes, .. } | Op::Attributes { attributes, .. } => {
+                let Attributes { uid, gid, mode } = *attributes;
+                for number in [uid, gid, mode] {
+                    put_number(&mut text, number.into());
+                }
+            }
+            Op::HardLink { target: other, .. } | Op::Rename { from: other, .. } => put_path(&mut text, other),
+            Op::Remove { .. } | Op::File { .. } | Op::Symlink { .. } => {}
+        }
+    }
+    put(&mut text, END.as_bytes());
+    let digest = sha512_hex(&text);
+    put(&mut text, digest.as_bytes());
+    if text.len() as u64 > MOST_BYTES {
+        let what = format!("the journal of this config would have more than {MOST_BYTES} bytes");
+        return Err(Error::new(Reason::Unsupported, what));
+    }
+    Ok(text)
+}
+
+/// What an interrupted run left: the operations of the journal in `area`, the root's own, and their areas.
+///
+/// # Errors
+/// [`Reason::Journal`] where it is not whole, or not of this root with the mounts that it had.
+pub(super) fn read(root: &Root, area: Area) -> Result<(Vec<Op<'static>>, Staged)> {
+    let Journal { tops, ops, numbers } = load(&area)?;
+    let mut staged = Staged { areas: Vec::with_capacity(tops.len()), numbers };
+    let path = area.path().join("journal");
+    let mut own = Some(area);
+    for (top, identity) in tops {
+        let area = match own.take() {
+            Some(own) => own,
+            None => match Area::find(root, &top)? {
+                Found::Ours(area) => area,
+                _ => {
+                    return Err(refused(
+                        &path,
+                        &format!("what was mounted at {} is not there", top.display()),
+                    ));
+                }
+            },
+        };
+        if area.identity != identity {
+            return Err(refused(&path, "it belongs to another root"));
+        }
+        staged.areas.push(area);
+    }
+    Ok((ops, staged))
+}
+
+/// The areas of the journal in `area`, the root's own, as far as they are there.
+pub(super) fn areas(root: &Root, area: Area) -> Result<Vec<Area>> {
+    let tops = match load(&area) {
+        Ok(journal) => journal.tops,
+        Err(error) if error.reason() == Reason::Journal => {
+            log::warn!("{error}");
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
+    let mut areas = vec![area];
+    for (top, identity) in tops.into_iter().skip(1) {
+        match Area::find(root, &top)? {
+            Found::Ours(area) if area.identity == identity => areas.push(area),
+            _ => {}
+        }
+    }
+    Ok(areas)
+}
+
+fn load(area: &Area) -> Result<Journal> {
+    let path = area.path().join("journal");
+    let bytes = area.open(JOURNAL).and_then(|fd| read_all(fd.as_fd(), MOST_BYTES)).map_err(|errno| {
+        Error::new(Reason::RootIo, format!("read {} in the root: {}", path.display(), errno_words(errno)))
+    })?;
+    let fields = whole(&bytes).ok_or_else(|| refused(&path, "it is damaged, or somebody has changed it"))?;
+    decode(fields).ok_or_else(|| refused(&path, "another version of glowplug has written it"))
+}
+
+fn refused(path: &Path, what: &str) -> Error {
+    Error::new(Reason::Journal, format!("{} in the root: {what}", path.display()))
+}
+
+fn letter(op: &Op<'_>) -> &'static str {
+    match op {
+        Op::Remove { .. } => "x",
+        Op::Directory { .. } => "d",
+        Op::File { .. } => "f",
+        Op::Symlink { .. } => "l",
+        Op::HardLink { .. } => "h",
+        Op::Attributes { .. } => "a",
+        Op::Rename { .. } => "r",
+    }
+}
+
+fn put(text: &mut Vec<u8>, field: &[u8]) {
+    text.extend_from_slice(field);
+    text.push(0);
+}
+
+fn put_path(text: &mut Vec<u8>, path: &Path) {
+    put(text, path.as_os_str().as_bytes());
+}
+
+fn put_number(text: &mut Vec<u8>, number: u64) {
+    put(text, number.to_string().as_bytes());
+}
+
+/// Three fields that [`take_identity`] takes.
+pub(super) fn put_identity(text: &mut Vec<u8>, identity: FileIdentity) {
+    let (seconds, nanoseconds) = identity.born;
+    put(text, format!("{}\0{seconds}\0{nanoseconds}", identity.inode).as_bytes());
+}
+
+/// The fields of a journal that has the hash that it ends with.
+fn whole(bytes: &[u8]) -> Option<Fields<'_>> {
+    let without_end = bytes.strip_suffix(b"\0")?;
+    let start = without_end.iter().rposition(|byte| *byte == 0)?.checked_add(1)?;
+    let (text, digest) = without_end.split_at_checked(start)?;
+    (sha512_hex(text).as_bytes() == digest).then_some(Fields(text))
+}
+
+struct Journal {
+    /// The tops of the mounts, and their areas.
+    tops: Vec<(PathBuf, FileIdentity)>,
+    ops: Vec<Op<'static>>,
+    numbers: Vec<usize>,
+}
+
+fn decode(mut fields: Fields<'_>) -> Option<Journal> {
+    if fields.next()? != HEAD.as_bytes() {
+        return None;
+    }
+    let count: usize = fields.number()?;
+    let mut journal = Journal { tops: Vec::new(), ops: Vec::new(), numbers: Vec::new() };
+    for _ in 0..count {
+        journal.tops.push((fields.path()?, fields.identity()?));
+    }
+    loop {
+        let letter = fields.next()?;
+        if letter == END.as_bytes() {
+            return fields.0.is_empty().then_some(journal);
+        }
+        let area = fields.number::<usize>().filter(|number| *number < count)?;
+        journal.numbers.push(area);
+        journal.ops.push(fields.op(letter)?);
+    }
+}
+
+/// The fields that are left.
+pub(super) struct Fields<'t>(pub(super) &'t [u8]);
+
+impl<'t> Fields<'t> {
+    pub(super) fn next(&mut self) -> Option<&'t [u8]> {
+        let end = self.0.iter().position(|byte| *byte == 0)?;
+        let (field, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.get(1..)?;
+        Some(field)
+    }
+
+    pub(super) fn text(&mut self) -> Option<&'t str> {
+        std::str::from_utf8(self.next()?).ok()
+    }
+
+    fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
+        self.text()?.parse().ok()
+    }
+
+    pub(super) fn identity(&mut self) -> Option<FileIdentity> {
+        Some(FileIdentity { inode: self.number()?, born: (self.number()?, self.number()?) })
+    }
+
+    fn path(&mut self) -> Option<PathBuf> {
+        Some(OsString::from_vec(self.next()?.to_vec()).into())
+    }
+
+    fn attributes(&mut self) -> Option<Attributes> {
+        Some(Attributes { uid: self.number()?, gid: self.number()?, mode: self.number()? })
+    }
+
+    /// The operation that `letter` stands for; what it puts is staged.
+    fn op(&mut self, letter: &[u8]) -> Option<Op<'static>> {
+        let path = self.path()?;
+        Some(match letter {
+            b"x" => Op::Remove { path },
+            b"d" => Op::Directory { path, attributes: self.attributes()? },
+            b"f" => Op::File { path, contents: Vec::new(), attributes: Attributes::default() },
+            b"l" => Op::Symlink { path, target: PathBuf::new(), uid: 0, gid: 0 },
+            b"h" => Op::HardLink { path, target: self.path()? },
+            b"a" => Op::Attributes { path, attributes: self.attributes()? },
+            b"r" => Op::Rename { from: self.path()?, to: path },
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! Power cuts in the first boot: the writes of one boot are logged, and the disk is made as a cut at some instant could
+//! have left it, what was not flushed there in part or not at all. The machine then starts without a host.
+//!
+//! `CUTS` says how many (`make crash N=…`), `CUTS_SEED` which.
+
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use boot_lab::guest::{BOOT, Machine, Options};
+use boot_lab::host::{self, Config, Manner};
+use boot_lab::image;
+use boot_lab::lab::{self, Lab, Scratch};
+use boot_lab::process::run_ok;
+use boot_lab::ready::{After, Ready};
+use boot_lab::tree;
+use boot_lab::writes::{Chance, Writes, new_log};
+
+/// As many in `make test`.
+const FEW: usize = 4;
+const STAMP: &str = "/etc/.ignition-result.json";
+const AREA: &str = "/.glowplug";
+
+/// A whole number in the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+}
+
+#[test]
+fn a_power_cut_leaves_an_untouched_root_or_one_that_completes_itself() {
+    let lab = Lab::from_env().unwrap();
+    let machine = Machine::new(&lab).unwrap();
+    let config = machine.key.put_into(&host::config("6.0-applehv-default.ign").unwrap()).unwrap();
+    let (log, end) = first_boot(&machine, &config);
+    let paths = changes(&lab, &machine, &config);
+
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let seed = setting("CUTS_SEED").unwrap_or(now);
+    let count = setting("CUTS").map_or(FEW, |count| usize::try_from(count).unwrap());
+    println!("{count} cuts within {end} writes, CUTS_SEED={seed}");
+    let mut chance = Chance::new(seed);
+    let (mut untouched, mut whole) = (0, 0);
+    for number in 0..count {
+        // One in each stretch, so that a few see every part of it.
+        let instant = (number * end + chance.below(end)) / count;
+        reset(&lab, &machine);
+        log.cut(&machine.disk(), instant, &mut chance).unwrap();
+        let end = second_boot(&lab, &machine, &paths);
+        println!("cut after {instant} writes: {end:?}");
+        match end {
+            End::Untouched => untouched += 1,
+            End::Whole => whole += 1,
+        }
+    }
+    println!("{count} power cuts: {untouched} roots untouched, {whole} completed");
+    // Only the fetch comes before the first wait for the disk.
+    assert!(count < 4 || whole > 0, "no cut was late enough");
+}
+
+fn reset(lab: &Lab, machine: &Machine) {
+    let mut copy = Command::new("cp");
+    copy.args(["--reflink=auto", "--sparse=always"]).arg(lab.part("root.img")).arg(machine.disk());
+    run_ok(&mut copy, Duration::from_secs(90)).unwrap();
+}
+
+/// Boots with the config until it is provisioned; the log of its writes, and how many there were by then.
+fn first_boot(machine: &Machine, config: &str) -> (Writes, usize) {
+    let path = machine.folder().join("writes");
+    new_log(&path).unwrap();
+    let _host = Config::serve(machine.folder(), config.as_bytes().to_vec(), Manner::Podman).unwrap();
+    let length = Arc::new(AtomicU64::new(0));
+    let (at, log) = (Arc::clone(&length), path.clone());
+    let mut options = Options::vsock();
+    options.on_line = Some(Box::new(move |_, line| {
+        if line.contains("glowplug: provisioned in") {
+            at.store(fs::metadata(&log).map_or(0, |log| log.len()), Ordering::Relaxed);
+        }
+    }));
+    options.write_log = Some(path.clone());
+    let guest = machine.boot(options).unwrap();
+    guest.wait_console("glowplug: provisioned in", BOOT).unwrap();
+    // What comes next is the system's own.
+    std::thread::sleep(Duration::from_secs(1));
+    drop(guest);
+    let writes = Writes::read(&path).unwrap();
+    let end = writes.within(length.load(Ordering::Relaxed));
+    assert!(end > 10, "only {end} writes");
+    (writes, end)
+}
+
+/// The paths that an offline apply changes, with what it makes of them.
+fn changes(lab: &Lab, machine: &Machine, config: &str) -> Vec<(String, Option<tree::Node>)> {
+    let dir = Scratch::new().unwrap();
+    let (before, after) = (lab.part("root"), dir.join("root"));
+    let limit = Duration::from_secs(120);
+    run_ok(Command::new("cp").args(["-a", "--reflink=auto"]).arg(&before).arg(&after), limit).unwrap();
+    let config = machine.config_file(config).unwrap();
+    let mut apply = Command::new(lab::program().unwrap());
+    run_ok(apply.args(["apply", "--root"]).arg(&after).arg(&config), limit).unwrap();
+    let paths = tree::changed(&before, &after).unwrap();
+    assert!(paths.len() > 20, "apply has changed {paths:?}");
+    paths.into_iter().map(|path| (path.clone(), tree::read(&after.join(&path[1..])).unwrap())).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Untouched,
+    Whole,
+}
+
+/// Boots without a host until the machine is ready or says that there is none, and looks at its disk.
+fn second_boot(lab: &Lab, machine: &Machine, paths: &[(String, Option<tree::Node>)]) -> End {
+    let ready = Ready::vsock(machine.folder(), After::Record).unwrap();
+    let mut options = Options::vsock();
+    options.arguments = vec!["glowplug.timeout=3".to_owned()];
+    let mut guest = machine.boot(options).unwrap();
+    // Without a host there is a panic; with the stamp there is Ready.
+    let end = match guest.wait_ready(&ready, BOOT) {
+        Ok(line) => {
+            assert_eq!((line.text.as_str(), line.complete), ("Ready", true));
+            End::Whole
+        }
+        Err(error) => {
+            assert!(guest.console.text().contains("provisioning failed: no-host"), "{error}");
+            End::Untouched
+        }
+    };
+    drop(guest);
+    let names = paths.iter().map(|(path, _)| path.clone()).chain([STAMP.to_owned(), AREA.to_owned()]);
+    let found = image::extract(&machine.disk(), &names.collect::<Vec<_>>()).unwrap();
+    assert!(!found.contains_key(AREA), "{AREA} is left, {end:?}");
+    assert_eq!(found.contains_key(STAMP), end == End::Whole, "{end:?}");
+    for (path, applied) in paths.iter().filter(|(path, _)| path != "/etc/machine-id") {
+        let there = found.get(path).map(|entry| &entry.node);
+        let before = tree::read(&lab.part("root").join(&path[1..])).unwrap();
+        let expected = if end == End::Whole { applied } else { &before };
+        assert_eq!(there, expected.as_ref(), "{path}, {end:?}");
+    }
+    end
+}

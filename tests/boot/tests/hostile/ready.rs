@@ -1,0 +1,202 @@
+//! The ready signal to a host that hardly listens: a thousand of them in one boot.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use boot_lab::guest::{BOOT, Guest, Machine, Options};
+use boot_lab::host::{Config, Manner, socket_path};
+use boot_lab::hostile::{Behaviour, Host, Peer};
+use boot_lab::lab::Lab;
+use boot_lab::process::wait_for;
+use boot_lab::ready::{self, After, Ready};
+
+const CONFIG: &str = r#"{"ignition":{"version":"3.0.0"},"passwd":{"users":[
+    {"name":"root","sshAuthorizedKeys":["ssh-ed25519 AAAA root@host"]}]}}"#;
+
+/// Sends the signal COUNT times, each as if it were the first in this boot, and prints how often COMMAND succeeded, how
+/// often it failed because the host did not take it, and how often anything else was.
+const SIGNALS: &str = r#"
+sent=0 refused=0 other=0
+for _ in $(seq COUNT); do
+    rm -f /run/glowplug/ready.json
+    code=0
+    COMMAND 2>/run/said || code=$?
+    read -r record </run/glowplug/ready.json
+    case "$code $record" in
+    '0 {"sent":true,'*) sent=$((sent + 1)) ;;
+    '10 {"sent":false,"reason":"no-host"}') refused=$((refused + 1)) ;;
+    *) other=$((other + 1)) && echo "$code $record" && cat /run/said ;;
+    esac
+done
+echo "$sent $refused $other"
+"#;
+const PROGRAM: &str = "/usr/bin/glowplug-ready";
+const UNIT: &str = "systemctl restart glowplug-ready.service";
+
+/// What came to the host.
+#[derive(Default)]
+struct Tally {
+    whole: AtomicUsize,
+    /// Connections that ended otherwise than with a line.
+    broken: AtomicUsize,
+}
+
+impl Tally {
+    /// Read the line, and close at once.
+    fn take(&self, peer: &mut Peer) -> io::Result<()> {
+        let line = peer.read_until(b"\n");
+        let is_whole = line.as_ref().is_ok_and(|line| line == "Ready\n");
+        let count = if is_whole { &self.whole } else { &self.broken };
+        count.fetch_add(1, Ordering::Relaxed);
+        line.map(drop)
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        (self.whole.load(Ordering::Relaxed), self.broken.load(Ordering::Relaxed))
+    }
+}
+
+/// How many signals succeeded, were refused by the host, or went otherwise.
+type Sent = (usize, usize, usize);
+
+/// A provisioned guest.
+struct Fire {
+    machine: Machine,
+    guest: Guest,
+    signals: usize,
+}
+
+impl Fire {
+    fn boot() -> Self {
+        let machine = Machine::new(&Lab::from_env().unwrap()).unwrap();
+        let config = machine.key.put_into(CONFIG).unwrap();
+        let _served = Config::serve(machine.folder(), config.into_bytes(), Manner::Podman).unwrap();
+        let ready = Ready::vsock(machine.folder(), After::Stop).unwrap();
+        let mut guest = machine.boot(Options::vsock()).unwrap();
+        guest.wait_ready(&ready, BOOT).unwrap();
+        guest.wait_ssh("root", BOOT).unwrap();
+        Self { machine, guest, signals: 0 }
+    }
+
+    fn host(&self, behaviour: Arc<Behaviour>) -> Host {
+        Host::start(self.machine.folder(), ready::PORT, behaviour).unwrap()
+    }
+
+    fn send(&self, count: usize, command: &str) -> Sent {
+        let script = SIGNALS.replace("COUNT", &count.to_string()).replace("COMMAND", command);
+        let printed = self.guest.ask_within(BOOT * 2, "root", &script).unwrap();
+        let last = printed.lines().last().unwrap_or_default();
+        let counts: Vec<usize> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [sent, refused, other] = counts[..] else { panic!("{printed}") };
+        assert_eq!(other, 0, "{printed}");
+        (sent, refused, other)
+    }
+
+    /// Signals to a host that takes every line, with `trouble` over and over meanwhile: each counts as sent, comes
+    /// once, and no connection is without it.
+    fn all_taken(&mut self, name: &str, count: usize, command: &str, trouble: fn(&Self)) {
+        let tally = Arc::new(Tally::default());
+        let theirs = tally.clone();
+        let host = self.host(Arc::new(move |_, peer| theirs.take(peer)));
+        self.signals += count;
+        let said = meanwhile(|| trouble(self), || self.send(count, command));
+        // The last one may still be on its way.
+        wait_for(Duration::from_secs(10), || (tally.counts().0 == count).then_some(()));
+        println!(
+            "{name}: {said:?}, at the host {:?} of {}; {:.0} s after the start",
+            tally.counts(),
+            host.accepted(),
+            self.guest.begin.elapsed().as_secs_f32()
+        );
+        assert_eq!((said, tally.counts(), host.accepted()), ((count, 0, 0), (count, 0), count), "{name}");
+    }
+
+    /// Every other connection is closed before anything is read: the host has seen to it that not every line comes, but
+    /// those that it took have been sent, and none is half a line.
+    fn hangs_up(&mut self, count: usize) {
+        let tally = Arc::new(Tally::default());
+        let theirs = tally.clone();
+        let host =
+            self.host(Arc::new(move |number, peer| if number % 2 == 0 { Ok(()) } else { theirs.take(peer) }));
+        self.signals += count;
+        let said = self.send(count, PROGRAM);
+        let taken = || (tally.counts().0 >= host.accepted() / 2).then_some(());
+        wait_for(Duration::from_secs(10), taken);
+        println!(
+            "hangs up on every other: {said:?}, at the host {:?} of {}",
+            tally.counts(),
+            host.accepted()
+        );
+        assert_eq!((said, tally.counts()), ((count, 0, 0), (host.accepted() / 2, 0)));
+        assert!(host.accepted() >= count && tally.counts().0 <= count);
+    }
+
+    /// Nobody listens: that is told, and nothing has come when somebody does.
+    fn nobody(&mut self, count: usize) {
+        self.signals += count;
+        assert_eq!(self.send(count, &format!("{PROGRAM} 1")), (0, count, 0));
+        let host = self.host(Arc::new(|_, _| Ok(())));
+        thread::sleep(Duration::from_secs(1));
+        assert_eq!(host.accepted(), 0);
+        println!("nobody listens: {count} refused");
+    }
+}
+
+/// Nobody listens, then somebody does.
+fn gap(fire: &Fire) {
+    let socket = socket_path(fire.machine.folder(), ready::PORT);
+    let away = socket.with_extension("away");
+    fs::rename(&socket, &away).unwrap();
+    thread::sleep(Duration::from_secs(3));
+    fs::rename(&away, &socket).unwrap();
+    thread::sleep(Duration::from_secs(4));
+}
+
+/// The host has no time for its device.
+fn stall(fire: &Fire) {
+    fire.guest.stall_vsock(Duration::from_secs(4)).unwrap();
+    thread::sleep(Duration::from_millis(200));
+}
+
+/// The host has its time.
+fn calm(_: &Fire) {
+    thread::sleep(Duration::from_millis(100));
+}
+
+/// Does `act` over and over while `work` is done.
+fn meanwhile<R>(act: impl Fn() + Sync + Send, work: impl FnOnce() -> R) -> R {
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                act();
+            }
+        });
+        let _stop = Stop(&stop);
+        work()
+    })
+}
+
+#[test]
+fn a_thousand_signals_to_a_host_that_hardly_listens() {
+    let mut fire = Fire::boot();
+    fire.all_taken("takes each line", 837, PROGRAM, calm);
+    fire.all_taken("takes each line, which the unit sends", 10, UNIT, calm);
+    fire.all_taken("is not there now and then", 40, PROGRAM, gap);
+    fire.all_taken("stalls", 8, PROGRAM, stall);
+    fire.hangs_up(100);
+    fire.nobody(5);
+    let unit = fire.guest.ask("root", "systemctl show -p NRestarts,Result glowplug-ready.service").unwrap();
+    assert_eq!(unit, "Result=success\nNRestarts=0\n");
+    assert_eq!(fire.signals, 1000);
+}

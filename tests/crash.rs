@@ -1,0 +1,321 @@
+//! Every point at which a machine can stop: provisioning is stopped, or made to fail, at each call that changes the
+//! root, for every case below `tests/cases`. Then it is started again without a host: the root must be as it was, or
+//! as it is without the disturbance, and no stamp may have stood before.
+//!
+//! `cargo test --features failpoints --test crash [WORD]` tries the cases with WORD in their names. With
+//! `CRASH_ALL=1` podman's config is stopped a second time at every call, else at every fifth. Run as root.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    dead_code,
+    reason = "a test: what it makes lies in a directory of its own; it needs only a part of what it shares"
+)]
+
+#[path = "cases/runner/case.rs"]
+mod case;
+#[path = "cases/runner/disk.rs"]
+mod disk;
+#[path = "crash/machine.rs"]
+mod machine;
+#[path = "cases/runner/manifest.rs"]
+mod manifest;
+#[path = "crash/spoiled.rs"]
+mod spoiled;
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use case::{Case, Outcome};
+use glowplug::root::Left;
+use glowplug::root::failpoints::Fault;
+use glowplug::stages::stage::Stage;
+use machine::{Ended, Machine};
+use manifest::{Kind, Tree};
+use rustix::io::Errno;
+
+/// Noon of day 20000 of the epoch: the day on which the cases change passwords.
+const TODAY: (&str, &str) = ("SOURCE_DATE_EPOCH", "1728043200");
+/// podman's own config, whose second starts are stopped too.
+const PODMAN: &str = "tests/boot/configs/6.0-applehv-default.ign";
+
+fn main() -> ExitCode {
+    if std::env::var(TODAY.0).as_deref() != Ok(TODAY.1) {
+        return again();
+    }
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(what) => {
+            println!("crash: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The same program, on a certain day, with mounts of its own.
+fn again() -> ExitCode {
+    let mut program = Command::new("unshare");
+    program.args(["--mount", "--propagation", "private", "--"]).args(std::env::args_os());
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(PODMAN);
+    let environment = [
+        ("IGNITION_CONFIG_FILE", config.as_os_str()),
+        ("IGNITION_KERNEL_CMDLINE_PATH", "/dev/null".as_ref()),
+    ];
+    let error = program.env(TODAY.0, TODAY.1).envs(environment).exec();
+    println!("crash: run unshare: {error}");
+    ExitCode::FAILURE
+}
+
+/// How often it was tried, and what failed.
+#[derive(Default)]
+struct Count {
+    cases: AtomicUsize,
+    stops: AtomicUsize,
+    losses: AtomicUsize,
+    errors: AtomicUsize,
+    twice: AtomicUsize,
+    mounts: AtomicUsize,
+    spoiled: AtomicUsize,
+    failures: Mutex<Vec<String>>,
+}
+
+fn add(count: &AtomicUsize) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Something to try.
+enum Job {
+    Case(String),
+    /// podman's config stopped at this call, and its second start at every one.
+    Twice(usize),
+    /// The reference's stage that puts it into place, stopped at every call and called again.
+    Files,
+    /// What it leaves spoiled.
+    Spoiled,
+}
+
+fn run() -> Result<bool, String> {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let cases = manifest.join("tests/cases");
+    let names = case::names(&cases)?.into_iter().filter(|name| name.contains(&filter));
+    let mut jobs: Vec<Job> = names.map(Job::Case).collect();
+    let machine = Machine::new()?;
+    let podman = Podman::load(manifest)?;
+    if "podman".contains(&filter) {
+        let (made, _) = machine.undisturbed(&podman.before, &podman.config, None)?;
+        jobs.extend((0..made).map(Job::Twice));
+        jobs.extend([Job::Files, Job::Spoiled]);
+    }
+    let (next, count) = (AtomicUsize::new(0), Count::default());
+    let worker = || {
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (name, tried) = match job {
+                Job::Case(name) => (name.clone(), one_case(&machine, &cases, name, &count)),
+                Job::Twice(stop) => {
+                    (format!("podman, stopped at {stop}"), twice(&machine, &podman, *stop, &count))
+                }
+                Job::Files => ("podman, files".into(), files(&machine, &podman.before, &count)),
+                Job::Spoiled => {
+                    let Podman { before, config } = &podman;
+                    ("podman, spoiled".into(), spoiled::check(&machine, before, config, &count.spoiled))
+                }
+            };
+            if let (Err(what), Ok(mut failures)) = (tried, count.failures.lock()) {
+                failures.push(format!("{name}: {what}"));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(worker);
+        }
+    });
+    let failures = count.failures.into_inner().map_err(|error| error.to_string())?;
+    for failure in &failures {
+        println!("FAILED {failure}\n");
+    }
+    let told = |number: AtomicUsize| number.into_inner();
+    println!(
+        "{} cases: stopped at {} calls, at {} with unsynced contents lost, at {} in a second start; {} calls failed; {} \
+         stops with one of two file systems behind; {} spoiled journals and configs refused; {} failures",
+        told(count.cases),
+        told(count.stops),
+        told(count.losses),
+        told(count.twice),
+        told(count.errors),
+        told(count.mounts),
+        told(count.spoiled),
+        failures.len()
+    );
+    Ok(failures.is_empty())
+}
+
+fn one_case(machine: &Machine, cases: &Path, name: &str, count: &Count) -> Result<(), String> {
+    let case = Case::load(cases, name)?;
+    let config = case.configs()?.pop().ok_or("it has no versions")?;
+    let mut before = case.before.clone();
+    // Where the stamp stands.
+    let directory = &manifest::empty()[Path::new("/")];
+    before.entry("/etc".into()).or_insert_with(|| directory.clone());
+    let (made, after) = machine.undisturbed(&before, &config, None)?;
+    if let Outcome::Tree(tree) = &case.outcome {
+        let mut tree = tree.clone();
+        tree.entry("/etc".into()).or_insert_with(|| directory.clone());
+        if machine::without_stamp(&after) != tree {
+            return Err(format!("undisturbed it comes out otherwise:\n{}", manifest::changes(&tree, &after)));
+        }
+    }
+    add(&count.cases);
+    every_call(machine, &before, &config, (made, &after), count)?;
+    match second_disk(&before, &after) {
+        Some(path) => behind(machine, &before, &config, path, count),
+        None => Ok(()),
+    }
+}
+
+/// Stops and fails at every call.
+fn every_call(
+    machine: &Machine,
+    before: &Tree,
+    config: &str,
+    (made, after): (usize, &Tree),
+    count: &Count,
+) -> Result<(), String> {
+    for (fault, tried, spoils) in [
+        (Fault::Stop, &count.stops, true),
+        (Fault::LoseContents, &count.losses, true),
+        (Fault::Once(Errno::IO), &count.errors, false),
+        (Fault::Always(Errno::NOSPC), &count.errors, true),
+    ] {
+        // Once the config is on the disk no host is needed.
+        let mut is_saved = false;
+        for call in 0..made {
+            let at = |what: String| format!("{fault:?} at call {call} of {made}: {what}");
+            let disk = machine.disk(before, None).map_err(at)?;
+            let first = disk.start(Some(config), call, fault);
+            add(tried);
+            disk.check_first(&first, before, after, spoils).map_err(at)?;
+            let second = disk.start(None, usize::MAX, fault);
+            let is_whole = disk.check_last(&second, before, after).map_err(at)?;
+            if is_saved && !is_whole && matches!(first, Ended::Stopped) && before != after {
+                return Err(at("the config was saved before, and is not any more".into()));
+            }
+            is_saved = is_saved || is_whole;
+        }
+    }
+    Ok(())
+}
+
+/// Stops the second start, and starts a third time.
+fn twice(machine: &Machine, podman: &Podman, first: usize, count: &Count) -> Result<(), String> {
+    let Podman { before, config } = podman;
+    let (_, after) = machine.undisturbed(before, config, None)?;
+    let step = if std::env::var_os("CRASH_ALL").is_some() { 1 } else { 5 };
+    for second in (first % step..).step_by(step) {
+        let at = |what: String| format!("then at {second}: {what}");
+        let disk = machine.disk(before, None).map_err(at)?;
+        disk.start(Some(config), first, Fault::Stop);
+        let ended = disk.start(None, second, Fault::LoseContents);
+        if !matches!(ended, Ended::Stopped) {
+            break;
+        }
+        add(&count.twice);
+        disk.check_first(&ended, before, &after, true).map_err(at)?;
+        let third = disk.start(None, usize::MAX, Fault::Stop);
+        disk.check_last(&third, before, &after).map_err(at)?;
+    }
+    Ok(())
+}
+
+/// Stops the stage `files` and calls it again.
+fn files(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String> {
+    let mut undisturbed = None;
+    for call in (0..).map(|call: usize| call.checked_sub(1).unwrap_or(usize::MAX)) {
+        let at = |what: &str| format!("stopped at {call}: {what}");
+        let disk = machine.disk(before, None)?;
+        if disk.stage(Stage::Fetch, usize::MAX, Fault::Stop) != Some(0) {
+            return Err("the fetch fails".into());
+        }
+        let stopped = disk.stage(Stage::Files, call, Fault::Stop).is_none();
+        if stopped && disk.stage(Stage::Files, usize::MAX, Fault::Stop) != Some(0) {
+            return Err(at("the stage fails when it is called again"));
+        }
+        let tree = disk.tree()?;
+        match &undisturbed {
+            None => undisturbed = Some(tree),
+            Some(undisturbed) if tree != *undisturbed => {
+                return Err(at(&manifest::changes(undisturbed, &tree)));
+            }
+            Some(_) if !stopped => break,
+            Some(_) => add(&count.stops),
+        }
+    }
+    Ok(())
+}
+
+/// A directory of the root that could be on a disk of its own and is changed, as something else is.
+fn second_disk<'t>(before: &'t Tree, after: &Tree) -> Option<&'t Path> {
+    let changed = |at: &Path| {
+        let below = |tree: &Tree| -> Tree {
+            let mut tree = tree.clone();
+            tree.retain(|path, _| path.starts_with(at) && path != at);
+            tree
+        };
+        below(before) != below(after)
+    };
+    let tops = before.keys().filter(|path| path.iter().count() == 2 && !path.ends_with("etc"));
+    tops.map(std::path::PathBuf::as_path).find(|path| {
+        matches!(before[*path].kind, Kind::Dir) && before.get(*path) == after.get(*path) && changed(path)
+    })
+}
+
+/// With a second disk at `path`: from any call of the commit on one of the two may be behind when the machine stops.
+fn behind(machine: &Machine, before: &Tree, config: &str, path: &Path, count: &Count) -> Result<(), String> {
+    // Names cannot be moved or linked from one to the other.
+    let (made, after) = machine.undisturbed(before, config, Some(path))?;
+    let disk = machine.disk(before, Some(path))?;
+    for call in 0..made {
+        for second in [true, false] {
+            let name = if second { path } else { Path::new("/") };
+            let at = |what: String| format!("{} behind from call {call} on: {what}", name.display());
+            disk.reset(before).map_err(at)?;
+            disk.start(Some(config), call, Fault::Stop);
+            if disk.left() != Ok(Left::Journal) {
+                // Before, the program would see what is not there.
+                break;
+            }
+            disk.reset(before).map_err(at)?;
+            let first = disk.start(Some(config), call, Fault::Lose(disk.device(second).map_err(at)?));
+            add(&count.mounts);
+            disk.check_first(&first, before, &after, true).map_err(at)?;
+            let last = disk.start(None, usize::MAX, Fault::Stop);
+            disk.check_last(&last, before, &after).map_err(at)?;
+        }
+    }
+    Ok(())
+}
+
+/// podman's config and the root that it is made for.
+struct Podman {
+    before: Tree,
+    config: String,
+}
+
+impl Podman {
+    fn load(manifest: &Path) -> Result<Self, String> {
+        let read = |name: &str| {
+            std::fs::read_to_string(manifest.join(name)).map_err(|error| format!("read {name}: {error}"))
+        };
+        let mut before = manifest::empty();
+        let include = |name: &str| read(&format!("tests/cases/roots/{name}"));
+        manifest::apply(&read("tests/cases/roots/debian")?, &mut before, &include)?;
+        Ok(Self { before, config: read(PODMAN)? })
+    }
+}

@@ -1,0 +1,284 @@
+//! A machine that is started on a root, and what may be seen of the root afterwards.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use glowplug::error::{Error, Reason};
+use glowplug::platform::{Fetched, Origin, Platform, UserConfig};
+use glowplug::root::failpoints::{self, Fault, Stopped};
+use glowplug::root::{Left, Root, STAMP};
+use glowplug::stages::stage::{Request, Stage};
+use glowplug::stages::{self, stage};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use super::disk;
+use super::manifest::{self, Kind, Tree};
+
+/// How a start came to its end.
+pub enum Ended {
+    Done,
+    Failed(Error),
+    Stopped,
+}
+
+impl Ended {
+    pub fn told(&self) -> String {
+        match self {
+            Self::Done => "it was done".into(),
+            Self::Failed(error) => format!("{}: {error}", error.reason().word()),
+            Self::Stopped => "it was stopped".into(),
+        }
+    }
+}
+
+/// Where the roots are made: a tmpfs, on which a sync costs nothing.
+pub struct Machine {
+    base: PathBuf,
+    count: AtomicUsize,
+}
+
+impl Machine {
+    pub fn new() -> Result<Self, String> {
+        let base = Path::new("/dev/shm").join(format!("glowplug-crash-{}", std::process::id()));
+        fs::create_dir(&base).map_err(|error| format!("make {}: {error}", base.display()))?;
+        Ok(Self { base, count: AtomicUsize::new(0) })
+    }
+
+    /// A disk with `before` on it; what is below `mounted` is on another one.
+    pub fn disk(&self, before: &Tree, mounted: Option<&Path>) -> Result<Disk, String> {
+        let root = self.base.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
+        let mut disk = Disk { mounted: None, root };
+        if let Some(path) = mounted {
+            let at = below(&disk.root, path);
+            fs::create_dir_all(&at).map_err(|error| format!("make {}: {error}", at.display()))?;
+            mount(c"tmpfs", &at, c"tmpfs", MountFlags::empty(), None)
+                .map_err(|error| format!("mount {}: {error}", at.display()))?;
+            disk.mounted = Some(at);
+        }
+        disk::write(&disk.root, before)?;
+        Ok(disk)
+    }
+
+    /// How many calls an undisturbed run makes, and what it makes of `before`.
+    pub fn undisturbed(
+        &self,
+        before: &Tree,
+        config: &str,
+        mounted: Option<&Path>,
+    ) -> Result<(usize, Tree), String> {
+        let disk = self.disk(before, mounted)?;
+        let ended = disk.start(Some(config), usize::MAX, Fault::Stop);
+        let made = failpoints::disarm();
+        let after = disk.tree()?;
+        let is_right = match &ended {
+            Ended::Done => after.contains_key(Path::new(STAMP)),
+            Ended::Failed(_) => after == *before,
+            Ended::Stopped => false,
+        };
+        if is_right { Ok((made, after)) } else { Err(format!("undisturbed: {}", ended.told())) }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // The failures have been told; a directory that stays says so by itself.
+        let _ = fs::remove_dir_all(&self.base);
+    }
+}
+
+/// The disk of a machine.
+pub struct Disk {
+    root: PathBuf,
+    mounted: Option<PathBuf>,
+}
+
+impl Disk {
+    /// Puts `before` on the disk anew. A mount stays: taking it away takes the kernel longer than all the rest.
+    pub fn reset(&self, before: &Tree) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("reset {}: {error}", self.root.display());
+        let mut directories = vec![self.root.clone()];
+        directories.extend(self.mounted.clone());
+        for directory in directories {
+            for entry in fs::read_dir(&directory).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                if Some(&path) == self.mounted.as_ref() {
+                    continue;
+                }
+                let is_directory = fs::symlink_metadata(&path).map_err(failed)?.is_dir();
+                if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+                    .map_err(failed)?;
+            }
+        }
+        disk::write(&self.root, before)
+    }
+
+    /// Starts the machine, whose host serves `config` if it has one. After `allowed` calls there is `fault`.
+    pub fn start(&self, config: Option<&str>, allowed: usize, fault: Fault) -> Ended {
+        let provision = || {
+            let mut fetch = |_: Option<Platform>| match config {
+                Some(text) => {
+                    let from = Origin::Platform(Platform::AppleHv);
+                    Ok(Fetched::Config(UserConfig { text: text.into(), from }))
+                }
+                None => Err(Error::new(Reason::NoHost, "the host is gone")),
+            };
+            stages::provision(&self.root, &Root::open(&self.root)?, Some(Platform::AppleHv), &mut fetch)
+        };
+        failpoints::arm(allowed, fault);
+        match catch_unwind(AssertUnwindSafe(provision)) {
+            Ok(Ok(())) => Ended::Done,
+            Ok(Err(error)) => Ended::Failed(error),
+            Err(payload) if payload.is::<Stopped>() => Ended::Stopped,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Calls one of the reference's stages, with its files beside the disk. Its exit code, if it was not stopped.
+    pub fn stage(&self, stage: Stage, allowed: usize, fault: Fault) -> Option<u8> {
+        let beside = |end: &str| self.root.with_extension(end);
+        let request = Request {
+            stage,
+            platform: "file".into(),
+            root: self.root.clone(),
+            config_cache: beside("cache"),
+            need_net: beside("neednet"),
+            state_file: beside("state"),
+            patience: None,
+        };
+        failpoints::arm(allowed, fault);
+        match catch_unwind(AssertUnwindSafe(|| stage::run(&request))) {
+            Ok(code) => Some(code),
+            Err(payload) if payload.is::<Stopped>() => None,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// What stands on the disk; what is particular to the file of a stamp is taken out of it.
+    pub fn tree(&self) -> Result<Tree, String> {
+        let mut tree = disk::read(&self.root)?;
+        if let Some(stamp) = tree.get_mut(Path::new(STAMP)) {
+            let Kind::File(bytes) = &mut stamp.kind else { return Err("the stamp is no file".into()) };
+            let mut json: serde_json::Value =
+                serde_json::from_slice(bytes).map_err(|error| format!("the stamp: {error}"))?;
+            let file =
+                fs::metadata(below(&self.root, Path::new(STAMP))).map_err(|error| error.to_string())?;
+            if json["glowplug"]["inode"] != file.ino() {
+                return Err("the stamp names another file".into());
+            }
+            json["glowplug"]["inode"] = 0.into();
+            json["glowplug"]["born"] = 0.into();
+            *bytes = json.to_string().into_bytes();
+        }
+        Ok(tree)
+    }
+
+    /// The device number of the second disk or of the first.
+    pub fn device(&self, second: bool) -> Result<u64, String> {
+        let path = self.mounted.as_ref().filter(|_| second).unwrap_or(&self.root);
+        fs::metadata(path).map(|stat| stat.dev()).map_err(|error| error.to_string())
+    }
+
+    /// What an interrupted run left.
+    pub fn left(&self) -> Result<Left, Error> {
+        Root::open(&self.root)?.left()
+    }
+
+    /// A file of the private directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(".glowplug").join(name)
+    }
+
+    pub fn file(&self, name: &str) -> Result<Vec<u8>, String> {
+        fs::read(self.path(name)).map_err(|error| format!("read {name}: {error}"))
+    }
+
+    /// Another disk, with a copy of every file of this one.
+    pub fn copy(&self, machine: &Machine) -> Result<Self, String> {
+        machine.disk(&disk::read(&self.root)?, None)
+    }
+
+    /// After a first start that `fault` disturbed: no stamp but on a whole root, and after a failure that nothing has
+    /// to be completed of, the root as it was.
+    pub fn check_first(
+        &self,
+        ended: &Ended,
+        before: &Tree,
+        after: &Tree,
+        spoils: bool,
+    ) -> Result<(), String> {
+        let tree = self.tree()?;
+        if tree.contains_key(Path::new(STAMP)) && without_area(&tree) != *after {
+            return Err(format!("a stamp stood before the end:\n{}", manifest::changes(after, &tree)));
+        }
+        match ended {
+            Ended::Done if without_area(&tree) == *after => Ok(()),
+            Ended::Done => Err(format!("it said it was done:\n{}", manifest::changes(after, &tree))),
+            // Its stamp stands, but perhaps not yet on the disk.
+            Ended::Failed(_) if tree.contains_key(Path::new(STAMP)) => Ok(()),
+            Ended::Failed(_) if self.left() != Ok(Left::Journal) => {
+                let tree = if spoils { without_area(&tree) } else { tree };
+                if tree == *before {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{}, and the root has changed:\n{}",
+                    ended.told(),
+                    manifest::changes(before, &tree)
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// After a start without a host: whether the root is whole; else it must be as it was.
+    pub fn check_last(&self, ended: &Ended, before: &Tree, after: &Tree) -> Result<bool, String> {
+        let tree = self.tree()?;
+        let expected = match ended {
+            Ended::Done => after,
+            // Where undisturbed it fails as well, the saved config does.
+            Ended::Failed(error) if error.reason() == Reason::NoHost || before == after => before,
+            _ => return Err(format!("the next start: {}", ended.told())),
+        };
+        if tree != *expected {
+            let changes = manifest::changes(expected, &tree);
+            return Err(format!("after the next start ({}):\n{changes}", ended.told()));
+        }
+        Ok(matches!(ended, Ended::Done))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Some(at) = &self.mounted {
+            // What stays says so when its directory is to be removed.
+            let at = CString::new(at.as_os_str().as_bytes());
+            let _ = at.map(|at| unmount(at, UnmountFlags::DETACH));
+        }
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// `tree` less the private directories.
+fn without_area(tree: &Tree) -> Tree {
+    let is_private = |path: &Path| path.iter().any(|name| name == ".glowplug");
+    tree.iter()
+        .filter(|(path, _)| !is_private(path))
+        .map(|(path, node)| (path.clone(), node.clone()))
+        .collect()
+}
+
+/// `tree` less the stamp.
+pub fn without_stamp(tree: &Tree) -> Tree {
+    let mut tree = tree.clone();
+    tree.remove(Path::new(STAMP));
+    tree
+}

@@ -1,0 +1,88 @@
+//! What an interrupted run left, damaged, changed or carried into another root: it is refused, and nothing happens.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use glowplug::error::Reason;
+use glowplug::root::failpoints::Fault;
+use glowplug::root::{Left, STAMP};
+
+use super::machine::{Disk, Ended, Machine};
+use super::manifest::{self, Tree};
+
+/// Counts the files that were refused.
+pub fn check(machine: &Machine, before: &Tree, config: &str, count: &AtomicUsize) -> Result<(), String> {
+    let (made, after) = machine.undisturbed(before, config, None)?;
+    for (left, name) in [(Left::Config, "config"), (Left::Journal, "journal")] {
+        let bytes = interrupted(machine, before, config, made, left)?.file(name)?;
+        for spoiled in spoil(&bytes) {
+            let disk = interrupted(machine, before, config, made, left)?;
+            // In place: a file that replaced it would do as well.
+            fs::write(disk.path(name), &spoiled).map_err(|error| error.to_string())?;
+            refused(&disk, left, config, before, &after)
+                .map_err(|what| format!("a spoiled {name}: {what}"))?;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let disk = interrupted(machine, before, config, made, left)?.copy(machine)?;
+        refused(&disk, left, config, before, &after).map_err(|what| format!("a copied {name}: {what}"))?;
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// A disk that the machine was stopped on when it had come so far.
+fn interrupted(
+    machine: &Machine,
+    before: &Tree,
+    config: &str,
+    made: usize,
+    left: Left,
+) -> Result<Disk, String> {
+    for call in (0..made).rev() {
+        let disk = machine.disk(before, None)?;
+        disk.start(Some(config), call, Fault::Stop);
+        if disk.left() == Ok(left) {
+            return Ok(disk);
+        }
+    }
+    Err(format!("at no call {left:?} is left"))
+}
+
+/// Cut at several places, with one bit turned at several others, and with something behind.
+fn spoil(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = (0..10).map(|part| bytes[..bytes.len() * part / 10].to_vec()).collect();
+    all.push(bytes[..bytes.len() - 1].to_vec());
+    all.push([bytes, b"x"].concat());
+    for place in (0..bytes.len()).step_by(bytes.len() / 40 + 1) {
+        let mut turned = bytes.to_vec();
+        turned[place] ^= 1;
+        all.push(turned);
+    }
+    all
+}
+
+fn refused(disk: &Disk, left: Left, config: &str, before: &Tree, after: &Tree) -> Result<(), String> {
+    let there = disk.tree()?;
+    let ended = disk.start(None, usize::MAX, Fault::Stop);
+    let tree = disk.tree()?;
+    match (left, ended) {
+        // Without a host there is no other, and with one the machine is whole.
+        (Left::Config, Ended::Failed(error)) if error.reason() == Reason::NoHost => {
+            if tree != *before {
+                return Err(format!("the root has changed:\n{}", manifest::changes(before, &tree)));
+            }
+            match disk.start(Some(config), usize::MAX, Fault::Stop) {
+                Ended::Done if disk.tree()? == *after => Ok(()),
+                _ => Err("the host's config does not help".into()),
+            }
+        }
+        (Left::Journal, Ended::Failed(error)) if error.reason() == Reason::Journal => {
+            if tree != there || tree.contains_key(Path::new(STAMP)) {
+                return Err(format!("the root has changed:\n{}", manifest::changes(&there, &tree)));
+            }
+            Ok(())
+        }
+        (_, ended) => Err(ended.told()),
+    }
+}

@@ -1,0 +1,28 @@
+//! Roots, file systems and configs that do not mean well: nothing outside of the root is touched, what fails leaves the
+//! root as it was and says why, and no secret of a config shows anywhere.
+//!
+//! Run as root: each test has a mount namespace of its own, and file systems in files (`losetup`).
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::format_push_string,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failed assumption is the test's own message"
+)]
+#![allow(dead_code, reason = "the manifests are the cases' own, of which these tests need a part")]
+
+mod accounts;
+#[path = "../cases/runner/disk.rs"]
+mod disk;
+mod disks;
+mod full;
+#[path = "../cases/runner/manifest.rs"]
+mod manifest;
+mod roots;
+mod sandbox;
+mod secrets;
+mod table;
+mod watch;

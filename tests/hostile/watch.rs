@@ -1,0 +1,156 @@
+//! Who touches what, and what stands where: the proof that something was left alone.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
+use rustix::fs::{CWD, inotify, lgetxattr, llistxattr};
+
+use crate::sandbox::Sandbox;
+
+/// Larger files only fill disks.
+const LARGE: u64 = 20 << 20;
+
+/// Sees what happens outside of the root: every touch of `outside`, and every file of the whole namespace that was
+/// opened for writing or written to.
+pub struct Watch {
+    outside: OwnedFd,
+    everywhere: Fanotify,
+}
+
+impl Watch {
+    /// What stands in `outside` must be there already.
+    pub fn new(sandbox: &Sandbox) -> Self {
+        let outside = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        let touches = inotify::WatchFlags::ALL_EVENTS | inotify::WatchFlags::DONT_FOLLOW;
+        for path in below(&sandbox.outside()) {
+            inotify::add_watch(&outside, &path, touches).unwrap();
+        }
+        let flags = InitFlags::FAN_CLASS_NOTIF | InitFlags::FAN_NONBLOCK | InitFlags::FAN_UNLIMITED_QUEUE;
+        let everywhere = Fanotify::init(flags, EventFFlags::O_RDONLY).unwrap();
+        let written = MaskFlags::FAN_MODIFY | MaskFlags::FAN_CLOSE_WRITE;
+        let mark = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_MOUNT;
+        let base = sandbox.root().parent().unwrap().to_owned();
+        // The base holds the root, and /dev the log of the program; /proc and /sys take no marks.
+        let known = [base.as_path(), Path::new("/dev"), Path::new("/proc"), Path::new("/sys")];
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        for line in mounts.lines() {
+            let point = PathBuf::from(line.split(' ').nth(4).unwrap().replace("\\040", " "));
+            if !known.iter().any(|known| point.starts_with(known)) {
+                everywhere.mark(mark, written, CWD, Some(&point)).unwrap();
+            }
+        }
+        Self { outside, everywhere }
+    }
+
+    /// What has happened since the last look; empty if nothing has.
+    pub fn seen(&self) -> String {
+        let mut text = String::new();
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.outside, &mut buffer);
+        loop {
+            match reader.next() {
+                Ok(event) => writeln!(text, "outside: {:?} {:?}", event.events(), event.file_name()).unwrap(),
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(errno) => panic!("read the watch: {errno}"),
+            }
+        }
+        match self.everywhere.read_events() {
+            Ok(events) => {
+                for event in events {
+                    let fd = event.fd().map(|fd| fd.as_raw_fd());
+                    let path = fd.and_then(|fd| fs::read_link(format!("/proc/self/fd/{fd}")).ok());
+                    writeln!(text, "written to: {path:?} {:?}", event.mask()).unwrap();
+                }
+            }
+            Err(nix::errno::Errno::EAGAIN) => {}
+            Err(errno) => panic!("read the watch: {errno}"),
+        }
+        text
+    }
+}
+
+/// `path` and everything below it.
+fn below(path: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![path.to_owned()];
+    let mut next = 0;
+    while next < paths.len() {
+        if !paths[next].is_symlink() && paths[next].is_dir() {
+            let entries = fs::read_dir(&paths[next]).unwrap().map(|entry| entry.unwrap().path());
+            paths.extend(entries.collect::<Vec<_>>());
+        }
+        next += 1;
+    }
+    paths.sort();
+    paths
+}
+
+/// Every inode below `top` with all that it holds, but for the times of directories: staging may have come and gone
+/// there.
+pub fn state(top: &Path) -> Vec<String> {
+    let line = |path: PathBuf| {
+        let stat = fs::symlink_metadata(&path).unwrap();
+        let kind = stat.file_type();
+        let times = (!kind.is_dir()).then(|| (stat.mtime(), stat.mtime_nsec()));
+        let contents = if kind.is_file() && stat.size() > LARGE {
+            "large".to_owned()
+        } else if kind.is_file() {
+            fs::read(&path).map_or_else(|error| error.to_string(), |bytes| told(&bytes))
+        } else if kind.is_symlink() {
+            fs::read_link(&path).unwrap().display().to_string()
+        } else {
+            String::new()
+        };
+        let owner = format!("{:o} {}:{}", stat.mode(), stat.uid(), stat.gid());
+        // How many links a directory has is the file system's own affair.
+        let links = if kind.is_dir() { 1 } else { stat.nlink() };
+        let inode = format!("{} {links} {}", stat.ino(), stat.rdev());
+        let name = path.strip_prefix(top).unwrap().display().to_string();
+        format!(
+            "/{name} {owner} {inode} {} {times:?} {} {contents}",
+            stat.size() * u64::from(!kind.is_dir()),
+            attributes(&path)
+        )
+    };
+    below(top).into_iter().map(line).collect()
+}
+
+/// The contents, without pages of zeroes.
+fn told(bytes: &[u8]) -> String {
+    const PAGE: usize = 4096;
+    let mut text = String::new();
+    for (number, page) in bytes.chunks(PAGE).enumerate().filter(|(_, page)| **page != [0; PAGE][..page.len()])
+    {
+        write!(text, "{number}: {}", page.escape_ascii()).unwrap();
+    }
+    text
+}
+
+/// The extended attributes.
+fn attributes(path: &Path) -> String {
+    let mut names = vec![0; 1024];
+    let length = llistxattr(path, &mut names).unwrap();
+    let mut text = String::new();
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0; 1024];
+        let length = lgetxattr(path, OsStr::from_bytes(name), &mut value).unwrap();
+        write!(text, "{}={},", name.escape_ascii(), value[..length].escape_ascii()).unwrap();
+    }
+    text
+}
+
+/// What `after` has that `before` had not, and the other way round; long lines cut.
+pub fn difference(before: &[String], after: &[String]) -> String {
+    let mut text = String::new();
+    for (sign, these, those) in [('-', before, after), ('+', after, before)] {
+        for line in these.iter().filter(|line| !those.contains(line)).take(8) {
+            writeln!(text, "  {sign} {}", line.chars().take(160).collect::<String>()).unwrap();
+        }
+    }
+    text
+}
