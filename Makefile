@@ -8,6 +8,7 @@ ARCH := x86_64
 OUT := $(CURDIR)/target
 TOOLS := $(OUT)/tools/bin
 LAB := $(OUT)/lab
+MACHINE_LAB := $(OUT)/machine-lab
 CONFIG := tests/boot/configs/6.0-applehv-default.ign
 export PATH := $(TOOLS):$(PATH)
 
@@ -22,18 +23,24 @@ REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME_PATH)=c
 RELEASE = CARGO_CFG_HTTPARSE_DISABLE_SIMD=1 RUSTFLAGS="$(REMAP) -C target-feature=+crt-static" cargo build --release --locked --bins
 BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug.deb
+MACHINE_DEB = $(OUT)/deb/glowplug-podman-machine.deb
+VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
-	tests/boot/hosts-in-guest fuzz/run
+	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run podman-machine/deb \
+	podman-machine/debian/postinst podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
+	podman-machine/root/usr/sbin/update-ca-trust \
+	podman-machine/root/usr/lib/systemd/system-generators/glowplug-podman-machine-shares \
+	podman-machine/root/usr/share/initramfs-tools/hooks/glowplug-podman-machine
 # What the lab's programs are told.
-LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
+LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
 # How long each fuzz target runs, and which ones if not all.
 SECONDS = 60
 TARGETS =
 
-.PHONY: all build build-glibc deps deb lab demo test unit lint msrv boot bench fuzz fuzz-smoke fuzz-one fmt clean
+.PHONY: all build build-glibc deps deb lab machine-lab demo test unit lint msrv boot bench fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -51,7 +58,7 @@ deps:
 
 # A make of its own: which target there is shows only after deps.
 deb: deps
-	$(MAKE) $(DEB)
+	$(MAKE) $(DEB) $(MACHINE_DEB)
 
 # A file target, so that the lab is made anew only when the package has changed.
 $(DEB): build
@@ -61,8 +68,19 @@ $(DEB): build
 	rm -f $(OUT)/deb/new.deb
 	cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
 
+# Files only, which change seldom: made anew each time, the same bytes from the same source.
+.PHONY: $(MACHINE_DEB)
+$(MACHINE_DEB):
+	mkdir -p $(OUT)/deb
+	podman-machine/deb $(VERSION) $@
+	cp $@ $(OUT)/deb/glowplug-podman-machine_$(VERSION)_all.deb
+
 lab: deb
 	tests/boot/prepare $(DEB) $(LAB)
+
+# The guest of the podman machine, with podman and all else that the layer depends on.
+machine-lab: deb
+	tests/boot/prepare $(DEB) $(MACHINE_LAB) $(MACHINE_DEB)
 
 demo: lab
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
@@ -91,8 +109,8 @@ lint: deps
 	cargo deny --offline check --hide-inclusion-graph bans licenses sources
 	for page in man/*.8; do tests/lint-man "$$page" || exit 1; done
 
-boot: lab
-	lintian --fail-on error,warning $(DEB)
+boot: lab machine-lab
+	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test '*' -- --test-threads=2
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use glowplug::error::{Error, Reason, Result};
 use glowplug::platform::{self, Platform};
 use glowplug::root::Root;
-use glowplug::stages::Form;
+use glowplug::stages::{Form, Policy};
 use glowplug::{kmsg_logger, reference_cli, stages};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
@@ -20,7 +20,7 @@ Provision a Debian machine from an Ignition config, once.
 Usage:
   glowplug run --root DIR [--platform NAME]
         fetch the config from the host and apply it, unless the stamp stands
-  glowplug validate FILE|-...
+  glowplug validate [--policy FILE] FILE|-...
         print what is wrong with configs, one finding a line; 1 if refused
   glowplug plan --root DIR [--json] FILE|-
         print what applying a config would do; writes nothing
@@ -36,6 +36,7 @@ Options:
   --root DIR        the root file system
   --platform NAME   applehv, qemu, hyperv, metal or file; else found out
   --json            the plan as JSON
+  --policy FILE     directories that no share may be mounted over
 
 glowplug(8) tells of exit codes, kernel arguments and the environment.
 ";
@@ -43,7 +44,7 @@ glowplug(8) tells of exit codes, kernel arguments and the environment.
 enum Call {
     Run { root: PathBuf, platform: Option<Platform> },
     Apply { root: PathBuf, config: PathBuf },
-    Validate(Vec<PathBuf>),
+    Validate { files: Vec<PathBuf>, policy: Option<PathBuf> },
     Plan { root: PathBuf, config: PathBuf, form: Form },
     Clean { root: PathBuf },
     Print(String),
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
         Ok(Call::Apply { root, config }) => apply(&root, &config),
         Ok(Call::Plan { root, config, form }) => plan(&root, &config, form),
         Ok(Call::Clean { root }) => clean(&root),
-        Ok(Call::Validate(files)) => match validate(&files) {
+        Ok(Call::Validate { files, policy }) => match validate(&files, policy.as_deref()) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
@@ -117,10 +118,12 @@ fn clean(root: &Path) -> Result<()> {
 }
 
 /// Prints the report on every file. Exit code 1 if one of them is refused.
-fn validate(files: &[PathBuf]) -> Result<ExitCode> {
+fn validate(files: &[PathBuf], policy: Option<&Path>) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
+    let policy = policy.map(platform::read_argument).transpose()?;
+    let policy = policy.as_deref().map(Policy::read).transpose()?;
     for file in files {
-        let (report, refused) = stages::validate(&platform::read_argument(file)?);
+        let (report, refused) = stages::validate(&platform::read_argument(file)?, policy.as_ref());
         if files.len() > 1 {
             print(&format!("{}:\n", file.display()))?;
         }
@@ -139,6 +142,7 @@ fn arguments() -> Result<Call> {
     let mut root = None;
     let mut platform = None;
     let mut json = false;
+    let mut policy = None;
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next().map_err(|error| usage(&error))? {
         match argument {
@@ -152,6 +156,7 @@ fn arguments() -> Result<Call> {
                 platform = Some(Platform::named(&name.to_string_lossy())?);
             }
             Long("json") => json = true,
+            Long("policy") => policy = Some(PathBuf::from(parser.value().map_err(|error| usage(&error))?)),
             Value(value) if command.is_none() => command = Some(value),
             Value(value) => operands.push(value),
             other => return Err(usage(&other.unexpected())),
@@ -168,7 +173,8 @@ fn arguments() -> Result<Call> {
         }
         (Some("clean"), []) => root.take().map(|root| Call::Clean { root }),
         (Some("validate"), files @ [_, ..]) => {
-            Some(Call::Validate(files.iter().map(PathBuf::from).collect()))
+            let files = files.iter().map(PathBuf::from).collect();
+            Some(Call::Validate { files, policy: policy.take() })
         }
         (Some("apply" | "plan"), _) => {
             return Err(usage(&"this command takes one config: a file, or - for standard input"));
@@ -178,7 +184,7 @@ fn arguments() -> Result<Call> {
         (Some(_), _) => return Err(usage(&"no such command: see glowplug --help")),
         (None, _) => return Err(usage(&"a command is missing: see glowplug --help")),
     };
-    if json || root.is_some() || platform.is_some() {
+    if json || root.is_some() || platform.is_some() || policy.is_some() {
         return Err(usage(&"an option that this command does not have: see glowplug --help"));
     }
     call.ok_or_else(|| usage(&"--root is missing"))

@@ -20,8 +20,14 @@ use crate::root::{FileIdentity, STAMP};
 use crate::stamp::Stamp;
 use crate::sys;
 
-/// The port that podman listens on for the signal.
+/// The port that podman listens on for the signal, where its config names no other.
 const PORT: u32 = 1025;
+/// podman's own unit: on Hyper-V only its text has the port, which is another for every machine.
+const UNIT: &str = "/etc/systemd/system/ready.service";
+/// What stands before the port there.
+const BEFORE_PORT: &[u8] = b"VSOCK-CONNECT:2:";
+/// podman's unit is under 1 KiB.
+const UNIT_LIMIT: usize = 8 << 10;
 /// The name of the port that podman's QEMU listens on.
 const VIRTIO_PORT: &str = "org.fedoraproject.port.0";
 /// What the host reads up to the end of the line.
@@ -195,8 +201,27 @@ fn virtio_port() -> Option<String<64>> {
     None
 }
 
-fn send(patience: Duration) -> Result<(u32, &'static str), Refusal> {
+/// The vsock port that podman's unit names, if it is one line that starts a program and names one.
+fn unit_port(unit: &Path) -> Option<u32> {
+    let mut buffer = [0; UNIT_LIMIT];
+    let (text, _) = read_file(unit, &mut buffer).ok()?;
+    let mut lines = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"ExecStart="));
+    let (line, None) = (lines.next()?, lines.next()) else { return None };
+    let start = line.windows(BEFORE_PORT.len()).position(|window| window == BEFORE_PORT)?;
+    let rest = line.get(start.saturating_add(BEFORE_PORT.len())..)?;
+    let length = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    std::str::from_utf8(rest.get(..length)?).ok()?.parse().ok().filter(|port| *port > 0)
+}
+
+fn send(patience: Duration) -> Result<(u32, String<64>), Refusal> {
     let port = virtio_port();
+    let vsock_port = unit_port(Path::new(UNIT)).unwrap_or(PORT);
+    let mut to: String<64> = String::new();
+    // Both fit.
+    let _ = match &port {
+        Some(_) => to.write_str(VIRTIO_PORT),
+        None => write!(to, "vsock 2:{vsock_port}"),
+    };
     if port.is_none() && Path::new("/dev/vsock").metadata().is_err() {
         return Err(Refusal::NoDevice);
     }
@@ -205,9 +230,9 @@ fn send(patience: Duration) -> Result<(u32, &'static str), Refusal> {
     let mut tries: u32 = 0;
     loop {
         tries = tries.saturating_add(1);
-        let (sent, to) = match &port {
-            Some(device) => (send_to_port(device), VIRTIO_PORT),
-            None => (send_to_vsock(patience.saturating_sub(start.elapsed())), "vsock 2:1025"),
+        let sent = match &port {
+            Some(device) => send_to_port(device),
+            None => send_to_vsock(vsock_port, patience.saturating_sub(start.elapsed())),
         };
         match sent {
             Ok(()) => return Ok((tries, to)),
@@ -222,10 +247,10 @@ fn send(patience: Duration) -> Result<(u32, &'static str), Refusal> {
 }
 
 /// The host closes as soon as it has the line, so that success is the line written and nothing after it.
-fn send_to_vsock(left: Duration) -> Result<(), Errno> {
+fn send_to_vsock(port: u32, left: Duration) -> Result<(), Errno> {
     let patience = left.clamp(*CONNECT_TIMEOUT.start(), *CONNECT_TIMEOUT.end());
     let write = || -> io::Result<()> {
-        let mut stream = VsockStream::from(sys::connect_to_host(PORT, patience)?);
+        let mut stream = VsockStream::from(sys::connect_to_host(port, patience)?);
         stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         stream.write_all(SIGNAL)
     };

@@ -108,6 +108,20 @@ fn validate_takes_several_files_and_one_that_is_not_there_is_no_verdict() {
 }
 
 #[test]
+fn validate_warns_of_shares_that_the_machines_policy_refuses() {
+    let scratch = Scratch::new("policy");
+    let config = r#"{"ignition":{"version":"3.2.0"},"systemd":{"units":[{"name":"etc.mount","enabled":true,
+        "contents":"[Mount]\nWhat=x\nWhere=/etc\nType=virtiofs\n[Install]\nWantedBy=local-fs.target"}]}}"#;
+    let policy = "podman-machine/root/usr/share/glowplug-podman-machine/shares.policy";
+    let done = glowplug(&["validate", "--policy", policy, "-"], config);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout.starts_with("warning at $.systemd.units.0: a share over /etc: "), "{}", done.stdout);
+    assert_eq!(glowplug(&["validate", "-"], config).stdout, "");
+    let broken = scratch.file("policy", "etc\n");
+    assert_eq!(glowplug(&["validate", "--policy", &broken, "-"], config).code, 2);
+}
+
+#[test]
 fn a_plan_is_shown_and_nothing_is_written() {
     let scratch = Scratch::new("plan");
     fs::write(Path::new(&scratch.root()).join("etc/motd"), "old").unwrap();
@@ -177,6 +191,7 @@ fn mistakes_in_the_call_are_told() {
         (&["run", "x"], "this command takes no operand"),
         (&["validate", "--root", "/", "-"], "an option that this command does not have"),
         (&["apply", "--json", "--root", "/", "-"], "an option that this command does not have"),
+        (&["run", "--policy", "x", "--root", "/"], "an option that this command does not have"),
         (&["apply", "--frob"], "--frob"),
         (&["run", "--root", "/", "--platform", "nowhere"], "there is no platform \"nowhere\""),
     ] {

@@ -49,3 +49,34 @@ fn other_stamps_are_refused_with_their_reason() {
     assert_eq!(check_stamp(Path::new("/nonexistent/stamp")), Err(Refusal::StampMissing));
     assert!(matches!(check_stamp(Path::new("/")), Err(Refusal::StampUnreadable(_))));
 }
+
+fn port_of(text: &str) -> Option<u32> {
+    let path = std::env::temp_dir().join(format!(
+        "glowplug-ready-unit-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
+    std::fs::write(&path, text).unwrap();
+    let port = unit_port(&path);
+    std::fs::remove_file(&path).unwrap();
+    port
+}
+
+#[test]
+fn the_port_is_the_one_that_podmans_unit_names() {
+    let unit =
+        |start: &str| format!("[Unit]\nAfter=x\n[Service]\nType=oneshot\n{start}\n[Install]\nWantedBy=y\n");
+    let exec =
+        |to: &str| unit(&format!("ExecStart=/bin/sh -c '/usr/bin/echo Ready | socat - VSOCK-CONNECT:{to}'"));
+    assert_eq!(port_of(&exec("2:40001")), Some(40001));
+    assert_eq!(port_of(&exec("2:1025")), Some(1025));
+    for other in ["2:", "2:0", "2:x", "2:4294967296", "3:40001"] {
+        assert_eq!(port_of(&exec(other)), None, "{other}");
+    }
+    assert_eq!(port_of(&unit("ExecStart=/bin/sh -c '/usr/bin/echo Ready >/dev/vport1p1'")), None);
+    assert_eq!(port_of(&unit("# VSOCK-CONNECT:2:40001")), None);
+    let twice = exec("2:40001") + &exec("2:40002");
+    assert_eq!(port_of(&twice), None);
+    assert_eq!(port_of(&(exec("2:40001") + &" ".repeat(UNIT_LIMIT))), None);
+    assert_eq!(unit_port(Path::new("/nonexistent/ready.service")), None);
+}

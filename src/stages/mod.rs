@@ -4,6 +4,7 @@ mod cache;
 mod failure;
 mod files;
 mod offline;
+mod policy;
 mod render;
 mod result;
 pub mod stage;
@@ -23,6 +24,7 @@ use crate::platform::{self, CommandLine, Fetched, Origin, Platform, UserConfig, 
 use crate::resource::sha512_hex;
 use crate::root::{ConfigToSave, Left, Root, SavedConfig};
 pub use offline::{Form, apply, clean, plan};
+pub use policy::Policy;
 use render::{Renderer, Texts};
 use result::Provision;
 
@@ -236,11 +238,17 @@ fn boot_id() -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// The report on the config in `text`, with hints, and the error if it is refused.
-pub fn validate(text: &[u8]) -> (String, Option<Error>) {
+/// The report on the config in `text`, with hints and what the machine's policy says of it, and the error if it is
+/// refused.
+pub fn validate(text: &[u8], policy: Option<&Policy<'_>>) -> (String, Option<Error>) {
     let mut report = Report::default();
-    let refused = config::parse(text, &mut report).err();
-    (report.with_hints(), refused)
+    match config::parse(text, &mut report) {
+        Ok(parsed) => {
+            let warnings = policy.map(|policy| policy.warnings(&parsed.config)).unwrap_or_default();
+            (report.with_hints() + &warnings, None)
+        }
+        Err(error) => (report.with_hints(), Some(error)),
+    }
 }
 
 /// Whether ssh keys go into a fragment: what the environment says, else `default`.

@@ -35,6 +35,10 @@ pub struct Options {
     pub ready_port: bool,
     /// A vsock device whose host is the machine's folder.
     pub vsock: bool,
+    /// Folders of the host that the guest can mount by virtiofs, by their tags.
+    pub shares: Vec<(String, PathBuf)>,
+    /// gvproxy's addresses, with a stand-in for its API.
+    pub gvproxy: bool,
     /// Kernel arguments besides those that every boot has.
     pub arguments: Vec<String>,
     /// A virtio console beside the serial one.
@@ -57,6 +61,8 @@ impl Options {
             fw_cfg: None,
             ready_port: false,
             vsock: true,
+            shares: Vec::new(),
+            gvproxy: false,
             arguments: Vec::new(),
             second_console: false,
             initrd: None,
@@ -110,6 +116,11 @@ impl Machine {
         self.folder.join("ready")
     }
 
+    /// What guests have asked gvproxy's API for, one request after another.
+    pub fn forwarder_log(&self) -> PathBuf {
+        self.folder.join("forwarder")
+    }
+
     /// What the last guest's second console has shown.
     ///
     /// # Errors
@@ -136,6 +147,9 @@ impl Machine {
     /// When QEMU or the vsock device cannot be started.
     pub fn boot(&self, mut options: Options) -> Result<Guest> {
         let device = options.vsock.then(|| self.vsock_device()).transpose()?;
+        let shares = options.shares.iter().enumerate();
+        let shares = shares.map(|(number, (_, folder))| self.share_device(number, folder));
+        let shares: Vec<Running> = shares.collect::<Result<_>>()?;
         let _ = fs::remove_file(self.ready_socket());
         let port = free_port()?;
         let log = self.folder.join("qemu.log");
@@ -144,7 +158,7 @@ impl Machine {
         let mut qemu = Running::start(&self.lab.tool("qemu-system-x86_64"), &arguments, &log)?;
         let stdout = qemu.stdout().ok_or_else(|| Error::new("QEMU has no standard output"))?;
         let console = Console::read(stdout, begin, options.on_line.take());
-        Ok(Guest { begin, console, qemu, device, port, key: self.key.file.clone(), log })
+        Ok(Guest { begin, console, qemu, device, _shares: shares, port, key: self.key.file.clone(), log })
     }
 
     /// One device process for each boot: it ends with its guest.
@@ -156,14 +170,21 @@ impl Machine {
         let vm = format!("guest-cid=3,socket={},uds-path={}", socket.display(), base.display());
         let log = self.folder.join("vsock.log");
         let program = self.lab.tool("vhost-device-vsock");
-        let mut device = Running::start(&program, &["--vm".to_owned(), vm], &log)?;
-        let limit = Duration::from_secs(20);
-        wait_for(limit, || (socket.exists() || device.ended().is_some()).then_some(()));
-        if socket.exists() {
-            return Ok(device);
-        }
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        Err(Error::new(format!("{} has made no socket (`make deps` builds it): {text}", program.display())))
+        let device = Running::start(&program, &["--vm".to_owned(), vm], &log)?;
+        with_socket(device, &program, &socket, &log)
+    }
+
+    /// One device process for each share and boot.
+    fn share_device(&self, number: usize, folder: &Path) -> Result<Running> {
+        let socket = self.folder.join(&format!("share{number}"));
+        let _ = fs::remove_file(&socket);
+        let log = self.folder.join(&format!("share{number}.log"));
+        // Where QEMU 7's own one is, and a link to the later one.
+        let program = Path::new("/usr/lib/qemu/virtiofsd");
+        let socket_path = format!("--socket-path={}", socket.display());
+        let source = format!("source={},sandbox=chroot", folder.display());
+        let device = Running::start(program, &[socket_path, "-o".to_owned(), source], &log)?;
+        with_socket(device, program, &socket, &log)
     }
 
     fn qemu_arguments(&self, options: &Options, port: u16) -> Vec<String> {
@@ -221,13 +242,27 @@ impl Machine {
                 add("-device", "virtio-blk-pci,drive=root".to_owned());
             }
         }
-        add("-netdev", format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"));
+        let mut network = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22");
+        if options.gvproxy {
+            let forwarder = Path::new(env!("CARGO_MANIFEST_DIR")).join("forwarder");
+            network = format!(
+                "{network},net=192.168.127.0/24,dhcpstart=192.168.127.2,host=192.168.127.254,dns=192.168.127.253,\
+                 guestfwd=tcp:192.168.127.1:80-cmd:{} {}",
+                forwarder.display(),
+                here("forwarder")
+            );
+        }
+        add("-netdev", network);
         if options.vsock {
             add("-chardev", format!("socket,id=vsock,path={}", here("vhost")));
             add("-device", "vhost-user-vsock-pci,chardev=vsock".to_owned());
         }
         if let Some(file) = &options.fw_cfg {
             add("-fw_cfg", format!("name=opt/com.coreos/config,file={}", file.display()));
+        }
+        for (number, (tag, _)) in options.shares.iter().enumerate() {
+            add("-chardev", format!("socket,id=share{number},path={}", here(&format!("share{number}"))));
+            add("-device", format!("vhost-user-fs-pci,chardev=share{number},tag={tag}"));
         }
         if options.ready_port || options.second_console {
             add("-device", "virtio-serial".to_owned());
@@ -244,6 +279,16 @@ impl Machine {
     }
 }
 
+/// `device`, once it has made its socket.
+fn with_socket(mut device: Running, program: &Path, socket: &Path, log: &Path) -> Result<Running> {
+    wait_for(Duration::from_secs(20), || (socket.exists() || device.ended().is_some()).then_some(()));
+    if socket.exists() {
+        return Ok(device);
+    }
+    let text = fs::read_to_string(log).unwrap_or_default();
+    Err(Error::new(format!("{} has made no socket (`make deps` installs it): {text}", program.display())))
+}
+
 /// A port that nothing listens on now.
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").doing("look for a free port")?;
@@ -258,6 +303,7 @@ pub struct Guest {
     pub console: Console,
     qemu: Running,
     device: Option<Running>,
+    _shares: Vec<Running>,
     port: u16,
     key: PathBuf,
     log: PathBuf,
@@ -331,12 +377,36 @@ impl Guest {
     /// # Errors
     /// When ssh cannot be run or does not end.
     pub fn ssh(&self, user: &str, command: &str) -> Result<Output> {
-        self.ssh_within(SSH, user, command)
+        self.ssh_with(user, command, b"", SSH)
     }
 
-    fn ssh_within(&self, limit: Duration, user: &str, command: &str) -> Result<Output> {
+    /// As [`Guest::ssh`], with `input` for the command and `limit` for the whole.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ssh_with(&self, user: &str, command: &str, input: &[u8], limit: Duration) -> Result<Output> {
         let mut ssh = Command::new("ssh");
-        ssh.args(["-F", "/dev/null", "-p", &self.port.to_string(), "-i"]).arg(&self.key);
+        ssh.args(self.ssh_arguments());
+        run(ssh.arg(format!("{user}@127.0.0.1")).arg(command), input, limit)
+    }
+
+    /// Forward the guest's unix socket `remote` to `local`, as podman does, until the value ends.
+    ///
+    /// # Errors
+    /// When ssh cannot be started or the socket does not come.
+    pub fn forward(&self, user: &str, remote: &str, local: &Path) -> Result<Running> {
+        let mut arguments = self.ssh_arguments();
+        let forward = format!("{}:{remote}", local.display());
+        arguments.extend(["-N", "-L", &forward].map(str::to_owned));
+        arguments.push(format!("{user}@127.0.0.1"));
+        let program = Path::new("ssh");
+        let log = local.with_extension("log");
+        with_socket(Running::start(program, &arguments, &log)?, program, local, &log)
+    }
+
+    fn ssh_arguments(&self) -> Vec<String> {
+        let mut all = ["-F", "/dev/null", "-p"].map(str::to_owned).to_vec();
+        all.extend([self.port.to_string(), "-i".to_owned(), self.key.display().to_string()]);
         for option in [
             "BatchMode=yes",
             "IdentitiesOnly=yes",
@@ -345,9 +415,9 @@ impl Guest {
             "LogLevel=ERROR",
             "ConnectTimeout=20",
         ] {
-            ssh.args(["-o", option]);
+            all.extend(["-o".to_owned(), option.to_owned()]);
         }
-        run(ssh.arg(format!("{user}@127.0.0.1")).arg(command), b"", limit)
+        all
     }
 
     /// As [`Guest::ssh`], with the command's output as text.
@@ -363,7 +433,7 @@ impl Guest {
     /// # Errors
     /// Those of `ask`.
     pub fn ask_within(&self, limit: Duration, user: &str, command: &str) -> Result<String> {
-        let output = self.ssh_within(limit, user, command)?;
+        let output = self.ssh_with(user, command, b"", limit)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
             return Ok(text);

@@ -23,17 +23,33 @@ impl Lab {
     /// When the variable is not set or a part is not there; the text says which
     /// make target prepares it.
     pub fn from_env() -> Result<Self> {
-        let dir = from_variable("GLOWPLUG_LAB", "make lab")?;
+        let lab = Self::at(from_variable("GLOWPLUG_LAB", "make lab")?)?;
+        lab.has("initrd-dracut.img")?;
+        Ok(lab)
+    }
+
+    /// The lab whose guest has the package glowplug-podman-machine too.
+    ///
+    /// # Errors
+    /// As [`Lab::from_env`].
+    pub fn podman_machine() -> Result<Self> {
+        Self::at(from_variable("GLOWPLUG_MACHINE_LAB", "make machine-lab")?)
+    }
+
+    fn at(dir: PathBuf) -> Result<Self> {
         let lab = Self { dir };
-        for part in ["stamp", "root", "vmlinuz", "initrd.img", "initrd-dracut.img", "root.img"] {
-            if !lab.part(part).exists() {
-                return Err(Error::new(format!(
-                    "{} is missing: `make lab` prepares it",
-                    lab.part(part).display()
-                )));
-            }
+        for part in ["stamp", "root", "vmlinuz", "initrd.img", "root.img"] {
+            lab.has(part)?;
         }
         Ok(lab)
+    }
+
+    fn has(&self, part: &str) -> Result<()> {
+        let path = self.part(part);
+        if path.exists() {
+            return Ok(());
+        }
+        Err(Error::new(format!("{} is missing: `make lab machine-lab` prepares it", path.display())))
     }
 
     /// A part of the lab: `vmlinuz`, `initrd.img`, `root.img`, `root`, ...

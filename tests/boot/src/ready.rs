@@ -98,7 +98,15 @@ impl Ready {
     /// # Errors
     /// When the socket cannot be made.
     pub fn vsock(folder: &Path, after: After) -> Result<Self> {
-        let socket = socket_path(folder, PORT);
+        Self::vsock_port(folder, PORT, after)
+    }
+
+    /// As [`Ready::vsock`] on another port, as for hyperv.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn vsock_port(folder: &Path, port: u32, after: After) -> Result<Self> {
+        let socket = socket_path(folder, port);
         let listener = listen(&socket)?;
         let path = socket.clone();
         Ok(Self::start(Some(socket), move |shared| accept(shared, &listener, &path, after)))
