@@ -38,9 +38,11 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
 # How long each fuzz target runs, and which ones if not all.
 SECONDS = 60
+# How many power cuts `make crash` makes.
+N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps deb lab machine-lab demo test unit lint msrv boot bench fuzz fuzz-smoke fuzz-one fmt clean
+.PHONY: all build build-glibc deps deb lab machine-lab demo test unit lint msrv boot bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -113,6 +115,12 @@ boot: lab machine-lab
 	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test '*' -- --test-threads=2
+
+# N power cuts of a guest, and podman's config stopped at every call and at every call of the next start. CUTS_SEED=N in
+# the environment repeats the cuts of an earlier run.
+crash: lab
+	CRASH_ALL=1 cargo test --quiet --locked --features failpoints --test crash
+	CUTS=$(N) $(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test cuts -- --nocapture
 
 # With FUZZ_SEED=N in the environment libFuzzer makes the same choices each time.
 fuzz: deps

@@ -31,7 +31,7 @@ const ROOM: &CStr = c"room";
 /// Blocks of [`ROOM`] whatever the operations are: what file systems want to have for any change (xfs), in bytes.
 const ROOM_BYTES: u64 = 1 << 20;
 /// What one change may want to have of btrfs for a moment, several times over.
-const BTRFS_BYTES: u64 = 16 << 20;
+const BTRFS_BYTES: u64 = 8 << 20;
 /// linux/magic.h
 const BTRFS_SUPER_MAGIC: FsWord = 0x9123_683e;
 /// The block of names that a directory may need more.

@@ -43,7 +43,9 @@ impl Writable<'_> {
 
 fn remount(path: &Path, flags: MountFlags, how: &str) -> Result<()> {
     mount_remount(path, flags, "").map_err(|errno| {
-        let reason = if errno == Errno::ROFS { Reason::ReadOnly } else { Reason::RootIo };
+        // A write-protected device says EACCES (mount(2)).
+        let reason =
+            if matches!(errno, Errno::ROFS | Errno::ACCESS) { Reason::ReadOnly } else { Reason::RootIo };
         Error::new(reason, format!("remount {} {how}: {}", path.display(), errno_words(errno)))
     })
 }

@@ -269,10 +269,9 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 
 /// `tree` less what an interrupted run had left there before.
 fn settled(tree: &Tree) -> Tree {
-    let is_ours = |path: &&str| tree.contains_key(Path::new(path));
-    let ours =
-        ["/.glowplug/owner"].iter().any(is_ours) || tree.keys().all(|path| !path.starts_with("/.glowplug/"));
-    if ours { without_area(tree) } else { tree.clone() }
+    let mut inside = tree.keys().filter(|path| path.starts_with("/.glowplug") && path.iter().count() > 2);
+    let is_ours = inside.next().is_none() || tree.contains_key(Path::new("/.glowplug/owner"));
+    if is_ours { without_area(tree) } else { tree.clone() }
 }
 
 /// `tree` less the private directories.

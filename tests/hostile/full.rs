@@ -131,7 +131,7 @@ fn no_inodes_left() {
 #[test]
 fn no_quota_left() {
     let wanted = wanted();
-    sweep("btrfs", &wanted, 2048, &|room| {
+    sweep("btrfs", &wanted, 4096, &|room| {
         let script = "btrfs o; command btrfs quota enable o; subvolume o/@; mount --bind o/@ root";
         // The limit counts what the subvolume has, which the file system knows after a sync.
         on_with(
