@@ -4,45 +4,56 @@ SHELL = /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-ARCH := x86_64
+ARCH := amd64
 OUT := $(CURDIR)/target
 TOOLS := $(OUT)/tools/bin
 LAB := $(OUT)/lab
 MACHINE_LAB := $(OUT)/machine-lab
+IMAGES := $(OUT)/image
 CONFIG := tests/boot/configs/6.0-applehv-default.ign
 export PATH := $(TOOLS):$(PATH)
 
+CPU_amd64 = x86_64
+CPU_arm64 = aarch64
+CPU = $(or $(CPU_$(ARCH)),$(error ARCH=$(ARCH): amd64 or arm64))
+
 # musl where its standard library is installed, else static glibc.
 SYSROOT = $(shell rustc --print sysroot)
-HAS_MUSL = $(wildcard $(SYSROOT)/lib/rustlib/$(ARCH)-unknown-linux-musl/lib)
-TARGET = $(ARCH)-unknown-linux-$(if $(HAS_MUSL),musl,gnu)
+HAS_MUSL = $(wildcard $(SYSROOT)/lib/rustlib/$(CPU)-unknown-linux-musl/lib)
+TARGET = $(CPU)-unknown-linux-$(if $(HAS_MUSL),musl,gnu)
 CARGO_HOME_PATH = $(or $(CARGO_HOME),$(HOME)/.cargo)
 # The same source gives the same bytes, wherever it lies.
 REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME_PATH)=cargo
 # httparse needs no vector instructions for one answer: 1.5 KB less of the initramfs.
-RELEASE = CARGO_CFG_HTTPARSE_DISABLE_SIMD=1 RUSTFLAGS="$(REMAP) -C target-feature=+crt-static" cargo build --release --locked --bins
+FLAGS = $(REMAP) -C target-feature=+crt-static $(FLAGS_$(ARCH))
+# Rust's own linker, since there may be no compiler for arm64.
+FLAGS_arm64 = -C linker=rust-lld -C linker-flavor=ld.lld
+RELEASE = CARGO_CFG_HTTPARSE_DISABLE_SIMD=1 RUSTFLAGS="$(FLAGS)" cargo build --release --locked --bins
 BIN = $(OUT)/$(TARGET)/release
-DEB = $(OUT)/deb/glowplug.deb
+DEB = $(OUT)/deb/glowplug-$(ARCH).deb
 MACHINE_DEB = $(OUT)/deb/glowplug-podman-machine.deb
 VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
-	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run podman-machine/deb \
+	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build podman-machine/deb \
 	podman-machine/debian/postinst podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
 	podman-machine/root/usr/sbin/update-ca-trust \
 	podman-machine/root/usr/lib/systemd/system-generators/glowplug-podman-machine-shares \
 	podman-machine/root/usr/share/initramfs-tools/hooks/glowplug-podman-machine
 # What the lab's programs are told.
-LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" GLOWPLUG_BIN="$(BIN)/glowplug"
+LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" \
+	GLOWPLUG_BIN="$(BIN)/glowplug" GLOWPLUG_IMAGES="$(IMAGES)"
+# What making and starting an image for another architecture needs.
+PACKAGES_arm64 = qemu-user-static qemu-system-arm qemu-efi-aarch64
 # How long each fuzz target runs, and which ones if not all.
 SECONDS = 60
 # How many power cuts `make crash` makes.
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps deb lab machine-lab demo test unit lint msrv boot bench crash fuzz fuzz-smoke fuzz-one fmt clean
+.PHONY: all build build-glibc deps deb lab machine-lab image image-test demo test unit lint msrv boot bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -51,12 +62,12 @@ build:
 
 # The build for machines without the musl target must not rot where there is one.
 build-glibc:
-	$(RELEASE) --target $(ARCH)-unknown-linux-gnu
-	$(OUT)/$(ARCH)-unknown-linux-gnu/release/glowplug --version
-	$(OUT)/$(ARCH)-unknown-linux-gnu/release/glowplug-ready --version
+	$(RELEASE) --target $(CPU)-unknown-linux-gnu
+	$(OUT)/$(CPU)-unknown-linux-gnu/release/glowplug --version
+	$(OUT)/$(CPU)-unknown-linux-gnu/release/glowplug-ready --version
 
 deps:
-	tests/deps $(OUT)/tools vhost-device-vsock cargo-deb
+	CPU=$(CPU) PACKAGES="$(PACKAGES_$(ARCH))" tests/deps $(OUT)/tools vhost-device-vsock cargo-deb
 
 # A make of its own: which target there is shows only after deps.
 deb: deps
@@ -84,6 +95,12 @@ lab: deb
 machine-lab: deb
 	tests/boot/prepare $(DEB) $(MACHINE_LAB) $(MACHINE_DEB)
 
+image: deb
+	image/build $(ARCH) $(IMAGES) $(DEB) $(MACHINE_DEB)
+
+image-test: image
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test image -- --include-ignored $(ARCH)
+
 demo: lab
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
 
@@ -105,13 +122,13 @@ lint: deps
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
 	cd fuzz && cargo fmt --check
-	cd fuzz && cargo clippy --quiet --locked --target $(ARCH)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
+	cd fuzz && cargo clippy --quiet --locked --target $(CPU)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
 	cargo deny --offline check --hide-inclusion-graph bans licenses sources
 	for page in man/*.8; do tests/lint-man "$$page" || exit 1; done
 
-boot: lab machine-lab
+boot: lab machine-lab image
 	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test '*' -- --test-threads=2

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::console::{Console, OnLine};
 use crate::error::{Doing, Error, Result};
+use crate::firmware::{self, Firmware};
 use crate::key::Key;
 use crate::lab::{Lab, Scratch};
 use crate::process::{Running, run, run_ok, wait_for};
@@ -16,11 +17,6 @@ use crate::writes::SECTOR;
 
 /// A boot takes some 20 s on a free machine; at a load of ten, minutes.
 pub const BOOT: Duration = Duration::from_secs(300);
-
-/// Without cx16, and with one processor: QEMU 7.2's emulation of two goes wrong in
-/// that instruction (a double fault in the kernel's allocator, one boot in four) and
-/// where the kernel patches its own code (an `int3` nobody expects, more rarely).
-const CPU: &str = "qemu64,-svm,-cx16";
 
 const SSH: Duration = Duration::from_secs(90);
 
@@ -45,6 +41,8 @@ pub struct Options {
     pub second_console: bool,
     /// Another initramfs than the lab's.
     pub initrd: Option<PathBuf>,
+    /// What starts the kernel; it takes no arguments from here, and its own initramfs.
+    pub firmware: Option<Firmware>,
     /// Keep the emergency shell instead of ending at a panic.
     pub rescue: bool,
     /// A file that every write to the disk is logged in: [`crate::writes`].
@@ -66,6 +64,7 @@ impl Options {
             arguments: Vec::new(),
             second_console: false,
             initrd: None,
+            firmware: None,
             rescue: false,
             write_log: None,
             on_line: None,
@@ -93,10 +92,18 @@ impl Machine {
     /// # Errors
     /// When the disk cannot be copied or the key not be made.
     pub fn new(lab: &Lab) -> Result<Self> {
+        Self::with_disk(lab, "root.img")
+    }
+
+    /// A machine with a copy of another disk of the lab's folder.
+    ///
+    /// # Errors
+    /// As [`Machine::new`].
+    pub fn with_disk(lab: &Lab, disk: &str) -> Result<Self> {
         let folder = Scratch::new()?;
         let key = Key::make(folder.path())?;
         let mut copy = Command::new("cp");
-        copy.args(["--reflink=auto", "--sparse=always"]).arg(lab.part("root.img"));
+        copy.args(["--reflink=auto", "--sparse=always"]).arg(lab.part(disk));
         run_ok(copy.arg(folder.join("disk")), SSH)?;
         Ok(Self { lab: lab.clone(), folder, key })
     }
@@ -155,7 +162,8 @@ impl Machine {
         let log = self.folder.join("qemu.log");
         let arguments = self.qemu_arguments(&options, port);
         let begin = Instant::now();
-        let mut qemu = Running::start(&self.lab.tool("qemu-system-x86_64"), &arguments, &log)?;
+        let mut qemu =
+            Running::start(&self.lab.tool(firmware::emulator(options.firmware)), &arguments, &log)?;
         let stdout = qemu.stdout().ok_or_else(|| Error::new("QEMU has no standard output"))?;
         let console = Console::read(stdout, begin, options.on_line.take());
         Ok(Guest { begin, console, qemu, device, _shares: shares, port, key: self.key.file.clone(), log })
@@ -203,12 +211,8 @@ impl Machine {
         let initrd = options.initrd.as_ref().map_or_else(|| lab("initrd.img"), |p| p.display().to_string());
         let memory = options.memory;
         let mut all: Vec<String> = [
-            "-M",
-            "q35,sata=off,smbus=off,i8042=off,vmport=off,memory-backend=mem0",
             "-accel",
             "tcg",
-            "-cpu",
-            CPU,
             "-smp",
             "1",
             "-nodefaults",
@@ -220,19 +224,22 @@ impl Machine {
             "virtio-rng-pci",
             "-chardev",
             "stdio,id=console,signal=off",
-            "-device",
-            "isa-serial,chardev=console",
+            "-serial",
+            "chardev:console",
             "-device",
             "virtio-net-pci,netdev=net,romfile=",
         ]
         .map(str::to_owned)
         .into();
+        all.extend(firmware::machine(options.firmware));
         let mut add = |option: &str, value: String| all.extend([option.to_owned(), value]);
         add("-m", memory.to_string());
         add("-object", format!("memory-backend-memfd,id=mem0,size={memory}M,share=on"));
-        add("-kernel", lab("vmlinuz"));
-        add("-initrd", initrd);
-        add("-append", kernel.join(" "));
+        if options.firmware.is_none() {
+            add("-kernel", lab("vmlinuz"));
+            add("-initrd", initrd);
+            add("-append", kernel.join(" "));
+        }
         match &options.write_log {
             None => add("-drive", format!("file={},if=virtio,format=raw,cache=unsafe", here("disk"))),
             Some(log) => {

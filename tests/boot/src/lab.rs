@@ -52,6 +52,14 @@ impl Lab {
         Err(Error::new(format!("{} is missing: `make lab machine-lab` prepares it", path.display())))
     }
 
+    /// The folder of disk images that `GLOWPLUG_IMAGES` names, in the place of the prepared guest.
+    ///
+    /// # Errors
+    /// When the variable is not set or names nothing.
+    pub fn of_images() -> Result<Self> {
+        Ok(Self { dir: from_variable("GLOWPLUG_IMAGES", "make image")? })
+    }
+
     /// A part of the lab: `vmlinuz`, `initrd.img`, `root.img`, `root`, ...
     pub fn part(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -13,6 +13,7 @@
 
 pub mod console;
 pub mod error;
+pub mod firmware;
 pub mod guest;
 pub mod host;
 pub mod hostile;
