@@ -1,11 +1,17 @@
 //! What the person in front of a machine that does not start gets to read.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::Error;
 
 /// The block fits a console of 80 columns with room to spare.
 const COLUMNS: usize = 76;
+
+/// How long a console may take nothing: a serial line is slow, one without a peer stands still.
+const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// Tells `error` in the kernel's log, and as one block on every console of the kernel.
 pub(super) fn report(error: &Error) {
@@ -16,14 +22,31 @@ pub(super) fn report(error: &Error) {
     }
     for console in consoles(&crate::fd::read_text("/proc/consoles").unwrap_or_default()) {
         // A console that cannot be written to is one of several, and the kernel's log has it all.
-        if let Ok(mut device) = open_console(console) {
-            let _ = device.write_all(block.replace('\n', "\r\n").as_bytes());
+        if let Ok(device) = open_console(console) {
+            write(&device, block.replace('\n', "\r\n").as_bytes());
+        }
+    }
+}
+
+/// Writes `bytes` as fast as `device` takes them, and gives up on one that takes none for a while.
+fn write(mut device: &File, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match device.write(bytes) {
+            Ok(count) if count > 0 => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                match poll(&mut [PollFd::new(&device, PollFlags::OUT)], Some(&PATIENCE)) {
+                    Ok(1..) => {}
+                    _ => return,
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            _ => return,
         }
     }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
-fn open_console(name: &str) -> std::io::Result<std::fs::File> {
+fn open_console(name: &str) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     // A serial line without a peer must not hold up the boot.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -97,6 +120,27 @@ mod tests {
             let block = block(&Error::new(reason, long.clone()));
             assert!(block.lines().all(|line| line.chars().count() <= COLUMNS), "{block}");
             assert!(block.contains(reason.word()), "{block}");
+        }
+    }
+
+    /// A full line takes the rest when somebody reads it, and one that nobody reads is given up.
+    #[test]
+    fn a_slow_console_gets_the_whole_block() {
+        use std::io::Read as _;
+        use std::os::fd::OwnedFd;
+        for is_read in [true, false] {
+            let (writer, mut reader) = std::os::unix::net::UnixStream::pair().unwrap();
+            writer.set_nonblocking(true).unwrap();
+            let bytes = vec![b'x'; 1_000_000];
+            let length = bytes.len();
+            let writer = std::thread::spawn(move || write(&File::from(OwnedFd::from(writer)), &bytes));
+            let mut got = Vec::new();
+            if is_read {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                reader.read_to_end(&mut got).unwrap();
+                assert_eq!(got.len(), length);
+            }
+            writer.join().unwrap();
         }
     }
 
