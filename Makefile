@@ -38,6 +38,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build podman-machine/deb \
+	tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
 	podman-machine/debian/postinst podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
 	podman-machine/root/usr/sbin/update-ca-trust \
 	podman-machine/root/usr/lib/systemd/system-generators/glowplug-podman-machine-shares \
@@ -53,7 +54,7 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps deb lab machine-lab image image-test demo test unit lint msrv boot bench crash fuzz fuzz-smoke fuzz-one fmt clean
+.PHONY: all build build-glibc deps deb lab machine-lab image image-test test-podman demo test unit lint msrv boot bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -100,6 +101,10 @@ image: deb
 
 image-test: image
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test image -- --include-ignored $(ARCH)
+
+# The real client: Debian's podman, as an ordinary user, makes a machine of the image and works with it.
+test-podman: image
+	tests/podman/run $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman
 
 demo: lab
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
