@@ -17,12 +17,12 @@ mod case;
 mod disk;
 #[path = "cases/runner/manifest.rs"]
 mod manifest;
+#[path = "cases/runner/start.rs"]
+mod start;
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
@@ -31,64 +31,30 @@ use glowplug::root::Root;
 use glowplug::stages;
 use manifest::Tree;
 
-/// Noon of day 20000 of the epoch: the day on which the cases change passwords.
-const TODAY: (&str, &str) = ("SOURCE_DATE_EPOCH", "1728043200");
-
 fn main() -> ExitCode {
-    if std::env::var(TODAY.0).as_deref() != Ok(TODAY.1) {
-        return again();
-    }
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(what) => {
-            println!("cases: {what}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// The same program, on a certain day, and with an umask that must have no effect.
-fn again() -> ExitCode {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "umask 0077 && exec \"$@\"", "sh"]).args(std::env::args_os());
-    let error = shell.env(TODAY.0, TODAY.1).env_remove("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT").exec();
-    println!("cases: run sh: {error}");
-    ExitCode::FAILURE
-}
-
-fn run() -> Result<bool, String> {
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let names: Vec<String> = case::names(&cases)?.into_iter().filter(|name| name.contains(&filter)).collect();
-    if names.is_empty() {
-        return Err(format!("no case has {filter:?} in its name"));
-    }
-    let bless = std::env::var_os("BLESS").is_some();
-    let work = Work::new()?;
-    let (next, replays, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let worker = || {
-        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let replayed = Case::load(&cases, name).and_then(|case| replay(&case, &work, bless));
-            match (replayed, failures.lock()) {
-                (Ok(count), _) => drop(replays.fetch_add(count, Ordering::Relaxed)),
-                (Err(what), Ok(mut failures)) => failures.push(format!("{name}: {what}")),
-                (Err(_), Err(_)) => return,
-            }
-        }
+    // An umask that must have no effect.
+    let inside = || {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "umask 0077 && exec \"$@\"", "sh"]);
+        shell.env_remove("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT");
+        shell
     };
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(worker);
-        }
-    });
-    let mut failures = failures.into_inner().map_err(|error| error.to_string())?;
-    failures.sort();
-    for failure in &failures {
-        println!("FAILED {failure}\n");
-    }
-    println!("{} cases, {} replays, {} failed", names.len(), replays.into_inner(), failures.len());
-    Ok(failures.is_empty())
+    start::start("cases", inside, run)
+}
+
+fn run(filter: &str) -> Result<bool, String> {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let names: Vec<String> = case::names(&cases)?.into_iter().filter(|name| name.contains(filter)).collect();
+    let bless = std::env::var_os("BLESS").is_some();
+    let (work, replays) = (Work::new()?, AtomicUsize::new(0));
+    let failed = start::in_parallel(&names, |name| {
+        let replayed = Case::load(&cases, name).and_then(|case| replay(&case, &work, bless));
+        let count = replayed.map_err(|what| format!("{name}: {what}"))?;
+        replays.fetch_add(count, Ordering::Relaxed);
+        Ok(())
+    })?;
+    println!("{} cases, {} replays, {failed} failed", names.len(), replays.into_inner());
+    Ok(failed == 0)
 }
 
 /// Where the roots are made. Every replay ends with a sync, which costs nothing on a tmpfs.

@@ -24,11 +24,11 @@ mod machine;
 mod manifest;
 #[path = "crash/spoiled.rs"]
 mod spoiled;
+#[path = "cases/runner/start.rs"]
+mod start;
 
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
@@ -39,40 +39,22 @@ use machine::{Ended, Machine};
 use manifest::{Kind, Tree};
 use rustix::io::Errno;
 
-/// Noon of day 20000 of the epoch: the day on which the cases change passwords.
-const TODAY: (&str, &str) = ("SOURCE_DATE_EPOCH", "1728043200");
 /// podman's own config, whose second starts are stopped too.
 const PODMAN: &str = "tests/boot/configs/6.0-applehv-default.ign";
 
 fn main() -> ExitCode {
-    if std::env::var(TODAY.0).as_deref() != Ok(TODAY.1) {
-        return again();
-    }
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(what) => {
-            println!("crash: {what}");
-            ExitCode::FAILURE
-        }
-    }
+    // Mounts of its own, and what the stage `fetch` fetches.
+    let inside = || {
+        let mut program = Command::new("unshare");
+        program.args(["--mount", "--propagation", "private", "--"]);
+        program.env("IGNITION_CONFIG_FILE", Path::new(env!("CARGO_MANIFEST_DIR")).join(PODMAN));
+        program.env("IGNITION_KERNEL_CMDLINE_PATH", "/dev/null");
+        program
+    };
+    start::start("crash", inside, run)
 }
 
-/// The same program, on a certain day, with mounts of its own.
-fn again() -> ExitCode {
-    let mut program = Command::new("unshare");
-    program.args(["--mount", "--propagation", "private", "--"]).args(std::env::args_os());
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(PODMAN);
-    let environment = [
-        ("IGNITION_CONFIG_FILE", config.as_os_str()),
-        ("IGNITION_KERNEL_CMDLINE_PATH", "/dev/null".as_ref()),
-    ];
-    let error = program.env(TODAY.0, TODAY.1).envs(environment).exec();
-    println!("crash: run unshare: {error}");
-    ExitCode::FAILURE
-}
-
-/// How often it was tried, and what failed.
+/// How often it was tried.
 #[derive(Default)]
 struct Count {
     cases: AtomicUsize,
@@ -82,7 +64,6 @@ struct Count {
     twice: AtomicUsize,
     mounts: AtomicUsize,
     spoiled: AtomicUsize,
-    failures: Mutex<Vec<String>>,
 }
 
 fn add(count: &AtomicUsize) {
@@ -100,51 +81,37 @@ enum Job {
     Spoiled,
 }
 
-fn run() -> Result<bool, String> {
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+fn run(filter: &str) -> Result<bool, String> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cases = manifest.join("tests/cases");
-    let names = case::names(&cases)?.into_iter().filter(|name| name.contains(&filter));
+    let names = case::names(&cases)?.into_iter().filter(|name| name.contains(filter));
     let mut jobs: Vec<Job> = names.map(Job::Case).collect();
     let machine = Machine::new()?;
     let podman = Podman::load(manifest)?;
-    if "podman".contains(&filter) {
+    if "podman".contains(filter) {
         let (made, _) = machine.undisturbed(&podman.before, &podman.config, None)?;
         jobs.extend((0..made).map(Job::Twice));
         jobs.extend([Job::Files, Job::Spoiled]);
     }
-    let (next, count) = (AtomicUsize::new(0), Count::default());
-    let worker = || {
-        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (name, tried) = match job {
-                Job::Case(name) => (name.clone(), one_case(&machine, &cases, name, &count)),
-                Job::Twice(stop) => {
-                    (format!("podman, stopped at {stop}"), twice(&machine, &podman, *stop, &count))
-                }
-                Job::Files => ("podman, files".into(), files(&machine, &podman.before, &count)),
-                Job::Spoiled => {
-                    let Podman { before, config } = &podman;
-                    ("podman, spoiled".into(), spoiled::check(&machine, before, config, &count.spoiled))
-                }
-            };
-            if let (Err(what), Ok(mut failures)) = (tried, count.failures.lock()) {
-                failures.push(format!("{name}: {what}"));
+    let Podman { before, config } = &podman;
+    let count = Count::default();
+    let failed = start::in_parallel(&jobs, |job| {
+        let (name, tried) = match job {
+            Job::Case(name) => (name.clone(), one_case(&machine, &cases, name, &count)),
+            Job::Twice(stop) => {
+                (format!("podman, stopped at {stop}"), twice(&machine, &podman, *stop, &count))
             }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(worker);
-        }
-    });
-    let failures = count.failures.into_inner().map_err(|error| error.to_string())?;
-    for failure in &failures {
-        println!("FAILED {failure}\n");
-    }
+            Job::Files => ("podman, files".into(), files(&machine, before, &count)),
+            Job::Spoiled => {
+                ("podman, spoiled".into(), spoiled::check(&machine, before, config, &count.spoiled))
+            }
+        };
+        tried.map_err(|what| format!("{name}: {what}"))
+    })?;
     let told = |number: AtomicUsize| number.into_inner();
     println!(
         "{} cases: stopped at {} calls, at {} with unsynced contents lost, at {} in a second start; {} calls failed; {} \
-         stops with one of two file systems behind; {} spoiled journals and configs refused; {} failures",
+         stops with one of two file systems behind; {} spoiled journals and configs refused; {failed} failures",
         told(count.cases),
         told(count.stops),
         told(count.losses),
@@ -152,9 +119,8 @@ fn run() -> Result<bool, String> {
         told(count.errors),
         told(count.mounts),
         told(count.spoiled),
-        failures.len()
     );
-    Ok(failures.is_empty())
+    Ok(failed == 0)
 }
 
 fn one_case(machine: &Machine, cases: &Path, name: &str, count: &Count) -> Result<(), String> {

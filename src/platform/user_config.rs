@@ -15,8 +15,6 @@ pub enum Origin {
     SystemFile(PathBuf),
     /// The platform.
     Platform(Platform),
-    /// The root, where an interrupted run had saved it.
-    InterruptedRun,
 }
 
 impl Origin {
@@ -26,7 +24,6 @@ impl Origin {
             Self::CommandLine => "cmdline",
             Self::SystemFile(_) => "system",
             Self::Platform(platform) => platform.name(),
-            Self::InterruptedRun => "an interrupted run",
         }
     }
 }

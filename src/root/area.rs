@@ -137,7 +137,15 @@ impl Area {
         openat(&self.fd, name, flags, Mode::empty())
     }
 
-    /// Makes the journal of a commit that is not done void, and that durable if it tells of `other` areas: when they or
+    /// Takes a file or link out of the area if it is there.
+    pub(super) fn discard(&self, name: &CStr) -> std::result::Result<(), Errno> {
+        match calls::unlink(self.fd(), name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            unlinked => unlinked,
+        }
+    }
+
+    /// Makes the journal of a commit that is not done void, and that durable if it tells of `others`: when they or
     /// what is staged go, it must not be replayed.
     pub(super) fn forget_journal(&self, others: bool) -> Result<()> {
         let forget = || {
@@ -156,10 +164,7 @@ impl Area {
         let path = self.path();
         let remove = || {
             self.clear(&[OWNER, JOURNAL])?;
-            match calls::unlink(self.fd(), JOURNAL, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno),
-            }
+            self.discard(JOURNAL)?;
             let (parent, name) = root.open_parent(&path)?;
             calls::unlink(self.fd(), OWNER, AtFlags::empty())?;
             calls::unlink(parent.as_fd(), &name, AtFlags::REMOVEDIR)

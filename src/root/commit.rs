@@ -84,11 +84,11 @@ fn carry_out(
         Op::HardLink { path, target } => {
             let second = c_name(format!("{index}.link").as_ref())?;
             let (parent, target_name) = root.open_parent(target)?;
-            discard(area, &second)?;
+            area.discard(&second)?;
             calls::make_hard_link(parent.as_fd(), &target_name, area.fd(), &second)?;
             put(area, &second, parents.of(path)?, path, RenameFlags::empty())?;
             // A rename onto another name of the same file does nothing (rename(2)).
-            discard(area, &second)?;
+            area.discard(&second)?;
         }
         Op::Rename { from, to } => {
             parents.forget();
@@ -166,14 +166,6 @@ fn set_attributes(root: &Root, path: &Path, attributes: Attributes) -> OsResult<
             }
             Ok(())
         }
-    }
-}
-
-/// Takes `name` out of the area if it is there.
-fn discard(area: &Area, name: &CStr) -> OsResult<()> {
-    match calls::unlink(area.fd(), name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno),
     }
 }
 

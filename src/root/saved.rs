@@ -13,7 +13,7 @@ use super::area::{Area, CONFIG, Found};
 use super::calls;
 use super::journal::{Fields, put_identity};
 use super::walk::mount_of;
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 use crate::fd::read_all;
 use crate::resource::sha512_hex;
 
@@ -60,16 +60,22 @@ pub(super) fn save(root: &Root, config: &ConfigToSave<'_>) -> Result<()> {
 }
 
 impl Root {
-    /// The config that an interrupted run saved; none if it is not whole, or of another root. At most `limit` bytes.
+    /// The config that an interrupted run saved; none if it is not whole, or of another root.
     ///
     /// # Errors
-    /// Those of reading it.
+    /// Those of reading it, and more than `limit` bytes.
     pub fn saved_config(&self, limit: u64) -> Result<Option<SavedConfig>> {
         let Found::Ours(area) = Area::find(self, Path::new("/"))? else { return Ok(None) };
         let bytes = area
             .open(CONFIG)
             .and_then(|fd| read_all(fd.as_fd(), limit))
             .map_err(|errno| Error::root("read the config in", &area.path(), errno))?;
+        if bytes.len() as u64 > limit {
+            // It is not damaged: a machine with more memory can use it.
+            let what =
+                format!("the config in {} in the root is larger than {limit} bytes", area.path().display());
+            return Err(Error::new(Reason::RootIo, what));
+        }
         Ok(decode(bytes, &area))
     }
 }

@@ -94,10 +94,8 @@ impl Staged {
     /// Gives the blocks that were kept to the commit.
     pub(super) fn release_room(&self) -> Result<()> {
         for area in &self.areas {
-            match calls::unlink(area.fd(), ROOM, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(Error::root("remove what kept room in", &area.path(), errno)),
-            }
+            area.discard(ROOM)
+                .map_err(|errno| Error::root("remove what kept room in", &area.path(), errno))?;
         }
         Ok(())
     }

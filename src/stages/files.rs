@@ -54,7 +54,7 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
         config_sha512: state.text(CONFIG_SHA512),
         previous: previous.as_deref(),
     };
-    let count = told(&request.root, config, ops.len(), &mut || {
+    let count = logged(&request.root, config, ops.len(), &mut || {
         root.provision(None, &ops, &|file| result::text(&provision, file))
     })?;
     tell_journal(&config.passwd, &ops);
@@ -71,7 +71,7 @@ pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec
 
 /// Puts `changes` into place by `act`, with the log lines of the entries of `config` that they stand for. Returns the
 /// number of the last operation in the log.
-pub(super) fn told(
+pub(super) fn logged(
     path: &Path,
     config: &Config<'_>,
     changes: usize,

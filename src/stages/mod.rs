@@ -20,7 +20,8 @@ use crate::config::{self, Config, Report};
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
 use crate::plan::{Op, Options, Today, View};
-use crate::platform::{self, CommandLine, Fetched, Origin, Platform, UserConfig, memory, system};
+use crate::platform::system::BaseConfigs;
+use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, memory, system};
 use crate::resource::sha512_hex;
 use crate::root::{ConfigToSave, Left, Root, SavedConfig};
 pub use offline::{Form, apply, clean, plan};
@@ -82,15 +83,13 @@ pub fn provision(
 ) -> Result<()> {
     let saved = match settle(path, root)? {
         Settled::Whole => return Ok(()),
-        Settled::Untouched => return from_config(path, root, platform, fetch),
+        Settled::Untouched => return from_host(path, root, platform, fetch),
         Settled::Config(saved) => saved,
     };
+    log::info!("glowplug {} with the config that an interrupted run had fetched", env!("CARGO_PKG_VERSION"));
     let platform = Platform::named(&saved.platform).ok();
-    let mut text = Some(saved.text);
-    let done = from_config(path, root, platform, &mut |_| {
-        let text = text.take().unwrap_or_default();
-        Ok(Fetched::Config(UserConfig { text, from: Origin::InterruptedRun }))
-    });
+    let base = system::base_configs(platform);
+    let done = base.and_then(|base| carry_out(path, root, platform, base, saved.text, true));
     // It could be used when it was saved: the next one may be better.
     if done.is_err() && root.left() == Ok(Left::Config) {
         if let Err(second) = writing(path, root, || root.discard().map(drop)) {
@@ -100,8 +99,8 @@ pub fn provision(
     done
 }
 
-/// Everything from the fetch on, of a root that nothing has been done to.
-fn from_config(
+/// The fetch, and everything after it.
+fn from_host(
     path: &Path,
     root: &Root,
     platform: Option<Platform>,
@@ -109,12 +108,8 @@ fn from_config(
 ) -> Result<()> {
     let started = Instant::now();
     let base = system::base_configs(platform)?;
-    let mut is_saved = false;
     let (text, from) = match fetch(platform)? {
-        Fetched::Config(UserConfig { text, from }) => {
-            is_saved = from == Origin::InterruptedRun;
-            (text, from.source())
-        }
+        Fetched::Config(UserConfig { text, from }) => (text, from.source()),
         Fetched::NeedsNetwork | Fetched::Nothing if base.is_empty() => {
             log::info!("no platform has a config and the system has none: nothing to provision");
             return Ok(());
@@ -122,10 +117,21 @@ fn from_config(
         Fetched::NeedsNetwork | Fetched::Nothing => (Vec::new(), "system"),
     };
     log::info!("glowplug {} with the config of {from}", env!("CARGO_PKG_VERSION"));
-    if !is_saved {
-        log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
-    }
+    log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
+    carry_out(path, root, platform, base, text, false)?;
+    log::info!("provisioned in {} ms", milliseconds(started));
+    Ok(())
+}
 
+/// Makes the root what the config in `text` over the `base` configs says. One that is not saved yet is saved first.
+fn carry_out(
+    path: &Path,
+    root: &Root,
+    platform: Option<Platform>,
+    base: BaseConfigs,
+    text: Vec<u8>,
+    is_saved: bool,
+) -> Result<()> {
     let texts = Texts::default();
     let text = texts.keep(text.into());
     let mut config = render::merge_base(base, &texts)?;
@@ -145,12 +151,10 @@ fn from_config(
         previous: None,
     };
     writing(path, root, || {
-        let saved = ConfigToSave { platform, sha512: &sha512, text };
-        let config = (!is_saved).then_some(&saved);
-        root.provision(config, &ops, &|file| result::text(&provision, file))
-    })?;
-    log::info!("provisioned in {} ms", milliseconds(started));
-    Ok(())
+        let to_save = ConfigToSave { platform, sha512: &sha512, text };
+        let to_save = (!is_saved).then_some(&to_save);
+        root.provision(to_save, &ops, &|file| result::text(&provision, file))
+    })
 }
 
 /// Fetches the user's config from `platform`, which may be `named` by somebody or found out.

@@ -298,7 +298,7 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) 
     refuse(!config.passwd.groups.is_empty(), "$.passwd.groups of a container")?;
     let target = Root::open(root)?;
     let ops = files::plan_config(&config, &target)?;
-    files::told(root, &config, ops.len(), &mut || target.apply(&ops)).map(drop)
+    files::logged(root, &config, ops.len(), &mut || target.apply(&ops)).map(drop)
 }
 
 /// As podman, docker and systemd-nspawn mark them.

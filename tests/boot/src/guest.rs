@@ -102,10 +102,19 @@ impl Machine {
     pub fn with_disk(lab: &Lab, disk: &str) -> Result<Self> {
         let folder = Scratch::new()?;
         let key = Key::make(folder.path())?;
+        let machine = Self { lab: lab.clone(), folder, key };
+        machine.reset(disk)?;
+        Ok(machine)
+    }
+
+    /// Make the disk a copy of another of the lab's folder, once more.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn reset(&self, disk: &str) -> Result<()> {
         let mut copy = Command::new("cp");
-        copy.args(["--reflink=auto", "--sparse=always"]).arg(lab.part(disk));
-        run_ok(copy.arg(folder.join("disk")), SSH)?;
-        Ok(Self { lab: lab.clone(), folder, key })
+        copy.args(["--reflink=auto", "--sparse=always"]).arg(self.lab.part(disk));
+        run_ok(copy.arg(self.disk()), SSH).map(drop)
     }
 
     /// The folder where the host's sockets belong: `v_1024`, `v_1025`.

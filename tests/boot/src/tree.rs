@@ -1,14 +1,18 @@
 //! What a path is, and which paths of a directory tree differ from another's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::error::{Doing, Error, Result};
+use crate::lab::{Lab, Scratch, program};
+use crate::process::run_ok;
 
 /// The kinds of paths that a config can make; all others are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,23 @@ pub fn changed(before: &Path, after: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     compare(before, after, "", &mut found)?;
     Ok(found)
+}
+
+/// What an offline apply of the config in the file `config` makes of each path of the lab's root that it changes.
+///
+/// # Errors
+/// When the program fails, or changes nothing.
+pub fn applied(lab: &Lab, config: &Path) -> Result<BTreeMap<String, Option<Node>>> {
+    let dir = Scratch::new()?;
+    let (before, after) = (lab.part("root"), dir.join("root"));
+    let limit = Duration::from_secs(120);
+    run_ok(Command::new("cp").args(["-a", "--reflink=auto"]).arg(&before).arg(&after), limit)?;
+    run_ok(Command::new(program()?).args(["apply", "--root"]).arg(&after).arg(config), limit)?;
+    let paths = changed(&before, &after)?;
+    if paths.is_empty() {
+        return Err(Error::new("apply has changed nothing"));
+    }
+    paths.into_iter().map(|path| Ok((path.clone(), read(&after.join(&path[1..]))?))).collect()
 }
 
 fn compare(before: &Path, after: &Path, at: &str, found: &mut Vec<String>) -> Result<()> {

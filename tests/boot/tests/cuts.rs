@@ -3,8 +3,8 @@
 //!
 //! `CUTS` says how many (`make crash N=…`), `CUTS_SEED` which.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,10 +12,9 @@ use std::time::{Duration, SystemTime};
 use boot_lab::guest::{BOOT, Machine, Options};
 use boot_lab::host::{self, Config, Manner};
 use boot_lab::image;
-use boot_lab::lab::{self, Lab, Scratch};
-use boot_lab::process::run_ok;
+use boot_lab::lab::Lab;
 use boot_lab::ready::{After, Ready};
-use boot_lab::tree;
+use boot_lab::tree::{self, Node};
 use boot_lab::writes::{Chance, Writes, new_log};
 
 /// As many in `make test`.
@@ -34,7 +33,8 @@ fn a_power_cut_leaves_an_untouched_root_or_one_that_completes_itself() {
     let machine = Machine::new(&lab).unwrap();
     let config = machine.key.put_into(&host::config("6.0-applehv-default.ign").unwrap()).unwrap();
     let (log, end) = first_boot(&machine, &config);
-    let paths = changes(&lab, &machine, &config);
+    let applied = tree::applied(&lab, &machine.config_file(&config).unwrap()).unwrap();
+    assert!(applied.len() > 20, "apply has changed {applied:?}");
 
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let seed = setting("CUTS_SEED").unwrap_or(now);
@@ -45,9 +45,9 @@ fn a_power_cut_leaves_an_untouched_root_or_one_that_completes_itself() {
     for number in 0..count {
         // One in each stretch, so that a few see every part of it.
         let instant = (number * end + chance.below(end)) / count;
-        reset(&lab, &machine);
+        machine.reset("root.img").unwrap();
         log.cut(&machine.disk(), instant, &mut chance).unwrap();
-        let end = second_boot(&lab, &machine, &paths);
+        let end = second_boot(&lab, &machine, &applied);
         println!("cut after {instant} writes: {end:?}");
         match end {
             End::Untouched => untouched += 1,
@@ -57,12 +57,6 @@ fn a_power_cut_leaves_an_untouched_root_or_one_that_completes_itself() {
     println!("{count} power cuts: {untouched} roots untouched, {whole} completed");
     // Only the fetch comes before the first wait for the disk.
     assert!(count < 4 || whole > 0, "no cut was late enough");
-}
-
-fn reset(lab: &Lab, machine: &Machine) {
-    let mut copy = Command::new("cp");
-    copy.args(["--reflink=auto", "--sparse=always"]).arg(lab.part("root.img")).arg(machine.disk());
-    run_ok(&mut copy, Duration::from_secs(90)).unwrap();
 }
 
 /// Boots with the config until it is provisioned; the log of its writes, and how many there were by then.
@@ -90,20 +84,6 @@ fn first_boot(machine: &Machine, config: &str) -> (Writes, usize) {
     (writes, end)
 }
 
-/// The paths that an offline apply changes, with what it makes of them.
-fn changes(lab: &Lab, machine: &Machine, config: &str) -> Vec<(String, Option<tree::Node>)> {
-    let dir = Scratch::new().unwrap();
-    let (before, after) = (lab.part("root"), dir.join("root"));
-    let limit = Duration::from_secs(120);
-    run_ok(Command::new("cp").args(["-a", "--reflink=auto"]).arg(&before).arg(&after), limit).unwrap();
-    let config = machine.config_file(config).unwrap();
-    let mut apply = Command::new(lab::program().unwrap());
-    run_ok(apply.args(["apply", "--root"]).arg(&after).arg(&config), limit).unwrap();
-    let paths = tree::changed(&before, &after).unwrap();
-    assert!(paths.len() > 20, "apply has changed {paths:?}");
-    paths.into_iter().map(|path| (path.clone(), tree::read(&after.join(&path[1..])).unwrap())).collect()
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Untouched,
@@ -111,7 +91,7 @@ enum End {
 }
 
 /// Boots without a host until the machine is ready or says that there is none, and looks at its disk.
-fn second_boot(lab: &Lab, machine: &Machine, paths: &[(String, Option<tree::Node>)]) -> End {
+fn second_boot(lab: &Lab, machine: &Machine, applied: &BTreeMap<String, Option<Node>>) -> End {
     let ready = Ready::vsock(machine.folder(), After::Record).unwrap();
     let mut options = Options::vsock();
     options.arguments = vec!["glowplug.timeout=3".to_owned()];
@@ -128,11 +108,11 @@ fn second_boot(lab: &Lab, machine: &Machine, paths: &[(String, Option<tree::Node
         }
     };
     drop(guest);
-    let names = paths.iter().map(|(path, _)| path.clone()).chain([STAMP.to_owned(), AREA.to_owned()]);
+    let names = applied.keys().cloned().chain([STAMP.to_owned(), AREA.to_owned()]);
     let found = image::extract(&machine.disk(), &names.collect::<Vec<_>>()).unwrap();
     assert!(!found.contains_key(AREA), "{AREA} is left, {end:?}");
     assert_eq!(found.contains_key(STAMP), end == End::Whole, "{end:?}");
-    for (path, applied) in paths.iter().filter(|(path, _)| path != "/etc/machine-id") {
+    for (path, applied) in applied.iter().filter(|(path, _)| *path != "/etc/machine-id") {
         let there = found.get(path).map(|entry| &entry.node);
         let before = tree::read(&lab.part("root").join(&path[1..])).unwrap();
         let expected = if end == End::Whole { applied } else { &before };
