@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::io::{self, Read};
 
 pub use crate::config::json::{Kind, Reader, SyntaxError};
+use crate::http::Input;
 use crate::platform::http;
 
 struct Host<'h>(RefCell<&'h mut dyn Read>);
 
-impl http::Input for Host<'_> {
+impl Input for Host<'_> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.borrow_mut().read(buffer)
     }

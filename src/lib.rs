@@ -6,12 +6,14 @@
 // Tests make and break files where they like; the program itself is checked without them.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::arithmetic_side_effects))]
 
+pub mod agent;
 pub mod clock;
 pub mod config;
 pub mod error;
 pub mod fd;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod http;
 pub mod ignition_log;
 pub mod kmsg_logger;
 pub mod plan;

@@ -33,9 +33,9 @@ const VIRTIO_PORT: &str = "org.fedoraproject.port.0";
 /// What the host reads up to the end of the line.
 const SIGNAL: &[u8] = b"Ready\n";
 /// A stamp is under 1 KiB; one with a previous report of another program somewhat more.
-const STAMP_LIMIT: usize = 16 << 10;
+pub(crate) const STAMP_LIMIT: usize = 16 << 10;
 /// Where the outcome is recorded.
-const RECORD: &str = "/run/glowplug/ready.json";
+pub(crate) const RECORD: &str = "/run/glowplug/ready.json";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one connection may take to come about. A host without time may still accept one that was given up here,
@@ -125,7 +125,8 @@ pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
     if was_sent()? {
         return Ok(Outcome::SentBefore);
     }
-    let done = check_stamp(Path::new(STAMP)).and_then(|()| {
+    let mut buffer = [0; STAMP_LIMIT];
+    let done = read_stamp(Path::new(STAMP), &mut buffer).and_then(|_| {
         // Before anything is sent: what cannot be recorded could be sent twice.
         record(format_args!("{{\"sent\":false,\"reason\":\"trying\"}}")).map_err(Refusal::NoRecord)?;
         send(patience)
@@ -166,18 +167,17 @@ fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<(&'b [u8], FileIde
     Ok((buffer.get(..length).unwrap_or_default(), identity))
 }
 
-/// Whether the stamp at `path` is whole and was made for the file system it stands in.
-fn check_stamp(path: &Path) -> Result<(), Refusal> {
-    let mut buffer = [0; STAMP_LIMIT];
-    let (text, identity) = read_file(path, &mut buffer).map_err(|errno| match errno {
+/// The stamp at `path`, if it is whole and was made for the file system it stands in.
+pub(crate) fn read_stamp<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<Stamp<'b>, Refusal> {
+    let (text, identity) = read_file(path, buffer).map_err(|errno| match errno {
         Errno::NOENT => Refusal::StampMissing,
         errno => Refusal::StampUnreadable(errno),
     })?;
     let stamp: Stamp<'_> = serde_json::from_slice(text).map_err(|_| Refusal::StampBroken)?;
-    match stamp.glowplug {
+    match &stamp.glowplug {
         Some(details) if details.file() != identity => Err(Refusal::StampForeign),
         // A stamp of the reference does not tell its root.
-        _ => Ok(()),
+        _ => Ok(stamp),
     }
 }
 

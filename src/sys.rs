@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
+use std::net::IpAddr;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::ptr;
@@ -54,6 +55,46 @@ pub fn connect_to_host(port: u32, patience: Duration) -> Result<OwnedFd, Errno> 
     // SAFETY: the pointer is to a whole `sockaddr_vm`, whose size is told, and the kernel copies it.
     check(unsafe { libc::connect(raw, (&raw const address).cast(), length_of::<libc::sockaddr_vm>()) })?;
     Ok(fd)
+}
+
+/// The addresses of all network interfaces, each with the interface's name.
+///
+/// # Errors
+/// errno of getifaddrs(3).
+pub fn network_addresses() -> Result<Vec<(String, IpAddr)>, Errno> {
+    let mut list = ptr::null_mut();
+    // SAFETY: `list` is a valid place for the list's start; it is freed below, once.
+    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
+        return Err(errno_of(&std::io::Error::last_os_error()));
+    }
+    let mut addresses = Vec::new();
+    let mut next = list;
+    // SAFETY: the items are getifaddrs(3)'s until they are freed, and the last one's `ifa_next` is null.
+    while let Some(item) = unsafe { next.as_ref() } {
+        next = item.ifa_next;
+        // SAFETY: `ifa_addr` is null or points to an address, whose family tells how long it is at least.
+        let address = unsafe {
+            match item.ifa_addr.as_ref().map(|address| libc::c_int::from(address.sa_family)) {
+                Some(libc::AF_INET) => {
+                    let address: libc::sockaddr_in =
+                        item.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned();
+                    IpAddr::from(address.sin_addr.s_addr.to_ne_bytes())
+                }
+                Some(libc::AF_INET6) => {
+                    let address: libc::sockaddr_in6 =
+                        item.ifa_addr.cast::<libc::sockaddr_in6>().read_unaligned();
+                    IpAddr::from(address.sin6_addr.s6_addr)
+                }
+                _ => continue,
+            }
+        };
+        // SAFETY: `ifa_name` is a string of the item.
+        let name = unsafe { CStr::from_ptr(item.ifa_name) };
+        addresses.push((name.to_string_lossy().into_owned(), address));
+    }
+    // SAFETY: the list is getifaddrs(3)'s, and nothing borrows from it any more.
+    unsafe { libc::freeifaddrs(list) };
+    Ok(addresses)
 }
 
 /// The size of a structure as the socket calls want it.
@@ -190,6 +231,12 @@ mod no_unwinder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_loopback_has_an_address() {
+        let addresses = network_addresses().unwrap();
+        assert!(addresses.contains(&("lo".to_owned(), IpAddr::from([127, 0, 0, 1]))), "{addresses:?}");
+    }
 
     #[test]
     fn programs_are_found_run_and_waited_for() {

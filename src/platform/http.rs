@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::error::{Error, Reason, Result, io_words};
+use crate::http::Input;
 use answer::Answer;
 
 /// The pause after the first failed try; it doubles up to [`LONGEST_PAUSE`].
@@ -28,12 +29,6 @@ const CUT: &str = "the host closed the connection before its answer was whole";
 pub(super) trait Stream: AsFd {
     /// Bounds each later read and write.
     fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
-}
-
-/// Where an answer comes from.
-pub(crate) trait Input {
-    /// As read(2).
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
 /// Why one try gave no config.

@@ -1,6 +1,10 @@
 use super::*;
 use crate::stamp::Details;
 
+fn check_stamp(path: &Path) -> Result<(), Refusal> {
+    read_stamp(path, &mut [0; STAMP_LIMIT]).map(drop)
+}
+
 fn with_stamp(text: impl FnOnce(FileIdentity) -> std::string::String) -> Result<(), Refusal> {
     let directory = std::env::temp_dir().join(format!(
         "glowplug-ready-{}-{:?}",

@@ -1,26 +1,26 @@
 //! An HTTP/1.x answer: status, head, and a body by length, in chunks, or up to the end of the connection.
 
-use std::io;
-
-use super::{CUT, Failure, Input};
+use super::{CUT, Failure};
+use crate::http::{Broken, HEAD, HEADERS, Input, Reader};
 use crate::platform::memory;
 
-/// The longest head, and the longest block of trailers.
-const HEAD: usize = 16 << 10;
 /// The longest line that tells a chunk's size.
 const CHUNK_LINE: usize = 256;
-const HEADERS: usize = 64;
-const BUFFER: usize = 32 << 10;
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// An answer that is being read.
-pub(super) struct Answer<'s> {
-    stream: &'s dyn Input,
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Closed => Self::passing(CUT),
+            Broken::TooLong => Self::bad("the host's answer has a line that is too long"),
+            Broken::Io(error) => Self::io("read the answer", &error),
+        }
+    }
 }
+
+/// An answer that is being read.
+pub(super) struct Answer<'s>(Reader<'s>);
 
 /// How the end of the body is told.
 enum Length {
@@ -31,7 +31,7 @@ enum Length {
 
 impl<'s> Answer<'s> {
     pub(super) fn new(stream: &'s dyn Input) -> Self {
-        Self { stream, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
+        Self(Reader::new(stream))
     }
 
     /// Reads head and body. A connection that ends too early is worth another try.
@@ -55,37 +55,11 @@ impl<'s> Answer<'s> {
         Ok(body)
     }
 
-    /// The bytes at hand, after reading more if there are none; empty at the end of the connection.
-    fn fill(&mut self) -> Result<&[u8]> {
-        if self.start == self.end {
-            self.start = 0;
-            self.end = loop {
-                match self.stream.read(&mut self.buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(Failure::io("read the answer", &error)),
-                    Ok(count) => break count,
-                }
-            };
-        }
-        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.start = self.start.saturating_add(count).min(self.end);
-    }
-
-    fn byte(&mut self) -> Result<u8> {
-        let byte = self.fill()?.first().copied();
-        self.consume(1);
-        byte.ok_or_else(|| Failure::passing(CUT))
-    }
-
     fn head(&mut self) -> Result<Length> {
-        let mut head: heapless::Vec<u8, HEAD> = heapless::Vec::new();
-        while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
-            let byte = self.byte()?;
-            head.push(byte).map_err(|_| Failure::bad("the head of the answer is over 16 KiB"))?;
-        }
+        let head = self.0.head().map_err(|broken| match broken {
+            Broken::TooLong => Failure::bad("the head of the answer is over 16 KiB"),
+            broken => broken.into(),
+        })?;
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(&head) {
@@ -108,13 +82,13 @@ impl<'s> Answer<'s> {
     /// Appends the next `count` bytes to `body`.
     fn take(&mut self, mut count: u64, body: &mut Vec<u8>) -> Result<()> {
         while count > 0 {
-            let at_hand = self.fill()?;
+            let at_hand = self.0.fill()?;
             if at_hand.is_empty() {
                 return Err(Failure::passing(CUT));
             }
             let wanted = usize::try_from(count).unwrap_or(usize::MAX).min(at_hand.len());
             body.extend_from_slice(at_hand.get(..wanted).unwrap_or_default());
-            self.consume(wanted);
+            self.0.consume(wanted);
             count = count.saturating_sub(wanted as u64);
         }
         Ok(())
@@ -122,7 +96,7 @@ impl<'s> Answer<'s> {
 
     fn until_close(&mut self, limit: u64, body: &mut Vec<u8>) -> Result<()> {
         loop {
-            let at_hand = self.fill()?;
+            let at_hand = self.0.fill()?;
             let count = at_hand.len();
             if count == 0 {
                 // Without a length an empty config and a host that died after its head look the same.
@@ -132,7 +106,7 @@ impl<'s> Answer<'s> {
             if body.len() as u64 > limit {
                 return Err(Failure::Final(memory::too_large(limit)));
             }
-            self.consume(count);
+            self.0.consume(count);
         }
     }
 
@@ -147,28 +121,18 @@ impl<'s> Answer<'s> {
                 return Err(Failure::Final(memory::too_large(limit)));
             }
             self.take(size, body)?;
-            if self.byte()? != b'\r' || self.byte()? != b'\n' {
+            if self.0.byte()? != b'\r' || self.0.byte()? != b'\n' {
                 return Err(broken_chunk());
             }
         }
     }
 
     fn chunk_size(&mut self) -> Result<u64> {
-        let line = self.line::<CHUNK_LINE>()?;
+        let line = self.0.line::<CHUNK_LINE>()?;
         match httparse::parse_chunk_size(&line) {
             Ok(httparse::Status::Complete((_, size))) => Ok(size),
             _ => Err(broken_chunk()),
         }
-    }
-
-    /// A line with its end.
-    fn line<const MOST: usize>(&mut self) -> Result<heapless::Vec<u8, MOST>> {
-        let mut line = heapless::Vec::new();
-        while !line.ends_with(b"\n") {
-            let byte = self.byte()?;
-            line.push(byte).map_err(|_| Failure::bad("the host's answer has a line that is too long"))?;
-        }
-        Ok(line)
     }
 
     /// Passes over the trailers up to the empty line. The body is whole already: a host that closes here
@@ -176,8 +140,8 @@ impl<'s> Answer<'s> {
     fn trailers(&mut self) -> Result<()> {
         let mut left = HEAD;
         loop {
-            let line = match self.line::<HEAD>() {
-                Err(Failure::Passing(_)) => return Ok(()),
+            let line = match self.0.line::<HEAD>() {
+                Err(Broken::Closed | Broken::Io(_)) => return Ok(()),
                 line => line?,
             };
             if line == b"\r\n" || line == b"\n" {

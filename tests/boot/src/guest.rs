@@ -31,6 +31,10 @@ pub struct Options {
     pub ready_port: bool,
     /// A vsock device whose host is the machine's folder.
     pub vsock: bool,
+    /// A place on the vsock device for a neighbour.
+    pub with_neighbour: bool,
+    /// The place for a neighbour on the device of another machine's guest.
+    pub neighbour_of: Option<PathBuf>,
     /// Folders of the host that the guest can mount by virtiofs, by their tags.
     pub shares: Vec<(String, PathBuf)>,
     /// gvproxy's addresses, with a stand-in for its API.
@@ -59,6 +63,8 @@ impl Options {
             fw_cfg: None,
             ready_port: false,
             vsock: true,
+            with_neighbour: false,
+            neighbour_of: None,
             shares: Vec::new(),
             gvproxy: false,
             arguments: Vec::new(),
@@ -132,6 +138,11 @@ impl Machine {
         self.folder.join("ready")
     }
 
+    /// Where a neighbour of the guest plugs in: [`Options::neighbour_of`].
+    pub fn neighbour_socket(&self) -> PathBuf {
+        self.folder.join("vhost4")
+    }
+
     /// What guests have asked gvproxy's API for, one request after another.
     pub fn forwarder_log(&self) -> PathBuf {
         self.folder.join("forwarder")
@@ -162,7 +173,7 @@ impl Machine {
     /// # Errors
     /// When QEMU or the vsock device cannot be started.
     pub fn boot(&self, mut options: Options) -> Result<Guest> {
-        let device = options.vsock.then(|| self.vsock_device()).transpose()?;
+        let device = options.vsock.then(|| self.vsock_device(options.with_neighbour)).transpose()?;
         let shares = options.shares.iter().enumerate();
         let shares = shares.map(|(number, (_, folder))| self.share_device(number, folder));
         let shares: Vec<Running> = shares.collect::<Result<_>>()?;
@@ -179,16 +190,26 @@ impl Machine {
     }
 
     /// One device process for each boot: it ends with its guest.
-    fn vsock_device(&self) -> Result<Running> {
-        let (socket, base) = (self.folder.join("vhost"), self.folder.join("v"));
-        for left in [&socket, &base] {
-            let _ = fs::remove_file(left);
+    fn vsock_device(&self, with_neighbour: bool) -> Result<Running> {
+        let mut guests = vec![(3, self.folder.join("vhost"), self.folder.join("v"))];
+        if with_neighbour {
+            guests.push((4, self.neighbour_socket(), self.folder.join("w")));
         }
-        let vm = format!("guest-cid=3,socket={},uds-path={}", socket.display(), base.display());
+        let mut arguments = Vec::new();
+        for (cid, socket, base) in &guests {
+            for left in [socket, base] {
+                let _ = fs::remove_file(left);
+            }
+            let guest = format!("guest-cid={cid},socket={},uds-path={}", socket.display(), base.display());
+            arguments.extend(["--vm".to_owned(), guest]);
+        }
         let log = self.folder.join("vsock.log");
         let program = self.lab.tool("vhost-device-vsock");
-        let device = Running::start(&program, &["--vm".to_owned(), vm], &log)?;
-        with_socket(device, &program, &socket, &log)
+        let mut device = Running::start(&program, &arguments, &log)?;
+        for (_, socket, _) in &guests {
+            device = with_socket(device, &program, socket, &log)?;
+        }
+        Ok(device)
     }
 
     /// One device process for each share and boot.
@@ -269,8 +290,9 @@ impl Machine {
             );
         }
         add("-netdev", network);
-        if options.vsock {
-            add("-chardev", format!("socket,id=vsock,path={}", here("vhost")));
+        let own = options.vsock.then(|| self.folder.join("vhost"));
+        if let Some(socket) = options.neighbour_of.as_ref().or(own.as_ref()) {
+            add("-chardev", format!("socket,id=vsock,path={}", socket.display()));
             add("-device", "vhost-user-vsock-pci,chardev=vsock".to_owned());
         }
         if let Some(file) = &options.fw_cfg {

@@ -296,6 +296,33 @@ pub fn config(name: &str) -> Result<String> {
     fs::read_to_string(&path).doing_to("read", &path)
 }
 
+/// The units for the shares of a Mac, which podman leaves out of a machine without volumes.
+const SHARES: [&str; 6] = [
+    "Users.mount",
+    "private.mount",
+    "var-folders.mount",
+    "etc-containers.mount",
+    "immutable-root-off.service",
+    "immutable-root-on.service",
+];
+
+/// The config of a machine of a Mac without the shares that podman gives it.
+///
+/// # Errors
+/// When it is not such a config.
+pub fn without_shares(config: &str) -> Result<String> {
+    let mut config = config.to_owned();
+    for unit in SHARES {
+        let range = config.find(&format!("\"name\":\"{unit}\"")).and_then(|name| {
+            let begin = config[..name].rfind(",{")?;
+            Some(begin..name + config[name..].find('}')? + 1)
+        });
+        let range = range.ok_or_else(|| Error::new(format!("the config has no {unit}")))?;
+        config.replace_range(range, "");
+    }
+    Ok(config)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

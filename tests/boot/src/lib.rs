@@ -11,6 +11,7 @@
 //! Every wait has a deadline, and every process ends with the value that
 //! started it.
 
+pub mod agent;
 pub mod console;
 pub mod error;
 pub mod firmware;

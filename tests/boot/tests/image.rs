@@ -22,32 +22,11 @@ const ROOT_AT: u64 = 34 << 20;
 /// How long nothing more may come after Ready.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// The units for the shares of a Mac, which podman leaves out of a machine without volumes.
-const SHARES: [&str; 6] = [
-    "Users.mount",
-    "private.mount",
-    "var-folders.mount",
-    "etc-containers.mount",
-    "immutable-root-off.service",
-    "immutable-root-on.service",
-];
-
-fn without_shares(config: &str) -> String {
-    let mut config = config.to_owned();
-    for unit in SHARES {
-        let name = config.find(&format!("\"name\":\"{unit}\"")).expect("a config with volumes");
-        let begin = config[..name].rfind(",{").expect("a unit before it");
-        let end = name + config[name..].find('}').expect("the unit's end") + 1;
-        config.replace_range(begin..end, "");
-    }
-    config
-}
-
 /// A machine with a copy of the image, as large as podman makes it, and its config.
 fn machine(arch: &str, config: &str) -> (Machine, String) {
     let machine = Machine::with_disk(&Lab::of_images().unwrap(), &format!("debian-{arch}.raw")).unwrap();
     File::options().write(true).open(machine.disk()).unwrap().set_len(DISK).unwrap();
-    let config = without_shares(&host::config(config).unwrap());
+    let config = host::without_shares(&host::config(config).unwrap()).unwrap();
     let config = machine.key.put_into(&config).unwrap();
     (machine, config)
 }

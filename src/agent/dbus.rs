@@ -1,0 +1,437 @@
+//! Method calls to a D-Bus server without a bus between (D-Bus Specification 0.43, "Message Protocol"), as systemd's
+//! managers offer on their private sockets: no `Hello`, and they are there before the bus is.
+//!
+//! Only what the questions in [`super::systemd`] need: strings, numbers, arrays of structures, and variants of these.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::deadline::{Deadline, Stream};
+
+/// More than any answer that is asked for; a unit is some 300 bytes.
+const LONGEST_BODY: usize = 4 << 20;
+const LONGEST_FIELDS: usize = 64 << 10;
+/// Lines of the authentication are short.
+const LONGEST_LINE: usize = 256;
+
+const METHOD_CALL: u8 = 1;
+const METHOD_RETURN: u8 = 2;
+const ERROR: u8 = 3;
+
+/// A connection, authenticated.
+pub struct Connection {
+    stream: Stream,
+    serial: u32,
+}
+
+/// What is called.
+pub struct Method<'a> {
+    /// The object's path.
+    pub object: &'a str,
+    /// The interface.
+    pub interface: &'a str,
+    /// The method's name.
+    pub name: &'a str,
+    /// The types of its arguments.
+    pub signature: &'a str,
+}
+
+impl Connection {
+    /// Connects to the server on the socket at `path`, as root.
+    ///
+    /// # Errors
+    /// errno of the socket; `EACCES` where the server does not want this user, `EPROTO` where it speaks otherwise.
+    pub fn open(path: &Path, deadline: Deadline) -> Result<Self, Errno> {
+        let mut stream = Stream::connect(path, deadline)?;
+        // EXTERNAL with the user id 0, in hexadecimal digits of its decimal ones.
+        stream.write_all(b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n")?;
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            line.extend(byte);
+            if line.len() > LONGEST_LINE {
+                return Err(Errno::PROTO);
+            }
+        }
+        if !line.starts_with(b"OK ") {
+            return Err(Errno::ACCESS);
+        }
+        Ok(Self { stream, serial: 0 })
+    }
+
+    /// Calls a method; `arguments` are marshalled already. Gives the answer's values.
+    ///
+    /// # Errors
+    /// errno of the socket; `ENOMSG` where the server answers with an error, `EPROTO` for what is no answer.
+    pub fn call(&mut self, method: &Method<'_>, arguments: &Writer) -> Result<Reply, Errno> {
+        self.serial = self.serial.wrapping_add(1);
+        self.stream.write_all(&request(self.serial, method, arguments)?)?;
+        loop {
+            let reply = self.receive()?;
+            match reply.kind {
+                METHOD_RETURN if reply.answers == self.serial => return Ok(reply),
+                ERROR if reply.answers == self.serial => return Err(Errno::NOMSG),
+                // A signal, or an answer that nobody waits for.
+                _ => {}
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<Reply, Errno> {
+        let mut fixed = [0; 16];
+        self.stream.read_exact(&mut fixed)?;
+        let mut values = Values::new(&fixed);
+        let [endian, kind, _flags, version] =
+            [values.byte()?, values.byte()?, values.byte()?, values.byte()?];
+        let (body, _serial, fields) = (values.length()?, values.u32()?, values.length()?);
+        if endian != b'l' || version != 1 || body > LONGEST_BODY || fields > LONGEST_FIELDS {
+            return Err(Errno::PROTO);
+        }
+        let mut header = vec![0; fields.next_multiple_of(8)];
+        self.stream.read_exact(&mut header)?;
+        let answers = reply_serial(header.get(..fields).unwrap_or_default())?;
+        let mut bytes = vec![0; body];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(Reply { kind, answers, bytes })
+    }
+}
+
+/// What the server sent.
+pub struct Reply {
+    kind: u8,
+    answers: u32,
+    bytes: Vec<u8>,
+}
+
+impl Reply {
+    /// The values, from the first.
+    pub fn values(&self) -> Values<'_> {
+        Values::new(&self.bytes)
+    }
+}
+
+/// A whole message that calls `method`.
+fn request(serial: u32, method: &Method<'_>, arguments: &Writer) -> Result<Vec<u8>, Errno> {
+    let mut fields = Writer::default();
+    for (code, kind, text) in [
+        (1, "o", method.object),
+        (2, "s", method.interface),
+        (3, "s", method.name),
+        (6, "s", "org.freedesktop.systemd1"),
+        (8, "g", method.signature),
+    ] {
+        if text.is_empty() {
+            continue;
+        }
+        fields.align(8);
+        fields.0.push(code);
+        fields.signature(kind)?;
+        if kind == "g" { fields.signature(text)? } else { fields.string(text)? }
+    }
+    let mut message = Writer(vec![b'l', METHOD_CALL, 0, 1]);
+    message.length(arguments.0.len())?;
+    message.u32(serial);
+    message.length(fields.0.len())?;
+    message.0.extend(fields.0);
+    message.align(8);
+    message.0.extend(&arguments.0);
+    Ok(message.0)
+}
+
+/// Which call a message answers, by its header fields; zero for none.
+fn reply_serial(fields: &[u8]) -> Result<u32, Errno> {
+    let mut values = Values::new(fields);
+    let mut answers = 0;
+    while !values.is_over() {
+        values.align(8)?;
+        let code = values.byte()?;
+        match values.signature()? {
+            "u" => {
+                let value = values.u32()?;
+                if code == 5 {
+                    answers = value;
+                }
+            }
+            "s" | "o" => drop(values.string()?),
+            "g" => drop(values.signature()?),
+            _ => return Err(Errno::PROTO),
+        }
+    }
+    Ok(answers)
+}
+
+/// Marshals values, little-endian.
+#[derive(Default)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    fn align(&mut self, to: usize) {
+        self.0.resize(self.0.len().next_multiple_of(to), 0);
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.align(4);
+        self.0.extend(value.to_le_bytes());
+    }
+
+    fn length(&mut self, value: usize) -> Result<(), Errno> {
+        self.u32(u32::try_from(value).map_err(|_| Errno::TOOBIG)?);
+        Ok(())
+    }
+
+    fn signature(&mut self, text: &str) -> Result<(), Errno> {
+        self.0.push(u8::try_from(text.len()).map_err(|_| Errno::TOOBIG)?);
+        self.0.extend(text.bytes());
+        self.0.push(0);
+        Ok(())
+    }
+
+    /// A string or an object path.
+    ///
+    /// # Errors
+    /// `E2BIG` for one of over 4 GiB.
+    pub fn string(&mut self, text: &str) -> Result<(), Errno> {
+        self.length(text.len())?;
+        self.0.extend(text.bytes());
+        self.0.push(0);
+        Ok(())
+    }
+
+    /// An array of strings.
+    ///
+    /// # Errors
+    /// As for [`Writer::string`].
+    pub fn strings(&mut self, texts: &[&str]) -> Result<(), Errno> {
+        let mut items = Self::default();
+        for text in texts {
+            items.string(text)?;
+        }
+        self.length(items.0.len())?;
+        self.0.extend(items.0);
+        Ok(())
+    }
+}
+
+/// Reads values; whatever is not there or not so is `EPROTO`.
+pub struct Values<'b> {
+    bytes: &'b [u8],
+    at: usize,
+}
+
+impl<'b> Values<'b> {
+    fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn is_over(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    fn align(&mut self, to: usize) -> Result<(), Errno> {
+        self.at = self.at.checked_next_multiple_of(to).ok_or(Errno::PROTO)?;
+        Ok(())
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'b [u8], Errno> {
+        let end = self.at.checked_add(count).ok_or(Errno::PROTO)?;
+        let taken = self.bytes.get(self.at..end).ok_or(Errno::PROTO)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, Errno> {
+        self.take(1)?.first().copied().ok_or(Errno::PROTO)
+    }
+
+    /// A number of 32 bits.
+    ///
+    /// # Errors
+    /// `EPROTO`.
+    pub fn u32(&mut self) -> Result<u32, Errno> {
+        self.align(4)?;
+        self.take(4)?.try_into().map(u32::from_le_bytes).map_err(|_| Errno::PROTO)
+    }
+
+    /// A number of 64 bits.
+    ///
+    /// # Errors
+    /// `EPROTO`.
+    pub fn u64(&mut self) -> Result<u64, Errno> {
+        self.align(8)?;
+        self.take(8)?.try_into().map(u64::from_le_bytes).map_err(|_| Errno::PROTO)
+    }
+
+    fn length(&mut self) -> Result<usize, Errno> {
+        usize::try_from(self.u32()?).map_err(|_| Errno::PROTO)
+    }
+
+    fn text(&mut self, length: usize) -> Result<&'b str, Errno> {
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| Errno::PROTO)?;
+        if self.byte()? == 0 { Ok(text) } else { Err(Errno::PROTO) }
+    }
+
+    /// A string or an object path.
+    ///
+    /// # Errors
+    /// `EPROTO`.
+    pub fn string(&mut self) -> Result<&'b str, Errno> {
+        let length = self.length()?;
+        self.text(length)
+    }
+
+    fn signature(&mut self) -> Result<&'b str, Errno> {
+        let length = self.byte()?;
+        self.text(length.into())
+    }
+
+    /// Begins a variant, which must hold this one type.
+    ///
+    /// # Errors
+    /// `EPROTO`, also for another type.
+    pub fn variant(&mut self, kind: &str) -> Result<&mut Self, Errno> {
+        if self.signature()? == kind { Ok(self) } else { Err(Errno::PROTO) }
+    }
+
+    /// Reads an array of structures, each by `item`.
+    ///
+    /// # Errors
+    /// `EPROTO`, and what `item` gives.
+    pub fn structures<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, Errno>,
+    ) -> Result<Vec<T>, Errno> {
+        let length = self.length()?;
+        self.align(8)?;
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or(Errno::PROTO)?;
+        let mut items = Vec::new();
+        while self.at < end {
+            self.align(8)?;
+            items.push(item(self)?);
+        }
+        if self.at == end { Ok(items) } else { Err(Errno::PROTO) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::agent::tests::Folder;
+
+    /// Put together by hand: the fields, each on a boundary of eight bytes, whose length is without the padding before
+    /// the body.
+    const CALL: &[u8] = b"l\x01\x00\x01\x0d\x00\x00\x00\x01\x00\x00\x00\x77\x00\x00\x00\
+        \x01\x01o\x00\x19\x00\x00\x00/org/freedesktop/systemd1\x00\x00\x00\x00\x00\x00\x00\
+        \x02\x01s\x00\x04\x00\x00\x00a.bc\x00\x00\x00\x00\
+        \x03\x01s\x00\x03\x00\x00\x00Get\x00\x00\x00\x00\x00\
+        \x06\x01s\x00\x18\x00\x00\x00org.freedesktop.systemd1\x00\x00\x00\x00\x00\x00\x00\x00\
+        \x08\x01g\x00\x01s\x00\x00\
+        \x08\x00\x00\x00argument\x00";
+
+    #[test]
+    fn a_call_is_marshalled_as_the_specification_says() {
+        let method =
+            Method { object: "/org/freedesktop/systemd1", interface: "a.bc", name: "Get", signature: "s" };
+        let mut arguments = Writer::default();
+        arguments.string("argument").unwrap();
+        let message = request(1, &method, &arguments).unwrap();
+        assert_eq!(message, CALL);
+    }
+
+    #[test]
+    fn arrays_of_structures_are_read_and_anything_cut_is_refused() {
+        let mut body = Writer::default();
+        body.u32(0);
+        for (name, number) in [("one", 1_u64), ("second", u64::MAX)] {
+            body.align(8);
+            body.string(name).unwrap();
+            body.align(8);
+            body.0.extend(number.to_le_bytes());
+        }
+        let length = u32::try_from(body.0.len() - 8).unwrap();
+        body.0[..4].copy_from_slice(&length.to_le_bytes());
+        let read =
+            |bytes: &[u8]| Values::new(bytes).structures(|item| Ok((item.string()?.to_owned(), item.u64()?)));
+        let expected = vec![("one".to_owned(), 1), ("second".to_owned(), u64::MAX)];
+        assert_eq!(read(&body.0), Ok(expected));
+        for end in 0..body.0.len() {
+            assert_eq!(read(&body.0[..end]), Err(Errno::PROTO), "cut at {end}");
+        }
+        for at in 0..body.0.len() {
+            let mut bytes = body.0.clone();
+            bytes[at] = bytes[at].wrapping_add(0x7f);
+            let _ = read(&bytes);
+        }
+    }
+
+    fn answering(script: impl FnOnce(UnixStream) + Send + 'static) -> Result<Reply, Errno> {
+        let folder = Folder::new("dbus");
+        let path = folder.path("private");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || script(listener.accept().unwrap().0));
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let method = Method { object: "/", interface: "i", name: "M", signature: "" };
+        let reply = Connection::open(&path, deadline)
+            .and_then(|mut connection| connection.call(&method, &Writer::default()));
+        server.join().unwrap();
+        reply
+    }
+
+    fn message(kind: u8, answers: u8, body: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(body.len()).unwrap();
+        let mut bytes = vec![b'l', kind, 1, 1, length, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0];
+        bytes.extend([5, 1, b'u', 0, answers, 0, 0, 0]);
+        bytes.extend(body);
+        bytes
+    }
+
+    fn read_head(stream: &mut UnixStream) {
+        let mut head = [0; 26];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n");
+    }
+
+    #[test]
+    fn a_server_answers_among_other_messages() {
+        let reply = answering(|mut stream| {
+            read_head(&mut stream);
+            stream.write_all(b"OK 0123\r\n").unwrap();
+            for bytes in
+                [message(4, 0, b""), message(METHOD_RETURN, 9, b""), message(2, 1, b"\x02\0\0\0hi\0")]
+            {
+                stream.write_all(&bytes).unwrap();
+            }
+            let _ = stream.read(&mut [0; 256]);
+        });
+        assert_eq!(reply.unwrap().values().string(), Ok("hi"));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        let refused = answering(|mut stream| stream.write_all(b"REJECTED EXTERNAL\r\n").unwrap());
+        assert_eq!(refused.err(), Some(Errno::ACCESS));
+        let cut = answering(|mut stream| {
+            read_head(&mut stream);
+            stream.write_all(b"OK 0\r\nl\x02\0\x01").unwrap();
+        });
+        assert!(matches!(cut.err(), Some(Errno::CONNRESET | Errno::PIPE)));
+        let huge = answering(|mut stream| {
+            read_head(&mut stream);
+            stream.write_all(b"OK 0\r\nl\x02\0\x01\xff\xff\xff\xff\x01\0\0\0\0\0\0\0").unwrap();
+            let _ = stream.read(&mut [0; 256]);
+        });
+        assert_eq!(huge.err(), Some(Errno::PROTO));
+        let error = answering(|mut stream| {
+            read_head(&mut stream);
+            stream.write_all(b"OK 0\r\n").unwrap();
+            stream.write_all(&message(ERROR, 1, b"")).unwrap();
+            let _ = stream.read(&mut [0; 256]);
+        });
+        assert_eq!(error.err(), Some(Errno::NOMSG));
+    }
+}

@@ -1,0 +1,137 @@
+//! The time that an answer may take, and sockets that keep to it.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+/// When it has to be over.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// After `time` from now.
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now().checked_add(time).unwrap_or_else(Instant::now))
+    }
+
+    /// What is left.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` if nothing is.
+    pub fn left(self) -> Result<Duration, Errno> {
+        let left = self.0.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(Errno::TIMEDOUT) } else { Ok(left) }
+    }
+}
+
+/// A connection to a unix socket on which every call ends at the deadline.
+pub struct Stream {
+    stream: UnixStream,
+    deadline: Deadline,
+}
+
+impl Stream {
+    /// Connects to the socket at `path`, without waiting for a server that accepts nothing.
+    ///
+    /// # Errors
+    /// errno of connect(2); `EAGAIN` for a server whose queue is full.
+    pub fn connect(path: &Path, deadline: Deadline) -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        let stream = UnixStream::from(socket);
+        stream.set_nonblocking(false).map_err(|error| crate::error::errno_of(&error))?;
+        Ok(Self { stream, deadline })
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// errno of write(2); `ETIMEDOUT` at the deadline.
+    pub fn write_all(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        let left = self.deadline.left()?;
+        self.stream
+            .set_write_timeout(Some(left))
+            .and_then(|()| self.stream.write_all(bytes))
+            .map_err(|e| errno(&e))
+    }
+
+    /// Fills `buffer`.
+    ///
+    /// # Errors
+    /// errno of read(2); `ETIMEDOUT` at the deadline, `ECONNRESET` at an early end.
+    pub fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<(), Errno> {
+        while !buffer.is_empty() {
+            match self.read(buffer)? {
+                0 => return Err(Errno::CONNRESET),
+                count => buffer = buffer.get_mut(count..).unwrap_or_default(),
+            }
+        }
+        Ok(())
+    }
+
+    /// As read(2).
+    ///
+    /// # Errors
+    /// errno of read(2); `ETIMEDOUT` at the deadline.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        loop {
+            let left = self.deadline.left()?;
+            let read = self.stream.set_read_timeout(Some(left)).and_then(|()| self.stream.read(buffer));
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(|error| errno(&error)),
+            }
+        }
+    }
+}
+
+/// A time-out on a socket shows as `EAGAIN`.
+fn errno(error: &io::Error) -> Errno {
+    match crate::error::errno_of(error) {
+        Errno::AGAIN => Errno::TIMEDOUT,
+        errno => errno,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::agent::tests::Folder;
+
+    #[test]
+    fn a_server_that_says_nothing_ends_at_the_deadline() {
+        let folder = Folder::new("deadline");
+        let path = folder.path("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let begin = Instant::now();
+        let mut stream = Stream::connect(&path, Deadline::after(Duration::from_millis(50))).unwrap();
+        assert_eq!(stream.read(&mut [0; 4]), Err(Errno::TIMEDOUT));
+        assert_eq!(stream.read_exact(&mut [0; 4]), Err(Errno::TIMEDOUT));
+        assert!(begin.elapsed() >= Duration::from_millis(50));
+        drop(listener);
+        let gone = Stream::connect(&path, Deadline::after(Duration::from_secs(1)));
+        assert_eq!(gone.err(), Some(Errno::CONNREFUSED));
+    }
+
+    #[test]
+    fn a_server_whose_queue_is_full_is_not_waited_for() {
+        let folder = Folder::new("queue");
+        let path = folder.path("socket");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let mut streams = Vec::new();
+        let full = loop {
+            match Stream::connect(&path, Deadline::after(Duration::from_secs(5))) {
+                Ok(stream) => streams.push(stream),
+                Err(errno) => break errno,
+            }
+        };
+        assert_eq!(full, Errno::AGAIN);
+    }
+}

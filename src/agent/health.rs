@@ -1,0 +1,294 @@
+//! How the machine is: facts, and the verdict that follows from them.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use serde::Serialize;
+
+use super::deadline::Deadline;
+use super::podman::{self, Api, Podman};
+use super::system::{self, Amount, Network, Reader};
+use super::systemd::{self, Manager, Unit};
+use super::{Provisioning, SCHEMA, Signal};
+use crate::error::errno_words;
+
+/// How long systemd and podman may take: the whole of `/health` has 300 ms.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Less than one part in so many of memory or disk is too little.
+const LITTLE: u64 = 50;
+/// Enough to see why a boot does not end.
+const MOST_JOBS: usize = 8;
+const READY: &str = "glowplug-ready.service";
+const SSH: [&str; 2] = ["ssh.service", "ssh.socket"];
+
+/// The verdict on a machine, from good to bad.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everything is as it should be.
+    Ok,
+    /// It is booting, and nothing has gone wrong yet.
+    Starting,
+    /// It can be used, but not for everything.
+    Degraded,
+    /// The host cannot use it.
+    Failed,
+}
+
+impl Verdict {
+    /// As in the JSON and on the console.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Starting => "starting",
+            Self::Degraded => "degraded",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The exit code of `glowplug-agent health`, listed in `glowplug-agent(8)`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Starting => 3,
+            Self::Degraded => 4,
+            Self::Failed => 5,
+        }
+    }
+}
+
+/// What systemd says of the whole system.
+#[derive(Debug, Default, Serialize)]
+pub struct System {
+    /// As `systemctl is-system-running`; empty if systemd could not be asked.
+    pub state: String,
+    /// The units that have failed.
+    pub failed: Vec<String>,
+    /// The units that something is being done to.
+    pub jobs: Vec<String>,
+    /// Why systemd could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// sshd, as a service or by its socket.
+#[derive(Debug, Default, Serialize)]
+pub struct Ssh {
+    /// What systemd says of `ssh.service`; `not-found` where there is none.
+    pub service: String,
+    /// What systemd says of `ssh.socket`.
+    pub socket: String,
+}
+
+/// The answer to `GET /health`: `docs/schema/health.json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// The number of the schema.
+    pub version: u32,
+    /// In one word.
+    pub verdict: Verdict,
+    /// Why it is not `ok`; the gravest first.
+    pub reasons: Vec<String>,
+    /// systemd.
+    pub system: System,
+    /// The stamp.
+    pub provisioning: Provisioning,
+    /// The signal to the host.
+    pub ready: Signal,
+    /// sshd.
+    pub ssh: Ssh,
+    /// podman's API for root and for whoever is at work.
+    pub podman: Vec<Podman>,
+    /// Addresses, route and name servers.
+    pub network: Network,
+    /// Seconds since the kernel's start.
+    pub uptime: u64,
+    /// Bytes.
+    pub memory: Amount,
+    /// Bytes, of `/`.
+    pub disk: Amount,
+    /// What could not be read.
+    pub errors: Vec<String>,
+    /// How long it took to find all this out, in milliseconds.
+    pub took: u64,
+}
+
+impl Health {
+    /// Finds it out.
+    pub fn read() -> Self {
+        let begin = Instant::now();
+        let mut reader = Reader::default();
+        let users = system::users_at_work(&mut reader);
+        let passwd = reader.text("/etc/passwd");
+        // Each may hang for itself.
+        let deadline = Deadline::after(PATIENCE);
+        let ask_podman = |uid| podman::ask(system::user_name(&passwd, uid), uid, deadline);
+        let (units, podman) = thread::scope(|scope| {
+            let system = scope.spawn(|| ask_systemd(deadline));
+            let askers: Vec<_> =
+                [0].into_iter().chain(users).map(|uid| scope.spawn(move || ask_podman(uid))).collect();
+            let podman: Vec<Podman> =
+                askers.into_iter().filter_map(|asker| asker.join().ok().flatten()).collect();
+            (system.join().unwrap_or(Err(Errno::IO)), podman)
+        });
+        let (system, ssh) = match units {
+            Ok((system, units)) => (system, Ssh::of(&units)),
+            Err(errno) => (System { error: Some(errno_words(errno)), ..System::default() }, Ssh::default()),
+        };
+        let (memory, _swap) = system::memory(&mut reader);
+        let mut health = Self {
+            version: SCHEMA,
+            verdict: Verdict::Ok,
+            reasons: Vec::new(),
+            system,
+            provisioning: Provisioning::read(),
+            ready: Signal::read(),
+            ssh,
+            podman,
+            network: Network::read(&mut reader),
+            uptime: system::uptime(),
+            memory,
+            disk: system::disk(&mut reader),
+            errors: reader.errors,
+            took: 0,
+        };
+        health.conclude(health.judge());
+        health.took = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        health
+    }
+
+    fn conclude(&mut self, mut reasons: Vec<(Verdict, String)>) {
+        reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
+        self.verdict = reasons.first().map_or(Verdict::Ok, |(verdict, _)| *verdict);
+        self.reasons = reasons.into_iter().map(|(_, reason)| reason).collect();
+    }
+
+    /// One line: `ok`, or the verdict and its reasons.
+    pub fn line(&self) -> String {
+        let word = self.verdict.word();
+        if self.reasons.is_empty() { word.to_owned() } else { format!("{word}: {}", self.reasons.join("; ")) }
+    }
+
+    /// The boot is over, so that what is not there does not come any more.
+    fn is_up(&self) -> bool {
+        matches!(self.system.state.as_str(), "running" | "degraded")
+    }
+
+    /// What is not as it should be, and how bad that is. No reason has a number that changes by itself: the console
+    /// shows a line for each change.
+    fn judge(&self) -> Vec<(Verdict, String)> {
+        let mut reasons = Vec::new();
+        self.judge_system(&mut reasons);
+        self.judge_provisioning(&mut reasons);
+        self.judge_podman(&mut reasons);
+        let mut too_little = |what: &str, amount: Amount| {
+            if amount.is_less_than_one_in(LITTLE) {
+                let percent = 100 / LITTLE;
+                reasons.push((Verdict::Degraded, format!("less than {percent} % of {what} is left")));
+            }
+        };
+        too_little("the memory", self.memory);
+        too_little("the disk", self.disk);
+        if self.is_up() && !self.network.has_address() {
+            reasons.push((Verdict::Degraded, "the network has no address".to_owned()));
+        }
+        reasons
+    }
+
+    fn judge_system(&self, reasons: &mut Vec<(Verdict, String)>) {
+        if let Some(error) = &self.system.error {
+            reasons.push((Verdict::Degraded, format!("systemd does not answer: {error}")));
+            return;
+        }
+        match self.system.state.as_str() {
+            "initializing" | "starting" => {
+                let jobs = self.system.jobs.join(", ");
+                let what = if jobs.is_empty() { "booting".into() } else { format!("waiting for {jobs}") };
+                reasons.push((Verdict::Starting, what));
+            }
+            "maintenance" => {
+                reasons.push((Verdict::Failed, "the machine is in emergency or rescue mode".to_owned()));
+            }
+            "stopping" => reasons.push((Verdict::Degraded, "the machine is shutting down".to_owned())),
+            _ => {}
+        }
+        for unit in &self.system.failed {
+            reasons.push((Verdict::Degraded, format!("unit {unit} has failed")));
+        }
+        let is_running = |state: &str| matches!(state, "active" | "activating" | "reloading");
+        let ssh = &self.ssh;
+        let is_there = ssh.service != "not-found" || ssh.socket != "not-found";
+        if is_there && self.is_up() && !is_running(&ssh.service) && !is_running(&ssh.socket) {
+            reasons.push((Verdict::Failed, "ssh is not running: the host cannot log in".to_owned()));
+        }
+    }
+
+    fn judge_provisioning(&self, reasons: &mut Vec<(Verdict, String)>) {
+        if let Some(error) = &self.provisioning.error {
+            let verdict = if self.provisioning.is_missing { Verdict::Degraded } else { Verdict::Failed };
+            reasons.push((verdict, error.clone()));
+            // Without it nothing is sent, and that is no other fault.
+            return;
+        }
+        match &self.ready {
+            Signal { sent: true, .. } => {}
+            Signal { reason: Some(reason), .. } if reason == "trying" => {
+                reasons.push((Verdict::Starting, "the host has not taken the ready signal yet".to_owned()));
+            }
+            Signal { reason: Some(reason), .. } => {
+                reasons.push((Verdict::Failed, format!("the ready signal was not sent: {reason}")));
+            }
+            Signal { reason: None, .. } if self.is_up() => {
+                let what = "the ready signal was not sent: glowplug-ready.service did not run".to_owned();
+                reasons.push((Verdict::Degraded, what));
+            }
+            Signal { reason: None, .. } => {}
+        }
+    }
+
+    fn judge_podman(&self, reasons: &mut Vec<(Verdict, String)>) {
+        for podman in &self.podman {
+            let (user, error) = (&podman.user, podman.error.as_deref().unwrap_or_default());
+            let what = match podman.api {
+                Api::Answers | Api::OnDemand => continue,
+                // Said of systemd already.
+                Api::Unknown if podman.uid == 0 => continue,
+                // It comes up late in a boot.
+                Api::Off | Api::Unknown if !self.is_up() => continue,
+                Api::Silent => format!("podman of {user} does not answer: {error}"),
+                Api::Off => format!("podman of {user} has no API: podman.socket is {}", podman.socket),
+                Api::Unknown => format!("podman of {user} is not known: {error}"),
+            };
+            reasons.push((Verdict::Degraded, what));
+        }
+    }
+}
+
+impl Ssh {
+    fn of(units: &[Unit]) -> Self {
+        let state = |name: &str| {
+            let unit = units.iter().find(|unit| unit.name == name && unit.is_there());
+            unit.map_or_else(|| "not-found".to_owned(), |unit| unit.active.clone())
+        };
+        let [service, socket] = SSH.map(state);
+        Self { service, socket }
+    }
+}
+
+fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Errno> {
+    let mut manager = Manager::open(Path::new(systemd::SYSTEM), deadline)?;
+    let state = manager.state()?;
+    let failed = manager.failed()?.into_iter().map(|unit| unit.name).collect();
+    let mut jobs = manager.running_jobs()?;
+    // It is said with the signal, and better.
+    jobs.retain(|unit| unit != READY);
+    jobs.sort_unstable();
+    jobs.truncate(MOST_JOBS);
+    Ok((System { state, failed, jobs, error: None }, manager.units(&SSH)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+use super::*;
+use crate::agent::system::Interface;
+
+fn podman(user: &str, uid: u32, api: Api, error: Option<&str>) -> Podman {
+    let [user, socket, service] = [user, "active", "inactive"].map(str::to_owned);
+    Podman { user, uid, socket, service, api, error: error.map(str::to_owned) }
+}
+
+fn good() -> Health {
+    let interface = Interface { name: "eth0".into(), addresses: vec!["192.168.127.2".into()] };
+    Health {
+        version: SCHEMA,
+        verdict: Verdict::Ok,
+        reasons: Vec::new(),
+        system: System { state: "running".into(), ..System::default() },
+        provisioning: Provisioning { provisioned: true, ..Provisioning::default() },
+        ready: Signal { sent: true, ..Signal::default() },
+        ssh: Ssh { service: "active".into(), socket: "not-found".into() },
+        podman: vec![podman("root", 0, Api::OnDemand, None), podman("core", 501, Api::Answers, None)],
+        network: Network { interfaces: vec![interface], default_route: false, name_servers: Vec::new() },
+        uptime: 60,
+        memory: Amount { total: 1000, available: 500 },
+        disk: Amount { total: 1000, available: 20 },
+        errors: Vec::new(),
+        took: 1,
+    }
+}
+
+#[test]
+fn a_good_machine_is_ok() {
+    let mut health = good();
+    assert_eq!(health.judge(), []);
+    assert_eq!(health.line(), "ok");
+    // Neither installed.
+    health.podman.clear();
+    health.ssh = Ssh { service: "not-found".into(), socket: "not-found".into() };
+    assert_eq!(health.judge(), []);
+}
+
+#[test]
+fn each_fault_has_its_verdict_and_words() {
+    type Break = fn(&mut Health);
+    let cases: [(Break, Verdict, &str); 16] = [
+        (|it| it.system.failed.push("a.service".into()), Verdict::Degraded, "unit a.service has failed"),
+        (
+            |it| it.system.state = "maintenance".into(),
+            Verdict::Failed,
+            "the machine is in emergency or rescue mode",
+        ),
+        (|it| it.system.state = "stopping".into(), Verdict::Degraded, "the machine is shutting down"),
+        (|it| it.system.state = "starting".into(), Verdict::Starting, "booting"),
+        (
+            |it| {
+                it.system.state = "starting".into();
+                it.system.jobs = vec!["a.mount".into(), "b.service".into()];
+            },
+            Verdict::Starting,
+            "waiting for a.mount, b.service",
+        ),
+        (
+            |it| it.system.error = Some("operation timed out".into()),
+            Verdict::Degraded,
+            "systemd does not answer: operation timed out",
+        ),
+        (
+            |it| it.ssh.service = "failed".into(),
+            Verdict::Failed,
+            "ssh is not running: the host cannot log in",
+        ),
+        (
+            |it| {
+                it.provisioning.error = Some("no stamp".into());
+                it.provisioning.is_missing = true;
+                it.ready = Signal::default();
+            },
+            Verdict::Degraded,
+            "no stamp",
+        ),
+        (|it| it.provisioning.error = Some("another root".into()), Verdict::Failed, "another root"),
+        (
+            |it| it.ready = Signal { reason: Some("trying".into()), ..Signal::default() },
+            Verdict::Starting,
+            "the host has not taken the ready signal yet",
+        ),
+        (
+            |it| it.ready = Signal { reason: Some("no-host".into()), ..Signal::default() },
+            Verdict::Failed,
+            "the ready signal was not sent: no-host",
+        ),
+        (
+            |it| it.ready = Signal::default(),
+            Verdict::Degraded,
+            "the ready signal was not sent: glowplug-ready.service did not run",
+        ),
+        (
+            |it| it.podman[1] = podman("core", 501, Api::Silent, Some("operation timed out")),
+            Verdict::Degraded,
+            "podman of core does not answer: operation timed out",
+        ),
+        (
+            |it| it.podman[0] = podman("root", 0, Api::Off, None),
+            Verdict::Degraded,
+            "podman of root has no API: podman.socket is active",
+        ),
+        (|it| it.disk.available = 19, Verdict::Degraded, "less than 2 % of the disk is left"),
+        (
+            |it| it.network.interfaces[0].addresses = vec!["fe80::1".into(), "169.254.3.4".into()],
+            Verdict::Degraded,
+            "the network has no address",
+        ),
+    ];
+    for (breaks, verdict, words) in cases {
+        let mut health = good();
+        breaks(&mut health);
+        assert_eq!(health.judge(), [(verdict, words.to_owned())]);
+    }
+}
+
+#[test]
+fn what_comes_up_late_is_no_fault_of_a_booting_machine() {
+    let mut health = good();
+    health.system.state = "starting".into();
+    health.ssh.service = "inactive".into();
+    health.podman[1] = podman("core", 501, Api::Unknown, Some("no such file or directory"));
+    health.network.interfaces.clear();
+    health.ready = Signal::default();
+    assert_eq!(health.judge(), [(Verdict::Starting, "booting".to_owned())]);
+}
+
+#[test]
+fn the_gravest_reason_comes_first() {
+    let mut health = good();
+    health.system.failed.push("a.service".into());
+    health.ssh.service = "failed".into();
+    health.ready = Signal { reason: Some("trying".into()), ..Signal::default() };
+    health.conclude(health.judge());
+    assert_eq!(health.verdict, Verdict::Failed);
+    let line = "failed: ssh is not running: the host cannot log in; unit a.service has failed; \
+        the host has not taken the ready signal yet";
+    assert_eq!(health.line(), line);
+}
+
+/// On a machine that builds this: without systemd, or with it.
+#[test]
+fn this_machine_gets_a_verdict_in_time() {
+    let health = Health::read();
+    assert!(health.took < 300, "{health:?}");
+    assert!(health.reasons.is_empty() == (health.verdict == Verdict::Ok), "{health:?}");
+}

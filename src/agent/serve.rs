@@ -1,0 +1,168 @@
+//! One connection of the host: a request, an answer, the end.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
+use vsock::{VMADDR_CID_HOST, VsockStream};
+
+use super::deadline::Deadline;
+use super::diagnostics::Diagnostics;
+use super::health::Health;
+use super::inspect::Inspection;
+use super::journal::Journal;
+use super::json;
+use super::request::{Refusal, Request};
+use crate::error::{errno_of, errno_words, io_words};
+use crate::http::Input;
+
+/// How long the client may take for its request, and for taking the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the client may take to close after the answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// What is written at once.
+const PIECE: usize = 16 << 10;
+
+/// What there is to ask for.
+const PATHS: &str = "/health, /inspect, /diagnostics, /journal?unit=NAME&lines=NUMBER";
+
+/// Answers the connection on `socket`. Only the host is answered.
+///
+/// # Errors
+/// What is wrong with the connection, for the journal; a refused request is none.
+pub fn serve(socket: OwnedFd) -> Result<(), String> {
+    let stream = VsockStream::from(socket);
+    let peer =
+        stream.peer_addr().map_err(|error| format!("this is no vsock connection: {}", io_words(&error)))?;
+    let connection =
+        Connection { fd: stream.as_fd().try_clone_to_owned().map_err(|error| io_words(&error))? };
+    let is_host = peer.cid() == VMADDR_CID_HOST;
+    let answer = if is_host {
+        Request::read(&connection.until(Deadline::after(PATIENCE))).and_then(|request| answer(&request))
+    } else {
+        Err(Refusal { status: 403, what: "only the host is answered".into() })
+    };
+    let sent = connection.send(answer);
+    match (is_host, sent) {
+        (false, _) => Err(format!("vsock CID {} asked, which is not the host", peer.cid())),
+        (true, Err(errno)) => Err(format!("answer the host: {}", errno_words(errno))),
+        (true, Ok(())) => Ok(()),
+    }
+}
+
+/// The body of an answer.
+struct Body {
+    kind: &'static str,
+    text: String,
+}
+
+impl Body {
+    fn json(text: String) -> Self {
+        Self { kind: "application/json", text }
+    }
+}
+
+fn answer(request: &Request) -> Result<Body, Refusal> {
+    if request.path != "/journal" && !request.query.is_empty() {
+        return Err(Refusal::bad("only /journal takes a query"));
+    }
+    match request.path.as_str() {
+        "/health" => Ok(Body::json(json(&Health::read()))),
+        "/inspect" => Ok(Body::json(Inspection::read())),
+        "/diagnostics" if request.wants_text => {
+            Ok(Body { kind: "text/plain; charset=utf-8", text: Diagnostics::read().text() })
+        }
+        "/diagnostics" => Ok(Body::json(json(&Diagnostics::read()))),
+        "/journal" => Journal::read(&request.query).map(|journal| Body::json(json(&journal))),
+        _ => Err(Refusal { status: 404, what: format!("there are {PATHS}") }),
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
+        _ => "Internal Server Error",
+    }
+}
+
+struct Connection {
+    fd: OwnedFd,
+}
+
+/// A connection whose reads end at a deadline.
+struct Until<'c> {
+    connection: &'c Connection,
+    deadline: Deadline,
+}
+
+impl Connection {
+    fn until(&self, deadline: Deadline) -> Until<'_> {
+        Until { connection: self, deadline }
+    }
+
+    fn wait(&self, flags: PollFlags, deadline: Deadline) -> Result<(), Errno> {
+        let left = Timespec::try_from(deadline.left()?).map_err(|_| Errno::TIMEDOUT)?;
+        match poll(&mut [PollFd::from_borrowed_fd(self.fd.as_fd(), flags)], Some(&left))? {
+            0 => Err(Errno::TIMEDOUT),
+            _ => Ok(()),
+        }
+    }
+
+    fn send(&self, answer: Result<Body, Refusal>) -> Result<(), Errno> {
+        let (status, body) = match answer {
+            Ok(body) => (200, body),
+            Err(refusal) => (refusal.status, Body::json(json(&refusal.told()))),
+        };
+        let allow = if status == 405 { "Allow: GET\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 {status} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{allow}Cache-Control: no-store\r\n\
+             Connection: close\r\n\r\n",
+            reason(status),
+            body.kind,
+            body.text.len()
+        );
+        let deadline = Deadline::after(PATIENCE);
+        let whole = head + &body.text;
+        for piece in whole.as_bytes().chunks(PIECE) {
+            self.wait(PollFlags::OUT, deadline)?;
+            crate::fd::write_all(self.fd.as_fd(), piece)?;
+        }
+        self.see_off();
+        Ok(())
+    }
+
+    /// Waits for the client to close first: to close while something of its is unread would reset the connection, and
+    /// could take the answer with it.
+    fn see_off(&self) {
+        // The answer is out; what becomes of the connection now does not matter.
+        let _ = shutdown(&self.fd, Shutdown::Write);
+        let begin = Instant::now();
+        let until = self.until(Deadline::after(FAREWELL));
+        while begin.elapsed() < FAREWELL && matches!(until.read(&mut [0; 4096]), Ok(1..)) {}
+    }
+}
+
+impl Input for Until<'_> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.connection.wait(PollFlags::IN, self.deadline)?;
+        Ok(rustix::io::read(&self.connection.fd, buffer)?)
+    }
+}
+
+/// The connection that systemd passes as standard input.
+///
+/// # Errors
+/// errno of dup(2).
+pub fn standard_input() -> Result<OwnedFd, Errno> {
+    std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| errno_of(&error))
+}

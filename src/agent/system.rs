@@ -1,0 +1,282 @@
+//! What the kernel and files of the running system tell: memory, disk, network, accounts.
+
+use std::path::Path;
+
+use rustix::fs::statvfs;
+use serde::Serialize;
+
+use crate::error::{errno_of, errno_words};
+use crate::{fd, sys};
+
+/// Reads what is there, and keeps what could not be read for the answer.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// What could not be read, and why.
+    pub errors: Vec<String>,
+}
+
+impl Reader {
+    /// `read`'s value, or its default and the error kept.
+    pub fn or_note<T: Default>(&mut self, what: &str, read: Result<T, rustix::io::Errno>) -> T {
+        read.unwrap_or_else(|errno| {
+            self.errors.push(format!("{what}: {}", errno_words(errno)));
+            T::default()
+        })
+    }
+
+    /// The text of a file; one that cannot be read is noted and empty.
+    pub fn text(&mut self, path: &str) -> String {
+        let text = fd::read_text(path);
+        self.or_note(path, text)
+    }
+
+    /// The text of a file that need not be there.
+    pub fn text_if_there(&mut self, path: &str) -> Option<String> {
+        match fd::read_text(path) {
+            Err(rustix::io::Errno::NOENT) => None,
+            read => Some(self.or_note(path, read)),
+        }
+    }
+}
+
+/// Bytes of something that can run out.
+#[derive(Debug, Default, Serialize, Clone, Copy, PartialEq, Eq)]
+pub struct Amount {
+    /// All of it.
+    pub total: u64,
+    /// What is left.
+    pub available: u64,
+}
+
+impl Amount {
+    /// Whether less than one part in `parts` is left.
+    pub fn is_less_than_one_in(self, parts: u64) -> bool {
+        self.available.saturating_mul(parts) < self.total
+    }
+}
+
+/// Memory and swap, by `/proc/meminfo`.
+pub fn memory(reader: &mut Reader) -> (Amount, Amount) {
+    let text = reader.text("/proc/meminfo");
+    let bytes = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        let kibibytes: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kibibytes.unwrap_or(0).saturating_mul(1024)
+    };
+    (
+        Amount { total: bytes("MemTotal"), available: bytes("MemAvailable") },
+        Amount { total: bytes("SwapTotal"), available: bytes("SwapFree") },
+    )
+}
+
+/// The file system of `/`.
+pub fn disk(reader: &mut Reader) -> Amount {
+    let stat = reader.or_note("/", statvfs("/").map(Some));
+    stat.map_or_else(Amount::default, |stat| Amount {
+        total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        available: stat.f_bavail.saturating_mul(stat.f_frsize),
+    })
+}
+
+/// Seconds since the kernel's start.
+pub fn uptime() -> u64 {
+    u64::try_from(rustix::system::sysinfo().uptime).unwrap_or(0)
+}
+
+/// A network interface.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub struct Interface {
+    /// As the kernel calls it.
+    pub name: String,
+    /// IPv4 and IPv6 addresses.
+    pub addresses: Vec<String>,
+}
+
+/// What this machine is connected by.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// Those with an address, without the loopback.
+    pub interfaces: Vec<Interface>,
+    /// Whether there is a way to everywhere.
+    pub default_route: bool,
+    /// Who is asked for names.
+    pub name_servers: Vec<String>,
+}
+
+impl Network {
+    /// Reads it.
+    pub fn read(reader: &mut Reader) -> Self {
+        let mut interfaces: Vec<Interface> = Vec::new();
+        for (name, address) in reader.or_note("network addresses", sys::network_addresses()) {
+            if name == "lo" {
+                continue;
+            }
+            let address = address.to_string();
+            match interfaces.iter_mut().find(|interface| interface.name == name) {
+                Some(interface) => interface.addresses.push(address),
+                None => interfaces.push(Interface { name, addresses: vec![address] }),
+            }
+        }
+        let routes = reader.text_if_there("/proc/net/route").unwrap_or_default();
+        let routes6 = reader.text_if_there("/proc/net/ipv6_route").unwrap_or_default();
+        // systemd-resolved's own file has the real servers, the other one resolved itself.
+        let resolv = reader
+            .text_if_there("/run/systemd/resolve/resolv.conf")
+            .or_else(|| reader.text_if_there("/etc/resolv.conf"))
+            .unwrap_or_default();
+        let servers = resolv.lines().filter_map(|line| line.strip_prefix("nameserver"));
+        Self {
+            interfaces,
+            default_route: has_default_route(&routes, &routes6),
+            name_servers: servers.map(|server| server.trim().to_owned()).collect(),
+        }
+    }
+
+    /// Whether there is an address that others can reach: neither link-local nor made up for want of one.
+    pub fn has_address(&self) -> bool {
+        let addresses = self.interfaces.iter().flat_map(|interface| &interface.addresses);
+        let is_local = |address: &String| address.starts_with("fe80:") || address.starts_with("169.254.");
+        addresses.into_iter().any(|address| !is_local(address))
+    }
+}
+
+/// By the kernel's tables: IPv4's second column is the destination, IPv6's the first, with its length, and the last
+/// the interface.
+fn has_default_route(ipv4: &str, ipv6: &str) -> bool {
+    let mut ipv4 = ipv4.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
+    let is_default6 = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (destination, length) = (words.next().unwrap_or_default(), words.next());
+        destination.bytes().all(|byte| byte == b'0') && length == Some("00") && words.last() != Some("lo")
+    };
+    ipv4.any(|destination| destination == "00000000") || ipv6.lines().any(is_default6)
+}
+
+/// An account, without its password.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub struct Account {
+    /// The user's name.
+    pub name: String,
+    /// The user's number.
+    pub uid: u32,
+    /// The home directory.
+    pub home: String,
+    /// The login shell.
+    pub shell: String,
+    /// The groups, the primary one first.
+    pub groups: Vec<String>,
+}
+
+/// The accounts of passwd(5) and group(5) texts that somebody can log in to: those with a shell.
+pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
+    let mut accounts = Vec::new();
+    for line in passwd.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, uid, gid, _, home, shell] = fields[..] else { continue };
+        let Ok(uid) = uid.parse() else { continue };
+        if shell.ends_with("/nologin") || shell.ends_with("/false") || shell.ends_with("/sync") {
+            continue;
+        }
+        let mut groups = Vec::new();
+        for line in group.lines() {
+            let fields: Vec<&str> = line.split(':').collect();
+            let [group, _, number, members] = fields[..] else { continue };
+            if number == gid {
+                groups.insert(0, group.to_owned());
+            } else if members.split(',').any(|member| member == name) {
+                groups.push(group.to_owned());
+            }
+        }
+        let [name, home, shell] = [name, home, shell].map(str::to_owned);
+        accounts.push(Account { name, uid, home, shell, groups });
+    }
+    accounts
+}
+
+/// The users other than root whose manager runs, by number: those with a directory in `/run/user`.
+pub fn users_at_work(reader: &mut Reader) -> Vec<u32> {
+    /// A machine for containers has one.
+    const MOST: usize = 8;
+    let names = match fd::list(Path::new("/run/user")) {
+        Err(rustix::io::Errno::NOENT) => Vec::new(),
+        names => reader.or_note("/run/user", names),
+    };
+    let mut users: Vec<u32> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
+    users.retain(|uid| *uid != 0);
+    users.sort_unstable();
+    users.truncate(MOST);
+    users
+}
+
+/// The name of a user, or the number where there is none.
+pub fn user_name(passwd: &str, uid: u32) -> String {
+    let number = uid.to_string();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(number.as_str()));
+    line.and_then(|line| line.split(':').next()).unwrap_or(&number).to_owned()
+}
+
+/// The machine's name.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Replaces a file in `/run/glowplug` by `text`.
+///
+/// # Errors
+/// errno of the calls.
+#[allow(clippy::disallowed_methods, reason = "/run is the running system's, not a path of the root")]
+pub fn keep(name: &str, text: &str) -> Result<(), rustix::io::Errno> {
+    let directory = Path::new("/run/glowplug");
+    let new = directory.join(format!("{name}.new"));
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&new, text))
+        .and_then(|()| std::fs::rename(&new, directory.join(name)))
+        .map_err(|error| errno_of(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_routes_of_both_kinds() {
+        let header = "Iface\tDestination\tGateway\tFlags\n";
+        let line = |destination| format!("{header}eth0\t{destination}\t0100A8C0\t0003\n");
+        assert!(has_default_route(&line("00000000"), ""));
+        assert!(!has_default_route(&line("0000A8C0"), ""));
+        let zeros = "0".repeat(32);
+        let ipv6 = |length, interface| {
+            format!("{zeros} {length} {zeros} 00 {zeros} ffffffff 00000001 00000000 00200200 {interface}\n")
+        };
+        assert!(has_default_route("", &ipv6("00", "eth0")));
+        // The kernel's own, for what cannot be reached.
+        assert!(!has_default_route("", &ipv6("00", "lo")));
+        assert!(!has_default_route("", &ipv6("40", "eth0")));
+        assert!(!has_default_route("", ""));
+    }
+
+    #[test]
+    fn accounts_that_somebody_can_log_in_to() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/:/usr/sbin/nologin\nbroken\n\
+            core:x:501:1000:,,,:/home/core:/bin/bash\n";
+        let group = "root:x:0:\nsudo:x:27:core\ncore:x:1000:\nbroken:x\n";
+        let accounts = accounts(passwd, group);
+        assert_eq!(accounts.len(), 2);
+        assert_eq!((accounts[1].name.as_str(), accounts[1].uid), ("core", 501));
+        assert_eq!(accounts[1].groups, ["core", "sudo"]);
+        assert_eq!(user_name(passwd, 501), "core");
+        assert_eq!(user_name(passwd, 7), "7");
+    }
+
+    #[test]
+    fn this_machine_can_be_read() {
+        let mut reader = Reader::default();
+        let (memory, _) = memory(&mut reader);
+        let disk = disk(&mut reader);
+        let network = Network::read(&mut reader);
+        assert!(memory.total > memory.available && memory.available > 0 && disk.total >= disk.available);
+        assert!(network.interfaces.iter().all(|interface| interface.name != "lo"));
+        assert_eq!(reader.errors, <[String; 0]>::default());
+    }
+}

@@ -1,0 +1,81 @@
+//! Tells how this machine is: to the host over vsock, to a person, or on the console.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use glowplug::agent::diagnostics::Diagnostics;
+use glowplug::agent::health::Health;
+use glowplug::agent::inspect::Inspection;
+use glowplug::agent::{console, json, serve};
+use glowplug::error::errno_words;
+
+const HELP: &str = "\
+Tell how this machine is. Needs root.
+
+Usage:
+  glowplug-agent health [--json]
+        the verdict and its reasons; 0 ok, 3 starting, 4 degraded, 5 failed
+  glowplug-agent inspect
+        configuration, resources and packages, as JSON
+  glowplug-agent diagnostics [--json]
+        how the boot went, and what is wrong
+  glowplug-agent console
+        the verdict on /dev/hvc0, if it has changed or is an hour old
+  glowplug-agent serve
+        answer the host on the vsock connection on standard input
+  glowplug-agent --help | --version
+
+glowplug-agent(8) tells what the host can ask for, and how.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let arguments: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
+    let words = arguments.unwrap_or_default();
+    match words[..] {
+        ["--help" | "-h"] => return tell(HELP, 0),
+        ["--version" | "-V"] => {
+            return tell(concat!("glowplug-agent ", env!("CARGO_PKG_VERSION"), "\n"), 0);
+        }
+        _ => {}
+    }
+    if !rustix::process::geteuid().is_root() {
+        return complain("what it asks is for root alone: sudo glowplug-agent ...", 1);
+    }
+    match words[..] {
+        ["health"] => {
+            let health = Health::read();
+            tell(&format!("{}\n", health.line()), health.verdict.exit_code())
+        }
+        ["health", "--json"] => {
+            let health = Health::read();
+            tell(&json(&health), health.verdict.exit_code())
+        }
+        ["inspect"] => tell(&Inspection::read(), 0),
+        ["diagnostics"] => tell(&Diagnostics::read().text(), 0),
+        ["diagnostics", "--json"] => tell(&json(&Diagnostics::read()), 0),
+        ["console"] => match console::show() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(errno) => complain(&format!("show the verdict: {}", errno_words(errno)), 1),
+        },
+        ["serve"] => {
+            let served = serve::standard_input().map_err(errno_words).and_then(serve::serve);
+            served.map_or_else(|what| complain(&what, 1), |()| ExitCode::SUCCESS)
+        }
+        _ => complain(HELP, 2),
+    }
+}
+
+/// Prints to standard output; `code` counts unless that fails.
+fn tell(text: &str, code: u8) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::from(code),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(what: &str, code: u8) -> ExitCode {
+    // Standard error may be closed; the exit code tells the same.
+    let _ = writeln!(std::io::stderr(), "glowplug-agent: {}", what.trim_end());
+    ExitCode::from(code)
+}

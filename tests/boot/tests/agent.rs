@@ -1,0 +1,375 @@
+//! Looking in from the host: what the guest's agent answers, compared with what the guest itself says.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use boot_lab::agent::{self, Answer};
+use boot_lab::guest::{BOOT, Guest, Machine, Options};
+use boot_lab::host::{self, Config, Manner};
+use boot_lab::lab::Lab;
+use boot_lab::process::{Running, run_ok, wait_for};
+use boot_lab::ready::{After, Ready};
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(90);
+
+fn get(machine: &Machine, target: &str) -> Answer {
+    agent::get(machine.folder(), target).unwrap()
+}
+
+fn json(machine: &Machine, target: &str, schema: &str) -> Value {
+    let answer = get(machine, target);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json(schema).unwrap()
+}
+
+fn health(machine: &Machine) -> Value {
+    json(machine, "/health", "health")
+}
+
+fn reasons(health: &Value) -> Vec<&str> {
+    health["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap()).collect()
+}
+
+/// Asks until the health is as `is_so` wants it.
+fn health_that(machine: &Machine, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let found = wait_for(SOON, || {
+        last = health(machine);
+        is_so(&last).then_some(())
+    });
+    assert!(found.is_some(), "{what}: {last:#}");
+    last
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+fn a_healthy_machine(machine: &Machine, guest: &Guest) {
+    let state = guest.ask("root", "systemctl is-system-running --wait").unwrap();
+    assert_eq!(state.trim(), "running");
+    let health = health_that(machine, "a healthy machine", |health| health["verdict"] == "ok");
+    assert_eq!(reasons(&health), <[&str; 0]>::default());
+    assert_eq!(health["system"]["state"], "running");
+    assert_eq!(health["ready"]["sent"], true);
+    assert_eq!(health["ready"]["to"], "vsock 2:1025");
+    assert_eq!(health["ssh"]["service"], "active");
+    assert_eq!(health["errors"], Value::Array(Vec::new()));
+    assert_eq!(health["provisioning"]["platform"], "applehv");
+    let sum = guest
+        .ask("root", "sed -n 's/.*\"configSHA512\": \"\\(.*\\)\",/\\1/p' /etc/.ignition-result.json")
+        .unwrap();
+    assert_eq!(health["provisioning"]["configSHA512"], sum.trim());
+    let users: Vec<&Value> =
+        health["podman"].as_array().unwrap().iter().map(|podman| &podman["user"]).collect();
+    assert_eq!(users, ["root", "core"]);
+    let addresses = guest.ask("root", "hostname -I").unwrap();
+    for address in words(&addresses) {
+        assert!(health["network"].to_string().contains(&format!("\"{address}\"")), "{address}: {health:#}");
+    }
+    let by_hand = guest.ask("root", "glowplug-agent health").unwrap();
+    assert_eq!(by_hand, "ok\n");
+    let user = guest.ssh("core", "glowplug-agent health").unwrap();
+    assert_eq!(user.status.code(), Some(1), "{user:?}");
+}
+
+fn inspection(machine: &Machine, guest: &Guest) {
+    let inspection = json(machine, "/inspect", "inspect");
+    assert_eq!(inspection["hostname"], guest.ask("root", "uname -n").unwrap().trim());
+    assert_eq!(inspection["kernel"]["release"], guest.ask("root", "uname -r").unwrap().trim());
+    assert_eq!(inspection["generator"]["name"], "initramfs-tools");
+    assert!(inspection["system"].as_str().unwrap().starts_with("Debian GNU/Linux 13"), "{inspection:#}");
+    let list =
+        guest.ask("root", "dpkg-query -W -f '${db:Status-Status} ${Package} ${Version} ${Architecture}\\n'");
+    let list = list.unwrap();
+    let installed: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
+    let packages = inspection["packages"].as_array().unwrap().iter();
+    let told: Vec<String> = packages
+        .map(|it| ["name", "version", "architecture"].map(|key| it[key].as_str().unwrap()).join(" "))
+        .collect();
+    assert_eq!(told, installed);
+    let users = inspection["users"].as_array().unwrap();
+    let core = users.iter().find(|user| user["name"] == "core").expect("core");
+    let groups: Vec<&str> =
+        core["groups"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert_eq!(groups, words(&guest.ask("root", "id -Gn core").unwrap()));
+    let mounts = inspection["mounts"].as_array().unwrap();
+    let root = mounts.iter().find(|mount| mount["target"] == "/").expect("the root");
+    assert_eq!(
+        (&root["type"], &root["source"], &root["readOnly"]),
+        (&"ext4".into(), &"/dev/vda".into(), &false.into())
+    );
+}
+
+fn diagnostics_and_journal(machine: &Machine, guest: &Guest) {
+    let diagnostics = json(machine, "/diagnostics", "diagnostics");
+    let (initramfs, boot) =
+        (diagnostics["initramfs"].as_u64().unwrap(), diagnostics["boot"].as_u64().unwrap());
+    assert!(initramfs > 1000 && boot > initramfs, "{diagnostics:#}");
+    let log = diagnostics["log"].as_array().unwrap();
+    let provisioned = |line: &Value| line["message"].as_str().unwrap().contains("provisioned in");
+    assert!(log.iter().any(provisioned), "{diagnostics:#}");
+    let ssh =
+        diagnostics["units"].as_array().unwrap().iter().find(|unit| unit["name"] == "ssh.service").unwrap();
+    assert!(ssh["active"] == "active" && ssh["since"].as_u64().unwrap() > initramfs, "{ssh}");
+
+    let request = "GET /diagnostics HTTP/1.1\r\nHost: vm\r\nAccept: text/plain\r\n\r\n";
+    let text = agent::request(machine.folder(), request).unwrap();
+    assert!(text.head.contains("Content-Type: text/plain"), "{}", text.head);
+    for words in [
+        "health: ok\n",
+        "kernel and initramfs: ",
+        "\nssh.service active at ",
+        "provisioned in",
+        "\nsystem: running\n",
+    ] {
+        assert!(text.body.contains(words), "{words:?}: {}", text.body);
+    }
+
+    let journal = json(machine, "/journal?unit=ssh.service&lines=3", "journal");
+    let told: Vec<&str> =
+        journal["lines"].as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(told.len(), 3, "{journal:#}");
+    let all = guest.ask("root", "journalctl -b -u ssh.service -o cat").unwrap();
+    assert!(told.iter().all(|message| all.contains(message)), "{told:?}\n{all}");
+    let none = json(machine, "/journal?unit=no-such.service", "journal");
+    assert_eq!(none["lines"], Value::Array(Vec::new()));
+}
+
+fn requests_that_are_refused(machine: &Machine) {
+    let long = format!("GET /{} HTTP/1.1\r\nHost: vm\r\n\r\n", "a".repeat(20_000));
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: vm\r\n\r\n", 404),
+        ("GET /../etc/shadow HTTP/1.1\r\nHost: vm\r\n\r\n", 404),
+        ("GET /health?x=y HTTP/1.1\r\nHost: vm\r\n\r\n", 400),
+        ("GET /journal HTTP/1.1\r\nHost: vm\r\n\r\n", 400),
+        ("GET /journal?unit=--all HTTP/1.1\r\nHost: vm\r\n\r\n", 400),
+        ("POST /health HTTP/1.1\r\nHost: vm\r\n\r\n", 405),
+        ("GET /health HTTP/1.1\r\n\r\n", 400),
+        ("garbage\r\n\r\n", 400),
+        (&long, 431),
+        // Never ended: the deadline.
+        ("GET /health HTTP/1.1\r\nHost: vm\r\n", 408),
+    ] {
+        let answer = agent::request(machine.folder(), request).unwrap();
+        assert_eq!(answer.status, status, "{request:.60}: {answer:?}");
+        answer.json("error").unwrap();
+    }
+    // A client that goes without a word, or in the midst of one, hurts nobody.
+    for bytes in ["", "GET /hea"] {
+        let mut stream = agent::connect(machine.folder(), agent::PORT).unwrap();
+        stream.write_all(bytes.as_bytes()).unwrap();
+    }
+}
+
+/// As people do it who have curl.
+fn by_curl(machine: &Machine) {
+    let folder = machine.folder();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/vsock-connect");
+    let socket = folder.join("vm.sock_1026");
+    let listen = format!("UNIX-LISTEN:{},fork", socket.display());
+    let connect = format!("EXEC:{} {} 1026", script.display(), folder.join("v").display());
+    let _bridge = Running::start(Path::new("socat"), &[listen, connect], &folder.join("socat.log")).unwrap();
+    wait_for(SOON, || socket.exists().then_some(())).unwrap();
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--fail", "--max-time", "60", "--unix-socket"]);
+    let body = run_ok(curl.arg(&socket).arg("http://vm/health"), SOON).unwrap();
+    let health: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(health["verdict"], "ok", "{health:#}");
+}
+
+fn a_failed_unit(machine: &Machine, guest: &Guest) {
+    guest.ssh("root", "systemd-run --quiet --unit=broken --wait false").unwrap();
+    let health = health(machine);
+    assert_eq!(health["verdict"], "degraded");
+    assert_eq!(reasons(&health), ["unit broken.service has failed"]);
+    assert_eq!(health["system"]["failed"], serde_json::from_str::<Value>("[\"broken.service\"]").unwrap());
+    let by_hand = guest.ssh("root", "glowplug-agent health").unwrap();
+    assert_eq!(by_hand.status.code(), Some(4));
+    assert_eq!(by_hand.stdout, b"degraded: unit broken.service has failed\n");
+    // The console tells it as well, and when it is over.
+    let line = "glowplug: health: degraded: unit broken.service has failed\n";
+    let is_shown = |line: &str| machine.second_console().unwrap().matches(line).count() == 1;
+    wait_for(SOON, || is_shown(line).then_some(())).expect("the line on the console");
+    guest.ask("root", "systemctl reset-failed broken.service").unwrap();
+    health_that(machine, "nothing failed", |health| health["verdict"] == "ok");
+    let after = || {
+        let console = machine.second_console().unwrap();
+        let after = console.split_once(line).map(|(_, after)| after.to_owned()).unwrap();
+        after.contains("glowplug: health: ok\n").then_some(())
+    };
+    wait_for(SOON, after).expect("the line that it is over");
+}
+
+/// podman's API runs, and does not answer.
+fn a_hung_podman(machine: &Machine, guest: &Guest) {
+    for (user, socket, systemctl) in [
+        ("root", "/run/podman/podman.sock", "systemctl"),
+        ("core", "/run/user/501/podman/podman.sock", "systemctl --user"),
+    ] {
+        let ping = format!(
+            "printf 'GET /_ping HTTP/1.0\\r\\nHost: d\\r\\n\\r\\n' | socat -t 90 - UNIX-CONNECT:{socket}"
+        );
+        // As a client does that goes on using it.
+        let hold =
+            format!("(while sleep 1; do {ping}; done) >/dev/null 2>&1 & echo $! >/tmp/hold-{user}; {ping}");
+        assert!(guest.ask_within(BOOT, user, &hold).unwrap().ends_with("OK"));
+        let is = |api: &'static str| {
+            move |health: &Value| {
+                health["podman"].as_array().unwrap().iter().any(|it| it["user"] == user && it["api"] == api)
+            }
+        };
+        health_that(machine, "an API that answers", is("answers"));
+        guest.ask(user, &format!("{systemctl} kill --signal=STOP podman.service")).unwrap();
+        let health = health_that(machine, "an API that hangs", is("silent"));
+        assert_eq!(health["verdict"], "degraded");
+        assert!(
+            reasons(&health)
+                .contains(&format!("podman of {user} does not answer: operation timed out").as_str()),
+            "{health:#}"
+        );
+        let took = health["took"].as_u64().unwrap();
+        println!("/health with podman of {user} hung: {took} ms");
+        assert!(took < 300, "{took} ms");
+        guest
+            .ask(
+                user,
+                &format!("kill $(cat /tmp/hold-{user}); {systemctl} kill --signal=CONT podman.service"),
+            )
+            .unwrap();
+    }
+    health_that(machine, "nothing hangs", |health| health["verdict"] == "ok");
+}
+
+/// By the loopback of vsock, and from another guest of the same host.
+fn others_are_refused(machine: &Machine, guest: &Guest) {
+    let ask = "printf 'GET /health HTTP/1.1\\r\\nHost: vm\\r\\n\\r\\n' | socat -t 30 - VSOCK-CONNECT:";
+    let local = guest.ask("root", &format!("modprobe vsock_loopback && {ask}1:1026")).unwrap();
+    let answer = agent::parse(&local).unwrap_or_else(|| panic!("{local}"));
+    assert_eq!(answer.status, 403, "{answer:?}");
+    answer.json("error").unwrap();
+
+    let neighbour = Machine::new(&Lab::from_env().unwrap()).unwrap();
+    let arguments = ["rdinit=/bin/sh", "quiet"].map(str::to_owned).into();
+    let socket = Some(machine.neighbour_socket());
+    let options = Options { vsock: false, neighbour_of: socket, arguments, rescue: true, ..Options::vsock() };
+    let mut other = neighbour.boot(options).unwrap();
+    other.wait_console("# ", BOOT).unwrap();
+    for line in [
+        "export PATH=/usr/sbin:/usr/bin:/sbin:/bin; mkdir -p /proc /sys /dev; mount -t devtmpfs none /dev; mount -t proc none /proc",
+        "modprobe virtio_pci; modprobe virtio_blk; modprobe ext4; modprobe vmw_vsock_virtio_transport; sleep 1",
+        "mkdir -p /root; mount -t ext4 -o ro /dev/vda /root && mount -t devtmpfs none /root/dev && echo mounted-$((6 * 7))",
+    ] {
+        other.type_text(&format!("{line}\n")).unwrap();
+    }
+    other.wait_console("mounted-42", SOON).unwrap();
+    other
+        .type_text(&format!(
+            "{}\n",
+            format!("chroot /root sh -c \"{ask}3:1026\"; echo asked-$((6 * 7))").replace('\\', "\\\\")
+        ))
+        .unwrap();
+    other.wait_console("asked-42", SOON).unwrap();
+    let console = other.console.text();
+    assert!(console.contains("HTTP/1.1 403 Forbidden"), "{console}");
+    let refused = guest.ask("root", "journalctl -b -o cat -t glowplug-agent").unwrap();
+    for cid in [1, 4] {
+        assert!(refused.contains(&format!("vsock CID {cid} asked, which is not the host")), "{refused}");
+    }
+}
+
+fn a_thousand_requests(machine: &Machine) {
+    const EACH: usize = 20;
+    let (begin, good, slowest) = (Instant::now(), AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    let asked = Instant::now();
+                    match agent::get(machine.folder(), "/health") {
+                        Ok(answer) if answer.status == 200 => drop(good.fetch_add(1, Ordering::Relaxed)),
+                        other => println!("{other:?}"),
+                    }
+                    let took = usize::try_from(asked.elapsed().as_millis()).unwrap();
+                    slowest.fetch_max(took, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    println!("1,000 requests, 50 at once: {:?}, the slowest {} ms", begin.elapsed(), slowest.into_inner());
+    assert_eq!(good.into_inner(), 50 * EACH);
+}
+
+/// In emergency mode there is no ssh any more, and the agent still answers.
+fn emergency_mode(machine: &Machine, guest: &Guest) {
+    guest.ask("root", "systemd-run --quiet --on-active=1 systemctl isolate emergency.target").unwrap();
+    let health = health_that(machine, "emergency mode", |health| health["system"]["state"] == "maintenance");
+    assert_eq!(health["verdict"], "failed");
+    assert_eq!(reasons(&health)[0], "the machine is in emergency or rescue mode");
+}
+
+#[test]
+fn the_host_looks_in() {
+    let machine = Machine::new(&Lab::podman_machine().unwrap()).unwrap();
+    let config = host::without_shares(&host::config("6.0-applehv-default.ign").unwrap()).unwrap();
+    let config = machine.key.put_into(&config).unwrap();
+    let _served = Config::serve(machine.folder(), config.into_bytes(), Manner::Podman).unwrap();
+    let ready = Ready::vsock(machine.folder(), After::Record).unwrap();
+    let options = Options {
+        gvproxy: true,
+        second_console: true,
+        with_neighbour: true,
+        memory: 2048,
+        ..Options::vsock()
+    };
+    let mut guest = machine.boot(options).unwrap();
+    guest.wait_ready(&ready, BOOT).unwrap();
+    guest.wait_ssh("root", BOOT).unwrap();
+    a_healthy_machine(&machine, &guest);
+    by_curl(&machine);
+    inspection(&machine, &guest);
+    diagnostics_and_journal(&machine, &guest);
+    requests_that_are_refused(&machine);
+    a_failed_unit(&machine, &guest);
+    a_hung_podman(&machine, &guest);
+    others_are_refused(&machine, &guest);
+    a_thousand_requests(&machine);
+    // None of this has left a process or a failed unit.
+    let health = health_that(&machine, "as before", |health| health["verdict"] == "ok");
+    assert_eq!(health["system"]["failed"], Value::Array(Vec::new()));
+    wait_for(SOON, || guest.ssh("root", "pgrep glowplug-agent").unwrap().stdout.is_empty().then_some(()))
+        .expect("idle without a process");
+    assert_eq!(ready.lines().len(), 1);
+    emergency_mode(&machine, &guest);
+}
+
+/// podman waits without end, without a word: a boot that never gets to ssh.
+#[test]
+fn a_stuck_machine_says_what_it_waits_for() {
+    let machine = Machine::new(&Lab::from_env().unwrap()).unwrap();
+    let config = r#"{"ignition":{"version":"3.4.0"},"systemd":{"units":[{"name":"stuck.service","enabled":true,"contents":
+        "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo it hangs; sleep infinity'\n[Install]\nWantedBy=sysinit.target\n"}]}}"#;
+    let _served = Config::serve(machine.folder(), config.into(), Manner::Podman).unwrap();
+    let guest = machine.boot(Options::vsock()).unwrap();
+    let answered = wait_for(BOOT, || agent::get(machine.folder(), "/health").ok());
+    let answered = answered.unwrap_or_else(|| panic!("{}", guest.failed("no answer")));
+    assert_eq!(answered.status, 200);
+    let health =
+        health_that(&machine, "a stuck machine", |health| reasons(health) == ["waiting for stuck.service"]);
+    assert_eq!(health["verdict"], "starting");
+    assert_eq!(health["provisioning"]["provisioned"], true);
+    assert_eq!(health["ready"]["sent"], false);
+    let diagnostics = json(&machine, "/diagnostics", "diagnostics");
+    assert_eq!(diagnostics["boot"], Value::Null);
+    assert!(diagnostics["log"].to_string().contains("provisioned in"), "{diagnostics:#}");
+    let mut rest = String::new();
+    let mut stream = agent::connect(machine.folder(), agent::PORT).unwrap();
+    stream.write_all(b"GET /journal?unit=stuck.service HTTP/1.0\r\n\r\n").unwrap();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("it hangs"), "{rest}");
+}
