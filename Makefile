@@ -38,7 +38,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build podman-machine/deb \
-	tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
+	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
 	podman-machine/debian/postinst podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
 	podman-machine/root/usr/sbin/update-ca-trust \
 	podman-machine/root/usr/lib/systemd/system-generators/glowplug-podman-machine-shares \

@@ -3,6 +3,9 @@
 use std::cell::RefCell;
 use std::io::{self, Read};
 
+pub use crate::agent::journal::parse as journal_query;
+use crate::agent::request::Request;
+pub use crate::agent::systemd::parse_units as systemd_units;
 pub use crate::config::json::{Kind, Reader, SyntaxError};
 use crate::http::Input;
 use crate::platform::http;
@@ -21,4 +24,14 @@ impl Input for Host<'_> {
 /// The words for the failure.
 pub fn http_answer(stream: &mut dyn Read, limit: u64) -> Result<Vec<u8>, String> {
     http::answer(&Host(RefCell::new(stream)), limit)
+}
+
+/// Reads one request to the agent: its path and query.
+///
+/// # Errors
+/// The status and the words for what is wrong with it.
+pub fn agent_request(stream: &mut dyn Read) -> Result<(String, String), (u16, String)> {
+    Request::read(&Host(RefCell::new(stream)))
+        .map(|request| (request.path, request.query))
+        .map_err(|refusal| (refusal.status, refusal.what))
 }

@@ -1,6 +1,6 @@
 //! glowplug provisions a Debian machine from an Ignition config, once, in the initramfs.
 //!
-//! The rooms of the house, each of which may use the ones after it: stages, ready, platform, root, plan,
+//! The rooms of the house, each of which may use the ones after it: stages, agent, ready, platform, root, plan,
 //! resource, config, and the log. See `docs/architecture.md`.
 
 // Tests make and break files where they like; the program itself is checked without them.

@@ -221,7 +221,7 @@ pub struct Values<'b> {
 }
 
 impl<'b> Values<'b> {
-    fn new(bytes: &'b [u8]) -> Self {
+    pub(super) fn new(bytes: &'b [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 

@@ -63,7 +63,8 @@ impl Journal {
     }
 }
 
-fn parse(query: &str) -> Result<(String, u32), Refusal> {
+/// The unit and the number of lines that a query names.
+pub fn parse(query: &str) -> Result<(String, u32), Refusal> {
     let (mut unit, mut count) = (None, LINES);
     for part in query.split('&').filter(|part| !part.is_empty()) {
         match part.split_once('=') {

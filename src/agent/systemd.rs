@@ -120,6 +120,12 @@ impl Manager {
     }
 }
 
+/// The units in the body of an answer, which may be any bytes.
+#[cfg(fuzzing)]
+pub fn parse_units(body: &[u8]) -> Result<Vec<Unit>, Errno> {
+    Values::new(body).structures(unit)
+}
+
 /// `(ssssssouso)`: name, description, load, active, sub, followed, object, job's number, kind and object.
 fn unit(values: &mut Values<'_>) -> Result<Unit, Errno> {
     let (name, _description) = (values.string()?, values.string()?);
