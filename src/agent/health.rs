@@ -14,8 +14,8 @@ use super::systemd::{self, Manager, Unit};
 use super::{Provisioning, SCHEMA, Signal};
 use crate::error::errno_words;
 
-/// How long systemd and podman may take: the whole of `/health` has 300 ms.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a systemd may take: one that is busy is not one that hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Less than one part in so many of memory or disk is too little.
 const LITTLE: u64 = 50;
 /// Enough to see why a boot does not end.
@@ -126,38 +126,43 @@ impl Health {
         // Each may hang for itself.
         let deadline = Deadline::after(PATIENCE);
         let ask_podman = |uid| podman::ask(system::user_name(&passwd, uid), uid, deadline);
-        let (units, podman) = thread::scope(|scope| {
-            let system = scope.spawn(|| ask_systemd(deadline));
+        let mut health = thread::scope(|scope| {
+            let systemd = scope.spawn(|| ask_systemd(deadline));
             let askers: Vec<_> =
                 [0].into_iter().chain(users).map(|uid| scope.spawn(move || ask_podman(uid))).collect();
-            let podman: Vec<Podman> =
-                askers.into_iter().filter_map(|asker| asker.join().ok().flatten()).collect();
-            (system.join().unwrap_or(Err(Errno::IO)), podman)
+            // What cannot hang, meanwhile.
+            let mut health = Self::of_kernel_and_files(&mut reader);
+            match systemd.join().unwrap_or(Err(Errno::IO)) {
+                Ok((system, units)) => (health.system, health.ssh) = (system, Ssh::of(&units)),
+                Err(errno) => health.system.error = Some(errno_words(errno)),
+            }
+            health.podman = askers.into_iter().filter_map(|asker| asker.join().ok().flatten()).collect();
+            health
         });
-        let (system, ssh) = match units {
-            Ok((system, units)) => (system, Ssh::of(&units)),
-            Err(errno) => (System { error: Some(errno_words(errno)), ..System::default() }, Ssh::default()),
-        };
-        let (memory, _swap) = system::memory(&mut reader);
-        let mut health = Self {
-            version: SCHEMA,
-            verdict: Verdict::Ok,
-            reasons: Vec::new(),
-            system,
-            provisioning: Provisioning::read(),
-            ready: Signal::read(),
-            ssh,
-            podman,
-            network: Network::read(&mut reader),
-            uptime: system::uptime(),
-            memory,
-            disk: system::disk(&mut reader),
-            errors: reader.errors,
-            took: 0,
-        };
+        health.errors = reader.errors;
         health.conclude(health.judge());
         health.took = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         health
+    }
+
+    fn of_kernel_and_files(reader: &mut Reader) -> Self {
+        let (memory, _swap) = system::memory(reader);
+        Self {
+            version: SCHEMA,
+            verdict: Verdict::Ok,
+            reasons: Vec::new(),
+            system: System::default(),
+            provisioning: Provisioning::read(),
+            ready: Signal::read(),
+            ssh: Ssh::default(),
+            podman: Vec::new(),
+            network: Network::read(reader),
+            uptime: system::uptime(),
+            memory,
+            disk: system::disk(reader),
+            errors: Vec::new(),
+            took: 0,
+        }
     }
 
     fn conclude(&mut self, mut reasons: Vec<(Verdict, String)>) {

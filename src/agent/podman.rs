@@ -1,6 +1,7 @@
 //! Whether podman's API answers, without starting it: systemd listens for it, and starts it for who connects.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use serde::Serialize;
@@ -11,6 +12,9 @@ use crate::error::errno_words;
 
 const SOCKET: &str = "podman.socket";
 const SERVICE: &str = "podman.service";
+/// How long manager and API may take together, and the API at least: the whole of `/health` has 300 ms.
+const PATIENCE: Duration = Duration::from_millis(240);
+const LEAST: Duration = Duration::from_millis(40);
 /// How podman 5's answer begins, and how it ends.
 const REQUEST: &[u8] = b"GET /_ping HTTP/1.0\r\nHost: d\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.0 200 ";
@@ -50,22 +54,23 @@ pub enum Api {
     Unknown,
 }
 
-/// Asks for the API of one user; none where podman is not installed.
+/// Asks for the API of one user; none where podman is not installed. The user's manager has until `deadline`.
 pub fn ask(user: String, uid: u32, deadline: Deadline) -> Option<Podman> {
+    let begin = Instant::now();
     let runtime = if uid == 0 { "/run".to_owned() } else { format!("/run/user/{uid}") };
     let manager = format!("{runtime}/systemd/private");
     let socket = PathBuf::from(runtime).join("podman/podman.sock");
     let units =
         Manager::open(manager.as_ref(), deadline).and_then(|mut manager| manager.units(&[SOCKET, SERVICE]));
-    of_units(user, uid, units, |time| ping(&socket, time), deadline)
+    let ping = || ping(&socket, Deadline::after(PATIENCE.saturating_sub(begin.elapsed()).max(LEAST)));
+    of_units(user, uid, units, ping)
 }
 
 fn of_units(
     user: String,
     uid: u32,
     units: Result<Vec<Unit>, Errno>,
-    ping: impl FnOnce(Deadline) -> Result<(), Errno>,
-    deadline: Deadline,
+    ping: impl FnOnce() -> Result<(), Errno>,
 ) -> Option<Podman> {
     let mut podman =
         Podman { user, uid, socket: String::new(), service: String::new(), api: Api::Unknown, error: None };
@@ -84,7 +89,7 @@ fn of_units(
     podman.socket.clone_from(&socket.active);
     podman.service.clone_from(&service.active);
     if service.active == "active" {
-        match ping(deadline) {
+        match ping() {
             Ok(()) => podman.api = Api::Answers,
             Err(errno) => {
                 podman.api = Api::Silent;
@@ -115,17 +120,14 @@ fn ping(socket: &Path, deadline: Deadline) -> Result<(), Errno> {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixListener;
-    use std::time::Duration;
 
     use super::*;
     use crate::agent::tests::Folder;
 
-    const PATIENCE: Duration = Duration::from_millis(200);
-
     fn found(socket: &str, service: &str, answer: Result<(), Errno>) -> Option<Podman> {
         let load = |active: &str| if active == "none" { "not-found" } else { "loaded" }.to_owned();
         let units = vec![Unit::of(SOCKET, &load(socket), socket), Unit::of(SERVICE, &load(service), service)];
-        of_units("core".into(), 501, Ok(units), |_| answer, Deadline::after(PATIENCE))
+        of_units("core".into(), 501, Ok(units), || answer)
     }
 
     #[test]
@@ -143,8 +145,7 @@ mod tests {
             assert_eq!(podman.api, api, "{podman:?}");
             assert_eq!(podman.error.is_some(), api == Api::Silent, "{podman:?}");
         }
-        let unknown =
-            of_units("core".into(), 501, Err(Errno::CONNREFUSED), |_| Ok(()), Deadline::after(PATIENCE));
+        let unknown = of_units("core".into(), 501, Err(Errno::CONNREFUSED), || Ok(()));
         assert_eq!(unknown.unwrap().api, Api::Unknown);
     }
 

@@ -71,17 +71,25 @@ pub fn get(folder: &Path, target: &str) -> Result<Answer> {
     request(folder, &format!("GET {target} HTTP/1.1\r\nHost: vm\r\n\r\n"))
 }
 
-/// The answer to what is sent, up to the end of the connection.
+/// The answer to what is sent, up to its end; then the connection is closed.
 ///
 /// # Errors
 /// When there is none, or it is not whole.
 pub fn request(folder: &Path, text: &str) -> Result<Answer> {
     let mut stream = connect(folder, PORT)?;
     stream.write_all(text.as_bytes()).doing("send the request")?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).doing("read the answer")?;
-    let text = String::from_utf8(bytes).doing("read the answer")?;
-    parse(&text).ok_or_else(|| Error::new(format!("this is no whole answer: {text}")))
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    loop {
+        let count = stream.read(&mut buffer).doing("read the answer")?;
+        bytes.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some(answer) = parse(&text) {
+            return Ok(answer);
+        }
+        if count == 0 {
+            return Err(Error::new(format!("this is no whole answer: {text}")));
+        }
+    }
 }
 
 /// An answer with its length.

@@ -306,19 +306,17 @@ const SHARES: [&str; 6] = [
     "immutable-root-on.service",
 ];
 
-/// The config of a machine of a Mac without the shares that podman gives it.
+/// podman's config without the shares that it gives a machine.
 ///
 /// # Errors
-/// When it is not such a config.
+/// When the config is not as podman writes it.
 pub fn without_shares(config: &str) -> Result<String> {
     let mut config = config.to_owned();
     for unit in SHARES {
-        let range = config.find(&format!("\"name\":\"{unit}\"")).and_then(|name| {
-            let begin = config[..name].rfind(",{")?;
-            Some(begin..name + config[name..].find('}')? + 1)
-        });
-        let range = range.ok_or_else(|| Error::new(format!("the config has no {unit}")))?;
-        config.replace_range(range, "");
+        let Some(name) = config.find(&format!("\"name\":\"{unit}\"")) else { continue };
+        let range = config[..name].rfind(",{").zip(config[name..].find('}'));
+        let (begin, length) = range.ok_or_else(|| Error::new(format!("{unit} is no unit among others")))?;
+        config.replace_range(begin..=name + length, "");
     }
     Ok(config)
 }

@@ -283,7 +283,8 @@ fn a_thousand_requests(machine: &Machine) {
                     let asked = Instant::now();
                     match agent::get(machine.folder(), "/health") {
                         Ok(answer) if answer.status == 200 => drop(good.fetch_add(1, Ordering::Relaxed)),
-                        other => println!("{other:?}"),
+                        Ok(answer) => println!("{answer:?}"),
+                        Err(error) => println!("{error}"),
                     }
                     let took = usize::try_from(asked.elapsed().as_millis()).unwrap();
                     slowest.fetch_max(took, Ordering::Relaxed);

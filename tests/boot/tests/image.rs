@@ -91,26 +91,20 @@ fn expect_ready(guest: &mut Guest, ready: &Ready) {
 }
 
 /// As vfkit and krunkit start it: the config by vsock.
-fn vsock(arch: &str, firmware: Firmware) {
-    let (machine, config) = machine(arch, "6.0-applehv-default.ign");
+fn vsock(arch: &str, firmware: Firmware, config: &str) {
+    let (machine, config) = machine(arch, config);
     look_into(&machine);
     let _served = Config::serve(machine.folder(), config.clone().into_bytes(), Manner::Podman).unwrap();
     let ready = Ready::vsock(machine.folder(), After::Record).unwrap();
     let mut guest = machine.boot(Options { firmware: Some(firmware), ..Options::vsock() }).unwrap();
     expect_ready(&mut guest, &ready);
-    look(&mut guest, &config, true);
+    look(&mut guest, &config, firmware != Firmware::Bios);
     guest.shutdown().unwrap();
 }
 
-#[test]
-fn amd64_by_uefi_with_vsock() {
-    vsock("amd64", Firmware::Uefi);
-}
-
 /// As podman starts QEMU on amd64: no UEFI, and the config in `fw_cfg`.
-#[test]
-fn amd64_by_bios_with_fw_cfg() {
-    let (machine, config) = machine("amd64", "6.0-qemu-default.ign");
+fn fw_cfg(config: &str) {
+    let (machine, config) = machine("amd64", config);
     let file = machine.config_file(&config).unwrap();
     let ready = Ready::port(&machine.ready_socket(), After::Record);
     let mut guest = machine.boot(Options { firmware: Some(Firmware::Bios), ..Options::qemu(file) }).unwrap();
@@ -120,7 +114,27 @@ fn amd64_by_bios_with_fw_cfg() {
 }
 
 #[test]
+fn amd64_by_uefi_with_vsock_6_0() {
+    vsock("amd64", Firmware::Uefi, "6.0-applehv-default.ign");
+}
+
+#[test]
+fn amd64_by_bios_with_vsock_5_8() {
+    vsock("amd64", Firmware::Bios, "5.8.3-libkrun-rootful.ign");
+}
+
+#[test]
+fn amd64_by_bios_with_fw_cfg_6_0() {
+    fw_cfg("6.0-qemu-default.ign");
+}
+
+#[test]
+fn amd64_by_bios_with_fw_cfg_5_4() {
+    fw_cfg("5.4.2-qemu-timezone.ign");
+}
+
+#[test]
 #[ignore = "make image-test ARCH=arm64 runs it"]
 fn arm64_by_uefi_with_vsock() {
-    vsock("arm64", Firmware::UefiArm64);
+    vsock("arm64", Firmware::UefiArm64, "6.0-applehv-default.ign");
 }
