@@ -100,7 +100,7 @@ image: deb
 	image/build $(ARCH) $(IMAGES) $(DEB) $(MACHINE_DEB)
 
 image-test: image
-	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test image -- --include-ignored $(ARCH)
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --include-ignored image::$(ARCH)
 
 # The real client: Debian's podman, as an ordinary user, makes a machine of the image and works with it.
 test-podman: image
@@ -136,13 +136,13 @@ lint: deps
 boot: lab machine-lab image
 	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service
-	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test '*' -- --test-threads=2
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2
 
 # N power cuts of a guest, and podman's config stopped at every call and at every call of the next start. CUTS_SEED=N in
 # the environment repeats the cuts of an earlier run.
 crash: lab
 	CRASH_ALL=1 cargo test --quiet --locked --features failpoints --test crash
-	CUTS=$(N) $(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test cuts -- --nocapture
+	CUTS=$(N) $(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- cuts:: --nocapture
 
 # With FUZZ_SEED=N in the environment libFuzzer makes the same choices each time.
 fuzz: deps

@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 use std::net::IpAddr;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::ptr;
 use std::time::Duration;
@@ -95,6 +95,47 @@ pub fn network_addresses() -> Result<Vec<(String, IpAddr)>, Errno> {
     // SAFETY: the list is getifaddrs(3)'s, and nothing borrows from it any more.
     unsafe { libc::freeifaddrs(list) };
     Ok(addresses)
+}
+
+/// Takes from this thread, and from all threads and programs that it starts, the right to change any file system, by
+/// landlock(7). What is open stays so. False where the kernel has no Landlock.
+///
+/// # Errors
+/// errno of prctl(2) or of Landlock's calls.
+pub fn forbid_changes() -> Result<bool, Errno> {
+    /// To write to files, and to remove and make all kinds of them; of Landlock's ABI 1.
+    const CHANGES: u64 = 1 << 1 | 0b1_1111_1111 << 4;
+    /// Of ABI 3, Linux 6.2.
+    const TRUNCATE: u64 = 1 << 14;
+    const ABI_WITH_TRUNCATE: libc::c_long = 3;
+    /// Asks for the ABI's number.
+    const VERSION: libc::c_int = 1;
+
+    let check = |code: libc::c_long| match code {
+        0.. => Ok(code),
+        _ => Err(errno_of(&std::io::Error::last_os_error())),
+    };
+    let nothing = ptr::null::<u64>();
+    // SAFETY: with this flag the call takes a null pointer and no size.
+    let version =
+        match check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, VERSION) }) {
+            Ok(version) => version,
+            Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(false),
+            Err(errno) => return Err(errno),
+        };
+    let handled = CHANGES | if version >= ABI_WITH_TRUNCATE { TRUNCATE } else { 0 };
+    let attributes = &raw const handled;
+    // SAFETY: the attributes of ABI 1 are one number of 64 bits, whose size is told.
+    let raw =
+        check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes, size_of::<u64>(), 0) })?;
+    let raw = raw.try_into().map_err(|_| Errno::BADF)?;
+    // SAFETY: the descriptor was just opened, and nothing else owns it.
+    let rules = unsafe { OwnedFd::from_raw_fd(raw) };
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())?;
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) })?;
+    Ok(true)
 }
 
 /// The size of a structure as the socket calls want it.
@@ -231,6 +272,32 @@ mod no_unwinder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_are_forbidden_to_one_thread_and_what_it_starts() {
+        let folder = crate::agent::tests::Folder::new("landlock");
+        let path = folder.path("file");
+        std::fs::write(&path, "before").unwrap();
+        let tried = std::thread::scope(|scope| {
+            let restricted = scope.spawn(|| {
+                let is_forbidden = forbid_changes().unwrap();
+                let touch = std::process::Command::new("touch").arg(folder.path("new")).status().unwrap();
+                let tries = [
+                    std::fs::write(&path, "after").is_err(),
+                    std::fs::remove_file(&path).is_err(),
+                    std::fs::create_dir(folder.path("directory")).is_err(),
+                    !touch.success(),
+                ];
+                (is_forbidden, tries, std::fs::read_to_string(&path).unwrap_or_default())
+            });
+            restricted.join().unwrap()
+        });
+        match tried {
+            (true, found, text) => assert_eq!((found, text.as_str()), ([true; 4], "before")),
+            (false, found, _) => assert_eq!(found, [false; 4], "a kernel without Landlock"),
+        }
+        std::fs::write(&path, "after").unwrap();
+    }
 
     #[test]
     fn the_loopback_has_an_address() {

@@ -116,7 +116,7 @@ pub fn lines(arguments: &[&str], deadline: Deadline) -> Result<Vec<Line>, Errno>
     let mut command = Command::new(JOURNALCTL);
     command.args(["--boot", "--quiet", "--no-pager", "--output=json", "--all"]);
     command.arg("--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM").args(arguments);
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| errno_of(&error))?;
     let output = read(&mut child, deadline);
     // One that has more to say, or nothing within the time, is ended.

@@ -8,6 +8,7 @@ use glowplug::agent::health::Health;
 use glowplug::agent::inspect::Inspection;
 use glowplug::agent::{console, json, serve};
 use glowplug::error::errno_words;
+use glowplug::sys;
 
 const HELP: &str = "\
 Tell how this machine is. Needs root.
@@ -41,6 +42,12 @@ fn main() -> ExitCode {
     }
     if !rustix::process::geteuid().is_root() {
         return complain("what it asks is for root alone: sudo glowplug-agent ...", 1);
+    }
+    // All but the one that writes to the console only look.
+    if words != ["console"] {
+        if let Err(errno) = sys::forbid_changes() {
+            return complain(&format!("forbid changes to files: {}", errno_words(errno)), 1);
+        }
     }
     match words[..] {
         ["health"] => {

@@ -12,7 +12,7 @@ use boot_lab::hostile::Host;
 use boot_lab::lab::Lab;
 use boot_lab::shell::Shell;
 
-use crate::cases::{Case, Room, Serve, cases};
+use super::cases::{Case, Room, Serve, cases};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hostile-hosts.md");
 const HEAD: &str = include_str!("head.md");
@@ -116,7 +116,7 @@ impl Case {
 fn hosts_that_do_anything() {
     let machine = Machine::new(&Lab::from_env().unwrap()).unwrap();
     let mut shell = Shell::boot(&machine, Options { memory: MEMORY, ..Options::vsock() }).unwrap();
-    shell.run_ok(include_str!("../../hosts-in-guest"), SLACK).unwrap();
+    shell.run_ok(include_str!("../../../hosts-in-guest"), SLACK).unwrap();
     let mut table = HEAD.to_owned();
     let mut wrong = String::new();
     let begin = Instant::now();

@@ -1,6 +1,5 @@
 //! Enabling and disabling units, side by side with Debian's own systemctl on the same tree.
 
-#[path = "units/cases.rs"]
 mod cases;
 
 use std::ffi::OsStr;

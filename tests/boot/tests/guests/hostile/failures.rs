@@ -117,7 +117,7 @@ fn a_failed_machine_tells_why_and_starts_when_it_can_be_provisioned() {
     drop(host);
     assert!(ready.lines().is_empty(), "a ready signal from a machine that failed");
 
-    let _host = serve(&machine, crate::cases::GOOD);
+    let _host = serve(&machine, super::cases::GOOD);
     guest.type_text("exit\n").unwrap();
     let line = guest.wait_ready(&ready, BOOT).unwrap();
     assert_eq!((line.text.as_str(), line.complete), ("Ready", true));

@@ -17,7 +17,6 @@ use boot_lab::lab::Lab;
 use boot_lab::ready::{After, Line, Ready};
 use boot_lab::tree::{self, Kind, Node};
 
-#[path = "boot/dracut.rs"]
 mod dracut;
 
 /// The stamp of a provisioned machine.
