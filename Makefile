@@ -130,6 +130,8 @@ lint: deps
 	cd fuzz && cargo clippy --quiet --locked --target $(CPU)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
+	# It looks at what other systems would need as well.
+	cargo fetch --quiet --locked
 	cargo deny --offline check --hide-inclusion-graph bans licenses sources
 	for page in man/*.8; do tests/lint-man "$$page" || exit 1; done
 
