@@ -10,6 +10,8 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{Dir, Mode, OFlags, fstat};
 use rustix::io::{Errno, read, retry_on_intr, write};
 
+use crate::error::errno_of;
+
 /// Room for so much is made before each read.
 const CHUNK: usize = 8 << 10;
 
@@ -23,7 +25,12 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Errno> {
 /// The same of a text of the kernel's, as those below `/proc`.
 pub fn read_text(path: &str) -> Result<String, Errno> {
     const LIMIT: u64 = 1 << 20;
-    Ok(String::from_utf8_lossy(&read_file(Path::new(path), LIMIT)?).into_owned())
+    let bytes = read_file(Path::new(path), LIMIT)?;
+    if bytes.len() as u64 > LIMIT {
+        Err(Errno::FBIG)
+    } else {
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
 }
 
 /// The names in the directory at `path` of the running system, in no order.
@@ -59,6 +66,16 @@ pub fn names(directory: Dir) -> Result<Vec<OsString>, Errno> {
         }
     }
     Ok(names)
+}
+
+/// Replaces the file at `path` in `/run/glowplug` by `text`, whole or not at all, by way of `new` beside it.
+#[allow(clippy::disallowed_methods, reason = "/run is the running system's, not a path of the root")]
+pub fn replace(path: &Path, new: &Path, text: &str) -> Result<(), Errno> {
+    path.parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(new, text))
+        .and_then(|()| std::fs::rename(new, path))
+        .map_err(|error| errno_of(&error))
 }
 
 /// Writes all of `bytes`.

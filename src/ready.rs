@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use vsock::VsockStream;
 
 use crate::error::{errno_of, errno_words};
+use crate::fd;
 use crate::root::{FileIdentity, STAMP};
 use crate::stamp::Stamp;
 use crate::sys;
@@ -41,6 +42,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one connection may take to come about. A host without time may still accept one that was given up here,
 /// and podman takes an empty connection for the end: so rather long, and not less than so much at the deadline.
 const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
+/// How long a device may take to come.
+const DEVICE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long one write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -236,6 +239,8 @@ fn send(patience: Duration) -> Result<(u32, String<64>), Refusal> {
         };
         match sent {
             Ok(()) => return Ok((tries, to)),
+            // vsock without a device; udev may be about to find one.
+            Err(Errno::NODEV) if start.elapsed() >= DEVICE_PATIENCE => return Err(Refusal::NoDevice),
             Err(errno) if start.elapsed().saturating_add(pause) >= patience => {
                 return Err(Refusal::NoHost(errno));
             }
@@ -287,22 +292,12 @@ fn was_sent() -> Result<bool, Refusal> {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "/run is the running system's, not a path of the root")]
 fn record(json: fmt::Arguments<'_>) -> Result<(), Errno> {
-    let path = Path::new(RECORD);
     let mut text: String<256> = String::new();
     text.write_fmt(json)
         .and_then(|()| text.push('\n').map_err(|()| fmt::Error))
         .map_err(|_| Errno::NOBUFS)?;
-    let write = || -> io::Result<()> {
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let new = Path::new("/run/glowplug/ready.json.new");
-        std::fs::write(new, &text)?;
-        std::fs::rename(new, path)
-    };
-    write().map_err(|error| errno_of(&error))
+    fd::replace(Path::new(RECORD), Path::new("/run/glowplug/ready.json.new"), &text)
 }
 
 #[cfg(test)]

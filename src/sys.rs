@@ -131,8 +131,9 @@ pub fn forbid_changes() -> Result<bool, Errno> {
     let raw = raw.try_into().map_err(|_| Errno::BADF)?;
     // SAFETY: the descriptor was just opened, and nothing else owns it.
     let rules = unsafe { OwnedFd::from_raw_fd(raw) };
-    // SAFETY: no pointers are passed.
-    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())?;
+    let [one, zero]: [libc::c_ulong; 2] = [1, 0];
+    // SAFETY: no pointers are passed; the arguments are as wide as the call takes them.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, one, zero, zero, zero) }.into())?;
     // SAFETY: no pointers are passed.
     check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) })?;
     Ok(true)

@@ -6,12 +6,11 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::health::Health;
-use super::system;
 use crate::fd;
 
 const CONSOLE: &str = "/dev/hvc0";
 /// The last line, after the second of the boot in which it was shown.
-const STATE: &str = "console";
+const STATE: &str = "/run/glowplug/console";
 /// A line that does not change is shown again after so many seconds.
 const HOUR: u64 = 3600;
 /// The longest line, in characters.
@@ -30,7 +29,7 @@ pub fn show() -> Result<(), Errno> {
     if let Some((end, _)) = line.char_indices().nth(LONGEST) {
         line.truncate(end);
     }
-    let last = match fd::read_text(&format!("/run/glowplug/{STATE}")) {
+    let last = match fd::read_text(STATE) {
         Ok(last) => last,
         Err(Errno::NOENT) => String::new(),
         Err(errno) => return Err(errno),
@@ -39,7 +38,8 @@ pub fn show() -> Result<(), Errno> {
         return Ok(());
     }
     write(&line)?;
-    system::keep(STATE, &format!("{} {line}\n", health.uptime))
+    let text = format!("{} {line}\n", health.uptime);
+    fd::replace(Path::new(STATE), Path::new("/run/glowplug/console.new"), &text)
 }
 
 fn is_due(last: &str, line: &str, now: u64) -> bool {

@@ -36,8 +36,8 @@ pub const FAULTS: &str = "/run/glowplug/faults";
 pub struct Diagnostics {
     version: u32,
     health: Health,
-    /// Milliseconds from the kernel's start to systemd's in the root.
-    initramfs: u64,
+    /// Milliseconds from the kernel's start to systemd's in the root; none if systemd could not be asked.
+    initramfs: Option<u64>,
     /// Milliseconds from the kernel's start to the end of the boot; none before it.
     boot: Option<u64>,
     units: Vec<Timed>,
@@ -65,12 +65,13 @@ impl Diagnostics {
         let manager = ask(&health);
         let (initramfs, boot, units) = reader.or_note("systemd", manager);
         let selection = ["--identifier=glowplug", "--lines=200"];
-        let log = reader.or_note("journal", journal::lines(&selection, Deadline::after(journal::PATIENCE)));
+        let log = journal::lines(&selection, Deadline::after(journal::PATIENCE));
+        let (log, _cut) = reader.or_note("journal", log);
         let mut faults = health.reasons.clone();
-        if health.network.name_servers.is_empty() {
+        if health.network.is_known && health.network.name_servers.is_empty() {
             faults.push("no name server: names are not found".into());
         }
-        if !health.network.default_route {
+        if health.network.is_known && !health.network.default_route {
             faults.push("no default route: no DHCP answer from the host".into());
         }
         let others = reader.text_if_there(FAULTS).unwrap_or_default();
@@ -90,7 +91,9 @@ impl Diagnostics {
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let health = &self.health;
         writeln!(text, "health: {}", health.line())?;
-        writeln!(text, "kernel and initramfs: {}", Seconds(self.initramfs))?;
+        if let Some(initramfs) = self.initramfs {
+            writeln!(text, "kernel and initramfs: {}", Seconds(initramfs))?;
+        }
         if let Some(boot) = self.boot {
             writeln!(text, "all: {}", Seconds(boot))?;
         }
@@ -141,13 +144,13 @@ impl std::fmt::Display for Seconds {
     }
 }
 
-type Times = (u64, Option<u64>, Vec<Timed>);
+type Times = (Option<u64>, Option<u64>, Vec<Timed>);
 
 fn ask(health: &Health) -> Result<Times, rustix::io::Errno> {
     const MICROSECONDS: u64 = 1000;
     let reached = |time: u64| (time > 0).then_some(time / MICROSECONDS);
     let mut manager = Manager::open(Path::new(systemd::SYSTEM), Deadline::after(PATIENCE))?;
-    let initramfs = manager.time("UserspaceTimestampMonotonic")? / MICROSECONDS;
+    let initramfs = reached(manager.time("UserspaceTimestampMonotonic")?);
     let boot = reached(manager.time("FinishTimestampMonotonic")?);
     let users: Vec<String> = health
         .podman
@@ -159,7 +162,11 @@ fn ask(health: &Health) -> Result<Times, rustix::io::Errno> {
     let mut units = Vec::new();
     for unit in manager.units(&names)? {
         if unit.is_there() {
-            let since = reached(manager.active_since(&unit)?);
+            let since = match manager.active_since(&unit) {
+                // It has gone meanwhile.
+                Err(rustix::io::Errno::NOMSG) => continue,
+                since => reached(since?),
+            };
             units.push(Timed { name: unit.name, active: unit.active, since });
         }
     }

@@ -12,7 +12,7 @@ use super::podman::{self, Api, Podman};
 use super::system::{self, Amount, Network, Reader};
 use super::systemd::{self, Manager, Unit};
 use super::{Provisioning, SCHEMA, Signal};
-use crate::error::errno_words;
+use crate::error::{errno_of, errno_words, io_words};
 
 /// How long a systemd may take: one that is busy is not one that hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -22,6 +22,7 @@ const LITTLE: u64 = 50;
 const MOST_JOBS: usize = 8;
 const READY: &str = "glowplug-ready.service";
 const SSH: [&str; 2] = ["ssh.service", "ssh.socket"];
+const EMERGENCY: [&str; 2] = ["emergency.target", "rescue.target"];
 
 /// The verdict on a machine, from good to bad.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +69,8 @@ pub struct System {
     pub failed: Vec<String>,
     /// The units that something is being done to.
     pub jobs: Vec<String>,
+    /// Whether it is in emergency or rescue mode, or on the way to it.
+    pub emergency: bool,
     /// Why systemd could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -127,19 +130,29 @@ impl Health {
         let deadline = Deadline::after(PATIENCE);
         let ask_podman = |uid| podman::ask(system::user_name(&passwd, uid), uid, deadline);
         let mut health = thread::scope(|scope| {
-            let systemd = scope.spawn(|| ask_systemd(deadline));
-            let askers: Vec<_> =
-                [0].into_iter().chain(users).map(|uid| scope.spawn(move || ask_podman(uid))).collect();
+            // A machine that is out of memory or tasks has no thread to give.
+            let systemd = thread::Builder::new().spawn_scoped(scope, || ask_systemd(deadline));
+            let askers: Vec<_> = [0]
+                .into_iter()
+                .chain(users)
+                .map(|uid| thread::Builder::new().spawn_scoped(scope, move || ask_podman(uid)))
+                .collect();
             // What cannot hang, meanwhile.
             let mut health = Self::of_kernel_and_files(&mut reader);
-            match systemd.join().unwrap_or(Err(Errno::IO)) {
+            let joined = systemd.map_err(|error| errno_of(&error));
+            match joined.and_then(|systemd| systemd.join().unwrap_or(Err(Errno::IO))) {
                 Ok((system, units)) => (health.system, health.ssh) = (system, Ssh::of(&units)),
                 Err(errno) => health.system.error = Some(errno_words(errno)),
             }
-            health.podman = askers.into_iter().filter_map(|asker| asker.join().ok().flatten()).collect();
+            for asker in askers {
+                match asker {
+                    Ok(asker) => health.podman.extend(asker.join().ok().flatten()),
+                    Err(error) => health.errors.push(format!("ask for podman: {}", io_words(&error))),
+                }
+            }
             health
         });
-        health.errors = reader.errors;
+        health.errors.append(&mut reader.errors);
         health.conclude(health.judge());
         health.took = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         health
@@ -197,7 +210,7 @@ impl Health {
         };
         too_little("the memory", self.memory);
         too_little("the disk", self.disk);
-        if self.is_up() && !self.network.has_address() {
+        if self.is_up() && self.network.is_known && !self.network.has_address() {
             reasons.push((Verdict::Degraded, "the network has no address".to_owned()));
         }
         reasons
@@ -209,13 +222,14 @@ impl Health {
             return;
         }
         match self.system.state.as_str() {
+            // systemd says so itself only when no job is left.
+            _ if self.system.emergency => {
+                reasons.push((Verdict::Failed, "the machine is in emergency or rescue mode".to_owned()));
+            }
             "initializing" | "starting" => {
                 let jobs = self.system.jobs.join(", ");
                 let what = if jobs.is_empty() { "booting".into() } else { format!("waiting for {jobs}") };
                 reasons.push((Verdict::Starting, what));
-            }
-            "maintenance" => {
-                reasons.push((Verdict::Failed, "the machine is in emergency or rescue mode".to_owned()));
             }
             "stopping" => reasons.push((Verdict::Degraded, "the machine is shutting down".to_owned())),
             _ => {}
@@ -223,7 +237,6 @@ impl Health {
         for unit in &self.system.failed {
             reasons.push((Verdict::Degraded, format!("unit {unit} has failed")));
         }
-        let is_running = |state: &str| matches!(state, "active" | "activating" | "reloading");
         let ssh = &self.ssh;
         let is_there = ssh.service != "not-found" || ssh.socket != "not-found";
         if is_there && self.is_up() && !is_running(&ssh.service) && !is_running(&ssh.socket) {
@@ -259,12 +272,14 @@ impl Health {
             let (user, error) = (&podman.user, podman.error.as_deref().unwrap_or_default());
             let what = match podman.api {
                 Api::Answers | Api::OnDemand => continue,
+                // As Debian leaves it; whoever wants it on has to say so.
+                Api::Off if podman.socket != "failed" => continue,
                 // Said of systemd already.
                 Api::Unknown if podman.uid == 0 => continue,
                 // It comes up late in a boot.
-                Api::Off | Api::Unknown if !self.is_up() => continue,
+                Api::Unknown if !self.is_up() => continue,
                 Api::Silent => format!("podman of {user} does not answer: {error}"),
-                Api::Off => format!("podman of {user} has no API: podman.socket is {}", podman.socket),
+                Api::Off => format!("podman of {user} has no API: podman.socket has failed"),
                 Api::Unknown => format!("podman of {user} is not known: {error}"),
             };
             reasons.push((Verdict::Degraded, what));
@@ -283,6 +298,11 @@ impl Ssh {
     }
 }
 
+/// In systemd's words: it is there, or on the way.
+fn is_running(state: &str) -> bool {
+    matches!(state, "active" | "activating" | "reloading")
+}
+
 fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Errno> {
     let mut manager = Manager::open(Path::new(systemd::SYSTEM), deadline)?;
     let state = manager.state()?;
@@ -292,7 +312,10 @@ fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Errno> {
     jobs.retain(|unit| unit != READY);
     jobs.sort_unstable();
     jobs.truncate(MOST_JOBS);
-    Ok((System { state, failed, jobs, error: None }, manager.units(&SSH)?))
+    let units = manager.units(&[SSH, EMERGENCY].concat())?;
+    let is_emergency = |unit: &Unit| EMERGENCY.contains(&unit.name.as_str()) && is_running(&unit.active);
+    let emergency = state == "maintenance" || units.iter().any(is_emergency);
+    Ok((System { state, failed, jobs, emergency, error: None }, units))
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub struct Journal {
     version: u32,
     unit: String,
     lines: Vec<Line>,
+    /// Whether older lines that were asked for were too much.
+    cut: bool,
 }
 
 impl Journal {
@@ -57,9 +59,9 @@ impl Journal {
     pub fn read(query: &str) -> Result<Self, Refusal> {
         let (unit, count) = parse(query)?;
         let (unit_option, lines_option) = (format!("--unit={unit}"), format!("--lines={count}"));
-        let lines = lines(&[&unit_option, &lines_option], Deadline::after(PATIENCE))
+        let (lines, cut) = lines(&[&unit_option, &lines_option], Deadline::after(PATIENCE))
             .map_err(|errno| Refusal::broken("read the journal", errno))?;
-        Ok(Self { version: SCHEMA, unit, lines })
+        Ok(Self { version: SCHEMA, unit, lines, cut })
     }
 }
 
@@ -86,10 +88,11 @@ pub fn parse(query: &str) -> Result<(String, u32), Refusal> {
     }
 }
 
-/// As systemd.unit(5) has it; patterns are none.
+/// As systemd.unit(5) has it; patterns are none, nor slices: journalctl takes them for all that is in them.
 fn is_unit_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
-    let has_suffix = name.rfind('.').is_some_and(|dot| dot > 0 && dot.saturating_add(1) < name.len());
+    let suffix = name.rsplit_once('.').filter(|(name, _)| !name.is_empty()).map_or("", |(_, suffix)| suffix);
+    let has_suffix = !suffix.is_empty() && suffix != "slice";
     name.len() < 256 && !name.starts_with('-') && has_suffix && name.bytes().all(is_allowed)
 }
 
@@ -108,13 +111,14 @@ fn unescaped(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The lines of this boot that journalctl gives for `arguments`.
+/// The last lines of this boot that journalctl gives for `arguments`, oldest first, and whether older ones were left out
+/// since they are too much.
 ///
 /// # Errors
 /// errno of running it; `ETIMEDOUT` at the deadline, `EIO` if it fails.
-pub fn lines(arguments: &[&str], deadline: Deadline) -> Result<Vec<Line>, Errno> {
+pub fn lines(arguments: &[&str], deadline: Deadline) -> Result<(Vec<Line>, bool), Errno> {
     let mut command = Command::new(JOURNALCTL);
-    command.args(["--boot", "--quiet", "--no-pager", "--output=json", "--all"]);
+    command.args(["--boot", "--quiet", "--no-pager", "--output=json", "--all", "--reverse"]);
     command.arg("--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM").args(arguments);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| errno_of(&error))?;
@@ -126,7 +130,9 @@ pub fn lines(arguments: &[&str], deadline: Deadline) -> Result<Vec<Line>, Errno>
     if is_whole && !status.success() {
         return Err(Errno::IO);
     }
-    Ok(output.split(|byte| *byte == b'\n').filter_map(line).collect())
+    let mut lines: Vec<Line> = output.split(|byte| *byte == b'\n').filter_map(line).collect();
+    lines.reverse();
+    Ok((lines, !is_whole))
 }
 
 /// The child's output, and whether it is all of it.
@@ -151,6 +157,8 @@ fn read(child: &mut Child, deadline: Deadline) -> Result<(Vec<u8>, bool), Errno>
 fn text(value: Option<Value>) -> String {
     let mut text = match value {
         Some(Value::String(text)) => text,
+        // What was given last.
+        Some(Value::Array(mut items)) if !items.iter().all(Value::is_number) => return text(items.pop()),
         Some(Value::Array(items)) => {
             let bytes = items.iter().map(|item| item.as_u64().and_then(|byte| u8::try_from(byte).ok()));
             let bytes: Option<Vec<u8>> = bytes.collect();
@@ -172,7 +180,7 @@ fn line(object: &[u8]) -> Option<Line> {
         #[serde(rename = "__REALTIME_TIMESTAMP")]
         time: String,
         #[serde(rename = "PRIORITY")]
-        priority: Option<String>,
+        priority: Option<Value>,
         #[serde(rename = "SYSLOG_IDENTIFIER")]
         identifier: Option<Value>,
         #[serde(rename = "_COMM")]
@@ -184,7 +192,7 @@ fn line(object: &[u8]) -> Option<Line> {
     Some(Line {
         time: object.time.parse().ok()?,
         // What tells none is informational.
-        priority: object.priority.and_then(|priority| priority.parse().ok()).unwrap_or(6),
+        priority: text(object.priority).parse().unwrap_or(6),
         identifier: text(object.identifier.or(object.command)),
         message: text(object.message),
     })
@@ -205,6 +213,7 @@ mod tests {
             "unit=ssh",
             "unit=.service",
             "unit=ssh.",
+            "unit=system.slice",
             "unit=-M.service",
             "unit=*.service",
             "unit=a%00.service",
@@ -235,6 +244,9 @@ mod tests {
             (found.message.as_str(), found.identifier.as_str(), found.priority),
             ("hi\u{fffd}", "c", 6)
         );
+        let twice = r#"{"__REALTIME_TIMESTAMP":"1","PRIORITY":["4","3"],"MESSAGE":["a",[98]]}"#;
+        let found = read(twice).unwrap();
+        assert_eq!((found.message.as_str(), found.priority), ("b", 3));
         assert_eq!(read(r#"{"__REALTIME_TIMESTAMP":"1","MESSAGE":null}"#).unwrap().message, "");
         let long = format!(r#"{{"__REALTIME_TIMESTAMP":"1","MESSAGE":"{}"}}"#, "é".repeat(LONGEST + 9));
         assert_eq!(read(&long).unwrap().message.chars().count(), LONGEST + 1);

@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::fs::statvfs;
 use serde::Serialize;
 
-use crate::error::{errno_of, errno_words};
+use crate::error::errno_words;
 use crate::{fd, sys};
 
 /// Reads what is there, and keeps what could not be read for the answer.
@@ -102,11 +102,18 @@ pub struct Network {
     pub default_route: bool,
     /// Who is asked for names.
     pub name_servers: Vec<String>,
+    /// All of it could be read.
+    #[serde(skip)]
+    pub is_known: bool,
 }
+
+/// Interfaces that container engines make for themselves.
+const OF_CONTAINERS: [&str; 5] = ["podman", "docker", "br-", "cni-", "veth"];
 
 impl Network {
     /// Reads it.
     pub fn read(reader: &mut Reader) -> Self {
+        let errors = reader.errors.len();
         let mut interfaces: Vec<Interface> = Vec::new();
         for (name, address) in reader.or_note("network addresses", sys::network_addresses()) {
             if name == "lo" {
@@ -130,12 +137,15 @@ impl Network {
             interfaces,
             default_route: has_default_route(&routes, &routes6),
             name_servers: servers.map(|server| server.trim().to_owned()).collect(),
+            is_known: reader.errors.len() == errors,
         }
     }
 
     /// Whether there is an address that others can reach: neither link-local nor made up for want of one.
     pub fn has_address(&self) -> bool {
-        let addresses = self.interfaces.iter().flat_map(|interface| &interface.addresses);
+        let is_own =
+            |interface: &&Interface| !OF_CONTAINERS.iter().any(|prefix| interface.name.starts_with(prefix));
+        let addresses = self.interfaces.iter().filter(is_own).flat_map(|interface| &interface.addresses);
         let is_local = |address: &String| address.starts_with("fe80:") || address.starts_with("169.254.");
         addresses.into_iter().any(|address| !is_local(address))
     }
@@ -194,7 +204,7 @@ pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
     accounts
 }
 
-/// The users other than root whose manager runs, by number: those with a directory in `/run/user`.
+/// The users other than root whose manager runs, by number.
 pub fn users_at_work(reader: &mut Reader) -> Vec<u32> {
     /// A machine for containers has one.
     const MOST: usize = 8;
@@ -203,7 +213,10 @@ pub fn users_at_work(reader: &mut Reader) -> Vec<u32> {
         names => reader.or_note("/run/user", names),
     };
     let mut users: Vec<u32> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
-    users.retain(|uid| *uid != 0);
+    // The directory is there before the manager listens.
+    let listens =
+        |uid: u32| Path::new(&format!("/run/user/{uid}/systemd/private")).symlink_metadata().is_ok();
+    users.retain(|uid| *uid != 0 && listens(*uid));
     users.sort_unstable();
     users.truncate(MOST);
     users
@@ -219,20 +232,6 @@ pub fn user_name(passwd: &str, uid: u32) -> String {
 /// The machine's name.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Replaces a file in `/run/glowplug` by `text`.
-///
-/// # Errors
-/// errno of the calls.
-#[allow(clippy::disallowed_methods, reason = "/run is the running system's, not a path of the root")]
-pub fn keep(name: &str, text: &str) -> Result<(), rustix::io::Errno> {
-    let directory = Path::new("/run/glowplug");
-    let new = directory.join(format!("{name}.new"));
-    std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::write(&new, text))
-        .and_then(|()| std::fs::rename(&new, directory.join(name)))
-        .map_err(|error| errno_of(&error))
 }
 
 #[cfg(test)]

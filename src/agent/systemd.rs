@@ -27,9 +27,9 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Whether systemd knows a file of this name.
+    /// Whether systemd knows a file of this name that may be used.
     pub fn is_there(&self) -> bool {
-        self.load != "not-found"
+        !matches!(self.load.as_str(), "not-found" | "masked")
     }
 
     #[cfg(test)]

@@ -17,7 +17,12 @@ fn good() -> Health {
         ready: Signal { sent: true, ..Signal::default() },
         ssh: Ssh { service: "active".into(), socket: "not-found".into() },
         podman: vec![podman("root", 0, Api::OnDemand, None), podman("core", 501, Api::Answers, None)],
-        network: Network { interfaces: vec![interface], default_route: false, name_servers: Vec::new() },
+        network: Network {
+            interfaces: vec![interface],
+            default_route: false,
+            name_servers: Vec::new(),
+            is_known: true,
+        },
         uptime: 60,
         memory: Amount { total: 1000, available: 500 },
         disk: Amount { total: 1000, available: 20 },
@@ -31,6 +36,14 @@ fn a_good_machine_is_ok() {
     let mut health = good();
     assert_eq!(health.judge(), []);
     assert_eq!(health.line(), "ok");
+    // A socket that is off, and an address of containers beside the own one.
+    health.podman[0] = podman("root", 0, Api::Off, None);
+    let bridge = Interface { name: "podman0".into(), addresses: vec!["10.88.0.1".into()] };
+    health.network.interfaces.insert(0, bridge);
+    assert_eq!(health.judge(), []);
+    health.network.interfaces.pop();
+    assert_eq!(health.judge().len(), 1);
+    health = good();
     // Neither installed.
     health.podman.clear();
     health.ssh = Ssh { service: "not-found".into(), socket: "not-found".into() };
@@ -43,7 +56,10 @@ fn each_fault_has_its_verdict_and_words() {
     let cases: [(Break, Verdict, &str); 16] = [
         (|it| it.system.failed.push("a.service".into()), Verdict::Degraded, "unit a.service has failed"),
         (
-            |it| it.system.state = "maintenance".into(),
+            |it| {
+                it.system.state = "starting".into();
+                it.system.emergency = true;
+            },
             Verdict::Failed,
             "the machine is in emergency or rescue mode",
         ),
@@ -98,9 +114,12 @@ fn each_fault_has_its_verdict_and_words() {
             "podman of core does not answer: operation timed out",
         ),
         (
-            |it| it.podman[0] = podman("root", 0, Api::Off, None),
+            |it| {
+                it.podman[0] = podman("root", 0, Api::Off, None);
+                it.podman[0].socket = "failed".into();
+            },
             Verdict::Degraded,
-            "podman of root has no API: podman.socket is active",
+            "podman of root has no API: podman.socket has failed",
         ),
         (|it| it.disk.available = 19, Verdict::Degraded, "less than 2 % of the disk is left"),
         (

@@ -160,6 +160,10 @@ fn requests_that_are_refused(machine: &Machine) {
         assert_eq!(answer.status, status, "{request:.60}: {answer:?}");
         answer.json("error").unwrap();
     }
+    // One that takes nothing is given up, and holds nobody else up.
+    let mut deaf = agent::connect(machine.folder(), agent::PORT).unwrap();
+    deaf.write_all(b"GET /inspect HTTP/1.1\r\nHost: vm\r\n\r\n").unwrap();
+    assert_eq!(get(machine, "/").status, 404);
     // A client that goes without a word, or in the midst of one, hurts nobody.
     for bytes in ["", "GET /hea"] {
         let mut stream = agent::connect(machine.folder(), agent::PORT).unwrap();
@@ -184,6 +188,10 @@ fn by_curl(machine: &Machine) {
 }
 
 fn a_failed_unit(machine: &Machine, guest: &Guest) {
+    let console = machine.second_console().unwrap();
+    let lines: Vec<&str> = console.lines().filter(|line| line.starts_with("glowplug: health: ")).collect();
+    assert_eq!(lines.last(), Some(&"glowplug: health: ok"), "{lines:?}");
+    assert!(!console.contains("glowplug-agent"), "it waits for itself: {lines:?}");
     guest.ssh("root", "systemd-run --quiet --unit=broken --wait false").unwrap();
     let health = health(machine);
     assert_eq!(health["verdict"], "degraded");
