@@ -137,7 +137,8 @@ lint: deps
 
 boot: lab machine-lab image
 	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
-	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service
+	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
+		glowplug-agent.socket glowplug-agent@0.service glowplug-agent-console.timer
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2
 
 # N power cuts of a guest, and podman's config stopped at every call and at every call of the next start. CUTS_SEED=N in
