@@ -42,8 +42,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one connection may take to come about. A host without time may still accept one that was given up here,
 /// and podman takes an empty connection for the end: so rather long, and not less than so much at the deadline.
 const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
-/// How long a device may take to come.
-const DEVICE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long one write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -239,8 +237,6 @@ fn send(patience: Duration) -> Result<(u32, String<64>), Refusal> {
         };
         match sent {
             Ok(()) => return Ok((tries, to)),
-            // vsock without a device; udev may be about to find one.
-            Err(Errno::NODEV) if start.elapsed() >= DEVICE_PATIENCE => return Err(Refusal::NoDevice),
             Err(errno) if start.elapsed().saturating_add(pause) >= patience => {
                 return Err(Refusal::NoHost(errno));
             }
