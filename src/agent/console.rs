@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::health::Health;
+use super::health::{self, Health};
 use crate::fd;
 
 const CONSOLE: &str = "/dev/hvc0";
@@ -21,7 +21,7 @@ const LONGEST: usize = 400;
 /// # Errors
 /// errno of the console or of the file that keeps the last line.
 pub fn show() -> Result<(), Errno> {
-    let health = Health::read();
+    let health = Health::read(health::PATIENT);
     let mut line: String = format!("glowplug: health: {}", health.line())
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::deadline::Deadline;
-use super::health::Health;
+use super::health::{self, Health};
 use super::journal::{self, Line};
 use super::system::Reader;
 use super::systemd::{self, Manager};
@@ -60,7 +60,7 @@ struct Timed {
 impl Diagnostics {
     /// Finds it out.
     pub fn read() -> Self {
-        let mut health = Health::read();
+        let mut health = Health::read(health::PATIENT);
         let mut reader = Reader::default();
         let manager = ask(&health);
         let (initramfs, boot, units) = reader.or_note("systemd", manager);

@@ -16,6 +16,10 @@ use crate::error::{errno_of, errno_words, io_words};
 
 /// How long a systemd may take: one that is busy is not one that hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long podman's API may take where the host waits: the whole of `/health` has 300 ms.
+pub const PROMPT: Duration = Duration::from_millis(240);
+/// And where nobody does: one that has just been started takes its time.
+pub const PATIENT: Duration = Duration::from_secs(5);
 /// Less than one part in so many of memory or disk is too little.
 const LITTLE: u64 = 50;
 /// Enough to see why a boot does not end.
@@ -120,15 +124,15 @@ pub struct Health {
 }
 
 impl Health {
-    /// Finds it out.
-    pub fn read() -> Self {
+    /// Finds it out; podman's API has `patience`.
+    pub fn read(patience: Duration) -> Self {
         let begin = Instant::now();
         let mut reader = Reader::default();
         let users = system::users_at_work(&mut reader);
         let passwd = reader.text("/etc/passwd");
         // Each may hang for itself.
         let deadline = Deadline::after(PATIENCE);
-        let ask_podman = |uid| podman::ask(system::user_name(&passwd, uid), uid, deadline);
+        let ask_podman = |uid| podman::ask(system::user_name(&passwd, uid), uid, deadline, patience);
         let mut health = thread::scope(|scope| {
             // A machine that is out of memory or tasks has no thread to give.
             let systemd = thread::Builder::new().spawn_scoped(scope, || ask_systemd(deadline));

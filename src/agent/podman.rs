@@ -12,8 +12,7 @@ use crate::error::errno_words;
 
 const SOCKET: &str = "podman.socket";
 const SERVICE: &str = "podman.service";
-/// How long manager and API may take together, and the API at least: the whole of `/health` has 300 ms.
-const PATIENCE: Duration = Duration::from_millis(240);
+/// However long the manager took, the API has so much.
 const LEAST: Duration = Duration::from_millis(40);
 /// How podman 5's answer begins, and how it ends.
 const REQUEST: &[u8] = b"GET /_ping HTTP/1.0\r\nHost: d\r\n\r\n";
@@ -54,15 +53,16 @@ pub enum Api {
     Unknown,
 }
 
-/// Asks for the API of one user; none where podman is not installed. The user's manager has until `deadline`.
-pub fn ask(user: String, uid: u32, deadline: Deadline) -> Option<Podman> {
+/// Asks for the API of one user; none where podman is not installed. The user's manager has until `deadline`,
+/// manager and API together have `patience`.
+pub fn ask(user: String, uid: u32, deadline: Deadline, patience: Duration) -> Option<Podman> {
     let begin = Instant::now();
     let runtime = if uid == 0 { "/run".to_owned() } else { format!("/run/user/{uid}") };
     let manager = format!("{runtime}/systemd/private");
     let socket = PathBuf::from(runtime).join("podman/podman.sock");
     let units =
         Manager::open(manager.as_ref(), deadline).and_then(|mut manager| manager.units(&[SOCKET, SERVICE]));
-    let ping = || ping(&socket, Deadline::after(PATIENCE.saturating_sub(begin.elapsed()).max(LEAST)));
+    let ping = || ping(&socket, Deadline::after(patience.saturating_sub(begin.elapsed()).max(LEAST)));
     of_units(user, uid, units, ping)
 }
 
@@ -165,7 +165,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(300));
             drop(silent);
         });
-        let ping = || ping(&path, Deadline::after(PATIENCE));
+        let ping = || ping(&path, Deadline::after(Duration::from_millis(200)));
         assert_eq!(
             [ping(), ping(), ping(), ping()],
             [Ok(()), Err(Errno::PROTO), Err(Errno::CONNRESET), Err(Errno::TIMEDOUT)]

@@ -11,7 +11,7 @@ use vsock::{VMADDR_CID_HOST, VsockStream};
 
 use super::deadline::Deadline;
 use super::diagnostics::Diagnostics;
-use super::health::Health;
+use super::health::{self, Health};
 use super::inspect::Inspection;
 use super::journal::Journal;
 use super::json;
@@ -72,7 +72,7 @@ fn answer(request: &Request) -> Result<Body, Refusal> {
         return Err(Refusal::bad("only /journal takes a query"));
     }
     match request.path.as_str() {
-        "/health" => Ok(Body::json(json(&Health::read()))),
+        "/health" => Ok(Body::json(json(&Health::read(health::PROMPT)))),
         "/inspect" => Ok(Body::json(Inspection::read())),
         "/diagnostics" if request.wants_text => {
             Ok(Body { kind: "text/plain; charset=utf-8", text: Diagnostics::read().text() })

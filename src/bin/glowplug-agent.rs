@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use glowplug::agent::diagnostics::Diagnostics;
-use glowplug::agent::health::Health;
+use glowplug::agent::health::{self, Health};
 use glowplug::agent::inspect::Inspection;
 use glowplug::agent::{console, json, serve};
 use glowplug::error::errno_words;
@@ -53,11 +53,11 @@ fn main() -> ExitCode {
     }
     match words[..] {
         ["health"] => {
-            let health = Health::read();
+            let health = Health::read(health::PATIENT);
             tell(&format!("{}\n", health.line()), health.verdict.exit_code())
         }
         ["health", "--json"] => {
-            let health = Health::read();
+            let health = Health::read(health::PATIENT);
             tell(&json(&health), health.verdict.exit_code())
         }
         ["inspect"] => tell(&Inspection::read(), 0),
