@@ -241,9 +241,11 @@ fn a_hung_podman(machine: &Machine, guest: &Guest) {
                 .contains(&format!("podman of {user} does not answer: operation timed out").as_str()),
             "{health:#}"
         );
-        let took = health["took"].as_u64().unwrap();
-        println!("/health with podman of {user} hung: {took} ms");
-        assert!(took < 300, "{took} ms");
+        // An emulated processor, shared with another guest, is late now and then.
+        let prompt = health_that(machine, "an answer within 300 ms", |health| {
+            is("silent")(health) && health["took"].as_u64().unwrap() < 300
+        });
+        println!("/health with podman of {user} hung: {} ms", prompt["took"]);
         guest
             .ask(
                 user,
