@@ -1,10 +1,13 @@
 //! The verdict as a line on `/dev/hvc0`: the console that podman's host keeps, where it has no vsock port for us.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::deadline::Deadline;
 use super::health::{self, Health};
 use crate::fd;
 
@@ -15,6 +18,9 @@ const STATE: &str = "/run/glowplug/console";
 const HOUR: u64 = 3600;
 /// The longest line, in characters.
 const LONGEST: usize = 400;
+/// A console that is full, or in the midst of another's text, is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Shows the line if it has changed, or an hour has passed.
 ///
@@ -50,19 +56,50 @@ fn is_due(last: &str, line: &str, now: u64) -> bool {
 
 #[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
 fn write(line: &str) -> Result<(), Errno> {
-    // A console that nobody reads must not hold this up.
+    // One that nobody reads must not hold this up.
     let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let console = rustix::fs::open(Path::new(CONSOLE), flags, Mode::empty())?;
-    let line = format!("{line}\r\n");
-    match rustix::io::write(&console, line.as_bytes())? {
-        count if count == line.len() => Ok(()),
-        _ => Err(Errno::AGAIN),
+    // A login prompt may stand there, without an end of its line.
+    write_all(console.as_fd(), &format!("\r\n{line}\r\n"), Deadline::after(PATIENCE))
+}
+
+fn write_all(console: BorrowedFd<'_>, text: &str, deadline: Deadline) -> Result<(), Errno> {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match rustix::io::write(console, rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(Errno::AGAIN) => std::thread::sleep(deadline.left()?.min(PAUSE)),
+            Err(errno) => return Err(errno),
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+
+    #[test]
+    fn a_full_console_is_waited_for_and_not_without_end() {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        // More than the kernel keeps for a reader that is late.
+        let text = "line\r\n".repeat(500_000);
+        let short = Deadline::after(Duration::from_millis(60));
+        assert_eq!(write_all(writer.as_fd(), &text, short), Err(Errno::TIMEDOUT));
+        let mut read = String::new();
+        std::thread::scope(|scope| {
+            let text = &text;
+            let written = scope
+                .spawn(move || write_all(writer.as_fd(), text, Deadline::after(Duration::from_secs(60))));
+            reader.read_to_string(&mut read).unwrap();
+            assert_eq!(written.join().unwrap(), Ok(()));
+        });
+        assert!(read.ends_with(&text));
+    }
 
     #[test]
     fn a_line_is_due_when_it_changes_and_hourly() {
