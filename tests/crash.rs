@@ -3,7 +3,7 @@
 //! as it is without the disturbance, and no stamp may have stood before.
 //!
 //! `cargo test --features failpoints --test crash [WORD]` tries the cases with WORD in their names. With
-//! `CRASH_ALL=1` podman's config is stopped a second time at every call, else at every fifth. Run as root.
+//! `CRASH_ALL=1` podman's config is stopped a second time, or fails, at every call, else at some. Run as root.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
@@ -32,7 +32,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
-use glowplug::root::failpoints::Fault;
+use glowplug::root::failpoints::{self, Fault};
 use glowplug::root::{Left, STAMP};
 use glowplug::stages::stage::Stage;
 use machine::{Ended, Machine};
@@ -179,23 +179,32 @@ fn every_call(
     Ok(())
 }
 
-/// Stops the second start, and starts a third time.
+/// Stops the second start or lets it fail, and starts a third time.
 fn twice(machine: &Machine, podman: &Podman, first: usize, count: &Count) -> Result<(), String> {
     let Podman { before, config } = podman;
     let (_, after) = machine.undisturbed(before, config, None)?;
-    let step = if std::env::var_os("CRASH_ALL").is_some() { 1 } else { 5 };
-    for second in (first % step..).step_by(step) {
-        let at = |what: String| format!("then at {second}: {what}");
-        let disk = machine.disk(before, None).map_err(at)?;
-        disk.start(Some(config), first, Fault::Stop);
-        let ended = disk.start(None, second, Fault::LoseContents);
-        if !matches!(ended, Ended::Stopped) {
-            break;
+    let disk = machine.disk(before, None)?;
+    disk.start(Some(config), first, Fault::Stop);
+    let is_saved = matches!(disk.start(None, usize::MAX, Fault::Stop), Ended::Done);
+    let all = std::env::var_os("CRASH_ALL").is_some();
+    let faults = [(Fault::LoseContents, 5), (Fault::Once(Errno::IO), 16), (Fault::Always(Errno::NOSPC), 16)];
+    for (fault, step) in faults {
+        let step = if all { 1 } else { step };
+        for second in (first % step..).step_by(step) {
+            let at = |what: String| format!("then {fault:?} at {second}: {what}");
+            let disk = machine.disk(before, None).map_err(at)?;
+            disk.start(Some(config), first, Fault::Stop);
+            let ended = disk.start(None, second, fault);
+            if failpoints::disarm() <= second {
+                break;
+            }
+            add(if fault == Fault::LoseContents { &count.twice } else { &count.errors });
+            disk.check_first(&ended, before, &after, true).map_err(at)?;
+            let third = disk.start(None, usize::MAX, Fault::Stop);
+            if !disk.check_last(&third, before, &after).map_err(at)? && is_saved {
+                return Err(at("the config was saved, and is not any more".into()));
+            }
         }
-        add(&count.twice);
-        disk.check_first(&ended, before, &after, true).map_err(at)?;
-        let third = disk.start(None, usize::MAX, Fault::Stop);
-        disk.check_last(&third, before, &after).map_err(at)?;
     }
     Ok(())
 }

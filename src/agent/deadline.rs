@@ -102,6 +102,8 @@ fn errno(error: &io::Error) -> Errno {
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use rustix::net::{bind, listen};
+
     use super::*;
     use crate::agent::tests::Folder;
 
@@ -124,7 +126,10 @@ mod tests {
     fn a_server_whose_queue_is_full_is_not_waited_for() {
         let folder = Folder::new("queue");
         let path = folder.path("socket");
-        let _listener = UnixListener::bind(&path).unwrap();
+        let listener =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&listener, 1).unwrap();
         let mut streams = Vec::new();
         let full = loop {
             match Stream::connect(&path, Deadline::after(Duration::from_secs(5))) {

@@ -17,7 +17,7 @@ use crate::error::{errno_of, errno_words, io_words};
 /// How long a systemd may take: one that is busy is not one that hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long podman's API may take where the host waits: the whole of `/health` has 300 ms.
-pub const PROMPT: Duration = Duration::from_millis(240);
+pub const PROMPT: Duration = Duration::from_millis(200);
 /// And where nobody does: one that has just been started takes its time.
 pub const PATIENT: Duration = Duration::from_secs(5);
 /// Less than one part in so many of memory or disk is too little.

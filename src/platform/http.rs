@@ -78,7 +78,12 @@ pub(super) fn fetch(
     loop {
         tries = tries.saturating_add(1);
         let failure = match attempt(connect, start, patience, limit) {
-            Ok(body) => return Ok(body),
+            Ok(body) => {
+                if tries > 1 {
+                    log::info!("{peer}: the host gave the config at try {tries}");
+                }
+                return Ok(body);
+            }
             Err(Failure::Final(error)) => return Err(error.at(&peer)),
             Err(Failure::Passing(what)) => what,
         };

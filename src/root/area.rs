@@ -172,6 +172,14 @@ impl Area {
         remove().map_err(|errno| Error::root("remove", &path, errno))
     }
 
+    /// Takes away what has been staged, and the area if no config is saved in it.
+    pub(super) fn empty(self, root: &Root) -> Result<()> {
+        if !self.has(CONFIG)? {
+            return self.remove(root);
+        }
+        self.clear(&[OWNER, CONFIG]).map_err(|errno| Error::root("clear", &self.path(), errno))
+    }
+
     /// Takes away what is in the area but for the names to `keep`.
     fn clear(&self, keep: &[&CStr]) -> std::result::Result<(), Errno> {
         let mount = mount_of_fd(self.fd())?;

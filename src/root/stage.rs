@@ -69,9 +69,9 @@ impl Staged {
         }
     }
 
-    /// Takes everything away after `error`, which is the one that tells why.
+    /// Takes everything away but a saved config after `error`, which is the one that tells why.
     pub(super) fn abandon(self, root: &Root, error: Error) -> Error {
-        if let Err(second) = self.clear(root) {
+        if let Err(second) = self.clear_but(root, Area::empty) {
             log::warn!("{second}");
         }
         error
@@ -100,8 +100,13 @@ impl Staged {
         Ok(())
     }
 
-    /// Takes the areas away with all that is left in them. The root's own goes last: its journal tells of the others.
-    pub(super) fn clear(mut self, root: &Root) -> Result<()> {
+    /// Takes the areas away with all that is left in them.
+    pub(super) fn clear(self, root: &Root) -> Result<()> {
+        self.clear_but(root, Area::remove)
+    }
+
+    /// Takes the areas away, and does `last` with the root's own when they are gone: its journal tells of them.
+    fn clear_but(mut self, root: &Root, last: fn(Area, &Root) -> Result<()>) -> Result<()> {
         let others = self.areas.split_off(self.areas.len().min(1));
         if let Some(own) = self.areas.first() {
             own.forget_journal(!others.is_empty())?;
@@ -116,7 +121,7 @@ impl Staged {
                 .and_then(|fd| calls::sync_file_system(fd.as_fd()))
                 .map_err(|errno| Error::root("sync the file system of", &top, errno))?;
         }
-        self.areas.pop().map_or(Ok(()), |area| area.remove(root))
+        self.areas.pop().map_or(Ok(()), |area| last(area, root))
     }
 }
 

@@ -61,8 +61,9 @@ impl Root {
     /// Whenever this stops, the root is untouched, or has the config saved, or [`Root::resume`] completes it.
     ///
     /// # Errors
-    /// Those of [`Root::apply`] before the first visible change; the root is then as it was, without a saved config.
-    /// Later ones name the operation that failed, and that the next start goes on from there.
+    /// Those of [`Root::apply`] before the first visible change; the root is then as it was, with a config that was
+    /// saved before, but without `config`. Later ones name the operation that failed, and that the next start goes on
+    /// from there.
     pub fn provision(
         &self,
         config: Option<&ConfigToSave<'_>>,
@@ -70,12 +71,13 @@ impl Root {
         stamp: StampText<'_>,
     ) -> Result<()> {
         check_paths(ops)?;
+        let undo = |error| if config.is_some() { self.undo(error) } else { error };
         let staged = config
             .map_or(Ok(()), |config| saved::save(self, config))
             .and_then(|()| Staged::fill(self, ops, Some(stamp)))
-            .map_err(|error| self.undo(error))?;
+            .map_err(undo)?;
         if let Err(error) = seal(ops, &staged) {
-            return Err(self.undo(staged.abandon(self, error)));
+            return Err(undo(staged.abandon(self, error)));
         }
         self.finish(ops, staged, false)
     }

@@ -103,7 +103,8 @@ fn second_boot(lab: &Lab, machine: &Machine, applied: &BTreeMap<String, Option<N
             End::Whole
         }
         Err(error) => {
-            assert!(guest.console.text().contains("provisioning failed: no-host"), "{error}");
+            let told = guest.console.wait("provisioning failed: no-host", Duration::from_secs(10));
+            assert!(told, "{error}");
             End::Untouched
         }
     };

@@ -59,7 +59,7 @@ fn look(guest: &mut Guest, config: &str, uefi: bool) {
     guest.wait_ssh(&user, BOOT).unwrap();
     assert_eq!(guest.ask(&user, "id -u").unwrap().trim(), uid.to_string());
 
-    let state = guest.ssh("root", "systemctl is-system-running --wait").unwrap();
+    let state = guest.ssh_with("root", "systemctl is-system-running --wait", b"", BOOT).unwrap();
     let failed = guest
         .ask("root", "systemctl --failed --no-legend --plain --full; journalctl -b -p 3 --no-pager")
         .unwrap();
