@@ -187,6 +187,7 @@ fn twice(machine: &Machine, podman: &Podman, first: usize, count: &Count) -> Res
     disk.start(Some(config), first, Fault::Stop);
     let is_saved = matches!(disk.start(None, usize::MAX, Fault::Stop), Ended::Done);
     let all = std::env::var_os("CRASH_ALL").is_some();
+    // At every so many calls: all of them take minutes.
     let faults = [(Fault::LoseContents, 5), (Fault::Once(Errno::IO), 16), (Fault::Always(Errno::NOSPC), 16)];
     for (fault, step) in faults {
         let step = if all { 1 } else { step };

@@ -67,8 +67,8 @@ fn write_all(console: BorrowedFd<'_>, text: &str, deadline: Deadline) -> Result<
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         match rustix::io::write(console, rest) {
+            Ok(0) | Err(Errno::AGAIN) => std::thread::sleep(deadline.left()?.min(PAUSE)),
             Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-            Err(Errno::AGAIN) => std::thread::sleep(deadline.left()?.min(PAUSE)),
             Err(errno) => return Err(errno),
         }
     }

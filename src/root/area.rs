@@ -94,7 +94,7 @@ impl Area {
             Found::Foreign => return Err(foreign(&path)),
             Found::Ours(area) if area.has(JOURNAL)? => return Err(area.unfinished()),
             Found::Ours(area) => {
-                area.clear(&[OWNER, CONFIG]).map_err(|errno| Error::root("clear", &path, errno))?;
+                area.clear_staged()?;
                 return Ok(area);
             }
             Found::Nothing | Found::Empty => {}
@@ -172,11 +172,13 @@ impl Area {
         remove().map_err(|errno| Error::root("remove", &path, errno))
     }
 
-    /// Takes away what has been staged, and the area if no config is saved in it.
-    pub(super) fn empty(self, root: &Root) -> Result<()> {
-        if !self.has(CONFIG)? {
-            return self.remove(root);
-        }
+    /// Takes the area away, or all that is staged in it if it keeps a saved config.
+    pub(super) fn remove_or_keep_config(self, root: &Root) -> Result<()> {
+        if self.has(CONFIG)? { self.clear_staged() } else { self.remove(root) }
+    }
+
+    /// Takes away all but a saved config and the area itself.
+    fn clear_staged(&self) -> Result<()> {
         self.clear(&[OWNER, CONFIG]).map_err(|errno| Error::root("clear", &self.path(), errno))
     }
 

@@ -71,7 +71,7 @@ impl Staged {
 
     /// Takes everything away but a saved config after `error`, which is the one that tells why.
     pub(super) fn abandon(self, root: &Root, error: Error) -> Error {
-        if let Err(second) = self.clear_but(root, Area::empty) {
+        if let Err(second) = self.clear_but(root, Area::remove_or_keep_config) {
             log::warn!("{second}");
         }
         error

@@ -90,17 +90,15 @@ pub fn provision(
     let platform = Platform::named(&saved.platform).ok();
     let base = system::base_configs(platform);
     let done = base.and_then(|base| carry_out(path, root, platform, base, saved.text, true));
-    if let Err(error) = &done {
-        // A disk that is full or fails says nothing of the config, which may be the only copy. Any other fault is
-        // the root's with this one, which could be used when it was saved: the next one may be better.
-        let is_disk = matches!(
-            error.reason(),
-            Reason::RootIo | Reason::NoSpace | Reason::ReadOnly | Reason::Denied | Reason::System
-        );
-        if !is_disk && root.left() == Ok(Left::Config) {
-            if let Err(second) = writing(path, root, || root.discard().map(drop)) {
-                log::warn!("{second}");
-            }
+    // A disk or a system that fails says nothing of the config, which may be the only copy. It could be used when it was
+    // saved, so that any other fault is of the two together: the host's next one may be better.
+    let is_discarded = done.as_ref().is_err_and(|error| {
+        use Reason::{Denied, NoSpace, ReadOnly, RootIo, System};
+        !matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System)
+    });
+    if is_discarded && root.left() == Ok(Left::Config) {
+        if let Err(second) = writing(path, root, || root.discard().map(drop)) {
+            log::warn!("{second}");
         }
     }
     done
