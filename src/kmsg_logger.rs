@@ -15,6 +15,8 @@ const RECORD: usize = 960;
 
 /// The target of what the report on a config says.
 pub const REPORT: &str = "report";
+/// The target of records of the level "notice", which the `log` crate does not have.
+pub const NOTICE: &str = "notice";
 
 struct Kmsg;
 struct Stderr;

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use glowplug::error::{Error, Reason, Result};
 use glowplug::platform::{self, Platform};
+use glowplug::provision::{Form, Policy};
 use glowplug::root::Root;
-use glowplug::stages::{Form, Policy};
-use glowplug::{kmsg_logger, reference_cli, stages};
+use glowplug::{ignition, kmsg_logger, provision};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -55,11 +55,11 @@ fn main() -> ExitCode {
         complain(&error);
         return ExitCode::from(error.reason().exit_code());
     }
-    if let Some(code) = reference_cli::main(std::env::args_os()) {
+    if let Some(code) = ignition::cli::main(std::env::args_os()) {
         return ExitCode::from(code);
     }
     let done = match arguments() {
-        Ok(Call::Run { root, platform }) => stages::run(&root, platform),
+        Ok(Call::Run { root, platform }) => provision::run(&root, platform),
         Ok(Call::Apply { root, config }) => apply(&root, &config),
         Ok(Call::Plan { root, config, form }) => plan(&root, &config, form),
         Ok(Call::Clean { root }) => clean(&root),
@@ -101,17 +101,17 @@ fn print(text: &str) -> Result<()> {
 fn apply(root: &Path, config: &Path) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
     let text = platform::read_argument(config)?;
-    stages::apply(&Root::open(root)?, &text)
+    provision::apply(&Root::open(root)?, &text)
 }
 
 fn plan(root: &Path, config: &Path, form: Form) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
     let text = platform::read_argument(config)?;
-    print(&stages::plan(&Root::open(root)?, &text, form)?)
+    print(&provision::plan(&Root::open(root)?, &text, form)?)
 }
 
 fn clean(root: &Path) -> Result<()> {
-    for path in stages::clean(&Root::open(root)?)? {
+    for path in provision::clean(&Root::open(root)?)? {
         print(&format!("removed {}\n", path.display()))?;
     }
     Ok(())
@@ -123,7 +123,7 @@ fn validate(files: &[PathBuf], policy: Option<&Path>) -> Result<ExitCode> {
     let policy = policy.map(platform::read_argument).transpose()?;
     let policy = policy.as_deref().map(Policy::read).transpose()?;
     for file in files {
-        let (report, refused) = stages::validate(&platform::read_argument(file)?, policy.as_ref());
+        let (report, refused) = provision::validate(&platform::read_argument(file)?, policy.as_ref());
         if files.len() > 1 {
             print(&format!("{}:\n", file.display()))?;
         }

@@ -14,8 +14,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use glowplug::error::Error;
+use glowplug::provision;
 use glowplug::root::Root;
-use glowplug::stages;
 
 /// A root of its own, with an `outside` beside it that nothing may touch.
 struct Tree {
@@ -50,7 +50,7 @@ impl Tree {
 
     fn apply_version(&self, version: &str, rest: &str) -> Result<(), Error> {
         let text = format!(r#"{{"ignition":{{"version":"{version}"}},{rest}}}"#);
-        stages::apply(&Root::open(&self.root()).unwrap(), text.as_bytes())
+        provision::apply(&Root::open(&self.root()).unwrap(), text.as_bytes())
     }
 
     fn apply(&self, storage: &str) -> Result<(), Error> {

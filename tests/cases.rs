@@ -27,8 +27,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
 use glowplug::error::Reason;
+use glowplug::provision;
 use glowplug::root::Root;
-use glowplug::stages;
 use manifest::Tree;
 
 fn main() -> ExitCode {
@@ -125,8 +125,8 @@ fn version_of(config: &str) -> &str {
 }
 
 fn apply(case: &Case, before: &Tree, work: &Work, config: &str) -> Result<Outcome, String> {
-    let (done, after) =
-        work.with(before, |root| Root::open(root).and_then(|root| stages::apply(&root, config.as_bytes())))?;
+    let (done, after) = work
+        .with(before, |root| Root::open(root).and_then(|root| provision::apply(&root, config.as_bytes())))?;
     match done {
         Ok(()) => Ok(Outcome::Tree(after)),
         Err(error) if after == *before => {

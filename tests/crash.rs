@@ -32,9 +32,9 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
+use glowplug::ignition::stage::Stage;
 use glowplug::root::failpoints::{self, Fault};
 use glowplug::root::{Left, STAMP};
-use glowplug::stages::stage::Stage;
 use machine::{Ended, Machine};
 use manifest::{Kind, Tree};
 use rustix::io::Errno;

@@ -8,8 +8,9 @@ pub use scenario::Scenario;
 
 use std::path::Path;
 
+use glowplug::change::{Op, Piece, View};
 use glowplug::config::{self, Parsed, Report};
-use glowplug::plan::{self, Op, Options, Piece, Today, View};
+use glowplug::plan::{self, Options, Today};
 
 /// Takes a config the way a run takes it, up to its plan. `check` gets the operations if there is no error before.
 pub fn with_plan<T>(

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use glowplug::change::{Attributes, Kind, Op, Piece, Stat, View};
 use glowplug::error::{Error, Reason, Result};
-use glowplug::plan::{Attributes, Kind, Op, Piece, Stat, View};
 
 const PATH_MAX: usize = 4096;
 const NAME_MAX: usize = 255;

@@ -8,9 +8,9 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use glowplug::plan::{Attributes, Op, Piece, View as _};
+use glowplug::change::{Attributes, Op, Piece, View as _};
+use glowplug::provision;
 use glowplug::root::Root;
-use glowplug::stages;
 use libfuzzer_sys::fuzz_target;
 
 /// The root and what is outside of it lie side by side, in the sandbox of `fuzz/run`.
@@ -31,7 +31,7 @@ fuzz_target!(|text: &[u8]| {
     let before = snapshot();
     let root = Root::open(&path).unwrap();
     if text.starts_with(b"{") {
-        let _ = stages::apply(&root, text);
+        let _ = provision::apply(&root, text);
     } else {
         let text = String::from_utf8_lossy(text);
         let ops: Vec<Op<'_>> = text.lines().filter_map(op).collect();

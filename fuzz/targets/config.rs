@@ -2,7 +2,7 @@
 //! operations than the config has bytes.
 #![no_main]
 
-use glowplug::plan::{Op, Piece};
+use glowplug::change::{Op, Piece};
 use glowplug_fuzz::{Memory, merge_with_itself, read_in_pieces, with_plan};
 use libfuzzer_sys::fuzz_target;
 

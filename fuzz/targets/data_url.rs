@@ -4,7 +4,7 @@
 
 use glowplug::config::Resource;
 use glowplug::config::data_url::{DataUrl, split};
-use glowplug::resource::Source;
+use glowplug::source::Source;
 use glowplug_fuzz::{Memory, read_in_pieces, with_plan};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
 use glowplug::config::Resource;
-use glowplug::resource::Source;
+use glowplug::source::Source;
 use glowplug_fuzz::read_in_pieces;
 use libfuzzer_sys::fuzz_target;
 

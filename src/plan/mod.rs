@@ -5,18 +5,15 @@
 
 mod accounts;
 mod map;
-mod op;
 mod ssh_keys;
 mod storage;
 mod tree;
 mod units;
-mod view;
 
 pub use accounts::Today;
-pub use op::{Contents, Op, Piece};
 pub use tree::Tree;
-pub use view::{Attributes, Kind, Stat, View};
 
+use crate::change::{Op, View};
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 

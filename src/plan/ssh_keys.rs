@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::accounts::{Accounts, User};
-use super::op::Piece;
 use super::tree::Tree;
-use super::view::{Attributes, Kind};
+use crate::change::Piece;
+use crate::change::{Attributes, Kind};
 use crate::config::{self, Passwd};
 use crate::error::{Error, Reason, Result};
 
@@ -79,8 +79,8 @@ fn in_the_way(at: &Path, kind: Kind) -> Error {
 #[cfg(test)]
 mod tests {
     use super::super::accounts::{self, Today, memory::Memory};
-    use super::super::op::Op;
     use super::*;
+    use crate::change::Op;
 
     const GAMES: &str = r#"{"name": "games", "sshAuthorizedKeys": ["ssh-ed25519 A a", "ssh-ed25519 B b"]}"#;
 

@@ -5,13 +5,13 @@ use std::path::{Component, Path, PathBuf};
 
 use super::accounts::Accounts;
 use super::map::Map;
-use super::op::Piece;
 use super::tree::Tree;
-use super::view::{Attributes, Kind, Stat};
+use crate::change::Piece;
+use crate::change::{Attributes, Kind, Stat};
 use crate::config::{Directory, File, Link, NodeGroup, NodeUser, Storage, Text, path_fault};
 use crate::error::{Error, Reason, Result};
-use crate::resource::Source;
 use crate::sort::order;
+use crate::source::Source;
 
 const DEFAULT_FILE_MODE: u32 = 0o644;
 const DEFAULT_DIRECTORY_MODE: u32 = 0o755;

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use super::map::Map;
-use super::op::{Contents, Op, Piece};
-use super::view::{Attributes, Kind, Stat, View};
+use crate::change::{Attributes, Kind, Stat, View};
+use crate::change::{Contents, Op, Piece};
 use crate::error::{Error, Reason, Result};
 
 /// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).

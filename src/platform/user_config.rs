@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CommandLine, Platform, device, memory, system};
 use crate::error::{Error, Reason, Result};
-use crate::resource;
+use crate::source;
 
 /// Where a config was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +100,7 @@ fn from_url(url: &str, offline: bool) -> Result<Option<Vec<u8>>> {
     const ARGUMENT: &str = "the kernel argument ignition.config.url";
     match url.split_once(':') {
         Some(("data", _)) => {
-            resource::data_url_bytes(url, memory::limit()).map(Some).map_err(|error| error.at(&ARGUMENT))
+            source::data_url_bytes(url, memory::limit()).map(Some).map_err(|error| error.at(&ARGUMENT))
         }
         Some((scheme, _)) if is_scheme(scheme) => {
             if offline {

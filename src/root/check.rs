@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use super::c_name;
 use super::view::kind;
+use crate::change::{Attributes, Kind};
 use crate::error::{Error, Reason, Result};
-use crate::plan::{Attributes, Kind};
 
 /// Where an operation has its effect.
 pub(super) enum Target {

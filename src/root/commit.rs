@@ -15,8 +15,8 @@ use super::stage::{Staged, set_attributes_of, staged_name};
 use super::view::kind;
 use super::walk::remove_tree;
 use super::{Root, c_name};
+use crate::change::{Attributes, Kind, Op};
 use crate::error::{Error, Result};
-use crate::plan::{Attributes, Kind, Op};
 
 type OsResult<T> = std::result::Result<T, Errno>;
 

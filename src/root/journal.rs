@@ -13,10 +13,10 @@ use super::Root;
 use super::area::{Area, Found, JOURNAL};
 use super::identity::FileIdentity;
 use super::stage::Staged;
+use crate::change::{Attributes, Op};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::read_all;
-use crate::plan::{Attributes, Op};
-use crate::resource::sha512_hex;
+use crate::source::sha512_hex;
 
 /// What a journal begins with.
 const HEAD: &str = "glowplug journal 1";

@@ -15,7 +15,7 @@ use super::journal::{Fields, put_identity};
 use super::walk::mount_of;
 use crate::error::{Error, Reason, Result};
 use crate::fd::read_all;
-use crate::resource::sha512_hex;
+use crate::source::sha512_hex;
 
 const HEAD: &str = "glowplug config 1";
 

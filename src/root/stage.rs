@@ -16,8 +16,8 @@ use super::recent::Recent;
 use super::stamp::STAMP;
 use super::walk::{Mount, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
+use crate::change::{Attributes, Op, Piece};
 use crate::error::{Error, Reason, Result, errno_words};
-use crate::plan::{Attributes, Op, Piece};
 
 /// Bytes copied at once.
 const BUFFER: usize = 64 << 10;

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use super::Root;
 use super::calls::{self, DIRECTORY};
 use super::view::kind;
+use crate::change::Kind;
 use crate::error::{Error, Reason, Result};
-use crate::plan::Kind;
 
 /// Where the stamp stands: the file that Fedora `CoreOS` tools read.
 pub const STAMP: &str = "/etc/.ignition-result.json";

@@ -16,8 +16,8 @@ use super::journal;
 use super::saved::{self, ConfigToSave};
 use super::stage::{Staged, StampText, check_paths};
 use super::stamp::STAMP;
+use crate::change::Op;
 use crate::error::{Error, Result};
-use crate::plan::Op;
 
 /// The journal until everything that it names is on the disk.
 const JOURNAL_PART: &CStr = c"journal.part";

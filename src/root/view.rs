@@ -9,9 +9,9 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, RawMode, fstat, readlinkat};
 use rustix::io::Errno;
 
 use super::Root;
+use crate::change::{Attributes, Kind, Stat, View};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::{names, read_all};
-use crate::plan::{Attributes, Kind, Stat, View};
 use crate::sort::sort;
 
 impl View for Root {

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glowplug::error::{Error, Reason};
+use glowplug::ignition::stage::{Request, Stage};
 use glowplug::platform::{Fetched, Origin, Platform, UserConfig};
 use glowplug::root::failpoints::{self, Fault, Stopped};
 use glowplug::root::{Left, Root, STAMP};
-use glowplug::stages::stage::{Request, Stage};
-use glowplug::stages::{self, stage};
+use glowplug::{ignition::stage, provision};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::disk;
@@ -127,7 +127,7 @@ impl Disk {
                 }
                 None => Err(Error::new(Reason::NoHost, "the host is gone")),
             };
-            stages::provision(&self.root, &Root::open(&self.root)?, Some(Platform::AppleHv), &mut fetch)
+            provision::provision(&self.root, &Root::open(&self.root)?, Some(Platform::AppleHv), &mut fetch)
         };
         failpoints::arm(allowed, fault);
         match catch_unwind(AssertUnwindSafe(provision)) {

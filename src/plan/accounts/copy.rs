@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::change::{Attributes, Kind};
 use crate::error::{Error, Reason, Result};
+use crate::plan::Tree;
 use crate::plan::map::Map;
-use crate::plan::{Attributes, Kind, Tree};
 
 /// What is the same for every file of one copy.
 pub(super) struct Copy<'p> {

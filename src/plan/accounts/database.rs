@@ -8,8 +8,9 @@ use super::entry::{Entry, Group, Gshadow, Parse, Passwd, Range, Shadow};
 use super::number;
 use super::subject::Subject;
 use super::table::{Ambiguous, Table};
+use crate::change::{Attributes, Kind, Piece};
 use crate::error::{Error, Reason, Result};
-use crate::plan::{Attributes, Kind, Piece, Tree};
+use crate::plan::Tree;
 
 /// One account file.
 pub(super) struct File {

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::number;
+use crate::change::Kind;
 use crate::error::{Error, Reason, Result};
-use crate::plan::{Kind, Tree};
+use crate::plan::Tree;
 
 const LOGIN_DEFS: &str = "/etc/login.defs";
 const USERADD: &str = "/etc/default/useradd";

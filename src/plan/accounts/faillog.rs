@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::change::{Kind, Piece};
 use crate::error::Result;
-use crate::plan::{Kind, Piece, Tree};
+use crate::plan::Tree;
 
 const PATH: &str = "/var/log/faillog";
 /// The size of a record on 64-bit machines.

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::copy::{Copy, copy};
 use super::subject::Subject;
+use crate::change::{Attributes, Kind, Stat};
 use crate::error::{Error, Reason, Result};
+use crate::plan::Tree;
 use crate::plan::map::Map;
-use crate::plan::{Attributes, Kind, Stat, Tree};
 
 /// Who owns what the user owned. `None` leaves it as it is.
 pub(super) struct NewOwner {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::defaults::LoginDefs;
 use super::entry::Passwd;
 use super::subject::Subject;
+use crate::change::{Attributes, Kind};
 use crate::error::Result;
-use crate::plan::{Attributes, Kind, Tree};
+use crate::plan::Tree;
 
 /// Makes an empty spool, if there is a directory for it and no spool yet.
 pub(super) fn create(

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::change::{Attributes, Kind, Stat, View};
 use crate::error::{Error, Reason, Result};
-use crate::plan::{Attributes, Kind, Stat, View};
 
 enum Thing {
     Directory,

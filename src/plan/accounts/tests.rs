@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::memory::Memory;
 use super::{Accounts, Today, plan};
+use crate::change::{Attributes, Op, Piece};
 use crate::error::{Error, Reason};
-use crate::plan::{Attributes, Op, Piece, Tree};
+use crate::plan::Tree;
 
 const TODAY: Today = Today(20_500);
 

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::load::{self, CONFIG, Fault, Outcome, Units};
 use super::names::Name;
 use super::section::{State, Unit};
+use crate::change::Kind;
 use crate::error::Result;
-use crate::plan::{Kind, Tree};
+use crate::plan::Tree;
 
 /// Whether `systemctl is-enabled` would succeed for `name`: it has links, is known by another name, or needs none.
 pub(super) fn is_enabled(name: &str, tree: &Tree) -> Result<bool> {

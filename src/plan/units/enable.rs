@@ -5,8 +5,9 @@ use std::path::Path;
 use super::load::{self, CONFIG, Fault, Outcome, Units};
 use super::names::Name;
 use super::section::{State, Unit};
+use crate::change::Kind;
 use crate::error::Result;
-use crate::plan::{Kind, Tree};
+use crate::plan::Tree;
 
 /// Plans the links that enable the unit `name`. What cannot be done is told and left.
 pub(super) fn enable(name: &str, tree: &mut Tree) -> Result<()> {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::names::Name;
 use super::parse;
 use super::section::{State, Unit};
+use crate::change::Kind;
 use crate::error::{Error, Reason, Result};
+use crate::plan::Tree;
 use crate::plan::map::Map;
-use crate::plan::{Kind, Tree};
 
 /// Where links are made and removed.
 pub(super) const CONFIG: &str = "/etc/systemd/system";

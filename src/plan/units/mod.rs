@@ -15,9 +15,9 @@ mod section;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::op::Piece;
 use super::tree::Tree;
-use super::view::{Attributes, Kind};
+use crate::change::Piece;
+use crate::change::{Attributes, Kind};
 use crate::config::{Systemd, Unit};
 use crate::error::{Error, Reason, Result};
 

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::change::{Attributes, Piece};
 use crate::error::Result;
+use crate::plan::Tree;
 use crate::plan::map::Map;
-use crate::plan::{Attributes, Piece, Tree};
 
 /// Where the reference has it.
 const PATH: &str = "/etc/systemd/system-preset/20-ignition.preset";

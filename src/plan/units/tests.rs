@@ -3,9 +3,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::change::Op;
+use crate::change::{Stat, View};
 use crate::config::Dropin;
-use crate::plan::op::Op;
-use crate::plan::view::{Stat, View};
 
 /// A root in memory: files and, with contents that begin with `-> `, links.
 struct Root(BTreeMap<PathBuf, Vec<u8>>);

@@ -1,33 +1,32 @@
 //! The order of work: fetch, parse, plan, stage and commit, stamp.
 
-mod cache;
 mod failure;
-mod files;
-mod offline;
+pub(crate) mod offline;
 mod policy;
-mod render;
-mod result;
-pub mod stage;
-mod state;
+pub(crate) mod render;
+pub(crate) mod result;
+mod validate;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 
+use crate::change::{Op, View};
 use crate::clock;
-use crate::config::{self, Config, Report};
+use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
-use crate::plan::{Op, Options, Today, View};
+use crate::plan::{Options, Today};
 use crate::platform::system::BaseConfigs;
 use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, memory, system};
-use crate::resource::sha512_hex;
 use crate::root::{ConfigToSave, Left, Root, SavedConfig};
+use crate::source::sha512_hex;
 pub use offline::{Form, apply, clean, plan};
 pub use policy::Policy;
 use render::{Renderer, Texts};
 use result::Provision;
+pub use validate::validate;
 
 /// How long a guest of Hyper-V waits for keys that nobody said were there.
 const HYPERV_PATIENCE: Duration = Duration::from_secs(5);
@@ -239,7 +238,7 @@ fn milliseconds(start: Instant) -> u64 {
     elapsed.as_secs().saturating_mul(1000).saturating_add(elapsed.subsec_millis().into())
 }
 
-fn boot_id() -> Result<String> {
+pub(crate) fn boot_id() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
     let text = crate::fd::read_text(path).map_err(|errno| {
         Error::new(Reason::System, format!("read {path}: {}", crate::error::errno_words(errno)))
@@ -247,21 +246,8 @@ fn boot_id() -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// The report on the config in `text`, with hints and what the machine's policy says of it, and the error if it is
-/// refused.
-pub fn validate(text: &[u8], policy: Option<&Policy<'_>>) -> (String, Option<Error>) {
-    let mut report = Report::default();
-    match config::parse(text, &mut report) {
-        Ok(parsed) => {
-            let warnings = policy.map(|policy| policy.warnings(&parsed.config)).unwrap_or_default();
-            (report.with_hints() + &warnings, None)
-        }
-        Err(error) => (report.with_hints(), Some(error)),
-    }
-}
-
 /// Whether ssh keys go into a fragment: what the environment says, else `default`.
-fn writes_key_fragment(default: bool) -> Result<bool> {
+pub(crate) fn writes_key_fragment(default: bool) -> Result<bool> {
     const VARIABLE: &str = "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT";
     match std::env::var_os(VARIABLE).as_deref().map(std::ffi::OsStr::to_str) {
         None | Some(Some("")) => Ok(default),

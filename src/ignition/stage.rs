@@ -7,16 +7,16 @@ use std::time::Duration;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::offline::refuse_empty;
-use super::render::{self, FetchedConfig, Renderer, Texts};
+use super::stage_log;
 use super::state::State;
 use super::{cache, files};
 use crate::config::{self, Config, Filesystem};
 use crate::error::{Error, Reason, Result, errno_words};
-use crate::ignition_log;
 use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
-use crate::resource::sha512_hex;
+use crate::provision::offline::refuse_empty;
+use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
 use crate::root::Root;
+use crate::source::sha512_hex;
 
 /// journald's id of the entry on a fetched config (the reference's).
 const FETCHED_CONFIG: &str = "57124006b5c94805b77ce473e92a8aeb";
@@ -91,7 +91,7 @@ pub fn run(request: &Request) -> u8 {
         }
     };
     let done = execute(request, &mut state);
-    ignition_log::set_stage("");
+    stage_log::set_stage("");
     if let Err(error) = done {
         log::error!("Ignition failed: {error}");
         return 1;
@@ -122,7 +122,7 @@ fn execute(request: &Request, state: &mut State) -> Result<()> {
     };
     config.merge_with(user);
     let name = request.stage.name();
-    ignition_log::set_stage(name);
+    stage_log::set_stage(name);
     let done = work(request, &mut config, state);
     if let Err(error) = &done {
         log::error!("{error}");
@@ -212,7 +212,7 @@ fn check_authorities(config: &Config<'_>, renderer: &mut Renderer<'_>) -> Result
 
 fn tell_journal(config: &FetchedConfig) {
     let referenced = if config.referenced { "referenced " } else { "" };
-    ignition_log::journal(
+    stage_log::journal(
         &format!("fetched {referenced}{} config from {:?}", config.kind, config.source),
         &[
             ("IGNITION_CONFIG_TYPE", config.kind),

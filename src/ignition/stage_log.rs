@@ -10,6 +10,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::error::io_words;
+use crate::kmsg_logger::NOTICE;
 
 /// Where syslog(3) listens.
 const SYSLOG: &str = "/dev/log";
@@ -17,8 +18,6 @@ const SYSLOG: &str = "/dev/log";
 const JOURNAL: &str = "/run/systemd/journal/socket";
 /// A log that takes no more is given up after so long.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The target of records of the level "notice", which the `log` crate does not have.
-pub const NOTICE: &str = "notice";
 
 /// The reference's levels that are used here, with their numbers in syslog(3).
 #[derive(Clone, Copy)]

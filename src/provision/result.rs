@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use crate::change::View as _;
 use crate::clock;
 use crate::config::json::{Reader, SyntaxError};
 use crate::error::{Error, Reason, Result, errno_words};
-use crate::ignition_log::NOTICE;
-use crate::plan::View as _;
+use crate::kmsg_logger::NOTICE;
 use crate::root::{FileIdentity, Root, STAMP};
 use crate::stamp::{Details, Stamp};
 use crate::sys;
@@ -15,7 +15,7 @@ use crate::sys;
 const MOST_OF_STAMP: usize = 15 << 10;
 
 /// What the result file tells of the run.
-pub(super) struct Provision<'a> {
+pub(crate) struct Provision<'a> {
     /// The kernel's id of this boot.
     pub boot_id: &'a str,
     /// Whether the user gave a config.
@@ -31,7 +31,7 @@ pub(super) struct Provision<'a> {
 }
 
 /// The text of the result file, which is `file`.
-pub(super) fn text(provision: &Provision<'_>, file: FileIdentity) -> String {
+pub(crate) fn text(provision: &Provision<'_>, file: FileIdentity) -> String {
     let Provision { boot_id, user_config_provided, platform, spec_version, config_sha512, previous } =
         *provision;
     let details = Details {
@@ -62,7 +62,7 @@ fn with_previous(stamp: String, previous: Option<&str>) -> String {
 }
 
 /// The result file of an earlier run, unless the system is a live one, which has it from its image.
-pub(super) fn previous(root: &Root) -> Result<Option<String>> {
+pub(crate) fn previous(root: &Root) -> Result<Option<String>> {
     if !root.has_stamp()? {
         return Ok(None);
     }

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::flags::{Dialect, Given, Refused, text};
+use super::stage::{self, Request, Stage};
+use super::stage_log;
 use crate::config::{self, Report};
 use crate::error::Reason;
-use crate::ignition_log;
 use crate::platform::{self, Platform};
-use crate::stages::stage::{self, Request, Stage};
 
 /// What the reference's programs say they are: others look for the first word.
 const VERSION: &str = concat!("Ignition glowplug-", env!("CARGO_PKG_VERSION"));
@@ -147,7 +147,7 @@ fn ignition(name: &str, arguments: &[OsString]) -> u8 {
 }
 
 fn begin(to_stdout: bool) {
-    ignition_log::install(to_stdout);
+    stage_log::install(to_stdout);
     log::info!("{VERSION}");
 }
 

@@ -69,7 +69,7 @@ fn is_share(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::validate;
+    use crate::provision::validate;
 
     const POLICY: &[u8] = b"# no shares over\n/\n/etc\n\n/usr/lib\n";
 

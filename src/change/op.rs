@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::view::Attributes;
-use crate::resource::Source;
+use crate::source::Source;
 
 /// One change of the root. Paths are absolute inside the root, without symbolic links in their parents.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,14 +3,16 @@
 
 use std::path::Path;
 
-use super::result::{self, Provision};
 use super::stage::{CONFIG_SHA512, Request, SPEC_VERSION, refuse};
+use super::stage_log;
 use super::state::State;
+use crate::change::{Op, Piece};
 use crate::clock;
 use crate::config::{Config, KernelArguments, Passwd, Unit};
 use crate::error::Result;
-use crate::ignition_log;
-use crate::plan::{self, Op, Options, Piece, Today};
+use crate::plan::{self, Options, Today};
+use crate::provision;
+use crate::provision::result::{self, Provision};
 use crate::root::{Left, Root, STAMP};
 
 /// journald's id of the entry on a user's ssh keys (the reference's).
@@ -43,7 +45,7 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
     }
     root.check_stamp_place()?;
     let previous = result::previous(&root)?;
-    let boot_id = super::boot_id()?;
+    let boot_id = provision::boot_id()?;
     let ops = plan_config(config, &root)?;
     let provision = Provision {
         boot_id: &boot_id,
@@ -65,7 +67,7 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
 
 /// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.
 pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec<Op<'a>>> {
-    let ssh_key_fragment = super::writes_key_fragment(true)?;
+    let ssh_key_fragment = provision::writes_key_fragment(true)?;
     plan::plan(config, root, Options { today: Today(clock::today()), ssh_key_fragment })
 }
 
@@ -206,6 +208,6 @@ fn tell_journal(passwd: &Passwd<'_>, ops: &[Op<'_>]) {
             ("IGNITION_PATH", place.as_ref()),
             ("MESSAGE_ID", SSH_KEYS),
         ];
-        ignition_log::journal(&message, &fields);
+        stage_log::journal(&message, &fields);
     }
 }

@@ -4,11 +4,11 @@ use std::io;
 use std::path::Path;
 
 use super::cache;
-use super::render::FetchedConfig;
 use crate::config::encode::quote;
 use crate::config::json::{Kind, Reader, SyntaxError};
 use crate::error::{Error, Reason, Result, io_words};
 use crate::platform;
+use crate::provision::render::FetchedConfig;
 
 /// The fields of the reference's newest version, in its order.
 const FIELDS: [&str; 5] = [

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::plan_config;
 use super::render::{Renderer, Texts};
+use crate::change::{Attributes, Op, Piece, Stat, View};
 use crate::config::{Config, quote};
 use crate::error::{Error, Reason, Result};
-use crate::plan::{Attributes, Op, Piece, Stat, View};
 use crate::root::Root;
 
 /// Applies the config in `text` to a directory tree, as an image builder does; no stamp is left.
@@ -29,7 +29,7 @@ fn render<'a>(texts: &'a Texts, text: &'a [u8]) -> Result<Config<'a>> {
 }
 
 /// A host may have nothing to say; who names a file means one with a config.
-pub(super) fn refuse_empty(text: &[u8]) -> Result<()> {
+pub(crate) fn refuse_empty(text: &[u8]) -> Result<()> {
     if text.is_empty() {
         return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger::REPORT;
 use crate::platform::system::{BaseConfigs, Found};
 use crate::platform::{Text, memory};
-use crate::resource::Source;
+use crate::source::Source;
 
 /// Configs inside of configs, deeper than anybody writes them.
 const MAX_DEPTH: usize = 32;
@@ -45,7 +45,7 @@ pub struct FetchedConfig {
 }
 
 /// Follows the references of configs.
-pub(super) struct Renderer<'a> {
+pub(crate) struct Renderer<'a> {
     texts: &'a Texts,
     /// Every config that a reference led to.
     pub fetched: Vec<FetchedConfig>,
@@ -63,7 +63,7 @@ pub(super) struct Renderer<'a> {
 /// # Errors
 /// Those of parsing one of `base.d`. What is wrong with one of `base.platform.d` is only logged, and makes all of
 /// them void, as in the reference.
-pub(super) fn merge_base(base: BaseConfigs, texts: &Texts) -> Result<Config<'_>> {
+pub(crate) fn merge_base(base: BaseConfigs, texts: &Texts) -> Result<Config<'_>> {
     let mut merged = merge_found(base.common, texts)?;
     match merge_found(base.platform, texts) {
         Ok(platform) => merged.merge_with(platform),
