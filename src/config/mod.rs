@@ -14,6 +14,7 @@ mod path;
 mod report;
 mod schema;
 mod types;
+mod unsupported;
 mod validate;
 mod version;
 
@@ -24,6 +25,10 @@ pub use encode::quote;
 pub use path::path_fault;
 pub use report::{Finding, Position, Report, Severity};
 pub use types::*;
+pub(crate) use unsupported::scheme_error;
+pub use unsupported::{
+    Unsupported, refuse_unsupported, unsupported, unsupported_changes, unsupported_scheme,
+};
 pub use version::Version;
 
 use crate::error::{Error, Reason, Result};

@@ -14,8 +14,8 @@ pub use accounts::Today;
 pub use tree::Tree;
 
 use crate::change::{Op, View};
-use crate::config::Config;
-use crate::error::{Error, Reason, Result};
+use crate::config::{self, Config};
+use crate::error::Result;
 
 /// What a plan depends on beside the config and the root.
 #[derive(Debug, Clone, Copy)]
@@ -33,32 +33,12 @@ pub struct Options {
 /// [`Reason::Conflict`] and [`Reason::Account`] with the place in the config; [`Reason::RootIo`] where the root
 /// cannot be read.
 pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Result<Vec<Op<'a>>> {
-    refuse_unsupported(config)?;
+    // A config is applied whole or not at all.
+    config::refuse_unsupported(&config::unsupported_changes(config))?;
     let mut tree = Tree::new(view);
     let accounts = accounts::plan(&config.passwd, &mut tree, options.today)?;
     ssh_keys::plan(&config.passwd, &accounts, &mut tree, options.ssh_key_fragment)?;
     storage::plan(&config.storage, &accounts, &mut tree)?;
     units::plan(&config.systemd, &mut tree)?;
     Ok(tree.into_ops())
-}
-
-/// A config is applied whole or not at all: what cannot be done is refused by name.
-fn refuse_unsupported(config: &Config<'_>) -> Result<()> {
-    let storage = &config.storage;
-    let kernel_arguments = &config.kernel_arguments;
-    let asked = [
-        (!storage.disks.is_empty(), "$.storage.disks"),
-        (!storage.raid.is_empty(), "$.storage.raid"),
-        (!storage.luks.is_empty(), "$.storage.luks"),
-        (!storage.filesystems.is_empty(), "$.storage.filesystems"),
-        (!kernel_arguments.should_exist.is_empty(), "$.kernelArguments.shouldExist"),
-        (!kernel_arguments.should_not_exist.is_empty(), "$.kernelArguments.shouldNotExist"),
-    ];
-    match asked.iter().find(|(is_asked, _)| *is_asked) {
-        None => Ok(()),
-        Some((_, place)) => Err(Error::new(
-            Reason::Unsupported,
-            format!("the config asks for something that glowplug does not do, at {place}"),
-        )),
-    }
 }

@@ -107,6 +107,11 @@ impl<'a> Renderer<'a> {
             return Ok((Config::default(), Version::NEWEST));
         }
         let Parsed { config, version } = parse(text, self.logs_every_error, &mut self.items)?;
+        // Without its references the config cannot be rendered, so this is the time to name everything else as well.
+        let parts = config::unsupported(&config);
+        if !self.logs_every_error && parts.iter().any(config::Unsupported::is_reference) {
+            config::refuse_unsupported(&parts)?;
+        }
         let is_alone =
             config.ignition.config.merge.is_empty() && !has_source(&config.ignition.config.replace);
         let config = self.follow(config, 0)?;

@@ -6,7 +6,7 @@ mod gzip;
 
 use std::fmt;
 
-use crate::config::Resource;
+use crate::config::{self, Resource};
 use crate::error::{Error, Reason, Result};
 use data_url::Decoder;
 pub use digest::sha512_hex;
@@ -51,14 +51,9 @@ impl<'a> Source<'a> {
             None => None,
         };
         if !url.starts_with("data:") {
-            // The scheme only: the rest of a URL can carry tokens.
-            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-            let known = ["http", "https", "tftp", "s3", "gs", "arn"].contains(&scheme.as_str());
-            return Err(if known {
-                let what = format!("fetching a {scheme} URL is not supported, at {place}.source");
-                Error::new(Reason::Unsupported, what)
-            } else {
-                invalid("invalid url scheme", "source")
+            return Err(match config::unsupported_scheme(url) {
+                Some(scheme) => config::scheme_error(scheme, &format_args!("{place}.source")),
+                None => invalid("invalid url scheme", "source"),
             });
         }
         Ok(Some(Self { url, gzip, digest, place: place.to_string() }))
