@@ -37,8 +37,9 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
-	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build podman-machine/deb \
+	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
+	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
 	podman-machine/debian/postinst podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
 	podman-machine/root/usr/sbin/update-ca-trust \
 	podman-machine/root/usr/lib/systemd/system-generators/glowplug-podman-machine-shares \
@@ -68,7 +69,7 @@ build-glibc:
 	$(OUT)/$(CPU)-unknown-linux-gnu/release/glowplug-ready --version
 
 deps:
-	CPU=$(CPU) PACKAGES="$(PACKAGES_$(ARCH))" tests/deps $(OUT)/tools vhost-device-vsock cargo-deb
+	CPU=$(CPU) PACKAGES="$(PACKAGES_$(ARCH))" tests/deps $(OUT)/tools vhost-device-vsock
 
 # A make of its own: which target there is shows only after deps.
 deb: deps
@@ -77,7 +78,7 @@ deb: deps
 # A file target, so that the lab is made anew only when the package has changed.
 $(DEB): build
 	mkdir -p $(OUT)/deb
-	cargo deb --quiet --no-build --no-strip --target $(TARGET) -p glowplug --output $(OUT)/deb/new.deb
+	debian/deb $(BIN) $(ARCH) $(OUT)/deb/new.deb
 	cmp -s $(OUT)/deb/new.deb $@ || mv $(OUT)/deb/new.deb $@
 	rm -f $(OUT)/deb/new.deb
 	cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
