@@ -36,7 +36,7 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
-	tests/deps tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
+	tests/deps tests/runner tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
@@ -55,7 +55,7 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps deb lab machine-lab image image-test test-podman demo test unit lint msrv boot bench crash fuzz fuzz-smoke fuzz-one fmt clean
+.PHONY: all build build-glibc deps deb lab machine-lab image image-test test-podman demo test check unit lint msrv boot bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -112,6 +112,12 @@ demo: lab
 
 test: lint unit fuzz-smoke build-glibc msrv boot
 	@echo "make test: everything passed"
+
+# The quick loop: no packages, no root, no guest. An ordinary user gets a user namespace for what checks owners.
+check:
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
+	cargo test --quiet --locked
 
 # Debian 13's own Rust, and static glibc with it.
 msrv: deps

@@ -1,5 +1,6 @@
 //! What applying a config comes to where a tree before and a tree after cannot tell it: mounts, depth, the stamp, the
-//! command line. The rest is in `cases/`. Run as root: owners are part of it.
+//! command line. The rest is in `cases/`. Owners are part of it, so that
+//! it takes root, or root of a user namespace, which `tests/runner` makes for an ordinary user.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -1,7 +1,8 @@
 //! Configs applied to directory trees: every case below `tests/cases`, with every spec version that it names.
 //!
 //! `cargo test --test cases [WORD]` runs the cases with WORD in their names; with `BLESS=1` a case that comes out
-//! otherwise than it says is rewritten, for review. Run as root: owners are part of it.
+//! otherwise than it says is rewritten, for review. Owners are part of a case, so that it takes root, or root of a user
+//! namespace, which `tests/runner` makes for an ordinary user.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
@@ -47,6 +48,7 @@ fn run(filter: &str) -> Result<bool, String> {
     let names: Vec<String> = case::names(&cases)?.into_iter().filter(|name| name.contains(filter)).collect();
     let bless = std::env::var_os("BLESS").is_some();
     let (work, replays) = (Work::new()?, AtomicUsize::new(0));
+    let names = case::possible(&cases, &work.base, names)?;
     let failed = start::in_parallel(&names, |name| {
         let replayed = Case::load(&cases, name).and_then(|case| replay(&case, &work, bless));
         let count = replayed.map_err(|what| format!("{name}: {what}"))?;

@@ -3,7 +3,8 @@
 //! as it is without the disturbance, and no stamp may have stood before.
 //!
 //! `cargo test --features failpoints --test crash [WORD]` tries the cases with WORD in their names. With
-//! `CRASH_ALL=1` podman's config is stopped a second time, or fails, at every call, else at some. Run as root.
+//! `CRASH_ALL=1` podman's config is stopped a second time, or fails, at every call, else at some. It takes
+//! root, or root of a user namespace, which `tests/runner` makes for an ordinary user.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
@@ -84,9 +85,10 @@ enum Job {
 fn run(filter: &str) -> Result<bool, String> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cases = manifest.join("tests/cases");
-    let names = case::names(&cases)?.into_iter().filter(|name| name.contains(filter));
-    let mut jobs: Vec<Job> = names.map(Job::Case).collect();
+    let names = case::names(&cases)?.into_iter().filter(|name| name.contains(filter)).collect();
     let machine = Machine::new()?;
+    let names = case::possible(&cases, machine.base(), names)?;
+    let mut jobs: Vec<Job> = names.into_iter().map(Job::Case).collect();
     let podman = Podman::load(manifest)?;
     if "podman".contains(filter) {
         let (made, _) = machine.undisturbed(&podman.before, &podman.config, None)?;

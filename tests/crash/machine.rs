@@ -49,6 +49,11 @@ impl Machine {
         Ok(Self { base, count: AtomicUsize::new(0) })
     }
 
+    /// The directory that the roots lie in.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
     /// A disk with `before` on it; what is below `mounted` is on another one.
     pub fn disk(&self, before: &Tree, mounted: Option<&Path>) -> Result<Disk, String> {
         let root = self.base.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());

@@ -1,5 +1,5 @@
-//! The program called as the reference is: one stage at a time, by its names and flags. Run as root: owners are part
-//! of it.
+//! The program called as the reference is: one stage at a time, by its names and flags. Owners are part
+//! of it, so that it takes root, or root of a user namespace, which `tests/runner` makes for an ordinary user.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

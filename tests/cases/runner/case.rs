@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::manifest::{self, Tree};
+use super::disk;
+use super::manifest::{self, Kind, Tree};
 
 /// Every version that is understood, by its minor number.
 pub const VERSIONS: [&str; 8] =
@@ -138,6 +139,24 @@ pub fn names(cases: &Path) -> Result<Vec<String>, String> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Returns those of `names` that can be tried in `work`. Only root of the machine itself can make devices, so that
+/// root of a user namespace skips the cases with one, and says so.
+pub fn possible(cases: &Path, work: &Path, names: Vec<String>) -> Result<Vec<String>, String> {
+    if disk::can_make_devices(work)? {
+        return Ok(names);
+    }
+    let total = names.len();
+    let mut possible = Vec::with_capacity(total);
+    for name in names {
+        let case = Case::load(cases, &name).map_err(|what| format!("{name}: {what}"))?;
+        if !case.before.values().any(|node| matches!(node.kind, Kind::Char(..))) {
+            possible.push(name);
+        }
+    }
+    println!("{} cases skipped: only root can make their devices", total - possible.len());
+    Ok(possible)
 }
 
 /// `3.2 3.7`

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::io::Errno;
 
 use super::manifest::{Kind, Node, Tree};
 
@@ -39,6 +40,16 @@ fn put(root: &Path, path: &Path, node: &Node) -> std::io::Result<()> {
 
 fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Tells whether this process may make devices in `directory`.
+pub fn can_make_devices(directory: &Path) -> Result<bool, String> {
+    let path = directory.join("device");
+    match mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o600), makedev(1, 3)) {
+        Ok(()) => fs::remove_file(&path).map(|()| true).map_err(|error| error.to_string()),
+        Err(Errno::PERM) => Ok(false),
+        Err(errno) => Err(format!("make {}: {errno}", path.display())),
+    }
 }
 
 /// Reads what stands at `root`.
