@@ -53,6 +53,11 @@ impl<'s> Reader<'s> {
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
     }
 
+    /// Whether bytes are at hand without reading more.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.start < self.end
+    }
+
     /// Passes over `count` of the bytes at hand.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.end);
@@ -64,10 +69,10 @@ impl<'s> Reader<'s> {
         byte.ok_or(Broken::Closed)
     }
 
-    /// Everything up to the first empty line, with it.
+    /// Reads everything up to and including the first empty line. Lines may end in CRLF or in a bare LF here.
     pub(crate) fn head(&mut self) -> Result<heapless::Vec<u8, HEAD>, Broken> {
         let mut head = heapless::Vec::new();
-        while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
+        while !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n") {
             let byte = self.byte()?;
             head.push(byte).map_err(|_| Broken::TooLong)?;
         }

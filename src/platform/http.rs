@@ -20,6 +20,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A host that is silent for this long is tried anew: a connection can be accepted by a proxy that has nobody
 /// behind it.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
+/// How long the client listens for a body that the host said was empty: an empty config makes a machine without users,
+/// so a host that miscounts must not bring one about.
+const SURPLUS_WAIT: Duration = Duration::from_millis(250);
 /// A read needs some time, however near the deadline is.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
@@ -116,7 +119,12 @@ fn attempt(
         "\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).map_err(|error| Failure::io("send the request", &error))?;
-    Answer::new(&stream).body(limit)
+    let mut answer = Answer::new(&stream);
+    let body = answer.body(limit)?;
+    if body.is_empty() && (answer.has_more() || stream.sends_within(SURPLUS_WAIT)) {
+        return Err(Failure::bad("the host said that its config is empty and sent more all the same"));
+    }
+    Ok(body)
 }
 
 /// Reads one answer, without the time around it.
@@ -154,6 +162,13 @@ impl Deadline {
     fn over(&self) -> io::Error {
         let midst = if self.has_begun.get() { " in the midst of the answer" } else { "" };
         io::Error::new(io::ErrorKind::TimedOut, format!("the time is over{midst}"))
+    }
+
+    /// Whether the host sends anything in the next `time`. A host that closes or fails sends nothing.
+    fn sends_within(&self, time: Duration) -> bool {
+        let time = self.left().min(time).max(SHORTEST_WAIT);
+        self.stream.set_timeout(time).is_ok()
+            && rustix::io::read(self.stream.as_fd(), &mut [0; 1]).is_ok_and(|count| count > 0)
     }
 
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {

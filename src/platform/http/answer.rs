@@ -6,6 +6,8 @@ use crate::platform::memory;
 
 /// The longest line that tells a chunk's size.
 const CHUNK_LINE: usize = 256;
+/// The most interim answers (1xx) before the final one. Go's HTTP client allows 5.
+const INTERIM: usize = 8;
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -34,8 +36,13 @@ impl<'s> Answer<'s> {
         Self(Reader::new(stream))
     }
 
+    /// Whether bytes after the answer were read already.
+    pub(super) fn has_more(&self) -> bool {
+        self.0.has_bytes()
+    }
+
     /// Reads head and body. A connection that ends too early is worth another try.
-    pub(super) fn body(mut self, limit: u64) -> Result<Vec<u8>> {
+    pub(super) fn body(&mut self, limit: u64) -> Result<Vec<u8>> {
         let length = self.head()?;
         let mut body = Vec::new();
         match length {
@@ -55,28 +62,18 @@ impl<'s> Answer<'s> {
         Ok(body)
     }
 
+    /// Reads the head of the final answer. Interim answers (1xx) before it are skipped.
     fn head(&mut self) -> Result<Length> {
-        let head = self.0.head().map_err(|broken| match broken {
-            Broken::TooLong => Failure::bad("the head of the answer is over 16 KiB"),
-            broken => broken.into(),
-        })?;
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-        let mut response = httparse::Response::new(&mut headers);
-        match response.parse(&head) {
-            Ok(httparse::Status::Complete(_)) => {}
-            _ => return Err(Failure::bad("the host's answer is not HTTP")),
-        }
-        match response.code {
-            Some(200) => {}
-            Some(status @ 500..) => {
-                return Err(Failure::passing(format_args!("the host answered HTTP status {status}")));
-            }
-            status => {
-                let status = status.unwrap_or_default();
-                return Err(Failure::bad(format!("the host answered HTTP status {status}")));
+        for _ in 0..=INTERIM {
+            let head = self.0.head().map_err(|broken| match broken {
+                Broken::TooLong => Failure::bad("the head of the answer is over 16 KiB"),
+                broken => broken.into(),
+            })?;
+            if let Some(length) = read_head(&head)? {
+                return Ok(length);
             }
         }
-        length(response.headers)
+        Err(Failure::bad(format!("the host sent more than {INTERIM} interim answers (HTTP status 1xx)")))
     }
 
     /// Appends the next `count` bytes to `body`.
@@ -129,27 +126,30 @@ impl<'s> Answer<'s> {
 
     fn chunk_size(&mut self) -> Result<u64> {
         let line = self.0.line::<CHUNK_LINE>()?;
-        match httparse::parse_chunk_size(&line) {
-            Ok(httparse::Status::Complete((_, size))) => Ok(size),
-            _ => Err(broken_chunk()),
-        }
+        parse_chunk_size(&line).ok_or_else(broken_chunk)
     }
 
-    /// Passes over the trailers up to the empty line. The body is whole already: a host that closes here
-    /// takes nothing away.
+    /// Reads the trailer section up to its empty line and ignores the fields. What is not a field is refused, because a
+    /// body after a chunk size of 0 would be lost otherwise.
     fn trailers(&mut self) -> Result<()> {
-        let mut left = HEAD;
+        let mut section: heapless::Vec<u8, HEAD> = heapless::Vec::new();
         loop {
-            let line = match self.0.line::<HEAD>() {
-                Err(Broken::Closed | Broken::Io(_)) => return Ok(()),
-                line => line?,
-            };
-            if line == b"\r\n" || line == b"\n" {
-                return Ok(());
+            let line = self.0.line::<HEAD>()?;
+            section
+                .extend_from_slice(&line)
+                .map_err(|()| Failure::bad("the trailers of the answer are over 16 KiB"))?;
+            if line == b"\r\n" {
+                break;
             }
-            left = left
-                .checked_sub(line.len())
-                .ok_or_else(|| Failure::bad("the trailers of the answer are over 16 KiB"))?;
+            // Checked line by line, because the rest of a lost body may never have an empty line.
+            if !line.ends_with(b"\r\n") || !line.contains(&b':') {
+                return Err(broken_trailers());
+            }
+        }
+        let mut fields = [httparse::EMPTY_HEADER; HEADERS];
+        match httparse::parse_headers(&section, &mut fields) {
+            Ok(httparse::Status::Complete((length, _))) if length == section.len() => Ok(()),
+            _ => Err(broken_trailers()),
         }
     }
 }
@@ -158,33 +158,87 @@ fn broken_chunk() -> Failure {
     Failure::bad("the host's answer has a broken chunk")
 }
 
-/// RFC 9112, section 6.3, for an answer to GET with status 200.
-fn length(headers: &[httparse::Header<'_>]) -> Result<Length> {
+fn broken_trailers() -> Failure {
+    Failure::bad("the host's answer has something other than trailers after its last chunk")
+}
+
+/// Parses the line before a chunk (RFC 9112, section 7.1): 1 to 16 hexadecimal digits, perhaps an extension after `;`,
+/// and CRLF. `None` for everything else: `httparse::parse_chunk_size` takes a line without a digit for 0, the end of
+/// the body.
+fn parse_chunk_size(line: &[u8]) -> Option<u64> {
+    let line = line.strip_suffix(b"\r\n")?;
+    let count = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (digits, rest) = line.split_at_checked(count)?;
+    let rest = rest.trim_ascii_start();
+    let is_extension =
+        rest.starts_with(b";") && !rest.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
+    if count > 16 || !(rest.is_empty() || is_extension) {
+        return None;
+    }
+    // An empty text is no number here, so that a line without a digit is refused.
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Judges the head of an answer. `None` for an interim answer, which another one follows.
+fn read_head(head: &[u8]) -> Result<Option<Length>> {
+    // httparse also takes a bare LF as the end of a line, and skips empty lines before the status line.
+    let has_bare_newline = head
+        .iter()
+        .zip(std::iter::once(&b' ').chain(head))
+        .any(|(byte, before)| *byte == b'\n' && *before != b'\r');
+    if has_bare_newline || !head.starts_with(b"HTTP/") {
+        return Err(Failure::bad("the host's answer is not HTTP"));
+    }
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    match response.parse(head) {
+        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(Failure::bad(format!("the head of the answer has over {HEADERS} fields")));
+        }
+        _ => return Err(Failure::bad("the host's answer is not HTTP")),
+    }
+    match response.code.unwrap_or_default() {
+        200 => length(response.version == Some(1), response.headers).map(Some),
+        // 101 would begin another protocol, which was not asked for.
+        100 | 102..=199 => Ok(None),
+        status @ 500..=599 => Err(Failure::passing(format_args!("the host answered HTTP status {status}"))),
+        status => Err(Failure::bad(format!("the host answered HTTP status {status:03}"))),
+    }
+}
+
+/// Tells how the body of an answer to GET with status 200 ends (RFC 9112, section 6.3). Whatever tells it twice is
+/// refused, because two readers could understand it differently.
+fn length(is_http_1_1: bool, headers: &[httparse::Header<'_>]) -> Result<Length> {
     let mut length = None;
-    let mut chunked = false;
     for header in headers {
-        let value = std::str::from_utf8(header.value).unwrap_or_default().trim();
-        if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            if !value.eq_ignore_ascii_case("chunked") {
+        let told = if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            // HTTP/1.0 has no transfer encodings (RFC 9112, section 6.1).
+            if !is_http_1_1 || !header.value.eq_ignore_ascii_case(b"chunked") {
                 return Err(Failure::bad("the host's answer has an unknown transfer encoding"));
             }
-            chunked = true;
+            Length::Chunked
         } else if header.name.eq_ignore_ascii_case("content-length") {
-            let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
-            let told: Option<u64> = value.parse().ok().filter(|_| digits);
-            if told.is_none() || length.is_some_and(|other| Some(other) != told) {
-                return Err(Failure::bad("the host's answer has a broken Content-Length"));
-            }
-            length = told;
+            Length::Bytes(
+                parse_content_length(header.value)
+                    .ok_or_else(|| Failure::bad("the host's answer has a broken Content-Length"))?,
+            )
         } else if header.name.eq_ignore_ascii_case("content-encoding")
-            && !value.eq_ignore_ascii_case("identity")
+            && !header.value.eq_ignore_ascii_case(b"identity")
         {
             return Err(Failure::bad("the host's answer is compressed, which was not asked for"));
+        } else {
+            continue;
+        };
+        if length.replace(told).is_some() {
+            return Err(Failure::bad("the host's answer tells its length more than once"));
         }
     }
-    Ok(match (chunked, length) {
-        (true, _) => Length::Chunked,
-        (false, Some(length)) => Length::Bytes(length),
-        (false, None) => Length::UntilClose,
-    })
+    Ok(length.unwrap_or(Length::UntilClose))
+}
+
+/// Parses the value of `Content-Length`: decimal digits and nothing else. `str::parse` alone would take `+1`.
+fn parse_content_length(value: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(value).ok()?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }

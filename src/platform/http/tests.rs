@@ -91,9 +91,7 @@ fn bodies_by_length_in_chunks_and_up_to_the_close() {
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n",
         ),
         ("trailers", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"),
-        ("cut-trailers", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"),
         ("close", b"HTTP/1.0 200 OK\r\n\r\nhello"),
-        ("bare-newlines", b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"),
         ("more-than-told", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello world"),
     ] {
         assert_eq!(once(name, answer).unwrap(), b"hello", "{name}");
@@ -135,7 +133,19 @@ fn the_end_of_the_body_is_enough() {
 
 #[test]
 fn status_is_looked_at() {
-    for status in ["404 Not Found", "301 Moved", "204 No Content", "100 Continue"] {
+    for status in [
+        "404 Not Found",
+        "301 Moved",
+        "204 No Content",
+        "205 Reset",
+        "206 Partial",
+        "304 Not Modified",
+        "101 Upgrade",
+        "000 Zero",
+        "099 Low",
+        "600 High",
+        "999 Highest",
+    ] {
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes();
         let (reason, text) = refusal(once(&status[..3], Box::leak(answer.into())));
         assert_eq!(reason, Reason::BadAnswer);
@@ -237,23 +247,277 @@ fn heads_and_bodies_are_bounded() {
     }
 }
 
+/// What a host says without the time around it: one read of an answer whose connection then closes.
+fn read(answer: &[u8]) -> std::result::Result<Vec<u8>, Failure> {
+    struct Bytes<'b>(std::cell::RefCell<&'b [u8]>);
+    impl Input for Bytes<'_> {
+        fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.borrow_mut().read(buffer)
+        }
+    }
+    Answer::new(&Bytes(answer.into())).body(1 << 20)
+}
+
+/// Asserts that each of these answers is refused at once.
+fn assert_refused(head: &str, answers: &[&str]) {
+    for rest in answers {
+        let answer = format!("{head}{rest}");
+        match read(answer.as_bytes()) {
+            Err(Failure::Final(error)) => assert_eq!(error.reason(), Reason::BadAnswer, "{rest:?}"),
+            other => panic!("{answer:?} gave {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn what_is_not_http_is_refused() {
-    for (name, answer) in [
-        ("garbage", &b"\x00\x01garbage\r\n\r\n"[..]),
-        ("ssh", b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-        ("bad-length", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
-        ("plus-length", b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\nx"),
-        ("two-lengths", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"),
-        ("bad-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-        ("overlong-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n"),
-        ("long-size", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n"),
-        ("encoding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
-        ("compressed", b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx"),
+    assert_refused(
+        "",
+        &[
+            "\x00\x01garbage\r\n\r\n",
+            "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+            "\r\n\r\n",
+            // An empty line before the status line, which httparse skips.
+            "\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        ],
+    );
+}
+
+#[test]
+fn status_lines_other_than_http_1_are_refused() {
+    for line in [
+        "HTTP/2.0 200 OK",
+        "HTTP/2 200 OK",
+        "HTTP/0.9 200 OK",
+        "HTTP/1.2 200 OK",
+        "HTTP/1.11 200 OK",
+        "http/1.1 200 OK",
+        "HTTP/1.1  200 OK",
+        "HTTP/1.1\t200 OK",
+        " HTTP/1.1 200 OK",
+        "HTTP/1.1 +200 OK",
+        "HTTP/1.1 -200 OK",
+        "HTTP/1.1 0200 OK",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 200.0 OK",
+        "HTTP/1.1 OK",
+        "HTTP/1.1",
+        "HTTP/1.1 200 O\0K",
+        "HTTP/1.1 200 O\rK",
     ] {
-        let (reason, text) = refusal(once(name, answer));
-        assert_eq!(reason, Reason::BadAnswer, "{name}: {text}");
+        assert_refused(line, &["\r\nContent-Length: 1\r\n\r\nx"]);
     }
+    // A reason phrase may be missing, and may hold any text.
+    for line in ["HTTP/1.1 200", "HTTP/1.1 200 ", "HTTP/1.0 200 \u{e4}\tx"] {
+        let answer = format!("{line}\r\nContent-Length: 1\r\n\r\nx");
+        assert_eq!(read(answer.as_bytes()).unwrap(), b"x", "{line}");
+    }
+}
+
+/// A status that no server may send is not waited out like an error of the server.
+#[test]
+fn an_impossible_status_is_refused_at_once() {
+    for status in ["000", "099", "600", "999"] {
+        assert_refused(&format!("HTTP/1.1 {status} X"), &["\r\nContent-Length: 0\r\n\r\n"]);
+    }
+    for status in ["500", "503", "599"] {
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+        assert!(matches!(read(answer.as_bytes()), Err(Failure::Passing(_))), "{status}");
+    }
+}
+
+#[test]
+fn interim_answers_are_skipped_up_to_a_bound() {
+    let good = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    for interim in [
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 102 Processing\r\nX: y\r\n\r\n",
+        // It has no body, whatever it tells.
+        "HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 199 Other\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ] {
+        assert_eq!(read(format!("{interim}{good}").as_bytes()).unwrap(), b"hello", "{interim}");
+        assert_eq!(read(format!("{}{good}", interim.repeat(8)).as_bytes()).unwrap(), b"hello", "{interim}");
+        assert_refused(&interim.repeat(9), &[good]);
+        assert!(matches!(read(interim.as_bytes()), Err(Failure::Passing(_))), "{interim}");
+    }
+    // Another protocol was not asked for.
+    assert_refused("HTTP/1.1 101 Switching Protocols\r\n\r\n", &[good]);
+    assert_refused("HTTP/1.1 100 Continue\r\n\r\n", &["hello\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\nx"]);
+}
+
+#[test]
+fn heads_that_are_not_exact_are_refused() {
+    assert_refused(
+        "HTTP/1.1 200 OK",
+        &[
+            // Bare LF, everywhere it can stand.
+            "\nContent-Length: 1\n\nx",
+            "\r\nContent-Length: 1\n\r\nx",
+            "\r\nContent-Length: 1\r\n\nx",
+            "\nContent-Length: 1\r\n\r\nx",
+            // Bare CR and NUL.
+            "\r\nA: b\rc\r\nContent-Length: 1\r\n\r\nx",
+            "\r\nA: b\0c\r\nContent-Length: 1\r\n\r\nx",
+            "\r\nA\0: b\r\nContent-Length: 1\r\n\r\nx",
+            "\r\nA: \u{7f}\r\nContent-Length: 1\r\n\r\nx",
+            // Folded lines, blanks around names, lines that are no fields.
+            "\r\nA: b\r\n c\r\nContent-Length: 1\r\n\r\nx",
+            "\r\nA: b\r\n\tc\r\nContent-Length: 1\r\n\r\nx",
+            "\r\n A: b\r\nContent-Length: 1\r\n\r\nx",
+            "\r\nContent-Length : 1\r\n\r\nx",
+            "\r\nContent Length: 1\r\n\r\nx",
+            "\r\n: b\r\nContent-Length: 1\r\n\r\nx",
+            "\r\nhello\r\nContent-Length: 1\r\n\r\nx",
+        ],
+    );
+    let fields = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\nx", "A: b\r\n".repeat(count));
+    assert_eq!(read(fields(64).as_bytes()).unwrap(), b"x");
+    assert_refused(&fields(65), &[""]);
+}
+
+#[test]
+fn lengths_that_are_not_exact_are_refused() {
+    assert_refused(
+        "HTTP/1.1 200 OK\r\n",
+        &[
+            "Content-Length: -1\r\n\r\nx",
+            "Content-Length: +1\r\n\r\nx",
+            "Content-Length:\r\n\r\nx",
+            "Content-Length: 1 1\r\n\r\nx",
+            "Content-Length: 1,1\r\n\r\nx",
+            "Content-Length: 1, 1\r\n\r\nx",
+            "Content-Length: 1;\r\n\r\nx",
+            "Content-Length: 0x1\r\n\r\nx",
+            "Content-Length: 1.0\r\n\r\nx",
+            "Content-Length: \u{a0}1\r\n\r\nx",
+            "Content-Length: 18446744073709551616\r\n\r\nx",
+            "Content-Length: 18446744073709551617\r\n\r\nx",
+            "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+            "Content-Length: 1\r\nContent-Length: 1\r\n\r\nx",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            "Transfer-Encoding: chunked, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            "Transfer-Encoding: identity\r\n\r\nx",
+            "Transfer-Encoding:\r\n\r\nx",
+            "Transfer-Encoding: chunked;q=1\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            "Transfer-Encoding: \u{b}chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
+        ],
+    );
+    // HTTP/1.0 has no transfer encodings.
+    assert_refused("HTTP/1.0 200 OK\r\n", &["Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"]);
+    for head in ["content-length:1", "CONTENT-LENGTH:\t 01 ", "Transfer-encoding: Chunked"] {
+        let body = if head.contains("unked") { "1\r\nx\r\n0\r\n\r\n" } else { "x" };
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}");
+        assert_eq!(read(answer.as_bytes()).unwrap(), b"x", "{head}");
+    }
+}
+
+#[test]
+fn chunks_that_are_not_exact_are_refused() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let long = format!("1;{}\r\nx\r\n0\r\n\r\n", "x".repeat(300));
+    assert_refused(
+        head,
+        &[
+            // No digit is no size, and above all not the size 0.
+            "\r\n",
+            "\r\n\r\n",
+            "\r\n{\"ignition\":{}}\r\n0\r\n\r\n",
+            ";\r\n\r\n",
+            ";x=y\r\n\r\n",
+            " \r\n\r\n",
+            "\t;x\r\n\r\n",
+            "1\r\nx\r\n\r\n",
+            "zz\r\n",
+            "-1\r\nx\r\n0\r\n\r\n",
+            "+1\r\nx\r\n0\r\n\r\n",
+            "0x1\r\nx\r\n0\r\n\r\n",
+            " 1\r\nx\r\n0\r\n\r\n",
+            "1 1\r\nx\r\n0\r\n\r\n",
+            "1 x\r\nx\r\n0\r\n\r\n",
+            "1,\r\nx\r\n0\r\n\r\n",
+            "1\0\r\nx\r\n0\r\n\r\n",
+            "1;\0\r\nx\r\n0\r\n\r\n",
+            "1;a\rb\r\nx\r\n0\r\n\r\n",
+            // Bare LF and bare CR.
+            "1\nx\r\n0\r\n\r\n",
+            "1;x\nx\r\n0\r\n\r\n",
+            "1\rx\r\n0\r\n\r\n",
+            "1\r\nx\n0\r\n\r\n",
+            "1\r\nx\r\n0\n\r\n",
+            "1\r\nx\r\n0\r\n\n",
+            // A size that the chunk does not have.
+            "1\r\nxyz\r\n0\r\n\r\n",
+            "0\r\nhello\r\n0\r\n\r\n",
+            "0\r\n{\"ignition\":{}}\r\n0\r\n\r\n",
+            "0\r\n5\r\nhello\r\n0\r\n\r\n",
+            // Beyond 64 bits, also with zeros before it.
+            "11111111111111111\r\n",
+            "00000000000000001\r\nx\r\n0\r\n\r\n",
+            "10000000000000000\r\n\r\n",
+            &long,
+            // Trailers that are no fields.
+            "1\r\nx\r\n0\r\nA b\r\n\r\n",
+            "1\r\nx\r\n0\r\nA : b\r\n\r\n",
+            "1\r\nx\r\n0\r\nA: b\r\n c: d\r\n\r\n",
+            "1\r\nx\r\n0\r\nA: b\0\r\n\r\n",
+        ],
+    );
+    for body in [
+        "5\r\nhello\r\n0\r\n\r\n",
+        "0000000000000005\r\nhello\r\n000\r\n\r\n",
+        "5 \t\r\nhello\r\n0;x\r\n\r\n",
+        "5 ; x=\"y\tz\"\r\nhello\r\n0\r\nA: b\r\nC: d\r\n\r\n",
+        "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+    ] {
+        assert_eq!(read(format!("{head}{body}").as_bytes()).unwrap(), b"hello", "{body}");
+    }
+    let large = format!("{head}A\r\n0123456789\r\nb\r\n0123456789a\r\n0\r\n\r\n");
+    assert_eq!(read(large.as_bytes()).unwrap().len(), 21);
+    // The end of the connection is no last chunk, and no end of the trailers.
+    for body in [
+        "",
+        "5",
+        "5\r\nhello",
+        "5\r\nhello\r\n",
+        "5\r\nhello\r\n0",
+        "5\r\nhello\r\n0\r\n",
+        "0\r\n",
+        "0\r\nA: b\r\n",
+    ] {
+        let read = read(format!("{head}{body}").as_bytes());
+        assert!(matches!(read, Err(Failure::Passing(_))), "{body:?}: {read:?}");
+    }
+}
+
+/// A config after a length of 0 would be lost, and the machine would have no users.
+#[test]
+fn a_body_after_an_empty_one_is_refused() {
+    for (name, answer) in [
+        ("surplus-length", &b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n{}"[..]),
+        ("surplus-chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{}"),
+    ] {
+        assert!(refusal(once(name, answer)).1.contains("sent more all the same"), "{name}");
+    }
+    let late = Host::new("surplus-late", 1, |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        let _ = stream.write_all(b"{}");
+    });
+    assert_eq!(refusal(late.answer()).0, Reason::BadAnswer);
+    // A host that keeps the connection open after an empty config holds nothing up.
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let open = Host::new("surplus-open", 1, move |_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        receiver.recv().unwrap();
+    });
+    assert_eq!(open.fetch(Duration::from_secs(5), 100).unwrap(), b"");
+    sender.send(()).unwrap();
 }
 
 #[test]

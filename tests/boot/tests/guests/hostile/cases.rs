@@ -16,6 +16,8 @@ const OTHER: &str = r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"pat
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+const OK_LINE: &str = "HTTP/1.1 200 OK\r\n";
+const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const SECOND: Duration = Duration::from_secs(1);
 /// Longer than any case waits.
 const LONG: Duration = Duration::from_secs(60);
@@ -111,6 +113,11 @@ fn told(length: usize, config: &str) -> String {
 
 fn whole(config: &str) -> String {
     told(config.len(), config)
+}
+
+/// `config` as one chunk.
+fn chunked(config: &str) -> String {
+    format!("{CHUNKED}{:x}\r\n{config}\r\n0\r\n\r\n", config.len())
 }
 
 fn status(line: &str) -> Vec<u8> {
@@ -227,6 +234,11 @@ fn foreign() -> Vec<Case> {
         case("answers 301", says(status("301 Moved Permanently"))),
         case("answers 404", says(status("404 Not Found"))),
         case("answers 204", says("HTTP/1.1 204 No Content\r\n\r\n")),
+        case("answers 999", says(status("999 Beyond"))),
+        case("answers 101", says("HTTP/1.1 101 Switching Protocols\r\n\r\n")),
+        case("sends an interim answer first", says(format!("{INTERIM}{}", whole(GOOD)))),
+        case("sends interim answers without end", endless(INTERIM, INTERIM)),
+        case("ends its lines without a carriage return", says(whole(GOOD).replace('\r', ""))),
         in_vain("answers 503", says(status("503 Service Unavailable"))),
         case(
             "answers 500 twice, then serves",
@@ -248,6 +260,15 @@ fn wrong_lengths() -> Vec<Case> {
         case("tells a length that is too small", says(told(GOOD.len() - 1, GOOD))),
         case("tells a length that is no number", says(format!("{OK}Content-Length: many\r\n\r\n{GOOD}"))),
         case("tells two lengths", says(format!("{OK}Content-Length: 5\r\n{}", &whole(GOOD)[OK.len()..]))),
+        case(
+            "tells a length and sends chunks",
+            says(format!("{OK}Content-Length: 5\r\n{}", &chunked(GOOD)[OK_LINE.len()..])),
+        ),
+        case("sends chunks as HTTP/1.0", says(chunked(GOOD).replace("HTTP/1.1", "HTTP/1.0"))),
+        case("tells no chunk size", says(format!("{CHUNKED}\r\n{GOOD}\r\n0\r\n\r\n"))),
+        case("tells a chunk size without a digit", says(format!("{CHUNKED};size=0\r\n\r\n"))),
+        case("sends its config after the last chunk", says(format!("{CHUNKED}0\r\n{GOOD}\r\n\r\n"))),
+        case("sends its config after a length of 0", says(told(0, GOOD))),
         case("tells a length beyond any memory", says(format!("{OK}Content-Length: {}\r\n\r\n{{", u64::MAX))),
         in_vain("closes after the head of HTTP/1.0", says("HTTP/1.0 200 OK\r\n\r\n")),
         case("closes in the midst of HTTP/1.0", says(format!("HTTP/1.0 200 OK\r\n\r\n{}", &GOOD[..60]))),
@@ -257,6 +278,7 @@ fn wrong_lengths() -> Vec<Case> {
             says(format!("{CHUNKED}{:x}\r\n{}", GOOD.len(), &GOOD[..60])),
         ),
         in_vain("closes before the last chunk", says(format!("{CHUNKED}{:x}\r\n{GOOD}\r\n", GOOD.len()))),
+        in_vain("closes after the last chunk's size", says(format!("{CHUNKED}0\r\n"))),
         in_vain(
             "resets the connection in the midst of the body",
             // What is closed with bytes to be read is reset.
