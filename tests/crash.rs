@@ -33,7 +33,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
-use glowplug::ignition::stage::Stage;
+use glowplug::ignition::Stage;
 use glowplug::root::failpoints::{self, Fault};
 use glowplug::root::{Left, STAMP};
 use machine::{Ended, Machine};

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::flags::{Dialect, Given, Refused, text};
-use super::stage::{self, Request, Stage};
-use super::stage_log;
+use super::request::{Request, Stage};
+use super::{apply, stage, stage_log};
 use crate::config::{self, Report};
 use crate::error::Reason;
 use crate::platform::{self, Platform};
@@ -207,7 +207,7 @@ fn apply(name: &str, arguments: &[OsString]) -> u8 {
     begin(true);
     let done = platform::read_argument(&file).and_then(|text| {
         let root = Path::new(given.value("root"));
-        stage::apply(root, &text, given.is_set("ignore-unsupported"), given.is_set("offline"))
+        apply::apply(root, &text, given.is_set("ignore-unsupported"), given.is_set("offline"))
     });
     if let Err(error) = &done {
         log::error!("failed to apply: {error}");

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use super::stage::{CONFIG_SHA512, Request, SPEC_VERSION, refuse};
-use super::stage_log;
-use super::state::State;
+use super::request::{Request, Stage};
+use super::state::{CONFIG_SHA512, SPEC_VERSION, State};
+use super::{part, stage_log};
 use crate::change::{Op, Piece};
 use crate::clock;
-use crate::config::{Config, KernelArguments, Passwd, Unit};
-use crate::error::Result;
+use crate::config::{Config, Passwd, Unit};
+use crate::error::{Error, Reason, Result};
 use crate::plan::{self, Options, Today};
 use crate::provision;
 use crate::provision::result::{self, Provision};
@@ -20,19 +20,12 @@ const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
 
 /// Carries out what `config` says of users, files and units.
 pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()> {
-    refuse(!config.storage.luks.is_empty(), "$.storage.luks")?;
-    refuse(state.holds("providerOutputFiles"), "providerOutputFiles of the state file")?;
+    refuse_state(state, "providerOutputFiles")?;
     // Directories that a mount made in a home belong to its user.
-    let has_users = !config.passwd.users.is_empty();
-    refuse(
-        has_users && state.holds("notatedDirectories"),
-        "notatedDirectories of the state file with users",
-    )?;
-    // These are other stages' work.
-    config.storage.disks.clear();
-    config.storage.raid.clear();
-    config.storage.filesystems.clear();
-    config.kernel_arguments = KernelArguments::default();
+    if !config.passwd.users.is_empty() {
+        refuse_state(state, "notatedDirectories")?;
+    }
+    part::keep(Stage::Files, config);
 
     let root = Root::open(&request.root)?;
     match root.left()? {
@@ -63,6 +56,15 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
     // It stands: it came last of all.
     let what = format!("writing file {:?}", on_root(&request.root, STAMP));
     operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || Ok(()))
+}
+
+/// Refuses a state file in which another program left something at `key` that this program does not carry out.
+fn refuse_state(state: &State, key: &str) -> Result<()> {
+    if state.holds(key) {
+        let what = format!("what the state file holds at {key} is not supported");
+        return Err(Error::new(Reason::Unsupported, what));
+    }
+    Ok(())
 }
 
 /// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.

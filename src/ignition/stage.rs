@@ -1,83 +1,19 @@
 //! One stage, as the reference is called for it: the state and the config cache carry over from stage to stage.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rustix::fs::AtFlags;
-use rustix::io::Errno;
-
+use super::request::{Request, Stage};
 use super::stage_log;
-use super::state::State;
-use super::{cache, files};
-use crate::config::{self, Config, Filesystem};
-use crate::error::{Error, Reason, Result, errno_words};
+use super::state::{CONFIG_SHA512, SPEC_VERSION, State};
+use super::{cache, files, part};
+use crate::config::{self, Config};
+use crate::error::{Error, Reason, Result};
 use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
-use crate::provision::offline::refuse_empty;
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
-use crate::root::Root;
 use crate::source::sha512_hex;
 
 /// journald's id of the entry on a fetched config (the reference's).
 const FETCHED_CONFIG: &str = "57124006b5c94805b77ce473e92a8aeb";
-/// Fields of the state file for what only this program's result file tells.
-pub(super) const SPEC_VERSION: &str = "glowplugSpecVersion";
-pub(super) const CONFIG_SHA512: &str = "glowplugConfigSHA512";
-
-/// A stage of the reference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the reference's names say it")]
-pub enum Stage {
-    FetchOffline,
-    Fetch,
-    Kargs,
-    Disks,
-    Mount,
-    Files,
-    Umount,
-}
-
-impl Stage {
-    const ALL: [(&'static str, Self); 7] = [
-        ("disks", Self::Disks),
-        ("fetch", Self::Fetch),
-        ("fetch-offline", Self::FetchOffline),
-        ("files", Self::Files),
-        ("kargs", Self::Kargs),
-        ("mount", Self::Mount),
-        ("umount", Self::Umount),
-    ];
-
-    /// The stage that the reference calls `name`.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, stage)| *stage)
-    }
-
-    /// The reference's name.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, stage)| *stage == self).map_or("", |(name, _)| name)
-    }
-}
-
-/// What a stage is called with.
-#[derive(Debug)]
-pub struct Request {
-    /// Which stage.
-    pub stage: Stage,
-    /// One of the reference's platforms. The config of those that are not supported can still come from elsewhere:
-    /// the kernel command line, the system, another program's cache.
-    pub platform: String,
-    /// The root to provision.
-    pub root: PathBuf,
-    /// The user's config after the fetch.
-    pub config_cache: PathBuf,
-    /// The file that `fetch-offline` makes if the network is needed.
-    pub need_net: PathBuf,
-    /// What stages leave for each other.
-    pub state_file: PathBuf,
-    /// How long the fetch from the platform may take; the kernel command line says it where this does not.
-    pub patience: Option<Duration>,
-}
 
 /// Does one stage and tells the log of it. Returns the reference's exit code: 0; 1 where the stage failed; 3 where it
 /// could not begin.
@@ -224,7 +160,6 @@ fn tell_journal(config: &FetchedConfig) {
 }
 
 fn work(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()> {
-    let storage = &config.storage;
     match request.stage {
         Stage::FetchOffline => {
             if config.needs_network() {
@@ -237,83 +172,10 @@ fn work(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()>
             log::info!("fetch complete");
             Ok(())
         }
-        Stage::Kargs => {
-            let arguments = &config.kernel_arguments;
-            refuse(!arguments.should_exist.is_empty(), "$.kernelArguments.shouldExist")?;
-            refuse(!arguments.should_not_exist.is_empty(), "$.kernelArguments.shouldNotExist")
+        Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount => {
+            part::keep(request.stage, config);
+            config::refuse_unsupported(&config::unsupported_changes(config))
         }
-        Stage::Disks => {
-            refuse(!storage.disks.is_empty(), "$.storage.disks")?;
-            refuse(!storage.raid.is_empty(), "$.storage.raid")?;
-            refuse(!storage.luks.is_empty(), "$.storage.luks")?;
-            refuse(!storage.filesystems.is_empty(), "$.storage.filesystems")
-        }
-        Stage::Mount | Stage::Umount => match storage.filesystems.iter().position(is_mounted) {
-            None => Ok(()),
-            Some(index) => refuse(true, &format!("$.storage.filesystems.{index}.path")),
-        },
         Stage::Files => files::run(request, config, state),
     }
-}
-
-fn is_mounted(filesystem: &Filesystem<'_>) -> bool {
-    let path = filesystem.path.as_deref().unwrap_or_default();
-    let format = filesystem.format.as_deref().unwrap_or_default();
-    !path.is_empty() && !["", "none", "swap"].contains(&format)
-}
-
-/// Refuses what stands at `place`, if it is asked for.
-pub(super) fn refuse(is_asked: bool, place: &str) -> Result<()> {
-    if is_asked {
-        return Err(Error::new(Reason::Unsupported, format!("{place} is not supported by glowplug")));
-    }
-    Ok(())
-}
-
-/// Applies the config in `text` to the running container as `ignition-apply` does: files, directories, links and
-/// units; no result file is left.
-///
-/// # Errors
-/// [`Reason::Unsupported`] outside of a container, and for other parts of the config unless they are to be ignored.
-pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) -> Result<()> {
-    if !in_container()? {
-        let what = "this is not a container, and only a container can be changed while it runs";
-        return Err(Error::new(Reason::Unsupported, what));
-    }
-    refuse_empty(text)?;
-    let texts = Texts::default();
-    let mut renderer = Renderer::new(&texts);
-    renderer.logs_every_error = true;
-    let (mut config, _) = renderer.render(text)?;
-    refuse(offline && config.needs_network(), "what the config needs of the network")?;
-    if ignore_unsupported {
-        config.passwd = config::Passwd::default();
-        config.kernel_arguments = config::KernelArguments::default();
-        config.storage.disks.clear();
-        config.storage.raid.clear();
-        config.storage.luks.clear();
-        config.storage.filesystems.clear();
-    }
-    refuse(!config.passwd.users.is_empty(), "$.passwd.users of a container")?;
-    refuse(!config.passwd.groups.is_empty(), "$.passwd.groups of a container")?;
-    let target = Root::open(root)?;
-    let ops = files::plan_config(&config, &target)?;
-    files::logged(root, &config, ops.len(), &mut || target.apply(&ops)).map(drop)
-}
-
-/// As podman, docker and systemd-nspawn mark them.
-fn in_container() -> Result<bool> {
-    if std::env::var_os("container").is_some_and(|name| !name.is_empty()) {
-        return Ok(true);
-    }
-    for path in ["/run/.containerenv", "/.dockerenv"] {
-        match rustix::fs::statat(rustix::fs::CWD, Path::new(path), AtFlags::empty()) {
-            Ok(_) => return Ok(true),
-            Err(Errno::NOENT) => {}
-            Err(errno) => {
-                return Err(Error::new(Reason::System, format!("look up {path}: {}", errno_words(errno))));
-            }
-        }
-    }
-    Ok(false)
 }

@@ -8,6 +8,11 @@ use crate::config::encode::quote;
 use crate::config::json::{Kind, Reader, SyntaxError};
 use crate::error::{Error, Reason, Result, io_words};
 use crate::platform;
+
+/// The field for the spec version of the user's config, which only this program's result file tells.
+pub(super) const SPEC_VERSION: &str = "glowplugSpecVersion";
+/// The field for the SHA-512 of the user's config, which only this program's result file tells.
+pub(super) const CONFIG_SHA512: &str = "glowplugConfigSHA512";
 use crate::provision::render::FetchedConfig;
 
 /// The fields of the reference's newest version, in its order.

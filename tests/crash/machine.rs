@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glowplug::error::{Error, Reason};
-use glowplug::ignition::stage::{Request, Stage};
+use glowplug::ignition::{self, Request, Stage};
 use glowplug::platform::{Fetched, Origin, Platform, UserConfig};
+use glowplug::provision;
 use glowplug::root::failpoints::{self, Fault, Stopped};
 use glowplug::root::{Left, Root, STAMP};
-use glowplug::{ignition::stage, provision};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::disk;
@@ -156,7 +156,7 @@ impl Disk {
             patience: None,
         };
         failpoints::arm(allowed, fault);
-        match catch_unwind(AssertUnwindSafe(|| stage::run(&request))) {
+        match catch_unwind(AssertUnwindSafe(|| ignition::run(&request))) {
             Ok(code) => Some(code),
             Err(payload) if payload.is::<Stopped>() => None,
             Err(payload) => resume_unwind(payload),

@@ -40,11 +40,11 @@ fn a_state_that_asks_for_more_is_refused_by_name() {
     for (field, words) in [
         (
             r#""providerOutputFiles":[{"path":"/x"}]"#,
-            "files: providerOutputFiles of the state file is not supported",
+            "files: what the state file holds at providerOutputFiles is not supported",
         ),
         (
             r#""notatedDirectories":["/home"]"#,
-            "files: notatedDirectories of the state file with users is not supported",
+            "files: what the state file holds at notatedDirectories is not supported",
         ),
     ] {
         lab.passes("fetch");

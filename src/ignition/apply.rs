@@ -1,0 +1,64 @@
+//! The program `ignition-apply`: applying a config to the container that the program runs in.
+
+use std::path::Path;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::{files, part};
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::provision::offline::refuse_empty;
+use crate::provision::render::{Renderer, Texts};
+use crate::root::Root;
+
+/// Applies the config in `text` to the running container as `ignition-apply` does: files, directories, links and
+/// units; no result file is left.
+///
+/// # Errors
+/// [`Reason::Unsupported`] outside of a container, and for other parts of the config unless they are to be ignored.
+pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) -> Result<()> {
+    if !in_container()? {
+        let what = "this is not a container, and only a container can be changed while it runs";
+        return Err(Error::new(Reason::Unsupported, what));
+    }
+    refuse_empty(text)?;
+    let texts = Texts::default();
+    let mut renderer = Renderer::new(&texts);
+    renderer.logs_every_error = true;
+    let (mut config, _) = renderer.render(text)?;
+    if offline && config.needs_network() {
+        return Err(Error::new(Reason::Unsupported, "the config needs the network, which --offline forbids"));
+    }
+    if ignore_unsupported {
+        part::keep_for_container(&mut config);
+    }
+    for (is_asked, place) in [
+        (!config.passwd.users.is_empty(), "$.passwd.users"),
+        (!config.passwd.groups.is_empty(), "$.passwd.groups"),
+    ] {
+        if is_asked {
+            let what = format!("changing accounts of a container is not supported, at {place}");
+            return Err(Error::new(Reason::Unsupported, what));
+        }
+    }
+    let target = Root::open(root)?;
+    let ops = files::plan_config(&config, &target)?;
+    files::logged(root, &config, ops.len(), &mut || target.apply(&ops)).map(drop)
+}
+
+/// As podman, docker and systemd-nspawn mark them.
+fn in_container() -> Result<bool> {
+    if std::env::var_os("container").is_some_and(|name| !name.is_empty()) {
+        return Ok(true);
+    }
+    for path in ["/run/.containerenv", "/.dockerenv"] {
+        match rustix::fs::statat(rustix::fs::CWD, Path::new(path), AtFlags::empty()) {
+            Ok(_) => return Ok(true),
+            Err(Errno::NOENT) => {}
+            Err(errno) => {
+                return Err(Error::new(Reason::System, format!("look up {path}: {}", errno_words(errno))));
+            }
+        }
+    }
+    Ok(false)
+}
