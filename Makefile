@@ -55,7 +55,7 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps deb lab machine-lab image image-test test-podman demo test check unit lint msrv boot bench crash fuzz fuzz-smoke fuzz-one fmt clean
+.PHONY: all build build-glibc deps deb lab machine-lab image image-test test-podman demo test check unit lint msrv boot boot-one bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -147,6 +147,10 @@ boot: lab machine-lab image
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
 		glowplug-agent.socket glowplug-agent@0.service glowplug-agent-console.timer
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2
+
+# The tests of guests that have NAME in their names: make boot-one NAME=agent::
+boot-one: lab machine-lab
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --nocapture $(NAME)
 
 # N power cuts of a guest, and podman's config stopped at every call and at every call of the next start. CUTS_SEED=N in
 # the environment repeats the cuts of an earlier run.
