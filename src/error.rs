@@ -1,9 +1,17 @@
 //! What went wrong: a stable short reason that decides the exit code, and one sentence for people.
 
+mod problems;
+
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
 use rustix::io::Errno;
+
+pub use problems::Problems;
+
+/// The longest text of one failure, in bytes. With the words that the log puts before it, it fits one record.
+const MOST_TEXT: usize = 800;
 
 /// Why a run failed. The word is stable: scripts may match it, and it decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,17 +99,17 @@ impl Reason {
         }
     }
 
-    /// What the person in front of the console can do about it.
-    pub fn advice(self) -> &'static str {
+    /// Returns what can be done about a failure that brings no advice of its own. It holds for every failure of this
+    /// reason, on every platform; [`Error::advise`] says more.
+    fn advice(self) -> &'static str {
         match self {
-            Self::Usage => "Correct the call: see glowplug --help.",
-            Self::NoHost => {
-                "Check that the host serves the config on vsock port 1024 (podman does so only while \
-                 `podman machine start` runs and until the first successful stop), then start again."
+            Self::Usage => {
+                "Correct the command line or the kernel command line: glowplug(8) lists the arguments."
             }
-            Self::BadAnswer => "Check what serves the config on the host, then start again.",
+            Self::NoHost => "Check that the named source of the config is there, then start again.",
+            Self::BadAnswer => "Check what serves the config, then start again.",
             Self::ConfigSyntax | Self::ConfigVersion | Self::ConfigInvalid => {
-                "Correct the config on the host, then start again: nothing was written."
+                "Correct the config, then start again: nothing was written."
             }
             Self::Unsupported => {
                 "Take what is named here out of the config or off the kernel command line, then start again: nothing was \
@@ -110,15 +118,12 @@ impl Reason {
             Self::Resource | Self::Verification => {
                 "Correct the source or its hash in the config, then start again: nothing was written."
             }
-            Self::Conflict => {
-                "Set \"overwrite\" for this path in the config, or remove it from the image, then start \
-                 again: nothing was written."
-            }
+            Self::Conflict => "Change the config, or what stands in the root at this path, then start again.",
             Self::Account => {
                 "Correct the user or group in the config, or the image's account files, then start again: \
                  nothing was written."
             }
-            Self::RootIo => "Check the root file system (fsck) and the disk, then start again.",
+            Self::RootIo => "Check the root file system at the path that is named, then start again.",
             Self::NoSpace => "Make the disk larger or the config smaller, then start again.",
             Self::ReadOnly => {
                 "Make the root file system, or the file that is named, writable, then start again."
@@ -128,12 +133,13 @@ impl Reason {
                 "The root may be provisioned in part. Give it the disks that it had, or make the machine anew; \"glowplug \
                  clean\" makes it forget the interrupted run."
             }
-            Self::System => "Check the initramfs: this part of the running system is missing or broken.",
+            Self::System => "Check the part of the running system that is named: it is missing or broken.",
         }
     }
 }
 
-/// A failure: its [`Reason`] and one sentence that names the act, the path or JSON key, and errno in words.
+/// A failure: its [`Reason`] and one sentence that names the act, the path or JSON key, and errno in words. It may hold
+/// further failures that were found with it: see [`Problems`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(Box<Parts>);
 
@@ -142,15 +148,35 @@ pub struct Error(Box<Parts>);
 struct Parts {
     reason: Reason,
     text: String,
+    /// What to do about this failure; that of its reason where there is none.
+    advice: Option<Cow<'static, str>>,
+    /// The other failures that were found with this one; they have no further ones themselves.
+    further: Vec<Error>,
+    /// How many more failures there were that are not kept.
+    untold: usize,
 }
 
 /// The result of everything that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure told in `text`: lower case, no final stop.
+    /// Makes a failure told in `text`: lower case, no final stop. Of a long text the middle is left out, and control
+    /// characters are replaced, so that it can be shown anywhere.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self(Box::new(Parts { reason, text: text.into() }))
+        let text = showable(text.into());
+        Self(Box::new(Parts { reason, text, advice: None, further: Vec::new(), untold: 0 }))
+    }
+
+    /// Returns the same failure with `advice`, whole sentences that say what can be done about it.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<Cow<'static, str>>) -> Self {
+        self.0.advice = Some(advice.into());
+        self
+    }
+
+    /// Returns what can be done about the first failure: its own advice, else that of its reason.
+    pub fn advice(&self) -> &str {
+        self.0.advice.as_deref().unwrap_or_else(|| self.0.reason.advice())
     }
 
     /// A failed call on a path of the root: `act` is what was being done ("open", "make directory").
@@ -162,34 +188,86 @@ impl Error {
             Errno::ACCESS | Errno::PERM => Reason::Denied,
             _ => Reason::RootIo,
         };
-        Self::new(reason, format!("{act} {} in the root: {}", path.display(), errno_words(errno)))
+        let error =
+            Self::new(reason, format!("{act} {} in the root: {}", path.display(), errno_words(errno)));
+        if errno == Errno::IO {
+            return error.advise("Check the disk, and the root file system with fsck(8), then start again.");
+        }
+        error
     }
 
-    /// The stable reason.
+    /// The stable reason; of several failures the first one's.
     pub fn reason(&self) -> Reason {
         self.0.reason
     }
 
-    /// The sentence without the reason's word.
+    /// The sentence without the reason's word; of several failures the first one's.
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// The same failure with the place in the config (`$.storage.files.0`) put before it.
+    /// Returns this failure and those that were found with it, in order. Those that are not kept are only counted:
+    /// see [`Error::untold`].
+    pub fn all(&self) -> impl Iterator<Item = &Error> {
+        std::iter::once(self).chain(&self.0.further)
+    }
+
+    /// How many failures were found beside those of [`Error::all`].
+    pub fn untold(&self) -> usize {
+        self.0.untold
+    }
+
+    /// Returns a line for each failure, with its reason's word before it where `with_reasons`, and one that counts
+    /// those that are not kept.
+    pub fn lines(&self, with_reasons: bool) -> Vec<String> {
+        let line = |error: &Error| {
+            let word = if with_reasons { error.reason().word() } else { "" };
+            let colon = if with_reasons { ": " } else { "" };
+            [word, colon, error.text()].concat()
+        };
+        let more = (self.0.untold > 0).then(|| format!("and {} more", self.0.untold));
+        self.all().map(line).chain(more).collect()
+    }
+
+    /// Returns the same failures with the place in the config (`$.storage.files.0`) put before each.
     #[must_use]
     pub fn at(mut self, place: &dyn fmt::Display) -> Self {
-        self.0.text = format!("{place}: {}", self.0.text);
+        let parts = &mut *self.0;
+        let further = parts.further.iter_mut().map(|error| &mut error.0.text);
+        for text in std::iter::once(&mut parts.text).chain(further) {
+            *text = showable(format!("{place}: {text}"));
+        }
         self
     }
 }
 
+/// One failure a line.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.text)
+        f.write_str(&self.lines(false).join("\n"))
     }
 }
 
 impl std::error::Error for Error {}
+
+/// Returns `text` as it is kept: short enough for one record of the log and without control characters.
+fn showable(text: String) -> String {
+    let text = shorten(text, MOST_TEXT);
+    if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}") } else { text }
+}
+
+/// Returns `text` without its middle if it is longer than `most` bytes. The end is kept, since it says what went wrong.
+pub(crate) fn shorten(text: String, most: usize) -> String {
+    if text.len() <= most {
+        return text;
+    }
+    let end = most / 3;
+    // A character takes at most four bytes, so one of four neighbours is a boundary.
+    let boundary = |from: usize| (from..from.saturating_add(4)).find(|at| text.is_char_boundary(*at));
+    let head = boundary(most.saturating_sub(end)).and_then(|end| text.get(..end));
+    let tail = boundary(text.len().saturating_sub(end)).and_then(|start| text.get(start..));
+    format!("{}[...]{}", head.unwrap_or_default(), tail.unwrap_or_default())
+}
 
 /// The errno behind an I/O error; `EIO` for one that has none.
 pub fn errno_of(error: &std::io::Error) -> Errno {
@@ -208,5 +286,37 @@ pub fn io_words(error: &std::io::Error) -> String {
     match text.rfind('(').filter(|_| error.raw_os_error().is_some()) {
         Some(end) => text.get(..end).unwrap_or(&text).trim_end().to_ascii_lowercase(),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_of_the_failure_before_it_is_of_the_reason() {
+        let error = Error::new(Reason::NoHost, "the file system CONFIG did not appear");
+        assert!(!error.advice().contains("vsock"), "{}", error.advice());
+        let error = error.advise("Check the label.").at(&"$.x");
+        assert_eq!(
+            (error.advice(), error.text()),
+            ("Check the label.", "$.x: the file system CONFIG did not appear")
+        );
+        let broken = Error::root("read", Path::new("/etc"), Errno::IO);
+        assert!(broken.advice().contains("fsck"), "{}", broken.advice());
+        let long = Error::root("open", Path::new("/etc"), Errno::NAMETOOLONG);
+        assert!(!long.advice().contains("fsck"), "{}", long.advice());
+    }
+
+    #[test]
+    fn a_text_is_bounded_and_keeps_what_went_wrong() {
+        let name = "\u{e9}".repeat(10_000_000);
+        let error =
+            Error::new(Reason::Account, format!("user {name:?}: there is no group")).at(&"$.passwd.users.0");
+        assert!(error.text().len() <= MOST_TEXT + 10, "{}", error.text().len());
+        assert!(error.text().starts_with("$.passwd.users.0: user \"\u{e9}"), "{error}");
+        assert!(error.text().ends_with("\u{e9}\": there is no group"), "{error}");
+        assert_eq!(Error::new(Reason::Conflict, "/a\nb\u{1b}[0m").text(), "/a\u{fffd}b\u{fffd}[0m");
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
     }
 }

@@ -50,9 +50,8 @@ impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             let character = if character.is_control() { ' ' } else { character };
-            if self.0.push(character).is_err() {
-                return Ok(());
-            }
+            // What does not fit is not formatted either: a name can be megabytes long.
+            self.0.push(character).map_err(|()| fmt::Error)?;
         }
         Ok(())
     }
@@ -60,7 +59,7 @@ impl fmt::Write for Line {
 
 fn line(record: &Record<'_>) -> Line {
     let mut line = Line(String::new());
-    // A formatting error leaves what was written until then, which is better than nothing.
+    // An error means that the line is full, or that what was written until then is all that there is.
     let _ = line.write_fmt(*record.args());
     line
 }

@@ -89,7 +89,9 @@ fn keep_memory_private() -> Result<()> {
 
 fn complain(error: &Error) {
     // Standard error may be closed; the exit code tells the reason all the same.
-    let _ = writeln!(std::io::stderr(), "glowplug: {}: {error}", error.reason().word());
+    for line in error.lines(true) {
+        let _ = writeln!(std::io::stderr(), "glowplug: {line}");
+    }
 }
 
 fn print(text: &str) -> Result<()> {

@@ -133,7 +133,9 @@ fn apply(case: &Case, before: &Tree, work: &Work, config: &str) -> Result<Outcom
         Ok(()) => Ok(Outcome::Tree(after)),
         Err(error) if after == *before => {
             let fetch = !matches!(case.outcome, Outcome::Error { fetch: false, .. });
-            Ok(Outcome::Error { fetch, reason: error.reason().word().into(), text: error.text().into() })
+            let (reason, lines) = (error.reason().word(), error.lines(true).join("\n"));
+            let text = lines.strip_prefix(&format!("{reason}: ")).unwrap_or(&lines).to_owned();
+            Ok(Outcome::Error { fetch, reason: reason.into(), text })
         }
         Err(error) => {
             Err(format!("{error}\nand the root has changed:\n{}", manifest::changes(before, &after)))
@@ -174,7 +176,9 @@ fn run_program(case: &Case, work: &Work, config: &str) -> Result<(), String> {
     let (expected_tree, expected_code, error) = match &case.outcome {
         Outcome::Tree(tree) => (tree, 0, String::new()),
         Outcome::Error { reason, text, .. } => {
-            (&case.before, exit_code(reason)?, format!("glowplug: {reason}: {text}\n"))
+            let said = format!("{reason}: {text}\n").replace('\n', "\nglowplug: ");
+            let said = said.strip_suffix("glowplug: ").unwrap_or(&said);
+            (&case.before, exit_code(reason)?, format!("glowplug: {said}"))
         }
         Outcome::Unknown => return Err("it has neither expected nor error".into()),
     };

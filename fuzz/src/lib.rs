@@ -21,7 +21,7 @@ pub fn with_plan<T>(
 ) -> Option<T> {
     let parsed = parse(text)?;
     let options = Options { today: Today(20_500), ssh_key_fragment };
-    let ops = plan::plan(&parsed.config, view, options).ok()?;
+    let ops = plan::plan(&parsed.config, view, options).ok()?.ops;
     check_paths(&ops);
     Some(check(&ops))
 }

@@ -6,13 +6,10 @@ use std::fmt;
 
 use super::report::{Path, Step};
 use super::types::{Config, Resource};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Problems, Reason, Result};
 
 /// The schemes of URLs that the language has and this program does not fetch.
 const SCHEMES: [&str; 6] = ["http", "https", "tftp", "s3", "gs", "arn"];
-
-/// As many parts are named in one error; the rest is counted.
-const MOST_NAMED: usize = 20;
 
 /// One part of a config that this program does not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,18 +103,13 @@ pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
 /// Refuses a config of which `parts` are not supported, unless there are none.
 ///
 /// # Errors
-/// [`Reason::Unsupported`], which names all parts, at most 20 of them.
+/// [`Reason::Unsupported`] for each part; the first ones are named and the rest is counted (see [`Problems`]).
 pub fn refuse_unsupported(parts: &[Unsupported]) -> Result<()> {
-    if parts.is_empty() {
-        return Ok(());
+    let mut problems = Problems::default();
+    for part in parts {
+        problems.add(part.into());
     }
-    let named: Vec<String> = parts.iter().take(MOST_NAMED).map(Unsupported::to_string).collect();
-    let mut text = named.join("; ");
-    let more = parts.len().saturating_sub(named.len());
-    if more > 0 {
-        text = format!("{text}; and {more} more");
-    }
-    Err(Error::new(Reason::Unsupported, text))
+    problems.finish()
 }
 
 /// Returns the scheme of `url` in lower case if the language has it but this program does not fetch it. Only the
@@ -166,8 +158,8 @@ mod tests {
         let parts = unsupported(&parsed.config);
         let error = refuse_unsupported(&parts).err();
         let parts: Vec<String> = parts.iter().map(Unsupported::to_string).collect();
-        let words = error.map(|error| error.text().to_owned()).unwrap_or_default();
-        assert_eq!(words, parts.join("; "));
+        let words = error.map(|error| error.lines(false)).unwrap_or_default();
+        assert_eq!(words, parts);
         parts
     }
 
@@ -216,7 +208,7 @@ mod tests {
         let mut config = Config::default();
         config.storage.files.push(file);
         let error = refuse_unsupported(&unsupported_changes(&config)).unwrap_err();
-        assert_eq!(error.text().matches("$.storage.files.0.append").count(), MOST_NAMED);
-        assert!(error.text().ends_with("; and 980 more"), "{error}");
+        assert_eq!(error.to_string().matches("$.storage.files.0.append").count(), 20);
+        assert!(error.to_string().ends_with("\nand 980 more"), "{error}");
     }
 }

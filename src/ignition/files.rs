@@ -71,6 +71,7 @@ fn refuse_state(state: &State, key: &str) -> Result<()> {
 pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec<Op<'a>>> {
     let ssh_key_fragment = provision::writes_key_fragment(true)?;
     plan::plan(config, root, Options { today: Today(clock::today()), ssh_key_fragment })
+        .map(plan::Planned::log_warnings)
 }
 
 /// Puts `changes` into place by `act`, with the log lines of the entries of `config` that they stand for. Returns the

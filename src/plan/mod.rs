@@ -26,13 +26,32 @@ pub struct Options {
     pub ssh_key_fragment: bool,
 }
 
+/// What a config comes to on a root.
+#[derive(Debug)]
+pub struct Planned<'a> {
+    /// What is done, in order.
+    pub ops: Vec<Op<'a>>,
+    /// What the config's author should know although nothing fails: whole messages, a bounded number of them.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Planned<'a> {
+    /// Writes the warnings to the log and returns the operations.
+    pub fn log_warnings(self) -> Vec<Op<'a>> {
+        for warning in &self.warnings {
+            log::warn!("{warning}");
+        }
+        self.ops
+    }
+}
+
 /// Plans everything that `config` asks of the root.
 ///
 /// # Errors
 /// [`Reason::Unsupported`] where the config asks for what this program does not do; [`Reason::ConfigInvalid`],
 /// [`Reason::Conflict`] and [`Reason::Account`] with the place in the config; [`Reason::RootIo`] where the root
 /// cannot be read.
-pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Result<Vec<Op<'a>>> {
+pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Result<Planned<'a>> {
     // A config is applied whole or not at all.
     config::refuse_unsupported(&config::unsupported_changes(config))?;
     let mut tree = Tree::new(view);
@@ -40,5 +59,5 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Re
     ssh_keys::plan(&config.passwd, &accounts, &mut tree, options.ssh_key_fragment)?;
     storage::plan(&config.storage, &accounts, &mut tree)?;
     units::plan(&config.systemd, &mut tree)?;
-    Ok(tree.into_ops())
+    Ok(tree.into_planned())
 }

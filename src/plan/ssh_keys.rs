@@ -100,7 +100,7 @@ mod tests {
             },
             other => panic!("{other:?}"),
         };
-        Ok(tree.into_ops().into_iter().map(put).collect())
+        Ok(tree.into_planned().ops.into_iter().map(put).collect())
     }
 
     fn of_games(path: &str, mode: u32) -> (String, Attributes) {

@@ -6,10 +6,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use super::Planned;
 use super::map::Map;
 use crate::change::{Attributes, Kind, Stat, View};
 use crate::change::{Contents, Op, Piece};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Result, shorten};
 
 /// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
@@ -18,6 +19,10 @@ const MAX_LINKS: usize = 40;
 const MAX_STEPS: usize = 256;
 /// Files that planning itself reads (account files, units): none is anywhere near this large.
 const READ_LIMIT: u64 = 16 << 20;
+/// As many warnings are kept.
+const MOST_WARNINGS: usize = 20;
+/// The most bytes of a warning.
+const MOST_OF_WARNING: usize = 800;
 
 /// What is planned at a path.
 #[derive(Debug, Clone)]
@@ -42,17 +47,41 @@ pub struct Tree<'a, 'v> {
     /// By directory and name: the bytes of resolved paths are enough.
     nodes: Map<Map<Node>>,
     ops: Vec<Op<'a>>,
+    warnings: Vec<String>,
+    /// How many warnings there were beside these.
+    untold: usize,
 }
 
 impl<'a, 'v> Tree<'a, 'v> {
     /// The root as it is.
     pub fn new(view: &'v dyn View) -> Self {
-        Self { view, parents: RefCell::default(), nodes: Map::default(), ops: Vec::new() }
+        Self {
+            view,
+            parents: RefCell::default(),
+            nodes: Map::default(),
+            ops: Vec::new(),
+            warnings: Vec::new(),
+            untold: 0,
+        }
     }
 
-    /// The planned operations, in order.
-    pub fn into_ops(self) -> Vec<Op<'a>> {
-        self.ops
+    /// Keeps a warning for the config's author; nothing fails. A warning is told once, and of many only the first
+    /// ones: the rest is counted.
+    pub fn warn(&mut self, warning: String) {
+        let warning = shorten(warning, MOST_OF_WARNING);
+        if self.warnings.len() >= MOST_WARNINGS {
+            self.untold = self.untold.saturating_add(1);
+        } else if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Ends the planning.
+    pub fn into_planned(mut self) -> Planned<'a> {
+        if self.untold > 0 {
+            self.warnings.push(format!("and {} more warnings", self.untold));
+        }
+        Planned { ops: self.ops, warnings: self.warnings }
     }
 
     fn node(&self, path: &Path) -> Option<&Node> {

@@ -5,17 +5,25 @@ use std::io::{ErrorKind, Write as _};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::error::Error;
+use crate::error::{Error, shorten};
 
 /// The block fits a console of 80 columns with room to spare.
 const COLUMNS: usize = 76;
+/// The most bytes of a block, so that a slow serial line shows it at once: 0.2 s at 115,200 baud.
+const MOST_BYTES: usize = 2048;
+/// The most bytes of one failure in a block that has several to tell.
+const MOST_OF_SEVERAL: usize = 300;
+/// The most bytes of an advice.
+const MOST_ADVICE: usize = 450;
 
 /// How long a console may take nothing: a serial line is slow, one without a peer stands still.
 const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// Tells `error` in the kernel's log, and as one block on every console of the kernel.
 pub(super) fn report(error: &Error) {
-    log::error!("provisioning failed: {}: {error}", error.reason().word());
+    for line in error.lines(true) {
+        log::error!("provisioning failed: {line}");
+    }
     let block = block(error);
     for line in block.lines() {
         log::debug!("{line}");
@@ -63,22 +71,38 @@ fn consoles(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Returns the block: the failures as far as they fit, and what to do about the first.
 fn block(error: &Error) -> String {
     let rule = "=".repeat(COLUMNS);
-    let mut text = format!("\n{rule}\n");
-    let mut paragraph = |first: &str, words: &str| {
-        for line in wrap(&format!("{first}{words}")) {
-            text.push_str(&line);
-            text.push('\n');
+    let mut lines = vec![String::new(), rule.clone()];
+    lines.extend(wrap(&format!("glowplug: provisioning failed: {}", error.reason().word())));
+    let mut end = wrap(&format!("What to do:   {}", shorten(error.advice().to_owned(), MOST_ADVICE)));
+    end.extend(wrap("More:         dmesg shows the log; glowplug(8) explains each reason."));
+    end.push(rule);
+
+    let mut left = error.all().count().saturating_add(error.untold());
+    let most = if left > 1 { MOST_OF_SEVERAL } else { usize::MAX };
+    let room = MOST_BYTES.saturating_sub(size(&end)).saturating_sub(COLUMNS);
+    let mut label = "What failed:  ";
+    for error in error.all() {
+        let failure = wrap(&format!("{label}{}", shorten(error.text().to_owned(), most)));
+        if size(&lines).saturating_add(size(&failure)) > room {
+            break;
         }
-    };
-    paragraph("glowplug: provisioning failed: ", error.reason().word());
-    paragraph("What failed:  ", error.text());
-    paragraph("What to do:   ", error.reason().advice());
-    paragraph("More:         ", "dmesg shows the log; glowplug(8) explains each reason.");
-    text.push_str(&rule);
-    text.push('\n');
-    text
+        lines.extend(failure);
+        left = left.saturating_sub(1);
+        label = "- ";
+    }
+    if left > 0 {
+        lines.push(format!("- and {left} more"));
+    }
+    lines.extend(end);
+    lines.join("\n") + "\n"
+}
+
+/// How many bytes `lines` take on a console, where each ends with a carriage return and a newline.
+fn size(lines: &[String]) -> usize {
+    lines.iter().map(|line| line.len().saturating_add(2)).sum()
 }
 
 /// Breaks `text` at spaces, words that are too long anywhere; control characters become spaces.
@@ -88,7 +112,7 @@ fn wrap(text: &str) -> Vec<String> {
     let mut width: usize = 0;
     for word in text.split(' ') {
         let length = word.chars().count();
-        if width > 0 && width.saturating_add(length).saturating_add(1) > COLUMNS {
+        if width > 0 && length <= COLUMNS && width.saturating_add(length).saturating_add(1) > COLUMNS {
             lines.push(std::mem::take(&mut line));
             width = 0;
         } else if !line.is_empty() || width > 0 {
@@ -111,7 +135,7 @@ fn wrap(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Reason;
+    use crate::error::{Problems, Reason};
 
     #[test]
     fn the_block_keeps_to_its_columns() {
@@ -121,6 +145,45 @@ mod tests {
             assert!(block.lines().all(|line| line.chars().count() <= COLUMNS), "{block}");
             assert!(block.contains(reason.word()), "{block}");
         }
+    }
+
+    #[test]
+    fn the_block_is_bounded_whatever_the_names_are() {
+        for name in ["x".repeat(20 << 20), "\u{1f6a7}".repeat(5 << 20), "a ".repeat(1 << 20)] {
+            let error = Error::new(Reason::Account, format!("user {name:?}: there is no group"))
+                .at(&"$.passwd.users.0")
+                .advise("Add the group. ".repeat(1000));
+            let block = block(&error);
+            assert!(block.replace('\n', "\r\n").len() <= MOST_BYTES, "{}", block.len());
+            assert!(block.contains("What failed:  $.passwd.users.0: user"), "{block}");
+            assert!(block.contains("there is no group"), "{block}");
+            assert!(block.contains("What to do:   Add the group."), "{block}");
+        }
+    }
+
+    #[test]
+    fn the_block_tells_all_failures_that_fit() {
+        let mut problems = Problems::default();
+        for index in 0..3 {
+            problems.add(Error::new(
+                Reason::Conflict,
+                format!("$.storage.files.{index}: a file exists there already"),
+            ));
+        }
+        let text = block(&problems.finish().unwrap_err());
+        let expected = "What failed:  $.storage.files.0: a file exists there already\n\
+                        - $.storage.files.1: a file exists there already\n\
+                        - $.storage.files.2: a file exists there already\nWhat to do:";
+        assert!(text.contains(expected), "{text}");
+
+        let mut problems = Problems::default();
+        for number in 0..1000 {
+            problems.add(Error::new(Reason::Conflict, format!("/{number}/{} in-the-way", "x".repeat(500))));
+        }
+        let text = block(&problems.finish().unwrap_err());
+        assert!(text.replace('\n', "\r\n").len() <= MOST_BYTES, "{}", text.len());
+        let told = text.matches("in-the-way").count();
+        assert!(told > 2 && text.contains(&format!("- and {} more\nWhat to do:", 1000 - told)), "{text}");
     }
 
     /// A full line takes the rest when somebody reads it, and one that nobody reads is given up.

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 
-use crate::change::{Op, View};
+use crate::change::View;
 use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
-use crate::plan::{Options, Today};
+use crate::plan::{Options, Planned, Today};
 use crate::platform::system::BaseConfigs;
 use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, memory, system};
 use crate::root::{ConfigToSave, Left, Root, SavedConfig};
@@ -93,7 +93,7 @@ pub fn provision(
     // saved, so that any other fault is of the two together: the host's next one may be better.
     let is_discarded = done.as_ref().is_err_and(|error| {
         use Reason::{Denied, NoSpace, ReadOnly, RootIo, System};
-        !matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System)
+        error.all().all(|error| !matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System))
     });
     if is_discarded && root.left() == Ok(Left::Config) {
         if let Err(second) = writing(path, root, || root.discard().map(drop)) {
@@ -141,7 +141,7 @@ fn carry_out(
     let mut config = render::merge_base(base, &texts)?;
     let (user, version) = Renderer::new(&texts).render(text)?;
     config.merge_with(user);
-    let ops = plan_config(&config, root)?;
+    let ops = plan_config(&config, root)?.log_warnings();
     let boot_id = boot_id()?;
     root.check_stamp_place()?;
     let sha512 = sha512_hex(text);
@@ -257,12 +257,12 @@ pub(crate) fn writes_key_fragment(default: bool) -> Result<bool> {
     }
 }
 
-fn plan_config<'a>(config: &'a Config<'a>, view: &dyn View) -> Result<Vec<Op<'a>>> {
+fn plan_config<'a>(config: &'a Config<'a>, view: &dyn View) -> Result<Planned<'a>> {
     // Debian's sshd reads .ssh/authorized_keys and no fragments.
     let ssh_key_fragment = writes_key_fragment(false)?;
     let options = Options { today: Today(clock::today()), ssh_key_fragment };
     let started = Instant::now();
-    let ops = crate::plan::plan(config, view, options)?;
-    log::debug!("planned {} operations in {} ms", ops.len(), milliseconds(started));
-    Ok(ops)
+    let planned = crate::plan::plan(config, view, options)?;
+    log::debug!("planned {} operations in {} ms", planned.ops.len(), milliseconds(started));
+    Ok(planned)
 }

@@ -11,6 +11,7 @@ use super::render::{Renderer, Texts};
 use crate::change::{Attributes, Op, Piece, Stat, View};
 use crate::config::{Config, quote};
 use crate::error::{Error, Reason, Result};
+use crate::plan::Planned;
 use crate::root::Root;
 
 /// Applies the config in `text` to a directory tree, as an image builder does; no stamp is left.
@@ -20,7 +21,7 @@ use crate::root::Root;
 pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
-    root.apply(&plan_config(&config, root)?)
+    root.apply(&plan_config(&config, root)?.log_warnings())
 }
 
 fn render<'a>(texts: &'a Texts, text: &'a [u8]) -> Result<Config<'a>> {
@@ -54,15 +55,15 @@ pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
     let view = Readable { root, unread: RefCell::default() };
-    let ops = plan_config(&config, &view)?;
+    let Planned { ops, warnings } = plan_config(&config, &view)?;
     let mut lines = Vec::with_capacity(ops.len());
     for op in &ops {
         lines.push(Line { op, present: view.stat(op.path())?.is_some(), size: size(op, &view)? });
     }
     let unread = view.unread.into_inner();
     Ok(match form {
-        Form::Lines => as_text(&lines, &unread),
-        Form::Json => as_json(&lines, &unread),
+        Form::Lines => as_text(&lines, &warnings, &unread),
+        Form::Json => as_json(&lines, &warnings, &unread),
     })
 }
 
@@ -172,7 +173,7 @@ impl Line<'_> {
 }
 
 /// `+ file       0644     0:0    /etc/motd (12 bytes)`
-fn as_text(lines: &[Line<'_>], unread: &[PathBuf]) -> String {
+fn as_text(lines: &[Line<'_>], warnings: &[String], unread: &[PathBuf]) -> String {
     let mut text = String::new();
     for line in lines {
         let sign = match (line.op, line.present) {
@@ -195,6 +196,9 @@ fn as_text(lines: &[Line<'_>], unread: &[PathBuf]) -> String {
         }
         text.push('\n');
     }
+    for warning in warnings {
+        let _ = writeln!(text, "! {warning}");
+    }
     for path in unread {
         let _ = writeln!(text, "? not allowed to read {}: the plan may differ there", shown(path));
     }
@@ -209,7 +213,7 @@ fn shown(path: &Path) -> String {
         .collect()
 }
 
-fn as_json(lines: &[Line<'_>], unread: &[PathBuf]) -> String {
+fn as_json(lines: &[Line<'_>], warnings: &[String], unread: &[PathBuf]) -> String {
     let path = |text: &mut String, path: &Path| quote(&path.to_string_lossy(), text);
     let mut text = String::from("{\"format\":1,\"operations\":[");
     for (index, line) in lines.iter().enumerate() {
@@ -229,6 +233,13 @@ fn as_json(lines: &[Line<'_>], unread: &[PathBuf]) -> String {
             let _ = write!(text, ",\"size\":{size}");
         }
         text.push('}');
+    }
+    text.push_str("],\n\"warnings\":[");
+    for (index, warning) in warnings.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        quote(warning, &mut text);
     }
     text.push_str("],\n\"unread\":[");
     for (index, at) in unread.iter().enumerate() {

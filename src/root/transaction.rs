@@ -132,7 +132,7 @@ impl Root {
     /// Takes everything back that nobody has seen after `error`, which is the one that tells why.
     fn undo(&self, error: Error) -> Error {
         match self.discard() {
-            Err(second) if second.text() != error.text() => log::warn!("{second}"),
+            Err(second) if second.to_string() != error.to_string() => log::warn!("{second}"),
             _ => {}
         }
         error

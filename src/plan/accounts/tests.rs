@@ -15,7 +15,7 @@ fn provision(root: &Memory, passwd: &str) -> Result<(Accounts, Vec<Op<'static>>)
     let parsed = crate::config::parse(config.as_bytes(), &mut crate::config::Report::default()).unwrap();
     let mut tree = Tree::new(root);
     let accounts = plan(&parsed.config.passwd, &mut tree, TODAY)?;
-    Ok((accounts, tree.into_ops()))
+    Ok((accounts, tree.into_planned().ops))
 }
 
 fn refusal(root: &Memory, passwd: &str) -> (Reason, String) {

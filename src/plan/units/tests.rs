@@ -85,7 +85,7 @@ fn apply(files: &[(&str, &str)], units: Vec<Unit<'static>>) -> Root {
     let systemd = Systemd { units };
     let mut tree = Tree::new(&root);
     plan(&systemd, &mut tree).unwrap();
-    let ops = tree.into_ops();
+    let ops = tree.into_planned().ops;
     root.apply(ops);
     root
 }
