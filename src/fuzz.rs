@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::io::{self, Read};
 
-pub use crate::agent::journal::parse as journal_query;
+pub use crate::agent::journal::{parse as journal_query, parse_lines as journal_lines};
 use crate::agent::request::Request;
 pub use crate::agent::systemd::parse_units as systemd_units;
+pub use crate::agent::text;
 pub use crate::config::json::{Kind, Reader, SyntaxError};
 use crate::http::Input;
 use crate::platform::http;

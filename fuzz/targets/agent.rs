@@ -1,10 +1,10 @@
-//! What the agent is sent: requests of any bytes, the same however they arrive; queries; and answers of a systemd that
-//! went mad.
+//! What the agent is sent: requests of any bytes, the same however they arrive; queries; and answers of a systemd or a
+//! journalctl that went mad. Nothing of it reaches a terminal as a control character.
 #![no_main]
 
 use std::io::{self, Read};
 
-use glowplug::fuzz::{agent_request, journal_query, systemd_units};
+use glowplug::fuzz::{agent_request, journal_lines, journal_query, systemd_units, text};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -22,6 +22,11 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let _ = systemd_units(data);
+    for line in journal_lines(data) {
+        assert!(line.message.chars().count() <= 4097 && line.identifier.chars().count() <= 4097);
+    }
+    let lossy = String::from_utf8_lossy(data);
+    assert!(!text::shown(&lossy).chars().any(text::is_hidden));
 });
 
 /// Requests that arrive in pieces of one size.

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::deadline::Deadline;
 use super::health::{self, Health};
+use super::text;
 use crate::fd;
 
 const CONSOLE: &str = "/dev/hvc0";
@@ -28,13 +29,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// errno of the console or of the file that keeps the last line.
 pub fn show() -> Result<(), Errno> {
     let health = Health::read(health::PATIENT);
-    let mut line: String = format!("glowplug: health: {}", health.line())
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
-        line.truncate(end);
-    }
+    let mut line = format!("glowplug: health: {}", health.line());
+    text::cut(&mut line, LONGEST);
     let last = match fd::read_text(STATE) {
         Ok(last) => last,
         Err(Errno::NOENT) => String::new(),

@@ -3,14 +3,10 @@
 //!
 //! Only what the questions in [`super::systemd`] need: strings, numbers, arrays of structures, and variants of these.
 
-use std::path::Path;
-
 use rustix::io::Errno;
 
-use super::deadline::{Deadline, Stream};
+use super::deadline::Stream;
 
-/// More than any answer that is asked for; a unit is some 300 bytes.
-const LONGEST_BODY: usize = 4 << 20;
 const LONGEST_FIELDS: usize = 64 << 10;
 /// Lines of the authentication are short.
 const LONGEST_LINE: usize = 256;
@@ -23,6 +19,7 @@ const ERROR: u8 = 3;
 pub struct Connection {
     stream: Stream,
     serial: u32,
+    longest: usize,
 }
 
 /// What is called.
@@ -38,12 +35,12 @@ pub struct Method<'a> {
 }
 
 impl Connection {
-    /// Connects to the server on the socket at `path`, as root.
+    /// Logs in as root to the server at the other end of `stream`. Of the server's messages none may be over `longest`
+    /// bytes.
     ///
     /// # Errors
     /// errno of the socket; `EACCES` where the server does not want this user, `EPROTO` where it speaks otherwise.
-    pub fn open(path: &Path, deadline: Deadline) -> Result<Self, Errno> {
-        let mut stream = Stream::connect(path, deadline)?;
+    pub fn open(mut stream: Stream, longest: usize) -> Result<Self, Errno> {
         // EXTERNAL with the user id 0, in hexadecimal digits of its decimal ones.
         stream.write_all(b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n")?;
         let mut line = Vec::new();
@@ -58,13 +55,14 @@ impl Connection {
         if !line.starts_with(b"OK ") {
             return Err(Errno::ACCESS);
         }
-        Ok(Self { stream, serial: 0 })
+        Ok(Self { stream, serial: 0, longest })
     }
 
     /// Calls a method; `arguments` are marshalled already. Gives the answer's values.
     ///
     /// # Errors
-    /// errno of the socket; `ENOMSG` where the server answers with an error, `EPROTO` for what is no answer.
+    /// errno of the socket; `ENOMSG` where the server answers with an error, `EPROTO` for what is no answer,
+    /// `EMSGSIZE` for a message that is too long.
     pub fn call(&mut self, method: &Method<'_>, arguments: &Writer) -> Result<Reply, Errno> {
         self.serial = self.serial.wrapping_add(1);
         self.stream.write_all(&request(self.serial, method, arguments)?)?;
@@ -86,8 +84,11 @@ impl Connection {
         let [endian, kind, _flags, version] =
             [values.byte()?, values.byte()?, values.byte()?, values.byte()?];
         let (body, _serial, fields) = (values.length()?, values.u32()?, values.length()?);
-        if endian != b'l' || version != 1 || body > LONGEST_BODY || fields > LONGEST_FIELDS {
+        if endian != b'l' || version != 1 {
             return Err(Errno::PROTO);
+        }
+        if body > self.longest || fields > LONGEST_FIELDS {
+            return Err(Errno::MSGSIZE);
         }
         let mut header = vec![0; fields.next_multiple_of(8)];
         self.stream.read_exact(&mut header)?;
@@ -321,6 +322,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::agent::deadline::Deadline;
     use crate::agent::tests::Folder;
 
     /// Put together by hand: the fields, each on a boundary of eight bytes, whose length is without the padding before
@@ -376,7 +378,8 @@ mod tests {
         let server = std::thread::spawn(move || script(listener.accept().unwrap().0));
         let deadline = Deadline::after(Duration::from_secs(5));
         let method = Method { object: "/", interface: "i", name: "M", signature: "" };
-        let reply = Connection::open(&path, deadline)
+        let reply = Stream::connect(&path, deadline)
+            .and_then(|stream| Connection::open(stream, 100))
             .and_then(|mut connection| connection.call(&method, &Writer::default()));
         server.join().unwrap();
         reply
@@ -422,10 +425,11 @@ mod tests {
         assert!(matches!(cut.err(), Some(Errno::CONNRESET | Errno::PIPE)));
         let huge = answering(|mut stream| {
             read_head(&mut stream);
-            stream.write_all(b"OK 0\r\nl\x02\0\x01\xff\xff\xff\xff\x01\0\0\0\0\0\0\0").unwrap();
+            // A body of 101 bytes.
+            stream.write_all(b"OK 0\r\nl\x02\0\x01\x65\0\0\0\x01\0\0\0\0\0\0\0").unwrap();
             let _ = stream.read(&mut [0; 256]);
         });
-        assert_eq!(huge.err(), Some(Errno::PROTO));
+        assert_eq!(huge.err(), Some(Errno::MSGSIZE));
         let error = answering(|mut stream| {
             read_head(&mut stream);
             stream.write_all(b"OK 0\r\n").unwrap();

@@ -1,12 +1,16 @@
 //! The time that an answer may take, and sockets that keep to it.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+/// What is written at once.
+const PIECE: usize = 4 << 10;
 
 /// When it has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +20,12 @@ impl Deadline {
     /// After `time` from now.
     pub fn after(time: Duration) -> Self {
         Self(Instant::now().checked_add(time).unwrap_or_else(Instant::now))
+    }
+
+    /// Returns the earlier of the two.
+    #[must_use]
+    pub fn or_sooner(self, other: Self) -> Self {
+        Self(self.0.min(other.0))
     }
 
     /// What is left.
@@ -52,12 +62,21 @@ impl Stream {
     ///
     /// # Errors
     /// errno of write(2); `ETIMEDOUT` at the deadline.
-    pub fn write_all(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        let left = self.deadline.left()?;
-        self.stream
-            .set_write_timeout(Some(left))
-            .and_then(|()| self.stream.write_all(bytes))
-            .map_err(|e| errno(&e))
+    pub fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            // For each write anew, and no write is long: the kernel lets a server that takes a few bytes now and then
+            // have the time again for each.
+            let left = self.deadline.left()?;
+            let piece = bytes.get(..PIECE).unwrap_or(bytes);
+            let written = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(piece));
+            match written {
+                Ok(0) => return Err(Errno::PIPE),
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(errno(&error)),
+            }
+        }
+        Ok(())
     }
 
     /// Fills `buffer`.
@@ -87,6 +106,12 @@ impl Stream {
                 read => return read.map_err(|error| errno(&error)),
             }
         }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 
@@ -120,6 +145,27 @@ mod tests {
         drop(listener);
         let gone = Stream::connect(&path, Deadline::after(Duration::from_secs(1)));
         assert_eq!(gone.err(), Some(Errno::CONNREFUSED));
+    }
+
+    #[test]
+    fn a_server_that_takes_a_little_now_and_then_does_not_get_its_time_again() {
+        let folder = Folder::new("slow");
+        let path = folder.path("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let begin = Instant::now();
+        let deadline = Deadline::after(Duration::from_millis(300));
+        let mut stream = Stream::connect(&path, deadline).unwrap();
+        let mut server = listener.accept().unwrap().0;
+        let slow = std::thread::spawn(move || {
+            // Until the client is gone.
+            while matches!(server.read(&mut [0; 16 << 10]), Ok(1..)) {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        assert_eq!(stream.write_all(&vec![0; 16 << 20]), Err(Errno::TIMEDOUT));
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        drop(stream);
+        slow.join().unwrap();
     }
 
     #[test]

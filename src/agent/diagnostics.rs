@@ -1,16 +1,16 @@
 //! How the boot went, and what is wrong: health, with times, the log of the provisioning, and faults.
 
-use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::deadline::Deadline;
 use super::health::{self, Health};
-use super::journal::{self, Line};
+use super::journal::{self, Line, Selection};
+use super::peer::{Directory, Failure};
 use super::system::Reader;
-use super::systemd::{self, Manager};
+use super::systemd::Manager;
+use super::text::{self, Lines};
 use super::{SCHEMA, json};
 
 /// Nobody waits for this as for `/health`.
@@ -29,6 +29,10 @@ const UNITS: [&str; 9] = [
 ];
 /// Faults that another package has found, one a line; podman machine's layer leaves them here.
 pub const FAULTS: &str = "/run/glowplug/faults";
+/// The most of them that are told, and the longest that is told whole, in characters: the other package may repeat what
+/// it has from somebody else.
+const MOST_FAULTS: usize = 64;
+const LONGEST_FAULT: usize = 400;
 
 /// The answer to `GET /diagnostics`: `docs/schema/diagnostics.json`.
 #[derive(Debug, Serialize)]
@@ -64,8 +68,7 @@ impl Diagnostics {
         let mut reader = Reader::default();
         let manager = ask(&health);
         let (initramfs, boot, units) = reader.or_note("systemd", manager);
-        let selection = ["--identifier=glowplug", "--lines=200"];
-        let log = journal::lines(&selection, Deadline::after(journal::PATIENCE));
+        let log = journal::lines(&Selection::Glowplug, Deadline::after(journal::PATIENCE));
         let (log, _cut) = reader.or_note("journal", log);
         let mut faults = health.reasons.clone();
         if health.network.is_known && health.network.name_servers.is_empty() {
@@ -75,64 +78,67 @@ impl Diagnostics {
             faults.push("no default route: no DHCP answer from the host".into());
         }
         let others = reader.text_if_there(FAULTS).unwrap_or_default();
-        faults.extend(others.lines().map(str::to_owned));
+        faults.extend(others.lines().take(MOST_FAULTS).map(|fault| {
+            let mut fault = fault.to_owned();
+            text::cut(&mut fault, LONGEST_FAULT);
+            fault
+        }));
         health.errors.append(&mut reader.errors);
         Self { version: SCHEMA, health, initramfs, boot, units, log, faults }
     }
 
-    /// The same for people.
+    /// Returns the same for people: lines without control characters.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        // Nothing fails to be written into a string.
-        let _ = self.write(&mut text);
-        text
+        let mut lines = Lines::default();
+        self.write(&mut lines);
+        lines.into_text()
     }
 
-    fn write(&self, text: &mut String) -> std::fmt::Result {
+    fn write(&self, lines: &mut Lines) {
         let health = &self.health;
-        writeln!(text, "health: {}", health.line())?;
+        lines.add(format_args!("health: {}", health.line()));
         if let Some(initramfs) = self.initramfs {
-            writeln!(text, "kernel and initramfs: {}", Seconds(initramfs))?;
+            lines.add(format_args!("kernel and initramfs: {}", Seconds(initramfs)));
         }
         if let Some(boot) = self.boot {
-            writeln!(text, "all: {}", Seconds(boot))?;
+            lines.add(format_args!("all: {}", Seconds(boot)));
         }
         for Timed { name, active, since } in &self.units {
-            write!(text, "{name} {active}")?;
             match since {
-                Some(since) => writeln!(text, " at {}", Seconds(*since))?,
-                None => writeln!(text)?,
+                Some(since) => lines.add(format_args!("{name} {active} at {}", Seconds(*since))),
+                None => lines.add(format_args!("{name} {active}")),
             }
         }
         for line in &self.log {
-            writeln!(text, "{}", line.message)?;
+            lines.add(format_args!("{}", line.message));
         }
-        write!(text, "ready: {}", json(&health.ready))?;
-        writeln!(text, "system: {}", health.system.state)?;
+        lines.add(format_args!("ready: {}", json(&health.ready).trim_end()));
+        lines.add(format_args!("system: {}", health.system.state));
         for unit in &health.system.failed {
-            writeln!(text, "failed: {unit}")?;
+            lines.add(format_args!("failed: {unit}"));
         }
         for podman in &health.podman {
-            writeln!(
-                text,
-                "podman of {}: socket {}, service {}",
-                podman.user, podman.socket, podman.service
-            )?;
+            let (user, socket, service) = (&podman.user, &podman.socket, &podman.service);
+            lines.add(format_args!("podman of {user}: socket {socket}, service {service}"));
         }
-        for interface in &health.network.interfaces {
-            writeln!(text, "{}: {}", interface.name, interface.addresses.join(" "))?;
-        }
-        writeln!(text, "default route: {}", if health.network.default_route { "yes" } else { "no" })?;
-        for server in &health.network.name_servers {
-            writeln!(text, "dns: {server}")?;
-        }
+        self.write_network(lines);
         for error in &health.errors {
-            writeln!(text, "not known: {error}")?;
+            lines.add(format_args!("not known: {error}"));
         }
         for fault in &self.faults {
-            writeln!(text, "fault: {fault}")?;
+            lines.add(format_args!("fault: {fault}"));
         }
-        Ok(())
+    }
+
+    fn write_network(&self, lines: &mut Lines) {
+        let network = &self.health.network;
+        for interface in &network.interfaces {
+            lines.add(format_args!("{}: {}", interface.name, interface.addresses.join(" ")));
+        }
+        lines.add(format_args!("default route: {}", if network.default_route { "yes" } else { "no" }));
+        for server in &network.name_servers {
+            lines.add(format_args!("dns: {server}"));
+        }
     }
 }
 
@@ -146,10 +152,10 @@ impl std::fmt::Display for Seconds {
 
 type Times = (Option<u64>, Option<u64>, Vec<Timed>);
 
-fn ask(health: &Health) -> Result<Times, rustix::io::Errno> {
+fn ask(health: &Health) -> Result<Times, Failure> {
     const MICROSECONDS: u64 = 1000;
     let reached = |time: u64| (time > 0).then_some(time / MICROSECONDS);
-    let mut manager = Manager::open(Path::new(systemd::SYSTEM), Deadline::after(PATIENCE))?;
+    let mut manager = Manager::open(&Directory::of(0)?, Deadline::after(PATIENCE))?;
     let initramfs = reached(manager.time("UserspaceTimestampMonotonic")?);
     let boot = reached(manager.time("FinishTimestampMonotonic")?);
     let users: Vec<String> = health
@@ -171,4 +177,51 @@ fn ask(health: &Health) -> Result<Times, rustix::io::Errno> {
         }
     }
     Ok((initramfs, boot, units))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::podman::{Api, Podman};
+    use crate::agent::system::Interface;
+    use crate::agent::text::is_hidden;
+
+    /// In everything that is told, whoever could have named it.
+    #[test]
+    fn the_text_is_lines_without_control_characters() {
+        let evil = || "x\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\nfault: made up".to_owned();
+        let mut health = Health::read(health::PROMPT);
+        health.reasons.push(evil());
+        health.system.state = evil();
+        health.system.failed.push(evil());
+        health.podman = vec![Podman {
+            user: evil(),
+            uid: 501,
+            socket: evil(),
+            service: evil(),
+            api: Api::Unknown,
+            error: Some(evil()),
+        }];
+        health.ready.reason = Some(evil());
+        health.errors.push(evil());
+        health.network.interfaces = vec![Interface { name: evil(), addresses: vec![evil()] }];
+        health.network.name_servers = vec![evil()];
+        let line = Line { time: 0, priority: 6, identifier: evil(), message: evil() };
+        let units = vec![Timed { name: evil(), active: evil(), since: None }];
+        let diagnostics = Diagnostics {
+            version: SCHEMA,
+            health,
+            initramfs: None,
+            boot: None,
+            units,
+            log: vec![line],
+            faults: vec![evil()],
+        };
+        let text = diagnostics.text();
+        assert!(text.contains("owned") && text.ends_with("fault: made up\n"), "{text}");
+        let hidden: Vec<char> = text.chars().filter(|character| is_hidden(*character)).collect();
+        assert_eq!(hidden.len(), text.lines().count(), "more than the ends of lines: {text:?}");
+        assert!(!text.lines().any(|line| line == "fault: made up"), "{text}");
+        assert!(!json(&diagnostics).trim_end().chars().any(is_hidden));
+    }
 }

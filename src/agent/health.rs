@@ -1,6 +1,5 @@
 //! How the machine is: facts, and the verdict that follows from them.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,11 +7,13 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use super::deadline::Deadline;
+use super::peer::{Directory, Failure};
 use super::podman::{self, Api, Podman};
 use super::system::{self, Amount, Network, Reader};
-use super::systemd::{self, Manager, Unit};
+use super::systemd::{Manager, Unit};
+use super::text;
 use super::{Provisioning, SCHEMA, Signal};
-use crate::error::{errno_of, errno_words, io_words};
+use crate::error::{errno_of, io_words};
 
 /// How long a systemd may take: one that is busy is not one that hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,6 +25,8 @@ pub const PATIENT: Duration = Duration::from_secs(5);
 const LITTLE: u64 = 50;
 /// Enough to see why a boot does not end.
 const MOST_JOBS: usize = 8;
+/// The most failed units that are named. Users can make units fail, as many as they like.
+const MOST_FAILED: usize = 32;
 const READY: &str = "glowplug-ready.service";
 const SSH: [&str; 2] = ["ssh.service", "ssh.socket"];
 const EMERGENCY: [&str; 2] = ["emergency.target", "rescue.target"];
@@ -69,8 +72,11 @@ impl Verdict {
 pub struct System {
     /// As `systemctl is-system-running`; empty if systemd could not be asked.
     pub state: String,
-    /// The units that have failed.
+    /// The units that have failed, at most 32.
     pub failed: Vec<String>,
+    /// Whether more have failed.
+    #[serde(skip)]
+    pub more_failed: bool,
     /// The units that something is being done to.
     pub jobs: Vec<String>,
     /// Whether it is in emergency or rescue mode, or on the way to it.
@@ -144,9 +150,10 @@ impl Health {
             // What cannot hang, meanwhile.
             let mut health = Self::of_kernel_and_files(&mut reader);
             let joined = systemd.map_err(|error| errno_of(&error));
-            match joined.and_then(|systemd| systemd.join().unwrap_or(Err(Errno::IO))) {
+            let joined = joined.map_err(Failure::from);
+            match joined.and_then(|systemd| systemd.join().unwrap_or(Err(Errno::IO.into()))) {
                 Ok((system, units)) => (health.system, health.ssh) = (system, Ssh::of(&units)),
-                Err(errno) => health.system.error = Some(errno_words(errno)),
+                Err(failure) => health.system.error = Some(failure.words()),
             }
             for asker in askers {
                 match asker {
@@ -188,10 +195,14 @@ impl Health {
         self.reasons = reasons.into_iter().map(|(_, reason)| reason).collect();
     }
 
-    /// One line: `ok`, or the verdict and its reasons.
+    /// Returns one line without control characters: `ok`, or the verdict and its reasons.
     pub fn line(&self) -> String {
         let word = self.verdict.word();
-        if self.reasons.is_empty() { word.to_owned() } else { format!("{word}: {}", self.reasons.join("; ")) }
+        if self.reasons.is_empty() {
+            word.to_owned()
+        } else {
+            text::shown(&format!("{word}: {}", self.reasons.join("; ")))
+        }
     }
 
     /// The boot is over, so that what is not there does not come any more.
@@ -241,6 +252,9 @@ impl Health {
         for unit in &self.system.failed {
             reasons.push((Verdict::Degraded, format!("unit {unit} has failed")));
         }
+        if self.system.more_failed {
+            reasons.push((Verdict::Degraded, "more units have failed: systemctl --failed".to_owned()));
+        }
         let ssh = &self.ssh;
         let is_there = ssh.service != "not-found" || ssh.socket != "not-found";
         if is_there && self.is_up() && !is_running(&ssh.service) && !is_running(&ssh.socket) {
@@ -279,7 +293,7 @@ impl Health {
                 // As Debian leaves it; whoever wants it on has to say so.
                 Api::Off if podman.socket != "failed" => continue,
                 // Said of systemd already.
-                Api::Unknown if podman.uid == 0 => continue,
+                Api::Unknown if podman.uid == 0 && self.system.error.is_some() => continue,
                 // It comes up late in a boot.
                 Api::Unknown if !self.is_up() => continue,
                 Api::Silent => format!("podman of {user} does not answer: {error}"),
@@ -307,10 +321,13 @@ fn is_running(state: &str) -> bool {
     matches!(state, "active" | "activating" | "reloading")
 }
 
-fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Errno> {
-    let mut manager = Manager::open(Path::new(systemd::SYSTEM), deadline)?;
+fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Failure> {
+    let mut manager = Manager::open(&Directory::of(0)?, deadline)?;
     let state = manager.state()?;
-    let failed = manager.failed()?.into_iter().map(|unit| unit.name).collect();
+    let mut failed: Vec<String> = manager.failed()?.into_iter().map(|unit| unit.name).collect();
+    let more_failed = failed.len() > MOST_FAILED;
+    failed.sort_unstable();
+    failed.truncate(MOST_FAILED);
     let mut jobs = manager.running_jobs()?;
     // It is said with the signal, and better.
     jobs.retain(|unit| unit != READY);
@@ -319,7 +336,7 @@ fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Errno> {
     let units = manager.units(&[SSH, EMERGENCY].concat())?;
     let is_emergency = |unit: &Unit| EMERGENCY.contains(&unit.name.as_str()) && is_running(&unit.active);
     let emergency = state == "maintenance" || units.iter().any(is_emergency);
-    Ok((System { state, failed, jobs, emergency, error: None }, units))
+    Ok((System { state, failed, more_failed, jobs, emergency, error: None }, units))
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! Lines of the journal, by systemd's own program for it: bounded in number, size and time.
+//!
+//! Any user can write to the journal, under every identifier. Only the fields whose name begins with `_` are journald's
+//! own (systemd.journal-fields(7)): these decide whose a line is.
 
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,6 +17,7 @@ use serde_json::Value;
 use super::SCHEMA;
 use super::deadline::Deadline;
 use super::request::Refusal;
+use super::text;
 use crate::error::errno_of;
 
 /// Where systemd is.
@@ -28,6 +33,31 @@ const LIMIT: usize = 2 << 20;
 /// The longest message that is shown whole, in characters.
 const LONGEST: usize = 4096;
 
+/// Where the image turns the journal on: each file here, whatever is in it, opens a part of it.
+const SWITCHES: &str = "/etc/glowplug/agent.d";
+/// Turns `/journal` on, for what is no user's.
+const OF_SYSTEM: &str = "journal";
+/// Turns it on for sessions and managers of users too, and so for their containers.
+const OF_USERS: &str = "journal-users";
+/// The unit that runs glowplug in the initramfs of dracut. Where there is none, glowplug writes to the kernel's log.
+const UNIT: &str = "glowplug.service";
+
+/// Which lines are asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Selection<'a> {
+    /// What glowplug told in this boot: the last 200 lines.
+    Glowplug,
+    /// The last lines of a unit.
+    Unit {
+        /// The unit's name.
+        name: &'a str,
+        /// How many lines.
+        count: u32,
+        /// Also lines of processes that belong to the session or the manager of a user.
+        of_users: bool,
+    },
+}
+
 /// A line of the journal.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Line {
@@ -35,7 +65,7 @@ pub struct Line {
     pub time: u64,
     /// 0 (emergency) to 7 (debug), as syslog(3).
     pub priority: u8,
-    /// Who says it.
+    /// Who says it, in its own words.
     pub identifier: String,
     /// What.
     pub message: String,
@@ -55,14 +85,45 @@ impl Journal {
     /// The last lines of this boot of the unit that `query` names, `unit=NAME[&lines=NUMBER]`.
     ///
     /// # Errors
-    /// A query that names no unit, or a journal that cannot be read.
+    /// A journal that the image has not turned on, a query that names no unit, or a journal that cannot be read.
     pub fn read(query: &str) -> Result<Self, Refusal> {
-        let (unit, count) = parse(query)?;
-        let (unit_option, lines_option) = (format!("--unit={unit}"), format!("--lines={count}"));
-        let (lines, cut) = lines(&[&unit_option, &lines_option], Deadline::after(PATIENCE))
+        let (unit, count, of_users) = allowed(Path::new(SWITCHES), query)?;
+        let selection = Selection::Unit { name: &unit, count, of_users };
+        let (lines, cut) = lines(&selection, Deadline::after(PATIENCE))
             .map_err(|errno| Refusal::broken("read the journal", errno))?;
         Ok(Self { version: SCHEMA, unit, lines, cut })
     }
+}
+
+/// Returns what a query asks for, if the files in `switches` allow it: the unit, the number of lines, and whether lines
+/// of users are among them.
+fn allowed(switches: &Path, query: &str) -> Result<(String, u32, bool), Refusal> {
+    let is_on = |name: &str| {
+        let path = switches.join(name);
+        match std::fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.is_file()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Refusal::broken(&format!("look for {}", path.display()), errno_of(&error))),
+        }
+    };
+    let off = |what: &str, name: &str| {
+        let path = switches.join(name);
+        Refusal { status: 403, what: format!("{what} is off: {} in the machine turns it on", path.display()) }
+    };
+    if !is_on(OF_SYSTEM)? {
+        return Err(off("the journal", OF_SYSTEM));
+    }
+    let of_users = is_on(OF_USERS)?;
+    let (unit, count) = parse(query)?;
+    if is_of_user(&unit) && !of_users {
+        return Err(off("the journal of users", OF_USERS));
+    }
+    Ok((unit, count, of_users))
+}
+
+/// Returns whether the unit is the manager or a session of a user. Containers of a user run below his manager.
+fn is_of_user(unit: &str) -> bool {
+    unit.starts_with("user@") || unit.starts_with("session-")
 }
 
 /// The unit and the number of lines that a query names.
@@ -111,15 +172,48 @@ fn unescaped(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The last lines of this boot that journalctl gives for `arguments`, oldest first, and whether older ones were left out
+impl Selection<'_> {
+    /// Returns the arguments of journalctl that ask for these lines.
+    fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Glowplug => [
+                "--lines=200",
+                "_TRANSPORT=kernel",
+                "SYSLOG_IDENTIFIER=glowplug",
+                "+",
+                "_UID=0",
+                "_SYSTEMD_UNIT=glowplug.service",
+                "SYSLOG_IDENTIFIER=glowplug",
+            ]
+            .map(str::to_owned)
+            .into(),
+            Self::Unit { name, count, .. } => vec![format!("--unit={name}"), format!("--lines={count}")],
+        }
+    }
+
+    /// Returns whether the line is one of these, by the fields that nobody but journald can set.
+    fn has(&self, origin: &Origin) -> bool {
+        match self {
+            Self::Glowplug => {
+                origin.transport.as_deref() == Some("kernel")
+                    || origin.uid.as_deref() == Some("0") && origin.unit.as_deref() == Some(UNIT)
+            }
+            Self::Unit { of_users, .. } => *of_users || origin.owner.is_none(),
+        }
+    }
+}
+
+/// Returns the last lines of this boot that are among `selection`, oldest first, and whether older ones were left out
 /// since they are too much.
 ///
 /// # Errors
 /// errno of running it; `ETIMEDOUT` at the deadline, `EIO` if it fails.
-pub fn lines(arguments: &[&str], deadline: Deadline) -> Result<(Vec<Line>, bool), Errno> {
+pub fn lines(selection: &Selection<'_>, deadline: Deadline) -> Result<(Vec<Line>, bool), Errno> {
+    const FIELDS: &str =
+        "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM,_TRANSPORT,_UID,_SYSTEMD_UNIT,_SYSTEMD_OWNER_UID";
     let mut command = Command::new(JOURNALCTL);
     command.args(["--boot", "--quiet", "--no-pager", "--output=json", "--all", "--reverse"]);
-    command.arg("--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM").args(arguments);
+    command.arg(format!("--output-fields={FIELDS}")).args(selection.arguments());
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| errno_of(&error))?;
     let output = read(&mut child, deadline);
@@ -130,9 +224,22 @@ pub fn lines(arguments: &[&str], deadline: Deadline) -> Result<(Vec<Line>, bool)
     if is_whole && !status.success() {
         return Err(Errno::IO);
     }
-    let mut lines: Vec<Line> = output.split(|byte| *byte == b'\n').filter_map(line).collect();
+    Ok((selected(&output, selection), !is_whole))
+}
+
+/// Returns the lines of an output of journalctl, which has the newest first, that are among `selection`.
+fn selected(output: &[u8], selection: &Selection<'_>) -> Vec<Line> {
+    let lines = output.split(|byte| *byte == b'\n').filter_map(line);
+    let mut lines: Vec<Line> =
+        lines.filter(|(origin, _)| selection.has(origin)).map(|(_, line)| line).collect();
     lines.reverse();
-    Ok((lines, !is_whole))
+    lines
+}
+
+/// Returns glowplug's own lines in the output of journalctl, which may be any bytes.
+#[cfg(fuzzing)]
+pub fn parse_lines(output: &[u8]) -> Vec<Line> {
+    selected(output, &Selection::Glowplug)
 }
 
 /// The child's output, and whether it is all of it.
@@ -153,12 +260,28 @@ fn read(child: &mut Child, deadline: Deadline) -> Result<(Vec<u8>, bool), Errno>
     Ok((output, false))
 }
 
+/// Where a line comes from, by journald's own fields.
+#[derive(Debug, Deserialize)]
+struct Origin {
+    #[serde(rename = "_TRANSPORT")]
+    transport: Option<String>,
+    #[serde(rename = "_UID")]
+    uid: Option<String>,
+    #[serde(rename = "_SYSTEMD_UNIT")]
+    unit: Option<String>,
+    /// The user whose session or manager the process belongs to.
+    #[serde(rename = "_SYSTEMD_OWNER_UID")]
+    owner: Option<String>,
+}
+
 /// A message that is not text is an array of bytes; one that was given twice is an array of such.
-fn text(value: Option<Value>) -> String {
+fn field_text(value: Option<Value>) -> String {
     let mut text = match value {
         Some(Value::String(text)) => text,
         // What was given last.
-        Some(Value::Array(mut items)) if !items.iter().all(Value::is_number) => return text(items.pop()),
+        Some(Value::Array(mut items)) if !items.iter().all(Value::is_number) => {
+            return field_text(items.pop());
+        }
         Some(Value::Array(items)) => {
             let bytes = items.iter().map(|item| item.as_u64().and_then(|byte| u8::try_from(byte).ok()));
             let bytes: Option<Vec<u8>> = bytes.collect();
@@ -166,15 +289,12 @@ fn text(value: Option<Value>) -> String {
         }
         _ => String::new(),
     };
-    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
-        text.truncate(end);
-        text.push('…');
-    }
+    text::cut(&mut text, LONGEST);
     text
 }
 
 /// An object of journalctl's; the last one of an output that was cut is none.
-fn line(object: &[u8]) -> Option<Line> {
+fn line(object: &[u8]) -> Option<(Origin, Line)> {
     #[derive(Deserialize)]
     struct Object {
         #[serde(rename = "__REALTIME_TIMESTAMP")]
@@ -188,19 +308,23 @@ fn line(object: &[u8]) -> Option<Line> {
         #[serde(rename = "MESSAGE")]
         message: Option<Value>,
     }
+    // Twice, since serde's way of flattening one structure into another costs more of the program.
+    let origin = serde_json::from_slice(object).ok()?;
     let object: Object = serde_json::from_slice(object).ok()?;
-    Some(Line {
+    let line = Line {
         time: object.time.parse().ok()?,
         // What tells none is informational.
-        priority: text(object.priority).parse().unwrap_or(6),
-        identifier: text(object.identifier.or(object.command)),
-        message: text(object.message),
-    })
+        priority: field_text(object.priority).parse().unwrap_or(6),
+        identifier: field_text(object.identifier.or(object.command)),
+        message: field_text(object.message),
+    };
+    Some((origin, line))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::tests::Folder;
 
     #[test]
     fn queries() {
@@ -233,8 +357,61 @@ mod tests {
     }
 
     #[test]
+    fn the_journal_is_off_until_the_image_turns_it_on() {
+        let folder = Folder::new("switches");
+        let refused = |query: &str| {
+            let refusal = allowed(&folder.path("agent.d"), query).unwrap_err();
+            (refusal.status, refusal.what)
+        };
+        let status = |query: &str| refused(query).0;
+        for query in ["unit=ssh.service", "unit=user@501.service", ""] {
+            let (status, what) = refused(query);
+            assert_eq!(status, 403);
+            assert!(what.contains("agent.d/journal in the machine"), "{what}");
+        }
+        std::fs::create_dir(folder.path("agent.d")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", folder.path("agent.d/journal")).unwrap();
+        assert_eq!(status("unit=ssh.service"), 403);
+        std::fs::remove_file(folder.path("agent.d/journal")).unwrap();
+        std::fs::write(folder.path("agent.d/journal"), "").unwrap();
+        let allowed = |query: &str| allowed(&folder.path("agent.d"), query);
+        assert_eq!(allowed("unit=ssh.service"), Ok(("ssh.service".into(), 100, false)));
+        assert_eq!(status(""), 400);
+        for unit in ["user@501.service", "user%40501.service", "session-3.scope"] {
+            let (status, what) = refused(&format!("unit={unit}"));
+            assert_eq!(status, 403, "{unit}");
+            assert!(what.contains("agent.d/journal-users in the machine"), "{what}");
+        }
+        std::fs::write(folder.path("agent.d/journal-users"), "").unwrap();
+        assert_eq!(allowed("unit=user@501.service&lines=2"), Ok(("user@501.service".into(), 2, true)));
+        // Not to know is not to be allowed.
+        std::os::unix::fs::symlink("loop", folder.path("loop")).unwrap();
+        assert_eq!(super::allowed(&folder.path("loop"), "unit=a.service").unwrap_err().status, 500);
+    }
+
+    /// As journalctl gives them, the newest first.
+    const LINES_OF_ALL: &str = r#"{"__REALTIME_TIMESTAMP":"5","MESSAGE":"by hand","SYSLOG_IDENTIFIER":"glowplug","_TRANSPORT":"syslog","_UID":"501","_SYSTEMD_UNIT":"user@501.service","_SYSTEMD_OWNER_UID":"501"}
+{"__REALTIME_TIMESTAMP":"4","MESSAGE":"a container of root","SYSLOG_IDENTIFIER":"glowplug","_TRANSPORT":"journal","_UID":"0","_SYSTEMD_UNIT":"libpod-conmon-1.scope"}
+{"__REALTIME_TIMESTAMP":"3","MESSAGE":"no root","SYSLOG_IDENTIFIER":"glowplug","_TRANSPORT":"stdout","_UID":"33","_SYSTEMD_UNIT":"glowplug.service"}
+{"__REALTIME_TIMESTAMP":"2","MESSAGE":"with dracut","SYSLOG_IDENTIFIER":"glowplug","_TRANSPORT":"stdout","_UID":"0","_SYSTEMD_UNIT":"glowplug.service"}
+{"__REALTIME_TIMESTAMP":"1","MESSAGE":"in the kernel's log","SYSLOG_IDENTIFIER":"glowplug","_TRANSPORT":"kernel"}
+"#;
+
+    #[test]
+    fn whose_a_line_is_only_journald_says() {
+        let messages = |selection: Selection<'_>| -> Vec<String> {
+            selected(LINES_OF_ALL.as_bytes(), &selection).into_iter().map(|line| line.message).collect()
+        };
+        assert_eq!(messages(Selection::Glowplug), ["in the kernel's log", "with dracut"]);
+        let unit = |of_users| Selection::Unit { name: "a.service", count: 1, of_users };
+        assert_eq!(messages(unit(true)).len(), 5);
+        assert_eq!(messages(unit(false)).len(), 4);
+        assert!(!messages(unit(false)).contains(&"by hand".to_owned()));
+    }
+
+    #[test]
     fn messages_of_every_form() {
-        let read = |text: &str| line(text.as_bytes());
+        let read = |text: &str| line(text.as_bytes()).map(|(_, line)| line);
         let object = r#"{"__REALTIME_TIMESTAMP":"12","PRIORITY":"3","SYSLOG_IDENTIFIER":"a","MESSAGE":"b"}"#;
         let expected = Line { time: 12, priority: 3, identifier: "a".into(), message: "b".into() };
         assert_eq!(read(object), Some(expected));

@@ -10,11 +10,13 @@ pub mod health;
 pub mod inspect;
 pub mod journal;
 pub mod packages;
+pub mod peer;
 pub mod podman;
 pub mod request;
 pub mod serve;
 pub mod system;
 pub mod systemd;
+pub mod text;
 
 use std::path::Path;
 
@@ -112,10 +114,10 @@ impl Signal {
     }
 }
 
-/// JSON of one of the answers, with a final newline.
+/// Returns one of the answers as JSON with a final newline and without control characters.
 pub fn json(answer: &impl Serialize) -> String {
     // Nothing in an answer can fail to be written as JSON.
-    let mut text = serde_json::to_string(answer).unwrap_or_default();
+    let mut text = text::escaped(&serde_json::to_string(answer).unwrap_or_default());
     text.push('\n');
     text
 }

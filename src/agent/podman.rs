@@ -1,15 +1,16 @@
 //! Whether podman's API answers, without starting it: systemd listens for it, and starts it for who connects.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::deadline::{Deadline, Stream};
+use super::deadline::Deadline;
+use super::peer::{Directory, Failure};
 use super::systemd::{Manager, Unit};
-use crate::error::errno_words;
 
+/// podman's socket below the runtime directory of a user.
+const API: &str = "podman/podman.sock";
 const SOCKET: &str = "podman.socket";
 const SERVICE: &str = "podman.service";
 /// However long the manager took, the API has so much.
@@ -49,35 +50,42 @@ pub enum Api {
     Silent,
     /// Nothing listens.
     Off,
-    /// The user's manager could not be asked.
+    /// The user's manager or the API could not be asked, or was not since the path of its socket cannot be trusted.
     Unknown,
 }
 
-/// Asks for the API of one user; none where podman is not installed. The user's manager has until `deadline`,
-/// manager and API together have `patience`.
+/// Asks for the API of one user; none where podman is not installed. The manager has until `deadline`; API and manager
+/// together have `patience`, except for root's manager, who is systemd itself.
 pub fn ask(user: String, uid: u32, deadline: Deadline, patience: Duration) -> Option<Podman> {
-    let begin = Instant::now();
-    let runtime = if uid == 0 { "/run".to_owned() } else { format!("/run/user/{uid}") };
-    let manager = format!("{runtime}/systemd/private");
-    let socket = PathBuf::from(runtime).join("podman/podman.sock");
+    ask_in(&Directory::of(uid), (user, uid), deadline, patience)
+}
+
+fn ask_in(
+    directory: &Result<Directory, Failure>,
+    (user, uid): (String, u32),
+    deadline: Deadline,
+    patience: Duration,
+) -> Option<Podman> {
+    let of_both = Deadline::after(patience);
+    let of_manager = if uid == 0 { deadline } else { deadline.or_sooner(of_both) };
+    let directory = directory.as_ref().map_err(|failure| *failure);
     let units =
-        Manager::open(manager.as_ref(), deadline).and_then(|mut manager| manager.units(&[SOCKET, SERVICE]));
-    let ping = || ping(&socket, Deadline::after(patience.saturating_sub(begin.elapsed()).max(LEAST)));
-    of_units(user, uid, units, ping)
+        directory.and_then(|directory| Ok(Manager::open(directory, of_manager)?.units(&[SOCKET, SERVICE])?));
+    let ping = || ping(directory?, Deadline::after(of_both.left().unwrap_or_default().max(LEAST)));
+    of_units((user, uid), units, ping)
 }
 
 fn of_units(
-    user: String,
-    uid: u32,
-    units: Result<Vec<Unit>, Errno>,
-    ping: impl FnOnce() -> Result<(), Errno>,
+    (user, uid): (String, u32),
+    units: Result<Vec<Unit>, Failure>,
+    ping: impl FnOnce() -> Result<(), Failure>,
 ) -> Option<Podman> {
     let mut podman =
         Podman { user, uid, socket: String::new(), service: String::new(), api: Api::Unknown, error: None };
     let units = match units {
         Ok(units) => units,
-        Err(errno) => {
-            podman.error = Some(format!("ask the user's manager: {}", errno_words(errno)));
+        Err(failure) => {
+            podman.error = Some(format!("the user's manager: {}", failure.words()));
             return Some(podman);
         }
     };
@@ -86,15 +94,20 @@ fn of_units(
     if !socket.is_there() && !service.is_there() {
         return None;
     }
+    if !socket.is_known() || !service.is_known() {
+        podman.error = Some("the user's manager does not answer as systemd does".to_owned());
+        return Some(podman);
+    }
     podman.socket.clone_from(&socket.active);
     podman.service.clone_from(&service.active);
     if service.active == "active" {
         match ping() {
             Ok(()) => podman.api = Api::Answers,
-            Err(errno) => {
+            Err(failure @ Failure::Errno(_)) => {
                 podman.api = Api::Silent;
-                podman.error = Some(errno_words(errno));
+                podman.error = Some(failure.words());
             }
+            Err(failure) => podman.error = Some(failure.words()),
         }
     } else if service.active == "failed" {
         podman.api = Api::Silent;
@@ -108,18 +121,19 @@ fn of_units(
 }
 
 /// One question to the API.
-fn ping(socket: &Path, deadline: Deadline) -> Result<(), Errno> {
-    let mut stream = Stream::connect(socket, deadline)?;
+fn ping(directory: &Directory, deadline: Deadline) -> Result<(), Failure> {
+    let mut stream = directory.connect(API, deadline)?;
     stream.write_all(REQUEST)?;
     let mut answer = [0; ANSWER.len()];
     stream.read_exact(&mut answer)?;
-    if answer == ANSWER { Ok(()) } else { Err(Errno::PROTO) }
+    if answer == ANSWER { Ok(()) } else { Err(Errno::PROTO.into()) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixListener;
+    use std::time::Instant;
 
     use super::*;
     use crate::agent::tests::Folder;
@@ -127,7 +141,7 @@ mod tests {
     fn found(socket: &str, service: &str, answer: Result<(), Errno>) -> Option<Podman> {
         let load = |active: &str| if active == "none" { "not-found" } else { "loaded" }.to_owned();
         let units = vec![Unit::of(SOCKET, &load(socket), socket), Unit::of(SERVICE, &load(service), service)];
-        of_units("core".into(), 501, Ok(units), || answer)
+        of_units(("core".into(), 501), Ok(units), || Ok(answer?))
     }
 
     #[test]
@@ -145,15 +159,110 @@ mod tests {
             assert_eq!(podman.api, api, "{podman:?}");
             assert_eq!(podman.error.is_some(), api == Api::Silent, "{podman:?}");
         }
-        let unknown = of_units("core".into(), 501, Err(Errno::CONNREFUSED), || Ok(()));
+        let unknown = of_units(("core".into(), 501), Err(Errno::CONNREFUSED.into()), || Ok(()));
         assert_eq!(unknown.unwrap().api, Api::Unknown);
+    }
+
+    #[test]
+    fn a_socket_that_is_not_the_users_is_not_asked_and_that_is_said() {
+        let active = || vec![Unit::of(SOCKET, "loaded", "active"), Unit::of(SERVICE, "loaded", "active")];
+        for failure in [Failure::Link, Failure::Mount, Failure::Stranger] {
+            let manager = of_units(("core".into(), 501), Err(failure), || Ok(())).unwrap();
+            let api = of_units(("core".into(), 501), Ok(active()), || Err(failure)).unwrap();
+            for podman in [manager, api] {
+                assert_eq!(podman.api, Api::Unknown, "{podman:?}");
+                assert!(podman.error.as_ref().unwrap().contains("not asked"), "{podman:?}");
+            }
+        }
+    }
+
+    /// A program of the user in the place of his manager: it answers the question for the units with `state`, and then
+    /// says nothing more.
+    fn with_manager(state: &str, pause: Duration) -> (Option<Podman>, Duration) {
+        let folder = Folder::new("manager");
+        std::fs::create_dir(folder.path("systemd")).unwrap();
+        let listener = UnixListener::bind(folder.path("systemd/private")).unwrap();
+        let body = units_as_systemd_sends_them(state);
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            std::thread::sleep(pause);
+            // The client may have gone away already.
+            let _ = stream.write_all(b"OK 0\r\n");
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(&body);
+            let _ = stream.read(&mut [0; 1024]);
+        });
+        let begin = Instant::now();
+        let uid = rustix::process::getuid().as_raw();
+        // Not root's, which is trusted: the number that decides it is the question's.
+        let directory = Directory::open(&folder.path(""), uid);
+        let patience = Duration::from_millis(200);
+        let found = ask_in(&directory, ("core".into(), 501), Deadline::after(PATIENT), patience);
+        let took = begin.elapsed();
+        server.join().unwrap();
+        (found, took)
+    }
+
+    const PATIENT: Duration = Duration::from_secs(5);
+
+    fn units_as_systemd_sends_them(state: &str) -> Vec<u8> {
+        let mut body = vec![0; 4];
+        let pad = |body: &mut Vec<u8>, to: usize| body.resize(body.len().next_multiple_of(to), 0);
+        let string = |body: &mut Vec<u8>, text: &str| {
+            pad(body, 4);
+            body.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+            body.extend(text.bytes());
+            body.push(0);
+        };
+        for name in [SOCKET, SERVICE] {
+            pad(&mut body, 8);
+            for text in [name, "", "loaded", state, "", "", "/"] {
+                string(&mut body, text);
+            }
+            pad(&mut body, 4);
+            body.extend([0; 4]);
+            string(&mut body, "");
+            string(&mut body, "/");
+        }
+        let length = u32::try_from(body.len() - 8).unwrap();
+        body[..4].copy_from_slice(&length.to_le_bytes());
+        let mut message = vec![b'l', 2, 1, 1];
+        message.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+        message.extend([7, 0, 0, 0, 8, 0, 0, 0, 5, 1, b'u', 0, 1, 0, 0, 0]);
+        message.extend(body);
+        message
+    }
+
+    #[test]
+    fn a_manager_of_a_user_is_asked_for_states_and_no_longer_than_the_answer_may_take() {
+        let (inactive, _) = with_manager("inactive", Duration::ZERO);
+        assert_eq!(inactive.unwrap().api, Api::Off);
+        let (late, took) = with_manager("inactive", Duration::from_secs(1));
+        let late = late.unwrap();
+        assert_eq!(late.api, Api::Unknown);
+        // In the words of the C library.
+        assert!(late.error.as_ref().unwrap().ends_with("timed out"), "{late:?}");
+        assert!(took < Duration::from_millis(800), "{took:?}");
+    }
+
+    #[test]
+    fn a_manager_of_a_user_cannot_make_the_answer_long() {
+        for length in [9, 5_000, 3 << 20] {
+            let (found, _) = with_manager(&"x".repeat(length), Duration::ZERO);
+            let found = found.unwrap();
+            assert_eq!(found.api, Api::Unknown, "{length}");
+            let json = crate::agent::json(&found);
+            assert!(json.len() < 300, "{} bytes", json.len());
+        }
     }
 
     #[test]
     fn an_answer_is_one_that_says_200() {
         let folder = Folder::new("ping");
-        let path = folder.path("podman.sock");
-        let listener = UnixListener::bind(&path).unwrap();
+        std::fs::create_dir(folder.path("podman")).unwrap();
+        let listener = UnixListener::bind(folder.path(API)).unwrap();
+        let directory = Directory::open(&folder.path(""), rustix::process::getuid().as_raw()).unwrap();
         let server = std::thread::spawn(move || {
             for answer in ["HTTP/1.0 200 OK\r\n\r\nOK", "HTTP/1.0 500 Internal Server Error\r\n\r\n", ""] {
                 let (mut stream, _) = listener.accept().unwrap();
@@ -164,10 +273,11 @@ mod tests {
             // Kept open, without a word.
             listener.accept().unwrap()
         });
-        let ping = |milliseconds| ping(&path, Deadline::after(Duration::from_millis(milliseconds)));
+        let ping = |milliseconds| ping(&directory, Deadline::after(Duration::from_millis(milliseconds)));
+        let failed = |errno| Err(Failure::Errno(errno));
         assert_eq!(
             [ping(60_000), ping(60_000), ping(60_000), ping(200)],
-            [Ok(()), Err(Errno::PROTO), Err(Errno::CONNRESET), Err(Errno::TIMEDOUT)]
+            [Ok(()), failed(Errno::PROTO), failed(Errno::CONNRESET), failed(Errno::TIMEDOUT)]
         );
         server.join().unwrap();
     }

@@ -1,11 +1,14 @@
 //! What the kernel and files of the running system tell: memory, disk, network, accounts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rustix::fs::statvfs;
+use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::error::errno_words;
+use super::peer::{Directory, Failure};
+use super::systemd::SOCKET;
 use crate::{fd, sys};
 
 /// Reads what is there, and keeps what could not be read for the answer.
@@ -17,9 +20,9 @@ pub struct Reader {
 
 impl Reader {
     /// `read`'s value, or its default and the error kept.
-    pub fn or_note<T: Default>(&mut self, what: &str, read: Result<T, rustix::io::Errno>) -> T {
-        read.unwrap_or_else(|errno| {
-            self.errors.push(format!("{what}: {}", errno_words(errno)));
+    pub fn or_note<T: Default>(&mut self, what: &str, read: Result<T, impl Into<Failure>>) -> T {
+        read.unwrap_or_else(|failure| {
+            self.errors.push(format!("{what}: {}", failure.into().words()));
             T::default()
         })
     }
@@ -33,7 +36,7 @@ impl Reader {
     /// The text of a file that need not be there.
     pub fn text_if_there(&mut self, path: &str) -> Option<String> {
         match fd::read_text(path) {
-            Err(rustix::io::Errno::NOENT) => None,
+            Err(Errno::NOENT) => None,
             read => Some(self.or_note(path, read)),
         }
     }
@@ -110,41 +113,66 @@ pub struct Network {
 /// Interfaces that container engines make for themselves.
 const OF_CONTAINERS: [&str; 5] = ["podman", "docker", "br-", "cni-", "veth"];
 
+fn is_of_containers(interface: &str) -> bool {
+    OF_CONTAINERS.iter().any(|prefix| interface.starts_with(prefix))
+}
+
+/// The most interfaces that are told; each container has one.
+const MOST_INTERFACES: usize = 32;
+/// The most addresses of one interface, and the most name servers.
+const MOST_ADDRESSES: usize = 32;
+
+/// Groups addresses by their interfaces: the machine's own first, then those of containers, both in the kernel's order.
+/// What is beyond [`MOST_INTERFACES`] and [`MOST_ADDRESSES`] is left out.
+fn interfaces(addresses: Vec<(String, String)>) -> Vec<Interface> {
+    let (of_containers, own): (Vec<_>, Vec<_>) =
+        addresses.into_iter().filter(|(name, _)| name != "lo").partition(|(name, _)| is_of_containers(name));
+    let mut interfaces: Vec<Interface> = Vec::new();
+    for (name, address) in own.into_iter().chain(of_containers) {
+        match interfaces.iter_mut().find(|interface| interface.name == name) {
+            Some(interface) => {
+                if interface.addresses.len() < MOST_ADDRESSES {
+                    interface.addresses.push(address);
+                }
+            }
+            None => {
+                if interfaces.len() < MOST_INTERFACES {
+                    interfaces.push(Interface { name, addresses: vec![address] });
+                }
+            }
+        }
+    }
+    interfaces
+}
+
 impl Network {
     /// Reads it.
     pub fn read(reader: &mut Reader) -> Self {
         let errors = reader.errors.len();
-        let mut interfaces: Vec<Interface> = Vec::new();
-        for (name, address) in reader.or_note("network addresses", sys::network_addresses()) {
-            if name == "lo" {
-                continue;
-            }
-            let address = address.to_string();
-            match interfaces.iter_mut().find(|interface| interface.name == name) {
-                Some(interface) => interface.addresses.push(address),
-                None => interfaces.push(Interface { name, addresses: vec![address] }),
-            }
-        }
+        let addresses = reader.or_note("network addresses", sys::network_addresses());
+        let addresses = addresses.into_iter().map(|(name, address)| (name, address.to_string())).collect();
         let routes = reader.text_if_there("/proc/net/route").unwrap_or_default();
         let routes6 = reader.text_if_there("/proc/net/ipv6_route").unwrap_or_default();
-        // systemd-resolved's own file has the real servers, the other one resolved itself.
-        let resolv = reader
-            .text_if_there("/run/systemd/resolve/resolv.conf")
-            .or_else(|| reader.text_if_there("/etc/resolv.conf"))
-            .unwrap_or_default();
+        // systemd-resolved's own file has the real servers, the other one resolved itself. Its directory belongs to
+        // the user systemd-resolve.
+        let resolved = Directory::open(Path::new("/run/systemd/resolve"), 0)
+            .and_then(|directory| directory.text("resolv.conf"));
+        let resolv = match resolved {
+            Err(Failure::Errno(Errno::NOENT)) => reader.text_if_there("/etc/resolv.conf").unwrap_or_default(),
+            resolved => reader.or_note("/run/systemd/resolve/resolv.conf", resolved),
+        };
         let servers = resolv.lines().filter_map(|line| line.strip_prefix("nameserver"));
         Self {
-            interfaces,
+            interfaces: interfaces(addresses),
             default_route: has_default_route(&routes, &routes6),
-            name_servers: servers.map(|server| server.trim().to_owned()).collect(),
+            name_servers: servers.take(MOST_ADDRESSES).map(|server| server.trim().to_owned()).collect(),
             is_known: reader.errors.len() == errors,
         }
     }
 
     /// Whether there is an address that others can reach: neither link-local nor made up for want of one.
     pub fn has_address(&self) -> bool {
-        let is_own =
-            |interface: &&Interface| !OF_CONTAINERS.iter().any(|prefix| interface.name.starts_with(prefix));
+        let is_own = |interface: &&Interface| !is_of_containers(&interface.name);
         let addresses = self.interfaces.iter().filter(is_own).flat_map(|interface| &interface.addresses);
         let is_local = |address: &String| address.starts_with("fe80:") || address.starts_with("169.254.");
         addresses.into_iter().any(|address| !is_local(address))
@@ -180,6 +208,20 @@ pub struct Account {
 
 /// The accounts of passwd(5) and group(5) texts that somebody can log in to: those with a shell.
 pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
+    // Both files may have tens of thousands of lines: each is read once.
+    let mut of_number: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    let mut of_member: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    for line in group.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [group, _, number, members] = fields[..] else { continue };
+        of_number.entry(number).or_default().push((group, number));
+        for member in members.split(',') {
+            let groups = of_member.entry(member).or_default();
+            if groups.last() != Some(&(group, number)) {
+                groups.push((group, number));
+            }
+        }
+    }
     let mut accounts = Vec::new();
     for line in passwd.lines() {
         let fields: Vec<&str> = line.split(':').collect();
@@ -188,38 +230,32 @@ pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
         if shell.ends_with("/nologin") || shell.ends_with("/false") || shell.ends_with("/sync") {
             continue;
         }
-        let mut groups = Vec::new();
-        for line in group.lines() {
-            let fields: Vec<&str> = line.split(':').collect();
-            let [group, _, number, members] = fields[..] else { continue };
-            if number == gid {
-                groups.insert(0, group.to_owned());
-            } else if members.split(',').any(|member| member == name) {
-                groups.push(group.to_owned());
-            }
-        }
+        let primary = of_number.get(gid).into_iter().flatten();
+        let others = of_member.get(name).into_iter().flatten().filter(|(_, number)| *number != gid);
+        let groups = primary.chain(others).map(|(group, _)| (*group).to_owned()).collect();
         let [name, home, shell] = [name, home, shell].map(str::to_owned);
         accounts.push(Account { name, uid, home, shell, groups });
     }
     accounts
 }
 
-/// The users other than root whose manager runs, by number.
+/// The users other than root whose manager runs, by number, the first eight.
 pub fn users_at_work(reader: &mut Reader) -> Vec<u32> {
     /// A machine for containers has one.
     const MOST: usize = 8;
     let names = match fd::list(Path::new("/run/user")) {
-        Err(rustix::io::Errno::NOENT) => Vec::new(),
+        Err(Errno::NOENT) => Vec::new(),
         names => reader.or_note("/run/user", names),
     };
     let mut users: Vec<u32> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
-    // The directory is there before the manager listens.
-    let listens =
-        |uid: u32| Path::new(&format!("/run/user/{uid}/systemd/private")).symlink_metadata().is_ok();
-    users.retain(|uid| *uid != 0 && listens(*uid));
     users.sort_unstable();
-    users.truncate(MOST);
-    users
+    // The directory is there before the manager listens. Whatever else is wrong with it is said when the manager is
+    // to be asked.
+    let is_there = |uid: u32| {
+        let found = Directory::of(uid).and_then(|directory| directory.find(SOCKET));
+        !matches!(found, Err(Failure::Errno(Errno::NOENT)))
+    };
+    users.into_iter().filter(|uid| *uid != 0 && is_there(*uid)).take(MOST).collect()
 }
 
 /// The name of a user, or the number where there is none.
@@ -266,6 +302,32 @@ mod tests {
         assert_eq!(accounts[1].groups, ["core", "sudo"]);
         assert_eq!(user_name(passwd, 501), "core");
         assert_eq!(user_name(passwd, 7), "7");
+    }
+
+    #[test]
+    fn tens_of_thousands_of_accounts_and_groups_take_no_time() {
+        let lines = |line: fn(usize) -> String| (0..20_000).map(line).collect::<String>();
+        let passwd = lines(|number| format!("u{number}:x:{number}:{number}::/:/bin/sh\n"));
+        let group = lines(|number| format!("g{number}:x:{number}:u{}\n", number + 1));
+        let begin = std::time::Instant::now();
+        let accounts = accounts(&passwd, &group);
+        assert_eq!(
+            (accounts.len(), &accounts[7].groups[..]),
+            (20_000, &["g7".to_owned(), "g6".to_owned()][..])
+        );
+        assert!(begin.elapsed() < std::time::Duration::from_secs(5), "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn interfaces_of_containers_neither_hide_the_own_ones_nor_make_the_answer_long() {
+        let addresses = |number: usize| [(format!("veth{number}"), "fe80::1".to_owned())];
+        let own = ["192.168.127.2", "fe80::2"].map(|address| ("eth0".to_owned(), address.to_owned()));
+        let many = (0..2000).map(|number| ("eth1".to_owned(), format!("10.0.0.{number}")));
+        let all = (0..5000).flat_map(addresses).chain(own).chain(many).collect();
+        let interfaces = interfaces(all);
+        assert_eq!(interfaces.len(), MOST_INTERFACES);
+        assert_eq!((interfaces[0].name.as_str(), interfaces[0].addresses.len()), ("eth0", 2));
+        assert_eq!((interfaces[1].name.as_str(), interfaces[1].addresses.len()), ("eth1", MOST_ADDRESSES));
     }
 
     #[test]

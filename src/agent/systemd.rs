@@ -1,14 +1,18 @@
 //! What a systemd manager says of itself and its units, by its D-Bus interface (org.freedesktop.systemd1(5)).
 
-use std::path::Path;
-
 use rustix::io::Errno;
 
 use super::dbus::{Connection, Method, Reply, Values, Writer};
 use super::deadline::Deadline;
+use super::peer::{Directory, Failure};
 
-/// The system manager's private socket: there from its first moment, for root alone.
-pub const SYSTEM: &str = "/run/systemd/private";
+/// The private socket of a manager, below the runtime directory of its user: there from the manager's first moment, and
+/// for nobody but its user and root.
+pub const SOCKET: &str = "systemd/private";
+/// More than any answer of the system manager; a unit takes some 300 bytes.
+const LONGEST: usize = 4 << 20;
+/// The same for the manager of a user, who can put what he likes in its place. He is asked for two units.
+const LONGEST_OF_USER: usize = 16 << 10;
 
 const OBJECT: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -27,6 +31,22 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// Whether the state is one of systemd's, and not something that a user put in the place of his manager has made
+    /// up: that could have any length.
+    pub fn is_known(&self) -> bool {
+        const STATES: [&str; 8] = [
+            "active",
+            "reloading",
+            "inactive",
+            "failed",
+            "activating",
+            "deactivating",
+            "maintenance",
+            "refreshing",
+        ];
+        STATES.contains(&self.active.as_str())
+    }
+
     /// Whether systemd knows a file of this name that may be used.
     pub fn is_there(&self) -> bool {
         !matches!(self.load.as_str(), "not-found" | "masked")
@@ -43,12 +63,14 @@ impl Unit {
 pub struct Manager(Connection);
 
 impl Manager {
-    /// Connects to the manager on the private socket at `path`.
+    /// Connects to the manager of the user whose runtime directory this is; root's is the system manager.
     ///
     /// # Errors
-    /// As for [`Connection::open`].
-    pub fn open(path: &Path, deadline: Deadline) -> Result<Self, Errno> {
-        Connection::open(path, deadline).map(Self)
+    /// As for [`Directory::connect`] and [`Connection::open`].
+    pub fn open(directory: &Directory, deadline: Deadline) -> Result<Self, Failure> {
+        let stream = directory.connect(SOCKET, deadline)?;
+        let longest = if directory.is_root() { LONGEST } else { LONGEST_OF_USER };
+        Ok(Self(Connection::open(stream, longest)?))
     }
 
     fn property(&mut self, object: &str, interface: &str, name: &str) -> Result<Reply, Errno> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::agent::json;
 use crate::agent::system::Interface;
 
 fn podman(user: &str, uid: u32, api: Api, error: Option<&str>) -> Podman {
@@ -53,8 +54,14 @@ fn a_good_machine_is_ok() {
 #[test]
 fn each_fault_has_its_verdict_and_words() {
     type Break = fn(&mut Health);
-    let cases: [(Break, Verdict, &str); 16] = [
+    let cases: [(Break, Verdict, &str); 18] = [
         (|it| it.system.failed.push("a.service".into()), Verdict::Degraded, "unit a.service has failed"),
+        (|it| it.system.more_failed = true, Verdict::Degraded, "more units have failed: systemctl --failed"),
+        (
+            |it| it.podman[0] = podman("root", 0, Api::Unknown, Some(&Failure::Stranger.words())),
+            Verdict::Degraded,
+            "podman of root is not known: not asked, since another user listens on its socket",
+        ),
         (
             |it| {
                 it.system.state = "starting".into();
@@ -157,6 +164,35 @@ fn the_gravest_reason_comes_first() {
     let line = "failed: ssh is not running: the host cannot log in; unit a.service has failed; \
         the host has not taken the ready signal yet";
     assert_eq!(health.line(), line);
+}
+
+#[test]
+fn a_line_shows_no_control_character() {
+    let mut health = good();
+    health.system.failed.push("a\u{1b}[2J\u{9b}31m\nok.service".into());
+    health.conclude(health.judge());
+    assert_eq!(health.line(), "degraded: unit a\u{fffd}[2J\u{fffd}31m ok.service has failed");
+}
+
+/// With as much of everything as an answer can have that users and containers have a hand in.
+#[test]
+fn an_answer_is_never_long() {
+    let longest = |start: &str| format!("{start}{}.service", "x".repeat(247 - start.len()));
+    let mut health = good();
+    health.system.failed = (0..MOST_FAILED).map(|number| longest(&number.to_string())).collect();
+    health.system.more_failed = true;
+    health.system.state = "starting".into();
+    health.system.jobs = (0..MOST_JOBS).map(|number| longest(&number.to_string())).collect();
+    let error = format!("the user's manager: {}", Failure::Stranger.words());
+    health.podman = (0..9).map(|uid| podman(&"u".repeat(32), uid, Api::Unknown, Some(&error))).collect();
+    let interface = |number| Interface {
+        name: format!("veth{number:011}"),
+        addresses: vec!["fe80:1111:2222:3333:4444:5555:6666:7777".into(); 32],
+    };
+    health.network.interfaces = (0..32).map(interface).collect();
+    health.conclude(health.judge());
+    let json = json(&health);
+    assert!(json.len() < 80 << 10, "{} bytes", json.len());
 }
 
 /// On a machine that builds this: without systemd, or with it.
