@@ -174,6 +174,12 @@ impl Error {
         self
     }
 
+    /// Returns the same failure with `advice`, unless it brings its own already.
+    #[must_use]
+    pub fn advise_otherwise(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        if self.0.advice.is_some() { self } else { self.advise(advice) }
+    }
+
     /// Returns what can be done about the first failure: its own advice, else that of its reason.
     pub fn advice(&self) -> &str {
         self.0.advice.as_deref().unwrap_or_else(|| self.0.reason.advice())
@@ -297,7 +303,7 @@ mod tests {
     fn advice_is_of_the_failure_before_it_is_of_the_reason() {
         let error = Error::new(Reason::NoHost, "the file system CONFIG did not appear");
         assert!(!error.advice().contains("vsock"), "{}", error.advice());
-        let error = error.advise("Check the label.").at(&"$.x");
+        let error = error.advise("Check the label.").at(&"$.x").advise_otherwise("Check something else.");
         assert_eq!(
             (error.advice(), error.text()),
             ("Check the label.", "$.x: the file system CONFIG did not appear")

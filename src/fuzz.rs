@@ -8,8 +8,7 @@ use crate::agent::request::Request;
 pub use crate::agent::systemd::parse_units as systemd_units;
 pub use crate::agent::text;
 pub use crate::config::json::{Kind, Reader, SyntaxError};
-use crate::http::Input;
-use crate::platform::http;
+use crate::http::{self, Input};
 
 struct Host<'h>(RefCell<&'h mut dyn Read>);
 

@@ -10,13 +10,16 @@ pub mod agent;
 pub mod change;
 pub mod clock;
 pub mod config;
+pub mod deadline;
 pub mod error;
 pub mod fd;
+pub mod file;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod http;
 pub mod ignition;
 pub mod kmsg_logger;
+mod memory;
 pub mod plan;
 pub mod platform;
 pub mod provision;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use glowplug::error::{Error, Reason, Result};
-use glowplug::platform::{self, Platform};
+use glowplug::platform::Platform;
 use glowplug::provision::{Form, Policy};
 use glowplug::root::Root;
-use glowplug::{ignition, kmsg_logger, provision};
+use glowplug::{file, ignition, kmsg_logger, provision};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -34,10 +34,14 @@ Usage:
 
 Options:
   --root DIR        the root file system
-  --platform NAME   applehv, qemu, hyperv, metal or file; else found out
+  --platform NAME   where the config comes from, see below; else found out
   --json            the plan as JSON
   --policy FILE     directories that no share may be mounted over
 
+Platforms:
+";
+
+const HELP_END: &str = "
 glowplug(8) tells of exit codes, kernel arguments and the environment.
 ";
 
@@ -102,13 +106,13 @@ fn print(text: &str) -> Result<()> {
 
 fn apply(root: &Path, config: &Path) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
-    let text = platform::read_argument(config)?;
+    let text = file::read_argument(config)?;
     provision::apply(&Root::open(root)?, &text)
 }
 
 fn plan(root: &Path, config: &Path, form: Form) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
-    let text = platform::read_argument(config)?;
+    let text = file::read_argument(config)?;
     print(&provision::plan(&Root::open(root)?, &text, form)?)
 }
 
@@ -122,10 +126,10 @@ fn clean(root: &Path) -> Result<()> {
 /// Prints the report on every file. Exit code 1 if one of them is refused.
 fn validate(files: &[PathBuf], policy: Option<&Path>) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
-    let policy = policy.map(platform::read_argument).transpose()?;
+    let policy = policy.map(file::read_argument).transpose()?;
     let policy = policy.as_deref().map(Policy::read).transpose()?;
     for file in files {
-        let (report, refused) = provision::validate(&platform::read_argument(file)?, policy.as_ref());
+        let (report, refused) = provision::validate(&file::read_argument(file)?, policy.as_ref());
         if files.len() > 1 {
             print(&format!("{}:\n", file.display()))?;
         }
@@ -148,7 +152,7 @@ fn arguments() -> Result<Call> {
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next().map_err(|error| usage(&error))? {
         match argument {
-            Short('h') | Long("help") => return Ok(Call::Print(HELP.to_owned())),
+            Short('h') | Long("help") => return Ok(Call::Print(help())),
             Short('V') | Long("version") => {
                 return Ok(Call::Print(format!("glowplug {}\n", env!("CARGO_PKG_VERSION"))));
             }
@@ -190,6 +194,17 @@ fn arguments() -> Result<Call> {
         return Err(usage(&"an option that this command does not have: see glowplug --help"));
     }
     call.ok_or_else(|| usage(&"--root is missing"))
+}
+
+/// The help text with the table of platforms.
+fn help() -> String {
+    use std::fmt::Write as _;
+    let mut text = HELP.to_owned();
+    for platform in Platform::all() {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "  {:<9} {}", platform.name(), platform.source());
+    }
+    text + HELP_END
 }
 
 fn usage(what: &dyn std::fmt::Display) -> Error {

@@ -8,13 +8,14 @@ use std::io::{self, Read as _, Write as _};
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use heapless::String;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use vsock::VsockStream;
 
+use crate::deadline::{Backoff, Deadline};
 use crate::error::{errno_of, errno_words};
 use crate::fd;
 use crate::root::{FileIdentity, STAMP};
@@ -37,8 +38,6 @@ const SIGNAL: &[u8] = b"Ready\n";
 pub(crate) const STAMP_LIMIT: usize = 16 << 10;
 /// Where the outcome is recorded.
 pub(crate) const RECORD: &str = "/run/glowplug/ready.json";
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one connection may take to come about. A host without time may still accept one that was given up here,
 /// and podman takes an empty connection for the end: so rather long, and not less than so much at the deadline.
 const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
@@ -226,24 +225,20 @@ fn send(patience: Duration) -> Result<(u32, String<64>), Refusal> {
     if port.is_none() && Path::new("/dev/vsock").metadata().is_err() {
         return Err(Refusal::NoDevice);
     }
-    let start = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let deadline = Deadline::after(patience);
+    let mut backoff = Backoff::new();
     let mut tries: u32 = 0;
     loop {
         tries = tries.saturating_add(1);
         let sent = match &port {
             Some(device) => send_to_port(device),
-            None => send_to_vsock(vsock_port, patience.saturating_sub(start.elapsed())),
+            None => send_to_vsock(vsock_port, deadline.remaining()),
         };
         match sent {
             Ok(()) => return Ok((tries, to)),
-            Err(errno) if start.elapsed().saturating_add(pause) >= patience => {
-                return Err(Refusal::NoHost(errno));
-            }
-            Err(_) => {}
+            Err(_) if backoff.wait(deadline) => {}
+            Err(errno) => return Err(Refusal::NoHost(errno)),
         }
-        std::thread::sleep(pause);
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }
 

@@ -206,4 +206,9 @@ fn help_fits_a_terminal() {
     let done = glowplug(&["--help"], "");
     assert_eq!(done.code, 0);
     assert!(done.stdout.lines().all(|line| line.len() <= 80), "{}", done.stdout);
+    // The platforms come from their table.
+    for platform in glowplug::platform::Platform::all() {
+        let line = done.stdout.lines().find(|line| line.starts_with(&format!("  {} ", platform.name())));
+        assert!(line.is_some_and(|line| line.ends_with(platform.source())), "{platform:?}: {}", done.stdout);
+    }
 }

@@ -7,9 +7,9 @@ use glowplug::fuzz::http_answer;
 use libfuzzer_sys::fuzz_target;
 
 const LIMIT: u64 = 4096;
-/// The longest head and trailers, and for each byte of the body the longest line of a chunk's size and the newline at
+/// The longest heads of eight interim answers and the final one, the longest trailers, and for each byte of the body the longest line of a chunk's size and the newline at
 /// the end of it, and what is read ahead.
-const MOST: u64 = 2 * (16 << 10) + LIMIT * (256 + 3) + (256 + 2) + (32 << 10);
+const MOST: u64 = 10 * (16 << 10) + LIMIT * (256 + 3) + (256 + 2) + (32 << 10);
 
 fuzz_target!(|data: &[u8]| {
     let (sizes, answer) = data.split_at(data.len().min(3));

@@ -1,42 +1,17 @@
-//! The time that an answer may take, and sockets that keep to it.
+//! Sockets that keep to the time that an answer may take.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
+pub use crate::deadline::Deadline;
+
 /// What is written at once.
 const PIECE: usize = 4 << 10;
-
-/// When it has to be over.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(Instant);
-
-impl Deadline {
-    /// After `time` from now.
-    pub fn after(time: Duration) -> Self {
-        Self(Instant::now().checked_add(time).unwrap_or_else(Instant::now))
-    }
-
-    /// Returns the earlier of the two.
-    #[must_use]
-    pub fn or_sooner(self, other: Self) -> Self {
-        Self(self.0.min(other.0))
-    }
-
-    /// What is left.
-    ///
-    /// # Errors
-    /// `ETIMEDOUT` if nothing is.
-    pub fn left(self) -> Result<Duration, Errno> {
-        let left = self.0.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(Errno::TIMEDOUT) } else { Ok(left) }
-    }
-}
 
 /// A connection to a unix socket on which every call ends at the deadline.
 pub struct Stream {
@@ -126,6 +101,7 @@ fn errno(error: &io::Error) -> Errno {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use std::time::{Duration, Instant};
 
     use rustix::net::{bind, listen};
 

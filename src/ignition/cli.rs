@@ -15,7 +15,8 @@ use super::request::{Request, Stage};
 use super::{apply, stage, stage_log};
 use crate::config::{self, Report};
 use crate::error::Reason;
-use crate::platform::{self, Platform};
+use crate::file;
+use crate::platform::Platform;
 
 /// What the reference's programs say they are: others look for the first word.
 const VERSION: &str = concat!("Ignition glowplug-", env!("CARGO_PKG_VERSION"));
@@ -205,7 +206,7 @@ fn apply(name: &str, arguments: &[OsString]) -> u8 {
         Err(code) => return code,
     };
     begin(true);
-    let done = platform::read_argument(&file).and_then(|text| {
+    let done = file::read_argument(&file).and_then(|text| {
         let root = Path::new(given.value("root"));
         apply::apply(root, &text, given.is_set("ignore-unsupported"), given.is_set("offline"))
     });
@@ -249,7 +250,7 @@ fn validate(name: &str, arguments: &[OsString]) -> u8 {
         Ok((_, file)) => file,
         Err(code) => return code,
     };
-    let text = match platform::read_argument(&file) {
+    let text = match file::read_argument(&file) {
         Ok(text) => text,
         Err(error) => {
             say(&format!("couldn't read config: {error}"));

@@ -8,7 +8,8 @@ use super::state::{CONFIG_SHA512, SPEC_VERSION, State};
 use super::{cache, files, part};
 use crate::config::{self, Config};
 use crate::error::{Error, Reason, Result};
-use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, system};
+use crate::file;
+use crate::platform::{self, Choice, CommandLine, Fetched, Platform, UserConfig, system};
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
 use crate::source::sha512_hex;
 
@@ -78,7 +79,7 @@ fn told(what: &str, error: Error) -> Error {
 }
 
 fn cached<'a>(request: &Request, texts: &'a Texts) -> Result<Config<'a>> {
-    let text = platform::map(&request.config_cache)?;
+    let text = file::map(&request.config_cache)?;
     config::from_cache(texts.keep(text)).map_err(|error| error.at(&request.config_cache.display()))
 }
 
@@ -91,9 +92,10 @@ fn fetch<'a>(
 ) -> Result<Option<Config<'a>>> {
     let offline = request.stage == Stage::FetchOffline;
     let platform = Platform::named(&request.platform);
+    let choice = platform.as_ref().map_or(Choice::Nothing, |platform| Choice::Named(*platform));
     let mut line = CommandLine::read()?;
     line.timeout = request.patience.unwrap_or(line.timeout);
-    let (text, from) = match platform::user_config(platform.clone().ok(), &line, offline)? {
+    let (text, from) = match platform::user_config(choice, &line, offline)? {
         Fetched::Config(UserConfig { text, from }) => (texts.keep(text.into()), from.source()),
         Fetched::NeedsNetwork => {
             log::info!("failed to fetch config: the kernel argument ignition.config.url needs the network");

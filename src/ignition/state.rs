@@ -7,13 +7,13 @@ use super::cache;
 use crate::config::encode::quote;
 use crate::config::json::{Kind, Reader, SyntaxError};
 use crate::error::{Error, Reason, Result, io_words};
-use crate::platform;
+use crate::file;
+use crate::provision::render::FetchedConfig;
 
 /// The field for the spec version of the user's config, which only this program's result file tells.
 pub(super) const SPEC_VERSION: &str = "glowplugSpecVersion";
 /// The field for the SHA-512 of the user's config, which only this program's result file tells.
 pub(super) const CONFIG_SHA512: &str = "glowplugConfigSHA512";
-use crate::provision::render::FetchedConfig;
 
 /// The fields of the reference's newest version, in its order.
 const FIELDS: [&str; 5] = [
@@ -42,7 +42,7 @@ impl State {
                 let what = format!("look up {}: {}", path.display(), io_words(&error));
                 Err(Error::new(Reason::System, what))
             }
-            Ok(_) => Self::parse(&platform::read(path, LIMIT)?).map_err(|error| error.at(&path.display())),
+            Ok(_) => Self::parse(&file::read(path, LIMIT)?).map_err(|error| error.at(&path.display())),
         }
     }
 

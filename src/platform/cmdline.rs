@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::file;
 
 /// How long a fetch may take where `glowplug.timeout=` does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -39,7 +40,7 @@ impl CommandLine {
     pub fn read() -> Result<Self> {
         let path = std::env::var_os("IGNITION_KERNEL_CMDLINE_PATH").filter(|path| !path.is_empty());
         let path = path.unwrap_or_else(|| "/proc/cmdline".into());
-        let text = super::read(Path::new(&path), LIMIT)?;
+        let text = file::read(Path::new(&path), LIMIT)?;
         // What is not UTF-8 is not ours, but stands beside what is.
         let line = Self::parse(&String::from_utf8_lossy(&text));
         if line.bad_timeout {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -12,21 +12,36 @@ use rustix::mount::{
     fsmount, fsopen,
 };
 
-use super::memory;
+use crate::deadline::Deadline;
 use crate::error::{Error, Reason, Result, errno_words, io_words};
 use crate::fd::{read_all, read_text};
+use crate::memory;
 
 /// udev's links to the file systems that have a label.
 pub(super) const BY_LABEL: &str = "/dev/disk/by-label";
 const FILE_SYSTEMS: &str = "/proc/filesystems";
 /// What usually holds a config. The kernel loads their modules itself, and lists them only then.
 const USUAL: [&str; 5] = ["vfat", "iso9660", "ext4", "xfs", "btrfs"];
+const LABEL_ADVICE: &str =
+    "Correct ignition.config.device on the kernel command line: it is the label of a file system.";
+const DEVICE_ADVICE: &str = "Check that the disk is attached, that its file system has the label in ignition.config.device, \
+    and that the initramfs has the disk's driver; then start again.";
+const PATH_ADVICE: &str =
+    "Correct ignition.config.path on the kernel command line, or put the config there, then start again.";
+const TYPE_ADVICE: &str =
+    "Put the config on vfat, iso9660, ext4 or another file system whose driver is in the initramfs.";
+/// What can be done about every other failure.
+pub(super) const ADVICE: &str = "Check the disk that ignition.config.device on the kernel command line names, and its file \
+    system, then start again.";
+/// The longest wait for a device, as in the reference: a disk that is there shows itself long before, and a label that
+/// no disk has will not appear.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often a path is looked up again that the kernel could not be sure of.
 const MOST_TRIES: u32 = 1000;
 
-/// Reads `path` in the file system labelled `label`, waiting until `patience` is over for its device to appear
-/// among `labels`.
+/// Reads `path` in the file system labelled `label`. Waits for its device to appear among `labels` for `patience`, but
+/// for 30 s at the most.
 ///
 /// # Errors
 /// [`Reason::Usage`] for a label that is not a file name, [`Reason::NoHost`] where the device does not appear or has
@@ -35,10 +50,10 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
     // The label becomes part of a path, which it may not lead elsewhere.
     if label.contains('/') || label == "." || label == ".." {
         let what = format!("ignition.config.device=\"{label}\" on the kernel command line is not a label");
-        return Err(Error::new(Reason::Usage, what));
+        return Err(Error::new(Reason::Usage, what).advise(LABEL_ADVICE));
     }
     let device = labels.join(label);
-    let mount = wait_and_mount(&device, patience)?;
+    let mount = wait_and_mount(&device, deadline(patience))?;
     let failed = |act: &str, words: &str| {
         Error::new(Reason::System, format!("{act} {path} on {}: {words}", device.display()))
     };
@@ -46,7 +61,7 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => {
             let what = format!("the file system labelled \"{label}\" has no file {path}");
-            return Err(Error::new(Reason::NoHost, what));
+            return Err(Error::new(Reason::NoHost, what).advise(PATH_ADVICE));
         }
         Err(errno) => return Err(failed("open", &errno_words(errno))),
     };
@@ -58,15 +73,19 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
     Ok(text)
 }
 
-/// Mounts the device that `link` leads to, waiting until `patience` is over for it to appear and to be let go: a
+/// Returns when the wait for a device ends where a fetch may take `patience`.
+fn deadline(patience: Duration) -> Deadline {
+    Deadline::after(patience.min(LONGEST_WAIT))
+}
+
+/// Mounts the device that `link` leads to, waiting until the deadline for it to appear and to be let go: a
 /// check of the file system keeps it to itself.
-fn wait_and_mount(link: &Path, patience: Duration) -> Result<OwnedFd> {
+fn wait_and_mount(link: &Path, deadline: Deadline) -> Result<OwnedFd> {
     let failed = |act: &str, path: &Path, words: &str| {
         Error::new(Reason::System, format!("{act} {}: {words}", path.display()))
     };
-    let start = Instant::now();
     loop {
-        let left = patience.saturating_sub(start.elapsed());
+        let left = deadline.remaining();
         match link.metadata() {
             Ok(_) => {
                 let types = read_text(FILE_SYSTEMS)
@@ -75,7 +94,8 @@ fn wait_and_mount(link: &Path, patience: Duration) -> Result<OwnedFd> {
                     Ok(mount) => return Ok(mount),
                     Err(Errno::BUSY) if !left.is_zero() => {}
                     Err(Errno::NODEV) => {
-                        return Err(failed("mount", link, "it has no file system that the kernel knows"));
+                        let error = failed("mount", link, "it has no file system that the kernel knows");
+                        return Err(error.advise(TYPE_ADVICE));
                     }
                     Err(errno) => return Err(failed("mount", link, &errno_words(errno))),
                 }
@@ -84,8 +104,9 @@ fn wait_and_mount(link: &Path, patience: Duration) -> Result<OwnedFd> {
                 return Err(failed("look up", link, &io_words(&error)));
             }
             Err(_) if left.is_zero() => {
-                let what = format!("{} did not appear within {} s", link.display(), patience.as_secs());
-                return Err(Error::new(Reason::NoHost, what));
+                let what =
+                    format!("{} did not appear within {} s", link.display(), deadline.patience().as_secs());
+                return Err(Error::new(Reason::NoHost, what).advise(DEVICE_ADVICE));
             }
             Err(_) => {}
         }

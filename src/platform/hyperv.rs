@@ -7,17 +7,33 @@ mod pool;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{memory, modules};
+use super::Provider;
+use crate::deadline::Deadline;
 use crate::error::{Error, Reason, Result, errno_words, io_words};
+use crate::memory;
 use message::{DONE, Message, NO_MORE, Request};
 use pool::Pool;
 
+pub(super) static HYPERV: Provider = Provider {
+    name: "hyperv",
+    source: "key-value pairs ignition.config, or ignition.config.0 and on",
+    module: Some(c"hv_utils"),
+    detect: Some(has_device),
+    // Any guest of Hyper-V has the device; only one that is to be provisioned has the keys.
+    patience: Some(Duration::from_secs(5)),
+    fetch,
+    advice: "Check that the host gives this machine the key-value pairs ignition.config.0 and on (podman does so at \
+             `podman machine start`), then restart the machine.",
+};
+
 const DEVICE: &str = "/dev/vmbus/hv_kvp";
+const DEVICE_ADVICE: &str = "Check that this is a guest of Hyper-V, that the initramfs has the module hv_utils, and that \
+    nothing in it takes the key-value pairs first, as hv_kvp_daemon does.";
 /// There where Hyper-V's bus has been found.
 const BUS: &str = "/sys/bus/vmbus";
 /// The host does not tell how many keys there are. It sends one after the other: silence of this length, after a
@@ -25,27 +41,27 @@ const BUS: &str = "/sys/bus/vmbus";
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Whether this machine is a guest of Hyper-V with key-value pairs.
-pub(super) fn has_device() -> bool {
+fn has_device() -> bool {
     let is_there = |path: &str| Path::new(path).metadata().is_ok();
     if is_there(BUS) && !is_there(DEVICE) {
-        modules::load(c"hv_utils");
+        HYPERV.load_module();
     }
     is_there(DEVICE)
 }
 
 /// Takes the config from the host's keys, waiting for them until `patience` is over.
-pub(super) fn fetch(patience: Duration) -> Result<Vec<u8>> {
+fn fetch(patience: Duration) -> Result<Vec<u8>> {
     if Path::new(DEVICE).metadata().is_err() {
-        modules::load(c"hv_utils");
+        HYPERV.load_module();
     }
     let mut device = open().map_err(|error| {
         let words = match Errno::from_io_error(&error) {
             Some(Errno::BUSY) => "another program, like hv_kvp_daemon, has taken it".to_owned(),
             _ => io_words(&error),
         };
-        Error::new(Reason::System, format!("open {DEVICE}: {words}"))
+        Error::new(Reason::System, format!("open {DEVICE}: {words}")).advise(DEVICE_ADVICE)
     })?;
-    converse(&mut device, Instant::now(), patience, memory::limit()).map_err(|error| error.at(&DEVICE))
+    converse(&mut device, Deadline::after(patience), memory::limit()).map_err(|error| error.at(&DEVICE))
 }
 
 #[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
@@ -54,15 +70,15 @@ fn open() -> io::Result<File> {
 }
 
 /// Registers as the daemon and answers the host until the config is there.
-fn converse(device: &mut File, start: Instant, patience: Duration, limit: u64) -> Result<Vec<u8>> {
+fn converse(device: &mut File, deadline: Deadline, limit: u64) -> Result<Vec<u8>> {
     let mut pool = Pool::new(limit);
     let mut message = message::register();
     send(device, &message)?;
     loop {
-        let left = patience.saturating_sub(start.elapsed());
+        let left = deadline.remaining();
         let wait = if pool.has_config() { left.min(SILENCE) } else { left };
         if wait.is_zero() || !is_readable(device, wait)? {
-            return pool.config(patience);
+            return pool.config(deadline.patience());
         }
         match device.read(&mut message) {
             Ok(size) if size == message.len() => {}

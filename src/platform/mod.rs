@@ -1,92 +1,118 @@
 //! Where the config comes from. Nothing here knows what a config means.
+//!
+//! To add a platform, write a file with its [`Provider`] and add that to [`TABLE`]: the help text, the messages and the
+//! checks of the manual and of the initramfs hooks follow from the table.
 
+mod applehv;
 mod cmdline;
 mod device;
-mod fw_cfg;
-pub(crate) mod http;
+mod file;
 mod hyperv;
-pub(crate) mod memory;
+mod metal;
 mod modules;
+mod qemu;
 pub mod system;
 mod user_config;
-mod vsock;
 
-use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::ffi::CStr;
+use std::fmt;
 use std::time::Duration;
 
 pub use cmdline::CommandLine;
-pub use user_config::{Fetched, Origin, UserConfig, user_config};
+pub use user_config::{Choice, Fetched, Origin, UserConfig, user_config};
 
-use rustix::io::Errno;
+use crate::error::{Error, Reason, Result};
 
-use crate::error::{Error, Reason, Result, errno_words};
-use crate::fd;
-use crate::sys::Mapped;
+/// The platforms that a config can be fetched on, in the order in which a machine is tried for them.
+static TABLE: [&Provider; 5] = [&qemu::QEMU, &hyperv::HYPERV, &applehv::APPLEHV, &metal::METAL, &file::FILE];
 
-/// A platform that a config can be fetched on, by the reference's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Platform {
-    /// vsock port 1024 of the host: vfkit, krunkit, QEMU with a vsock device.
-    AppleHv,
-    /// QEMU's firmware configuration device.
-    Qemu,
-    /// A file of the running system, named by `IGNITION_CONFIG_FILE`.
-    File,
-    /// Hyper-V's key-value pairs.
-    HyperV,
-    /// A machine that has no config of its own: the kernel command line or the system names it.
-    Metal,
+/// The names of all platforms of the reference. One that is not in [`TABLE`] is refused by its name.
+const REFERENCE: &str = "akamai aliyun applehv aws azure azurestack cloudstack digitalocean exoscale file gcp hetzner \
+    hyperv ibmcloud kubevirt metal nutanix nvidiabluefield openstack oraclecloud packet powervs proxmoxve qemu scaleway \
+    upcloud virtualbox vmware vultr zvm";
+
+/// A platform: one row of the table.
+struct Provider {
+    /// The reference's name.
+    name: &'static str,
+    /// Where its configs come from, for people: the help text and the manual show it. At most 66 characters.
+    source: &'static str,
+    /// The kernel module that it needs in the initramfs.
+    module: Option<&'static CStr>,
+    /// Whether this machine is of this platform. `None` for a platform that somebody has to name.
+    detect: Option<fn() -> bool>,
+    /// The longest wait for a config where nobody named the platform; none by then is no failure. `None` for a
+    /// platform whose recognition already shows that a host should have a config.
+    patience: Option<Duration>,
+    /// Fetches the config, within the time that is given. An empty one is none.
+    fetch: fn(Duration) -> Result<Vec<u8>>,
+    /// What a person can do when the fetch fails.
+    advice: &'static str,
 }
 
-/// The reference's platforms that no config is fetched from here.
-const ELSEWHERE: &str = "akamai aliyun aws azure azurestack cloudstack digitalocean exoscale gcp hetzner ibmcloud \
-    kubevirt nutanix nvidiabluefield openstack oraclecloud packet powervs proxmoxve scaleway upcloud virtualbox vmware \
-    vultr zvm";
+impl Provider {
+    /// Loads the kernel module, if there is one.
+    fn load_module(&self) {
+        if let Some(module) = self.module {
+            modules::load(module);
+        }
+    }
+}
+
+/// A platform that a config can be fetched on.
+#[derive(Clone, Copy)]
+pub struct Platform(&'static Provider);
+
+impl PartialEq for Platform {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Platform {}
+
+impl fmt::Debug for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 impl Platform {
-    const ALL: [Self; 5] = [Self::AppleHv, Self::File, Self::HyperV, Self::Metal, Self::Qemu];
-
-    /// The platform that the reference calls `name`.
+    /// Returns the platform that the reference calls `name`.
     ///
     /// # Errors
     /// [`Reason::Unsupported`] for one that this program does not fetch from, [`Reason::Usage`] where there is none.
     pub fn named(name: &str) -> Result<Self> {
-        const OURS: &str = "applehv, file, hyperv, metal and qemu";
-        if let Some(platform) = Self::ALL.into_iter().find(|platform| platform.name() == name) {
+        if let Some(platform) = Self::all().find(|platform| platform.name() == name) {
             return Ok(platform);
         }
-        Err(if ELSEWHERE.split(' ').any(|other| other == name) {
-            let what = format!("fetching a config on platform {name} is not supported, only on {OURS}");
+        let ours = Self::all().map(Self::name).collect::<Vec<_>>().join(", ");
+        Err(if REFERENCE.split(' ').any(|other| other == name) {
+            let what = format!("fetching a config on platform {name} is not supported, only on: {ours}");
             Error::new(Reason::Unsupported, what)
         } else {
-            Error::new(Reason::Usage, format!("there is no platform \"{name}\"; there are {OURS}"))
+            Error::new(Reason::Usage, format!("there is no platform \"{name}\"; there are: {ours}"))
         })
     }
 
-    /// The reference's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AppleHv => "applehv",
-            Self::Qemu => "qemu",
-            Self::File => "file",
-            Self::HyperV => "hyperv",
-            Self::Metal => "metal",
-        }
+    /// Returns all platforms that a config can be fetched on.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|provider| Self(provider))
     }
 
-    /// The platform that this machine shows itself to be: one with a config in QEMU's firmware configuration, else
-    /// one with Hyper-V's key-value pairs, else one with a vsock transport to a host, else none.
+    /// Returns the reference's name.
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// Returns where the platform's configs come from, in words for people.
+    pub fn source(self) -> &'static str {
+        self.0.source
+    }
+
+    /// Returns the first platform of the table that this machine shows itself to be; `None` where it shows none.
     pub fn detect() -> Option<Self> {
-        if fw_cfg::has_config() {
-            Some(Self::Qemu)
-        } else if hyperv::has_device() {
-            Some(Self::HyperV)
-        } else if vsock::has_transport() {
-            Some(Self::AppleHv)
-        } else {
-            None
-        }
+        Self::all().find(|platform| platform.0.detect.is_some_and(|detect| detect()))
     }
 
     /// Fetches the config; an empty one is none. `patience` bounds the whole fetch.
@@ -95,117 +121,24 @@ impl Platform {
     /// [`Reason::NoHost`] and [`Reason::BadAnswer`] for a host that gives no config, [`Reason::System`] for a
     /// device or file that cannot be read.
     pub fn fetch(self, patience: Duration) -> Result<Vec<u8>> {
-        match self {
-            Self::AppleHv => vsock::fetch(patience),
-            Self::Qemu => fw_cfg::fetch(),
-            Self::File => fetch_file(),
-            Self::HyperV => hyperv::fetch(patience),
-            Self::Metal => Ok(Vec::new()),
+        (self.0.fetch)(patience).map_err(|error| error.advise_otherwise(self.0.advice))
+    }
+
+    /// Fetches the config on a platform that nobody named: `None` where the host has none within the platform's own
+    /// patience.
+    ///
+    /// # Errors
+    /// As for [`Self::fetch`].
+    fn fetch_if_any(self, patience: Duration) -> Result<Option<Vec<u8>>> {
+        let Some(own) = self.0.patience else {
+            return self.fetch(patience).map(Some);
+        };
+        match self.fetch(patience.min(own)) {
+            Err(error) if error.reason() == Reason::NoHost => Ok(None),
+            fetched => fetched.map(Some),
         }
-    }
-}
-
-fn fetch_file() -> Result<Vec<u8>> {
-    let path = std::env::var_os("IGNITION_CONFIG_FILE").filter(|path| !path.is_empty());
-    let path = path.unwrap_or_else(|| "config.ign".into());
-    read(Path::new(&path), memory::limit())
-}
-
-/// Reads a file of the running system, at most `limit` bytes.
-///
-/// # Errors
-/// [`Reason::System`] where it cannot be read, [`Reason::BadAnswer`] where it is larger.
-pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    within(path, limit, fd::read_file(path, limit))
-}
-
-/// Tells what went wrong with reading at most `limit` bytes of `path`.
-fn within(path: &Path, limit: u64, read: std::result::Result<Vec<u8>, Errno>) -> Result<Vec<u8>> {
-    let bytes = read.map_err(|errno| {
-        Error::new(Reason::System, format!("read {}: {}", path.display(), errno_words(errno)))
-    })?;
-    if bytes.len() as u64 > limit {
-        let what = format!("{} is larger than {limit} bytes", path.display());
-        return Err(Error::new(Reason::BadAnswer, what));
-    }
-    Ok(bytes)
-}
-
-/// The text of a file.
-#[derive(Debug)]
-pub enum Text {
-    /// Read into memory.
-    Read(Vec<u8>),
-    /// Left where it is.
-    Mapped(Mapped),
-}
-
-impl std::ops::Deref for Text {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Read(bytes) => bytes,
-            Self::Mapped(mapped) => mapped,
-        }
-    }
-}
-
-impl From<Vec<u8>> for Text {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Read(bytes)
-    }
-}
-
-/// A config in a file of the running system, or on standard input for `-`.
-///
-/// # Errors
-/// As for [`read`].
-pub fn read_argument(path: &Path) -> Result<Vec<u8>> {
-    let limit = memory::limit();
-    if path == Path::new("-") {
-        within(path, limit, fd::read_all(std::io::stdin().as_fd(), limit))
-    } else {
-        read(path, limit)
-    }
-}
-
-/// A file of this program's own, which is never changed in place, mapped if it can be.
-///
-/// # Errors
-/// As for [`read`].
-pub fn map(path: &Path) -> Result<Text> {
-    // What cannot be mapped, like an empty file, is read, which also tells what is wrong with it.
-    match Mapped::new(path) {
-        Ok(mapped) => Ok(Text::Mapped(mapped)),
-        Err(_) => read(path, memory::limit()).map(Text::Read),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn platforms_by_name() {
-        for platform in Platform::ALL {
-            assert_eq!(Platform::named(platform.name()), Ok(platform));
-            assert!(ELSEWHERE.split(' ').all(|name| name != platform.name()));
-        }
-        // The reference has 30.
-        assert_eq!(ELSEWHERE.split(' ').count() + Platform::ALL.len(), 30);
-        for name in ELSEWHERE.split(' ') {
-            let error = Platform::named(name).unwrap_err();
-            assert_eq!(error.reason(), Reason::Unsupported);
-            assert!(error.text().contains(name), "{error}");
-        }
-        for name in ["", " ", "AWS", "ec2", "qemu ", "aws azure"] {
-            assert_eq!(Platform::named(name).unwrap_err().reason(), Reason::Usage, "{name}");
-        }
-    }
-
-    #[test]
-    fn metal_has_no_config_of_its_own() {
-        assert_eq!(Platform::Metal.fetch(Duration::ZERO), Ok(Vec::new()));
-    }
-}
+mod tests;

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::{Platform, memory, read};
+use super::Platform;
 use crate::error::{Error, Reason, Result, io_words};
 use crate::fd::list;
+use crate::file::read;
+use crate::memory;
 
+/// What can be done about a failure.
+const ADVICE: &str = "Correct or remove what is named: it is a config that the initramfs itself brings.";
 /// The variables that name the directories, and where those are otherwise.
 const DIRECTORIES: [(&str, &str); 3] = [
     ("IGNITION_SYSTEM_RUNTIME_CONFIG_DIR", "/run/ignition"),
@@ -77,6 +81,10 @@ pub(super) fn directories() -> [PathBuf; 3] {
 }
 
 pub(super) fn user_config_in(directories: &[PathBuf]) -> Result<Option<Found>> {
+    first_user_config(directories).map_err(|error| error.advise_otherwise(ADVICE))
+}
+
+fn first_user_config(directories: &[PathBuf]) -> Result<Option<Found>> {
     for directory in directories {
         let path = directory.join("user.ign");
         match path.metadata() {
@@ -93,7 +101,8 @@ fn base_configs_in(directories: &[PathBuf], platform: Option<Platform>) -> Resul
 }
 
 fn base_configs_named(directories: &[PathBuf], platform: Option<&str>) -> Result<BaseConfigs> {
-    let common = fragments(directories, Path::new("base.d"))?;
+    let common =
+        fragments(directories, Path::new("base.d")).map_err(|error| error.advise_otherwise(ADVICE))?;
     let platform = match platform {
         Some(platform) => {
             let name = Path::new("base.platform.d").join(platform);

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CommandLine, Platform, device, memory, system};
+use super::{CommandLine, Platform, device, system};
 use crate::error::{Error, Reason, Result};
-use crate::source;
+use crate::{memory, source};
+
+const PLATFORM_ADVICE: &str = "Correct ignition.platform.id on the kernel command line, or leave it out: the platform is \
+    found out then. glowplug --help lists the platforms.";
+const URL_ADVICE: &str = "Correct ignition.config.url on the kernel command line, then start again.";
 
 /// Where a config was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,43 @@ pub struct UserConfig {
     pub from: Origin,
 }
 
+/// The platform to ask, and who chose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Somebody named it, so it must have a config.
+    Named(Platform),
+    /// The machine shows itself to be of it.
+    Detected(Platform),
+    /// There is none to ask.
+    Nothing,
+}
+
+impl Choice {
+    /// Chooses `named`, else what the kernel command line names, else what the machine shows itself to be.
+    ///
+    /// # Errors
+    /// Those of [`Platform::named`] for the name on the kernel command line.
+    pub fn new(named: Option<Platform>, line: &CommandLine) -> Result<Self> {
+        if let Some(platform) = named {
+            return Ok(Self::Named(platform));
+        }
+        if let Some(name) = &line.platform {
+            return Platform::named(name).map(Self::Named).map_err(|error| {
+                error.at(&"the kernel argument ignition.platform.id").advise(PLATFORM_ADVICE)
+            });
+        }
+        Ok(Platform::detect().map_or(Self::Nothing, Self::Detected))
+    }
+
+    /// Returns the platform, if there is one.
+    pub fn platform(self) -> Option<Platform> {
+        match self {
+            Self::Named(platform) | Self::Detected(platform) => Some(platform),
+            Self::Nothing => None,
+        }
+    }
+}
+
 /// What came of looking for the user's config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
@@ -53,14 +94,14 @@ pub enum Fetched {
 ///
 /// # Errors
 /// Those of the origin; the ones after it are not asked then.
-pub fn user_config(platform: Option<Platform>, line: &CommandLine, offline: bool) -> Result<Fetched> {
-    user_config_from(&system::directories(), Path::new(device::BY_LABEL), platform, line, offline)
+pub fn user_config(choice: Choice, line: &CommandLine, offline: bool) -> Result<Fetched> {
+    user_config_from(&system::directories(), Path::new(device::BY_LABEL), choice, line, offline)
 }
 
 fn user_config_from(
     directories: &[PathBuf],
     labels: &Path,
-    platform: Option<Platform>,
+    choice: Choice,
     line: &CommandLine,
     offline: bool,
 ) -> Result<Fetched> {
@@ -69,30 +110,35 @@ fn user_config_from(
         if line.config_device.is_some() || line.config_path.is_some() {
             log::warn!("ignition.config.url comes before ignition.config.device and ignition.config.path");
         }
-        return Ok(match from_url(url, offline)? {
+        let text = from_url(url, offline).map_err(|error| error.advise_otherwise(URL_ADVICE))?;
+        return Ok(match text {
             Some(text) => config(text, Origin::CommandLine),
             None => Fetched::NeedsNetwork,
         });
     }
     match (&line.config_device, &line.config_path) {
         (Some(label), Some(path)) => {
-            let text = device::fetch(labels, label, path, line.timeout)?;
+            let text = device::fetch(labels, label, path, line.timeout)
+                .map_err(|error| error.advise_otherwise(device::ADVICE))?;
             return Ok(config(text, Origin::CommandLine));
         }
         (None, None) => {}
         _ => {
             let what =
                 "of ignition.config.device and ignition.config.path only one is on the kernel command line";
-            return Err(Error::new(Reason::Usage, what));
+            return Err(Error::new(Reason::Usage, what)
+                .advise("Name both on the kernel command line, the label and the path, or neither."));
         }
     }
     if let Some(found) = system::user_config_in(directories)? {
         return Ok(config(found.text, Origin::SystemFile(found.path)));
     }
-    match platform {
-        Some(platform) => Ok(config(platform.fetch(line.timeout)?, Origin::Platform(platform))),
-        None => Ok(Fetched::Nothing),
-    }
+    let (platform, text) = match choice {
+        Choice::Named(platform) => (platform, Some(platform.fetch(line.timeout)?)),
+        Choice::Detected(platform) => (platform, platform.fetch_if_any(line.timeout)?),
+        Choice::Nothing => return Ok(Fetched::Nothing),
+    };
+    Ok(text.map_or(Fetched::Nothing, |text| config(text, Origin::Platform(platform))))
 }
 
 /// The bytes behind `url`; `None` where they cannot be had offline.

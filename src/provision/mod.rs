@@ -8,7 +8,7 @@ pub(crate) mod result;
 mod validate;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::LevelFilter;
 
@@ -17,9 +17,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
+use crate::memory;
 use crate::plan::{Options, Planned, Today};
 use crate::platform::system::BaseConfigs;
-use crate::platform::{self, CommandLine, Fetched, Platform, UserConfig, memory, system};
+use crate::platform::{self, Choice, CommandLine, Fetched, Platform, UserConfig, system};
 use crate::root::{ConfigToSave, Left, Root, SavedConfig};
 use crate::source::sha512_hex;
 pub use offline::{Form, apply, clean, plan};
@@ -27,9 +28,6 @@ pub use policy::Policy;
 use render::{Renderer, Texts};
 use result::Provision;
 pub use validate::validate;
-
-/// How long a guest of Hyper-V waits for keys that nobody said were there.
-const HYPERV_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Provisions the root at `path` unless its stamp says that it has been: everything in one call. A failure is told
 /// in the kernel's log and on the consoles as well.
@@ -54,14 +52,9 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
             log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
             return Ok(());
         }
-        let named = match (platform, &line.platform) {
-            (Some(platform), _) => Some(platform),
-            (None, Some(name)) => Some(Platform::named(name)?),
-            (None, None) => None,
-        };
-        provision(path, &root?, named.or_else(Platform::detect), &mut |platform| {
-            fetch(platform, named.is_some(), &line)
-        })
+        let choice = Choice::new(platform, &line)?;
+        let mut fetch = || platform::user_config(choice, &line, false);
+        provision(path, &root?, choice.platform(), &mut fetch)
     });
     if let Err(error) = &done {
         failure::report(error);
@@ -78,7 +71,7 @@ pub fn provision(
     path: &Path,
     root: &Root,
     platform: Option<Platform>,
-    fetch: &mut dyn FnMut(Option<Platform>) -> Result<Fetched>,
+    fetch: &mut dyn FnMut() -> Result<Fetched>,
 ) -> Result<()> {
     let saved = match settle(path, root)? {
         Settled::Whole => return Ok(()),
@@ -108,11 +101,11 @@ fn from_host(
     path: &Path,
     root: &Root,
     platform: Option<Platform>,
-    fetch: &mut dyn FnMut(Option<Platform>) -> Result<Fetched>,
+    fetch: &mut dyn FnMut() -> Result<Fetched>,
 ) -> Result<()> {
     let started = Instant::now();
     let base = system::base_configs(platform)?;
-    let (text, from) = match fetch(platform)? {
+    let (text, from) = match fetch()? {
         Fetched::Config(UserConfig { text, from }) => (text, from.source()),
         Fetched::NeedsNetwork | Fetched::Nothing if base.is_empty() => {
             log::info!("no platform has a config and the system has none: nothing to provision");
@@ -159,19 +152,6 @@ fn carry_out(
         let to_save = (!is_saved).then_some(&to_save);
         root.provision(to_save, &ops, &|file| result::text(&provision, file))
     })
-}
-
-/// Fetches the user's config from `platform`, which may be `named` by somebody or found out.
-fn fetch(platform: Option<Platform>, named: bool, line: &CommandLine) -> Result<Fetched> {
-    if named || platform != Some(Platform::HyperV) {
-        return platform::user_config(platform, line, false);
-    }
-    // Any guest of Hyper-V has the device; only one that is to be provisioned has the keys.
-    let line = CommandLine { timeout: line.timeout.min(HYPERV_PATIENCE), ..line.clone() };
-    match platform::user_config(platform, &line, false) {
-        Err(error) if error.reason() == Reason::NoHost => Ok(Fetched::Nothing),
-        fetched => fetched,
-    }
 }
 
 /// What there is left to do for a root once what an interrupted run left is dealt with.

@@ -5,9 +5,10 @@ use std::cell::OnceCell;
 
 use crate::config::{self, Config, Parsed, Report, Resource, Severity, Version};
 use crate::error::{Error, Reason, Result};
+use crate::file::FileBytes;
 use crate::kmsg_logger::REPORT;
+use crate::memory;
 use crate::platform::system::{BaseConfigs, Found};
-use crate::platform::{Text, memory};
 use crate::source::Source;
 
 /// Configs inside of configs, deeper than anybody writes them.
@@ -18,13 +19,13 @@ const MAX_CONFIGS: usize = 1000;
 /// The texts of configs, kept as long as what was parsed of them, which borrows from them.
 #[derive(Debug, Default)]
 pub struct Texts {
-    text: OnceCell<Text>,
+    text: OnceCell<FileBytes>,
     next: OnceCell<Box<Texts>>,
 }
 
 impl Texts {
     /// Keeps `text`.
-    pub fn keep(&self, text: Text) -> &[u8] {
+    pub fn keep(&self, text: FileBytes) -> &[u8] {
         let mut place = self;
         while place.text.get().is_some() {
             place = place.next.get_or_init(Box::default);

@@ -125,14 +125,15 @@ impl Disk {
     /// Starts the machine, whose host serves `config` if it has one. After `allowed` calls there is `fault`.
     pub fn start(&self, config: Option<&str>, allowed: usize, fault: Fault) -> Ended {
         let provision = || {
-            let mut fetch = |_: Option<Platform>| match config {
+            let platform = Platform::named("applehv")?;
+            let mut fetch = || match config {
                 Some(text) => {
-                    let from = Origin::Platform(Platform::AppleHv);
+                    let from = Origin::Platform(platform);
                     Ok(Fetched::Config(UserConfig { text: text.into(), from }))
                 }
                 None => Err(Error::new(Reason::NoHost, "the host is gone")),
             };
-            provision::provision(&self.root, &Root::open(&self.root)?, Some(Platform::AppleHv), &mut fetch)
+            provision::provision(&self.root, &Root::open(&self.root)?, Some(platform), &mut fetch)
         };
         failpoints::arm(allowed, fault);
         match catch_unwind(AssertUnwindSafe(provision)) {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use rustix::fs::StatVfsMountFlags as Flags;
 
@@ -91,6 +92,12 @@ fn configs_on_ext4() {
         let error = labels.fetch(path).unwrap_err();
         assert_eq!(error.reason(), reason, "{error}");
         assert!(error.text().contains(path), "{error}");
+        assert_eq!(
+            error.advice().contains("ignition.config.path"),
+            reason == Reason::NoHost,
+            "{}",
+            error.advice()
+        );
     }
     // Nothing holds the device any more, whatever became of it.
     wait_until_free(&labels.loops[0]);
@@ -196,4 +203,12 @@ fn types_are_the_kernels_and_then_the_usual_ones() {
     let names = "nodev\tproc\n\text4\nnodev\ttmpfs\n\tfuseblk\n";
     let types: Vec<_> = types(names).collect();
     assert_eq!(types, ["ext4", "fuseblk", "vfat", "iso9660", "xfs", "btrfs"]);
+}
+
+/// The usual time of a fetch is far longer than a disk needs to show itself.
+#[test]
+fn the_wait_for_a_device_ends_after_30_seconds() {
+    for (patience, wait) in [(120, 30), (31, 30), (30, 30), (5, 5), (0, 0)] {
+        assert_eq!(deadline(Duration::from_secs(patience)).patience().as_secs(), wait);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Reason, Result};
-use crate::platform::memory;
+use crate::memory;
 
 const KEY: &[u8] = b"ignition.config";
 /// Parts are numbered below this. Hosts make parts of about 1000 bytes, so that it is far more than they need.

@@ -41,7 +41,7 @@ fn fetch(requests: Vec<Message>, patience: Duration) -> (Result<Vec<u8>>, Vec<u3
         (statuses, socket)
     });
     let mut device = File::from(OwnedFd::from(device));
-    let config = converse(&mut device, Instant::now(), patience, 1 << 20);
+    let config = converse(&mut device, Deadline::after(patience), 1 << 20);
     let (statuses, _socket) = kernel.join().unwrap();
     (config, statuses)
 }
@@ -105,7 +105,7 @@ fn malformed_messages_end_the_conversation() {
         let (device, socket) = UnixDatagram::pair().unwrap();
         socket.send(&message).unwrap();
         let mut device = File::from(OwnedFd::from(device));
-        converse(&mut device, Instant::now(), LONG, 1 << 20).unwrap_err().reason()
+        converse(&mut device, Deadline::after(LONG), 1 << 20).unwrap_err().reason()
     };
     assert_eq!(talk(vec![1; 100]), Reason::System);
     // All sizes of it are far beyond their room.
@@ -119,6 +119,6 @@ fn a_kernel_that_hangs_up_is_an_error() {
     let (device, socket) = UnixDatagram::pair().unwrap();
     drop(socket);
     let mut device = File::from(OwnedFd::from(device));
-    let error = converse(&mut device, Instant::now(), LONG, 1 << 20).unwrap_err();
+    let error = converse(&mut device, Deadline::after(LONG), 1 << 20).unwrap_err();
     assert_eq!(error.reason(), Reason::System);
 }

@@ -76,7 +76,7 @@ fn fragments_are_merged_by_name_from_all_directories() {
     at.write("etc/base.d/05.conf~", "etc 05");
     at.write("usr/base.platform.d/qemu/x", "of qemu");
     at.write("usr/base.platform.d/metal/x", "of metal");
-    let configs = base_configs_in(&at.all, Some(Platform::Qemu)).unwrap();
+    let configs = base_configs_in(&at.all, Platform::named("qemu").ok()).unwrap();
     assert_eq!(texts(&configs.common), ["hidden", "etc 05", "usr 10", "run 20"]);
     assert_eq!(texts(&configs.platform), ["of qemu"]);
     assert_eq!(configs.common[3].path, at.base.join("run/base.d/20"));
@@ -92,7 +92,7 @@ fn what_cannot_be_read_is_an_error_in_base_d_only() {
         at.write("usr/base.d/10", "10");
         at.write("usr/base.platform.d/qemu/10", "of qemu");
         make(&at.base.join("usr/base.platform.d/qemu/20")).unwrap();
-        let configs = base_configs_in(&at.all, Some(Platform::Qemu)).unwrap();
+        let configs = base_configs_in(&at.all, Platform::named("qemu").ok()).unwrap();
         assert_eq!((texts(&configs.common), configs.platform), (vec!["10"], vec![]));
         make(&at.base.join("usr/base.d/20")).unwrap();
         let error = base_configs_in(&at.all, None).unwrap_err();

@@ -3,7 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
+use super::super::Provider;
 use super::*;
+
+fn metal() -> Platform {
+    Platform::named("metal").unwrap()
+}
 
 fn line() -> CommandLine {
     CommandLine {
@@ -27,8 +32,8 @@ fn with_device(label: Option<&str>, path: Option<&str>) -> CommandLine {
 }
 
 /// Without system configs and labels.
-fn fetch(platform: Option<Platform>, line: &CommandLine, offline: bool) -> Result<Fetched> {
-    user_config_from(&[], Path::new("/nonexistent"), platform, line, offline)
+fn fetch(choice: Choice, line: &CommandLine, offline: bool) -> Result<Fetched> {
+    user_config_from(&[], Path::new("/nonexistent"), choice, line, offline)
 }
 
 fn found(text: &str, from: Origin) -> Fetched {
@@ -45,7 +50,7 @@ fn the_command_line_comes_before_the_system_and_that_before_the_platform() {
         user_config_from(
             std::slice::from_ref(&directory),
             Path::new("/nonexistent"),
-            Some(Platform::Metal),
+            Choice::Named(metal()),
             line,
             true,
         )
@@ -59,7 +64,7 @@ fn the_command_line_comes_before_the_system_and_that_before_the_platform() {
     fs::write(&file, "").unwrap();
     assert_eq!(fetch(&line()), Ok(found("", Origin::SystemFile(file.clone()))));
     fs::remove_file(&file).unwrap();
-    assert_eq!(fetch(&line()), Ok(found("", Origin::Platform(Platform::Metal))));
+    assert_eq!(fetch(&line()), Ok(found("", Origin::Platform(metal()))));
     fs::remove_dir(&directory).unwrap();
 }
 
@@ -67,20 +72,20 @@ fn the_command_line_comes_before_the_system_and_that_before_the_platform() {
 fn origins_have_the_references_words() {
     assert_eq!(Origin::CommandLine.source(), "cmdline");
     assert_eq!(Origin::SystemFile("/x".into()).source(), "system");
-    assert_eq!(Origin::Platform(Platform::HyperV).source(), "hyperv");
+    assert_eq!(Origin::Platform(metal()).source(), "metal");
 }
 
 #[test]
 fn without_any_origin_there_is_nothing() {
-    assert_eq!(fetch(None, &line(), false), Ok(Fetched::Nothing));
+    assert_eq!(fetch(Choice::Nothing, &line(), false), Ok(Fetched::Nothing));
 }
 
 #[test]
 fn remote_urls_need_the_network_and_are_then_refused_without_their_text() {
     for url in ["https://user:token@example.com/x", "http://token", "tftp://token/x", "foo+1.x-y:token"] {
         let line = with_url(url);
-        assert_eq!(fetch(Some(Platform::Metal), &line, true), Ok(Fetched::NeedsNetwork), "{url}");
-        let error = fetch(Some(Platform::Metal), &line, false).unwrap_err();
+        assert_eq!(fetch(Choice::Named(metal()), &line, true), Ok(Fetched::NeedsNetwork), "{url}");
+        let error = fetch(Choice::Named(metal()), &line, false).unwrap_err();
         assert_eq!(error.reason(), Reason::Unsupported);
         assert!(error.text().contains("ignition.config.url"), "{error}");
         assert!(error.text().contains(url.split_once(':').unwrap().0), "{error}");
@@ -100,7 +105,7 @@ fn malformed_urls_are_refused_without_their_text() {
         ("user name:token", Reason::Usage),
     ] {
         for offline in [true, false] {
-            let error = fetch(Some(Platform::Metal), &with_url(url), offline).unwrap_err();
+            let error = fetch(Choice::Named(metal()), &with_url(url), offline).unwrap_err();
             assert_eq!(error.reason(), reason, "{url}");
             assert!(error.text().contains("ignition.config.url"), "{error}");
             assert!(!error.text().contains("token"), "{error}");
@@ -111,8 +116,76 @@ fn malformed_urls_are_refused_without_their_text() {
 #[test]
 fn device_and_path_come_together_or_not_at_all() {
     for line in [with_device(Some("LABEL"), None), with_device(None, Some("/x"))] {
-        assert_eq!(fetch(Some(Platform::Metal), &line, true).unwrap_err().reason(), Reason::Usage);
+        assert_eq!(fetch(Choice::Named(metal()), &line, true).unwrap_err().reason(), Reason::Usage);
     }
     let line = with_device(Some("LABEL"), Some("/x"));
-    assert_eq!(fetch(Some(Platform::Metal), &line, true).unwrap_err().reason(), Reason::NoHost);
+    assert_eq!(fetch(Choice::Named(metal()), &line, true).unwrap_err().reason(), Reason::NoHost);
+}
+
+/// A platform whose host answers with the time that it was given, or never.
+fn provider(patience: Option<u64>, answers: bool) -> Platform {
+    let fetch: fn(Duration) -> Result<Vec<u8>> = if answers {
+        |patience| Ok(patience.as_secs().to_string().into_bytes())
+    } else {
+        |_| Err(Error::new(Reason::NoHost, "the host is silent"))
+    };
+    let patience = patience.map(Duration::from_secs);
+    let row = Provider { name: "test", source: "", module: None, detect: None, patience, fetch, advice: "" };
+    Platform(Box::leak(Box::new(row)))
+}
+
+#[test]
+fn a_platform_that_nobody_named_may_have_no_config() {
+    let line = CommandLine { timeout: Duration::from_secs(120), ..line() };
+    for (patience, named, detected) in
+        [(Some(5), "120", "5"), (Some(300), "120", "120"), (None, "120", "120")]
+    {
+        let platform = provider(patience, true);
+        let from = || Origin::Platform(platform);
+        assert_eq!(fetch(Choice::Named(platform), &line, false), Ok(found(named, from())));
+        assert_eq!(fetch(Choice::Detected(platform), &line, false), Ok(found(detected, from())));
+    }
+    let reason = |fetched: Result<Fetched>| fetched.unwrap_err().reason();
+    let (with_patience, without) = (provider(Some(5), false), provider(None, false));
+    assert_eq!(fetch(Choice::Detected(with_patience), &line, false), Ok(Fetched::Nothing));
+    assert_eq!(reason(fetch(Choice::Named(with_patience), &line, false)), Reason::NoHost);
+    assert_eq!(reason(fetch(Choice::Detected(without), &line, false)), Reason::NoHost);
+}
+
+/// The platform's patience is for the platform only: a device that the kernel command line names must be there.
+#[test]
+fn a_missing_device_is_a_failure_on_every_platform() {
+    let line = with_device(Some("LABEL"), Some("/x"));
+    let error = fetch(Choice::Detected(provider(Some(5), false)), &line, false).unwrap_err();
+    assert_eq!(error.reason(), Reason::NoHost);
+    assert!(error.text().contains("LABEL"), "{error}");
+    assert!(error.advice().contains("ignition.config.device"), "{}", error.advice());
+}
+
+#[test]
+fn what_the_command_line_says_wrong_is_what_the_advice_names() {
+    for (line, argument) in [
+        (with_url("https://h/x"), "ignition.config.url"),
+        (with_url("data:;base64,x"), "ignition.config.url"),
+        (with_url("x"), "ignition.config.url"),
+        (with_device(Some("a/b"), Some("/x")), "ignition.config.device"),
+        (with_device(Some("a"), None), "the label and the path"),
+    ] {
+        let error = fetch(Choice::Named(metal()), &line, false).unwrap_err();
+        assert!(error.advice().contains(argument), "{error}: {}", error.advice());
+        assert!(!error.advice().contains("vsock"), "{}", error.advice());
+    }
+}
+
+#[test]
+fn a_platform_is_chosen_by_the_caller_then_by_the_command_line() {
+    let named = |name: &str| CommandLine { platform: Some(name.into()), ..line() };
+    assert_eq!(Choice::new(Some(metal()), &named("nowhere")), Ok(Choice::Named(metal())));
+    assert_eq!(Choice::new(None, &named("metal")), Ok(Choice::Named(metal())));
+    for (name, reason) in [("aws", Reason::Unsupported), ("nowhere", Reason::Usage)] {
+        let error = Choice::new(None, &named(name)).unwrap_err();
+        assert_eq!(error.reason(), reason);
+        assert!(error.text().contains("ignition.platform.id") && error.text().contains(name), "{error}");
+        assert!(error.advice().contains("ignition.platform.id"), "{}", error.advice());
+    }
 }

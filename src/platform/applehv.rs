@@ -1,21 +1,34 @@
 //! The host's HTTP server on vsock port 1024, as vfkit, krunkit and QEMU with a vsock device offer it.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VMADDR_CID_LOCAL, VsockStream};
 
-use super::http::{self, Stream};
-use super::{memory, modules};
+use super::Provider;
+use crate::deadline::Deadline;
 use crate::error::Result;
+use crate::http::{Client, Request, Stream};
+use crate::memory;
+
+pub(super) static APPLEHV: Provider = Provider {
+    name: "applehv",
+    source: "HTTP on vsock port 1024 of the host (CID 2): vfkit, krunkit, QEMU",
+    module: Some(c"vmw_vsock_virtio_transport"),
+    detect: Some(has_transport),
+    patience: None,
+    fetch,
+    advice: "Check that the host serves the config on vsock port 1024 (podman does so only while `podman machine start` \
+             runs and until the first successful stop), then start again.",
+};
 
 /// The port that podman serves the config on.
 const PORT: u32 = 1024;
 
 /// Whether this machine is a guest with a vsock device, loading what drives it if nothing has.
-pub(super) fn has_transport() -> bool {
+fn has_transport() -> bool {
     is_guest() || {
-        modules::load(c"vmw_vsock_virtio_transport");
+        APPLEHV.load_module();
         is_guest()
     }
 }
@@ -39,7 +52,7 @@ impl Stream for VsockStream {
 }
 
 /// Fetches the config, trying again until `patience` is over.
-pub(super) fn fetch(patience: Duration) -> Result<Vec<u8>> {
+fn fetch(patience: Duration) -> Result<Vec<u8>> {
     if !has_transport() {
         log::warn!("no vsock device has been found; trying all the same");
     }
@@ -47,5 +60,15 @@ pub(super) fn fetch(patience: Duration) -> Result<Vec<u8>> {
     let connect = || -> io::Result<Box<dyn Stream>> {
         Ok(Box::new(VsockStream::connect_with_cid_port(VMADDR_CID_HOST, PORT)?))
     };
-    http::fetch("vsock 2:1024", &connect, Instant::now(), patience, memory::limit())
+    let request = Request {
+        method: "GET",
+        path: "/",
+        headers: &[
+            ("Host", "ignition"),
+            ("User-Agent", concat!("glowplug/", env!("CARGO_PKG_VERSION"))),
+            ("Accept", "application/json"),
+        ],
+    };
+    let deadline = Deadline::after(patience);
+    Client { peer: "vsock 2:1024", connect: &connect, deadline, limit: memory::limit() }.fetch(&request)
 }

@@ -4,9 +4,20 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::{memory, modules};
+use super::Provider;
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::read_file;
+use crate::memory;
+
+pub(super) static QEMU: Provider = Provider {
+    name: "qemu",
+    source: "firmware configuration (fw_cfg), entry opt/com.coreos/config",
+    module: Some(c"qemu_fw_cfg"),
+    detect: Some(has_config),
+    patience: None,
+    fetch: |_| fetch(),
+    advice: "Check QEMU's option -fw_cfg name=opt/com.coreos/config,file=PATH, then start again.",
+};
 
 const DEVICE: &str = "/sys/firmware/qemu_fw_cfg";
 const ENTRY: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config";
@@ -15,18 +26,18 @@ const LIMIT: u64 = 4096;
 
 fn load_module() {
     if Path::new(DEVICE).metadata().is_err() {
-        modules::load(c"qemu_fw_cfg");
+        QEMU.load_module();
     }
 }
 
 /// Whether QEMU offers a config.
-pub(super) fn has_config() -> bool {
+fn has_config() -> bool {
     load_module();
     Path::new(ENTRY).metadata().is_ok()
 }
 
 /// Reads the config; QEMU without one gives an empty config, as in the reference.
-pub(super) fn fetch() -> Result<Vec<u8>> {
+fn fetch() -> Result<Vec<u8>> {
     if !has_config() {
         return Ok(Vec::new());
     }

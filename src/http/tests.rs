@@ -4,8 +4,29 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use super::answer::Answer;
+use super::client::Failure;
 use super::*;
+use crate::deadline::Deadline;
+use crate::error::{Reason, Result};
+
+/// What platform applehv asks for.
+const REQUEST: Request<'static> = Request {
+    method: "GET",
+    path: "/",
+    headers: &[("Host", "ignition"), ("User-Agent", "test/1"), ("Accept", "application/json")],
+};
+
+fn fetch(
+    peer: &str,
+    connect: &dyn Fn() -> io::Result<Box<dyn Stream>>,
+    patience: Duration,
+    limit: u64,
+) -> Result<Vec<u8>> {
+    Client { peer, connect, deadline: Deadline::after(patience), limit }.fetch(&REQUEST)
+}
 
 impl Stream for UnixStream {
     fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
@@ -35,11 +56,8 @@ impl Host {
                 }
                 assert_eq!(
                     String::from_utf8(request).unwrap(),
-                    format!(
-                        "GET / HTTP/1.1\r\nHost: ignition\r\nUser-Agent: glowplug/{}\r\n\
-                         Accept: application/json\r\nConnection: close\r\n\r\n",
-                        env!("CARGO_PKG_VERSION")
-                    )
+                    "GET / HTTP/1.1\r\nHost: ignition\r\nUser-Agent: test/1\r\nAccept: application/json\r\n\
+                     Connection: close\r\n\r\n"
                 );
                 serve(number, &mut stream);
             }
@@ -49,7 +67,7 @@ impl Host {
 
     fn fetch(&self, patience: Duration, limit: u64) -> Result<Vec<u8>> {
         let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect(&self.path)?)) };
-        super::fetch("test host", &connect, Instant::now(), patience, limit)
+        fetch("test host", &connect, patience, limit)
     }
 
     /// The answer to a fetch with the usual bounds.
@@ -175,7 +193,7 @@ fn a_late_host_is_waited_for() {
         })
     });
     let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect(&path)?)) };
-    let body = super::fetch("late", &connect, Instant::now(), Duration::from_secs(10), 100);
+    let body = fetch("late", &connect, Duration::from_secs(10), 100);
     assert_eq!(body.unwrap(), b"ok");
     host.join().unwrap();
 }
@@ -183,8 +201,7 @@ fn a_late_host_is_waited_for() {
 #[test]
 fn nobody_there_ends_at_the_deadline() {
     let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect("/nonexistent")?)) };
-    let start = Instant::now();
-    let (reason, text) = refusal(super::fetch("nobody", &connect, start, Duration::from_secs(1), 100));
+    let (reason, text) = refusal(fetch("nobody", &connect, Duration::from_secs(1), 100));
     assert_eq!(reason, Reason::NoHost);
     assert!(text.contains("connect: no such file or directory"), "{text}");
     assert!(text.contains("tries"), "{text}");

@@ -1,6 +1,14 @@
-//! What both sides of HTTP/1.1 read of a stream: a head and lines, bounded, from one buffer.
+//! HTTP/1.1: the client that fetches configs, and what it shares with the agent: heads and lines, bounded, from one
+//! buffer.
+
+mod answer;
+mod client;
 
 use std::io;
+
+#[cfg(fuzzing)]
+pub(crate) use client::answer;
+pub(crate) use client::{Client, Request, Stream};
 
 /// The longest head of a message, and the longest block of trailers.
 pub(crate) const HEAD: usize = 16 << 10;
@@ -89,3 +97,6 @@ impl<'s> Reader<'s> {
         Ok(line)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! An HTTP/1.x answer: status, head, and a body by length, in chunks, or up to the end of the connection.
 
-use super::{CUT, Failure};
-use crate::http::{Broken, HEAD, HEADERS, Input, Reader};
-use crate::platform::memory;
+use super::client::{CUT, Failure};
+use super::{Broken, HEAD, HEADERS, Input, Reader};
+use crate::memory;
 
 /// The longest line that tells a chunk's size.
 const CHUNK_LINE: usize = 256;

@@ -19,12 +19,13 @@ fn available(meminfo: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// The config does not fit.
+/// Returns the failure of a config that does not fit into `limit` bytes.
 pub(crate) fn too_large(limit: u64) -> Error {
     Error::new(
         Reason::BadAnswer,
         format!("the config is larger than {limit} bytes, half of the memory that this machine has to spare"),
     )
+    .advise("Make the config smaller, or give the machine more memory, then start again.")
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! How long something may take, and how long to pause between two tries of it.
+
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+/// The time by which something must be over.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    start: Instant,
+    patience: Duration,
+}
+
+impl Deadline {
+    /// Returns the deadline that lies `patience` after now.
+    pub fn after(patience: Duration) -> Self {
+        Self { start: Instant::now(), patience }
+    }
+
+    /// Returns the earlier of the two.
+    #[must_use]
+    pub fn or_sooner(self, other: Self) -> Self {
+        if other.remaining() < self.remaining() { other } else { self }
+    }
+
+    /// Returns the whole time that was given at the start.
+    pub fn patience(self) -> Duration {
+        self.patience
+    }
+
+    /// Returns the time that remains; zero when the deadline has passed.
+    pub fn remaining(self) -> Duration {
+        self.patience.saturating_sub(self.start.elapsed())
+    }
+
+    /// Returns the time that is left, for callers that stop when there is none.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` when the deadline has passed.
+    pub fn left(self) -> Result<Duration, Errno> {
+        let left = self.remaining();
+        if left.is_zero() { Err(Errno::TIMEDOUT) } else { Ok(left) }
+    }
+}
+
+/// The pauses between the tries of something that needs a host: 50 ms at first, doubling up to 1 s.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    pause: Duration,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// Returns a back-off whose next pause is the first one.
+    pub(crate) fn new() -> Self {
+        Self { pause: Self::FIRST }
+    }
+
+    /// Pauses before the next try. Returns false at once, without a pause, if `deadline` would pass meanwhile.
+    pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
+        if deadline.remaining() <= self.pause {
+            return false;
+        }
+        std::thread::sleep(self.pause);
+        self.pause = self.pause.saturating_mul(2).min(Self::LONGEST);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_runs_out() {
+        let deadline = Deadline::after(Duration::from_millis(20));
+        assert!(deadline.left().is_ok_and(|left| left <= deadline.patience()));
+        std::thread::sleep(Duration::from_millis(25));
+        assert_eq!((deadline.left(), deadline.remaining()), (Err(Errno::TIMEDOUT), Duration::ZERO));
+        let later = Deadline::after(Duration::from_secs(60));
+        assert_eq!(later.or_sooner(deadline).patience(), deadline.patience());
+        assert_eq!(deadline.or_sooner(later).patience(), deadline.patience());
+        // The longest time there is must not overflow the clock.
+        assert!(Deadline::after(Duration::MAX).left().is_ok());
+    }
+
+    #[test]
+    fn pauses_double_and_keep_to_the_deadline() {
+        let start = Instant::now();
+        let deadline = Deadline::after(Duration::from_millis(200));
+        let mut backoff = Backoff::new();
+        // 50 ms and 100 ms; the 200 ms after them do not fit.
+        assert!(backoff.wait(deadline) && backoff.wait(deadline));
+        assert!(!backoff.wait(deadline));
+        assert!((150..200).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        assert!(!Backoff::new().wait(Deadline::after(Duration::ZERO)));
+    }
+}
