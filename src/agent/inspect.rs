@@ -1,7 +1,5 @@
 //! What the machine is: its configuration, its resources, and the packages that are installed.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 use super::packages::{self, Package};
@@ -115,23 +113,21 @@ fn resources(reader: &mut Reader) -> Resources {
 /// others can be passwords.
 fn mounts(mountinfo: &str) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = Vec::new();
-    let mut targets = BTreeSet::new();
-    for line in mountinfo.lines().rev() {
+    for line in mountinfo.lines() {
         let Some((left, right)) = line.split_once(" - ") else { continue };
         let right: Vec<&str> = right.split(' ').collect();
         let (Some(target), [kind, source, options]) = (left.split(' ').nth(4), &right[..]) else { continue };
-        if !targets.insert(target) {
-            continue;
-        }
-        mounts.push(Mount {
+        let mount = Mount {
             source: unescaped(source),
             target: unescaped(target),
             kind: (*kind).to_owned(),
             read_only: options.split(',').next() == Some("ro"),
-        });
+        };
+        mounts.retain(|other| other.target != mount.target);
+        if mounts.len() < MOST_MOUNTS {
+            mounts.push(mount);
+        }
     }
-    mounts.reverse();
-    mounts.truncate(MOST_MOUNTS);
     mounts
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::SCHEMA;
@@ -194,11 +194,8 @@ impl Selection<'_> {
     /// Returns whether the line is one of these, by the fields that nobody but journald can set.
     fn has(&self, origin: &Origin) -> bool {
         match self {
-            Self::Glowplug => {
-                origin.transport.as_deref() == Some("kernel")
-                    || origin.uid.as_deref() == Some("0") && origin.unit.as_deref() == Some(UNIT)
-            }
-            Self::Unit { of_users, .. } => *of_users || origin.owner.is_none(),
+            Self::Glowplug => origin.transport == "kernel" || origin.uid == "0" && origin.unit == UNIT,
+            Self::Unit { of_users, .. } => *of_users || origin.owner.is_empty(),
         }
     }
 }
@@ -260,18 +257,14 @@ fn read(child: &mut Child, deadline: Deadline) -> Result<(Vec<u8>, bool), Errno>
     Ok((output, false))
 }
 
-/// Where a line comes from, by journald's own fields.
-#[derive(Debug, Deserialize)]
+/// Where a line comes from, by journald's own fields; a field that is not there is empty.
+#[derive(Debug)]
 struct Origin {
-    #[serde(rename = "_TRANSPORT")]
-    transport: Option<String>,
-    #[serde(rename = "_UID")]
-    uid: Option<String>,
-    #[serde(rename = "_SYSTEMD_UNIT")]
-    unit: Option<String>,
+    transport: String,
+    uid: String,
+    unit: String,
     /// The user whose session or manager the process belongs to.
-    #[serde(rename = "_SYSTEMD_OWNER_UID")]
-    owner: Option<String>,
+    owner: String,
 }
 
 /// A message that is not text is an array of bytes; one that was given twice is an array of such.
@@ -295,28 +288,22 @@ fn field_text(value: Option<Value>) -> String {
 
 /// An object of journalctl's; the last one of an output that was cut is none.
 fn line(object: &[u8]) -> Option<(Origin, Line)> {
-    #[derive(Deserialize)]
-    struct Object {
-        #[serde(rename = "__REALTIME_TIMESTAMP")]
-        time: String,
-        #[serde(rename = "PRIORITY")]
-        priority: Option<Value>,
-        #[serde(rename = "SYSLOG_IDENTIFIER")]
-        identifier: Option<Value>,
-        #[serde(rename = "_COMM")]
-        command: Option<Value>,
-        #[serde(rename = "MESSAGE")]
-        message: Option<Value>,
-    }
-    // Twice, since serde's way of flattening one structure into another costs more of the program.
-    let origin = serde_json::from_slice(object).ok()?;
-    let object: Object = serde_json::from_slice(object).ok()?;
+    // Not into a structure of its own, whose code would be several KB.
+    let mut object: Value = serde_json::from_slice(object).ok()?;
+    let mut field = |name: &str| field_text(object.get_mut(name).map(Value::take));
+    let origin = Origin {
+        transport: field("_TRANSPORT"),
+        uid: field("_UID"),
+        unit: field("_SYSTEMD_UNIT"),
+        owner: field("_SYSTEMD_OWNER_UID"),
+    };
+    let (identifier, command) = (field("SYSLOG_IDENTIFIER"), field("_COMM"));
     let line = Line {
-        time: object.time.parse().ok()?,
+        time: field("__REALTIME_TIMESTAMP").parse().ok()?,
         // What tells none is informational.
-        priority: field_text(object.priority).parse().unwrap_or(6),
-        identifier: field_text(object.identifier.or(object.command)),
-        message: field_text(object.message),
+        priority: field("PRIORITY").parse().unwrap_or(6),
+        identifier: if identifier.is_empty() { command } else { identifier },
+        message: field("MESSAGE"),
     };
     Some((origin, line))
 }

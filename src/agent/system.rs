@@ -1,6 +1,5 @@
 //! What the kernel and files of the running system tell: memory, disk, network, accounts.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use rustix::fs::statvfs;
@@ -9,6 +8,7 @@ use serde::Serialize;
 
 use super::peer::{Directory, Failure};
 use super::systemd::SOCKET;
+use crate::sort::sort;
 use crate::{fd, sys};
 
 /// Reads what is there, and keeps what could not be read for the answer.
@@ -206,22 +206,43 @@ pub struct Account {
     pub groups: Vec<String>,
 }
 
+/// A group, by its number or by one of its members.
+#[derive(Clone, Copy, Default)]
+struct Group<'t> {
+    key: &'t str,
+    name: &'t str,
+    number: &'t str,
+}
+
+/// Groups that are found by their keys without a look at all of them.
+#[derive(Default)]
+struct Groups<'t>(Vec<Group<'t>>);
+
+impl<'t> Groups<'t> {
+    fn sort(&mut self) {
+        sort(&mut self.0, &|one, other| one.key.cmp(other.key));
+    }
+
+    /// Returns the groups with this key, in the order of the file.
+    fn of(&self, key: &str) -> &[Group<'t>] {
+        let begin = self.0.partition_point(|group| group.key < key);
+        let rest = self.0.get(begin..).unwrap_or_default();
+        rest.get(..rest.partition_point(|group| group.key == key)).unwrap_or_default()
+    }
+}
+
 /// The accounts of passwd(5) and group(5) texts that somebody can log in to: those with a shell.
 pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
     // Both files may have tens of thousands of lines: each is read once.
-    let mut of_number: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
-    let mut of_member: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    let (mut of_number, mut of_member) = (Groups::default(), Groups::default());
     for line in group.lines() {
         let fields: Vec<&str> = line.split(':').collect();
-        let [group, _, number, members] = fields[..] else { continue };
-        of_number.entry(number).or_default().push((group, number));
-        for member in members.split(',') {
-            let groups = of_member.entry(member).or_default();
-            if groups.last() != Some(&(group, number)) {
-                groups.push((group, number));
-            }
-        }
+        let [name, _, number, members] = fields[..] else { continue };
+        of_number.0.push(Group { key: number, name, number });
+        of_member.0.extend(members.split(',').map(|key| Group { key, name, number }));
     }
+    of_number.sort();
+    of_member.sort();
     let mut accounts = Vec::new();
     for line in passwd.lines() {
         let fields: Vec<&str> = line.split(':').collect();
@@ -230,9 +251,11 @@ pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
         if shell.ends_with("/nologin") || shell.ends_with("/false") || shell.ends_with("/sync") {
             continue;
         }
-        let primary = of_number.get(gid).into_iter().flatten();
-        let others = of_member.get(name).into_iter().flatten().filter(|(_, number)| *number != gid);
-        let groups = primary.chain(others).map(|(group, _)| (*group).to_owned()).collect();
+        let others = of_member.of(name).iter().filter(|group| group.number != gid);
+        let groups = of_number.of(gid).iter().chain(others).map(|group| group.name.to_owned());
+        let mut groups: Vec<String> = groups.collect();
+        // Who is a member of a group twice.
+        groups.dedup();
         let [name, home, shell] = [name, home, shell].map(str::to_owned);
         accounts.push(Account { name, uid, home, shell, groups });
     }
