@@ -104,7 +104,7 @@ pub fn network_addresses() -> Result<Vec<(String, IpAddr)>, Errno> {
 /// errno of prctl(2) or of Landlock's calls.
 pub fn forbid_changes() -> Result<bool, Errno> {
     /// To write to files, and to remove and make all kinds of them; of Landlock's ABI 1.
-    const CHANGES: u64 = 1 << 1 | 0b1_1111_1111 << 4;
+    const CHANGES: u64 = (1 << 1) | (0b1_1111_1111 << 4);
     /// Of ABI 3, Linux 6.2.
     const TRUNCATE: u64 = 1 << 14;
     const ABI_WITH_TRUNCATE: libc::c_long = 3;
@@ -117,18 +117,17 @@ pub fn forbid_changes() -> Result<bool, Errno> {
     };
     let nothing = ptr::null::<u64>();
     // SAFETY: with this flag the call takes a null pointer and no size.
-    let version =
-        match check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, VERSION) }) {
-            Ok(version) => version,
-            Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(false),
-            Err(errno) => return Err(errno),
-        };
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, VERSION) };
+    let version = match check(version) {
+        Ok(version) => version,
+        Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(false),
+        Err(errno) => return Err(errno),
+    };
     let handled = CHANGES | if version >= ABI_WITH_TRUNCATE { TRUNCATE } else { 0 };
     let attributes = &raw const handled;
     // SAFETY: the attributes of ABI 1 are one number of 64 bits, whose size is told.
-    let raw =
-        check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes, size_of::<u64>(), 0) })?;
-    let raw = raw.try_into().map_err(|_| Errno::BADF)?;
+    let raw = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes, size_of::<u64>(), 0) };
+    let raw = check(raw)?.try_into().map_err(|_| Errno::BADF)?;
     // SAFETY: the descriptor was just opened, and nothing else owns it.
     let rules = unsafe { OwnedFd::from_raw_fd(raw) };
     let [one, zero]: [libc::c_ulong; 2] = [1, 0];

@@ -124,7 +124,7 @@ impl Connection {
             Err(refusal) => (refusal.status, Body::json(json(&refusal.told()))),
         };
         let allow = if status == 405 { "Allow: GET\r\n" } else { "" };
-        let head = format!(
+        let mut whole = format!(
             "HTTP/1.1 {status} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{allow}Cache-Control: no-store\r\n\
              Connection: close\r\n\r\n",
             reason(status),
@@ -132,7 +132,7 @@ impl Connection {
             body.text.len()
         );
         let deadline = Deadline::after(PATIENCE);
-        let whole = head + &body.text;
+        whole.push_str(&body.text);
         for piece in whole.as_bytes().chunks(PIECE) {
             self.wait(PollFlags::OUT, deadline)?;
             crate::fd::write_all(self.0.as_fd(), piece).map_err(|errno| match errno {

@@ -11,7 +11,9 @@ pub fn validate(text: &[u8], policy: Option<&Policy<'_>>) -> (String, Option<Err
     match config::parse(text, &mut report) {
         Ok(parsed) => {
             let warnings = policy.map(|policy| policy.warnings(&parsed.config)).unwrap_or_default();
-            (report.with_hints() + &warnings, None)
+            let mut said = report.with_hints();
+            said.push_str(&warnings);
+            (said, None)
         }
         Err(error) => (report.with_hints(), Some(error)),
     }
