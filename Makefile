@@ -17,18 +17,27 @@ CPU_amd64 = x86_64
 CPU_arm64 = aarch64
 CPU = $(or $(CPU_$(ARCH)),$(error ARCH=$(ARCH): amd64 or arm64))
 
-# musl where its standard library is installed, else static glibc.
-SYSROOT = $(shell rustc --print sysroot)
-HAS_MUSL = $(wildcard $(SYSROOT)/lib/rustlib/$(CPU)-unknown-linux-musl/lib)
-TARGET = $(CPU)-unknown-linux-$(if $(HAS_MUSL),musl,gnu)
+# Which C library there is shows only after deps.
+LIBC = $(shell tests/libc $(CPU))
+TARGET = $(CPU)-unknown-linux-$(if $(filter glibc,$(LIBC)),gnu,musl)
 CARGO_HOME_PATH = $(or $(CARGO_HOME),$(HOME)/.cargo)
 # The same source gives the same bytes, wherever it lies.
 REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME_PATH)=cargo
 # httparse needs no vector instructions for one answer: 1.5 KB less of the initramfs.
-FLAGS = $(REMAP) -C target-feature=+crt-static $(FLAGS_$(ARCH))
+FLAGS = $(REMAP) -C target-feature=+crt-static
 # Rust's own linker, since there may be no compiler for arm64.
 FLAGS_arm64 = -C linker=rust-lld -C linker-flavor=ld.lld
-RELEASE = CARGO_CFG_HTTPARSE_DISABLE_SIMD=1 RUSTFLAGS="$(FLAGS)" cargo build --release --locked --bins
+RELEASE = CARGO_CFG_HTTPARSE_DISABLE_SIMD=1 RUSTFLAGS="$(FLAGS) $(1)" cargo build --release --locked --bins
+RELEASE_glibc = $(call RELEASE,$(FLAGS_$(ARCH)))
+RELEASE_rust-musl = $(RELEASE_glibc)
+# Building the standard library is not stable in cargo yet. The library wants an unwinder linked, but since a panic
+# aborts, the functions in src/sys.rs are all that it needs: an empty one will do. musl relocates itself by packed
+# relocations, 28 KB less, since 1.2.4.
+STUBS = $(OUT)/stubs
+RELEASE_debian-musl = RUSTC_BOOTSTRAP=1 $(call RELEASE,-C link-self-contained=no -C linker=musl-gcc -L $(STUBS) \
+	$(shell dpkg --compare-versions "$$(dpkg-query -W -f '$${Version}' musl-dev)" lt 1.2.4 || \
+	echo -C link-arg=-Wl$(COMMA)-z$(COMMA)pack-relative-relocs)) -Z build-std=std,panic_abort
+COMMA = ,
 BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug-$(ARCH).deb
 MACHINE_DEB = $(OUT)/deb/glowplug-podman-machine.deb
@@ -36,7 +45,8 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
-	tests/deps tests/runner tests/msrv tests/lint-man tests/reference tests/boot/prepare tests/boot/debian tests/boot/image-setup \
+	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/reference \
+	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
@@ -49,30 +59,43 @@ LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" \
 	GLOWPLUG_BIN="$(BIN)/glowplug" GLOWPLUG_IMAGES="$(IMAGES)"
 # What making and starting an image for another architecture needs.
 PACKAGES_arm64 = qemu-user-static qemu-system-arm qemu-efi-aarch64
+# Long work in one line each, with its output in a log: see tests/steps.
+STEP = LOGS="$(OUT)/log"; . tests/steps; step
+DEPS = CPU=$(CPU) PACKAGES="$(PACKAGES_$(ARCH))" tests/deps $(OUT)/tools
 # How long each fuzz target runs, and which ones if not all.
 SECONDS = 60
 # How many power cuts `make crash` makes.
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps deb lab machine-lab image image-test test-podman demo test check unit lint msrv boot boot-one bench crash fuzz fuzz-smoke fuzz-one fmt clean
+.PHONY: all build build-glibc deps-build deps-lab deps deb lab demo-lab machine-lab image image-test test-podman \
+	demo test check unit lint lint-code lint-crates bare fresh boot boot-one bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
 build:
-	$(RELEASE) --target $(TARGET)
+	@mkdir -p $(STUBS)
+	@printf '!<arch>\n' >$(STUBS)/libunwind.a
+	@$(STEP) programs "the programs, with $(LIBC)" env $(RELEASE_$(LIBC)) --target $(TARGET)
 
 # The build for machines without the musl target must not rot where there is one.
 build-glibc:
-	$(RELEASE) --target $(CPU)-unknown-linux-gnu
+	@$(STEP) programs-glibc "the programs, with glibc" env $(RELEASE_glibc) --target $(CPU)-unknown-linux-gnu
 	$(OUT)/$(CPU)-unknown-linux-gnu/release/glowplug --version
 	$(OUT)/$(CPU)-unknown-linux-gnu/release/glowplug-ready --version
 
+# For the packages alone, for the guest of `make demo` too, and for everything.
+deps-build:
+	@$(DEPS) build
+
+deps-lab:
+	@$(DEPS) lab vhost-device-vsock
+
 deps:
-	CPU=$(CPU) PACKAGES="$(PACKAGES_$(ARCH))" tests/deps $(OUT)/tools vhost-device-vsock
+	@$(DEPS) test vhost-device-vsock
 
 # A make of its own: which target there is shows only after deps.
-deb: deps
+deb: deps-build
 	$(MAKE) $(DEB) $(MACHINE_DEB)
 
 # A file target, so that the lab is made anew only when the package has changed.
@@ -90,14 +113,18 @@ $(MACHINE_DEB):
 	podman-machine/deb $(VERSION) $@
 	cp $@ $(OUT)/deb/glowplug-podman-machine_$(VERSION)_all.deb
 
-lab: deb
-	tests/boot/prepare $(DEB) $(LAB)
+lab: deps-lab deb
+	@tests/boot/prepare $(DEB) $(LAB)
+
+# What the demo needs of it: without the initramfs images that dracut makes.
+demo-lab: deps-lab deb
+	@WITHOUT_DRACUT=1 tests/boot/prepare $(DEB) $(LAB)
 
 # The guest of the podman machine, with podman and all else that the layer depends on.
-machine-lab: deb
-	tests/boot/prepare $(DEB) $(MACHINE_LAB) $(MACHINE_DEB)
+machine-lab: deps-lab deb
+	@tests/boot/prepare $(DEB) $(MACHINE_LAB) $(MACHINE_DEB)
 
-image: deb
+image: deps-lab deb
 	image/build $(ARCH) $(IMAGES) $(DEB) $(MACHINE_DEB)
 
 image-test: image
@@ -107,10 +134,13 @@ image-test: image
 test-podman: image
 	tests/podman/run $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman
 
-demo: lab
-	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
+demo: export STEPS = packages vhost-device-vsock programs base unpack install image lab-programs boot
+demo: demo-lab
+	@$(STEP) lab-programs "the lab's programs" cargo build --locked --release -p boot-lab --bin demo
+	@. tests/steps; step_title boot "the boot"; echo
+	@$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
 
-test: lint unit fuzz-smoke build-glibc msrv boot
+test: lint unit fuzz-smoke build-glibc bare boot
 	@echo "make test: everything passed"
 
 # The quick loop: no packages, no root, no guest. An ordinary user gets a user namespace for what checks owners.
@@ -119,9 +149,13 @@ check:
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
 	cargo test --quiet --locked
 
-# Debian 13's own Rust, and static glibc with it.
-msrv: deps
-	tests/msrv $(OUT)/msrv
+# What needs no guest, in a Debian 13 with its own Rust and nothing else.
+bare: deps
+	tests/bare $(OUT)/bare "make --no-print-directory deps demo-lab lint-code"
+
+# The two commands of README on a new Debian 13, from nothing: they take an hour or more.
+fresh: deps-lab
+	tests/fresh $(OUT)/fresh
 
 unit: deps
 	cargo test --quiet --locked
@@ -129,32 +163,34 @@ unit: deps
 	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
 	grep -q "a release build must not have it" $(OUT)/failpoints.log
 
-lint: deps
-	tests/deps $(OUT)/tools cargo-deny
+lint: lint-code lint-crates
+
+lint-code: deps
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
 	cd fuzz && cargo fmt --check
 	cd fuzz && cargo clippy --quiet --locked --target $(CPU)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
-	# It looks at what other systems would need as well.
-	cargo fetch --quiet --locked
-	cargo deny --offline check --hide-inclusion-graph bans licenses sources
 	for page in man/*.8; do tests/lint-man "$$page" || exit 1; done
 
-boot: lab machine-lab image
+lint-crates: deps
+	@$(DEPS) build cargo-deny
+	@tests/lint-crates $(OUT)/log
+
+boot: deps lab machine-lab image
 	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
 		glowplug-agent.socket glowplug-agent@0.service glowplug-agent-console.timer
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2
 
 # The tests of guests that have NAME in their names: make boot-one NAME=agent::
-boot-one: lab machine-lab
+boot-one: deps lab machine-lab
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --nocapture $(NAME)
 
 # N power cuts of a guest, and podman's config stopped at every call and at every call of the next start. CUTS_SEED=N in
 # the environment repeats the cuts of an earlier run.
-crash: lab
+crash: deps lab
 	CRASH_ALL=1 cargo test --quiet --locked --features failpoints --test crash
 	CUTS=$(N) $(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- cuts:: --nocapture
 
@@ -169,7 +205,7 @@ fuzz-smoke: deps
 fuzz-one: deps
 	fuzz/run $(OUT)/fuzz "$(TARGET)" "$(INPUT)"
 
-bench: lab
+bench: deps lab
 	tests/reference $(OUT)/reference
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin bench
 	$(LAB_ENV) GLOWPLUG_REFERENCE="$(OUT)/reference" \
