@@ -111,9 +111,14 @@ fn replay(case: &Case, work: &Work, bless: bool) -> Result<usize, String> {
         compare(case, &found).map_err(|what| format!("{}\n{what}", version_of(config)))?;
         count += 1;
     }
-    if let Outcome::Error { fetch: true, .. } = case.outcome {
-        // What does not depend on the root is the same on an empty one.
-        let found = apply(case, &manifest::empty(), work, last)?;
+    if let Outcome::Error { fetch: true, text, .. } = &case.outcome {
+        // What does not depend on the root is the same on an empty one. What that root lacks may follow.
+        let found = match apply(case, &manifest::empty(), work, last)? {
+            Outcome::Error { fetch, reason, text: found } if found.starts_with(&format!("{text}\n")) => {
+                Outcome::Error { fetch, reason, text: text.clone() }
+            }
+            found => found,
+        };
         compare(case, &found).map_err(|what| format!("on an empty root\n{what}"))?;
         count += 1;
     }
@@ -230,10 +235,15 @@ fn exit_code(word: &str) -> Result<i32, String> {
 /// Writes what came of it into the case.
 fn rewrite(case: &Case, work: &Work, config: &str) -> Result<(), String> {
     let ((_, said), _) = program(&case.before, work, config)?;
-    let logged = said.lines().filter_map(|line| line.strip_prefix(WARNING));
-    let warnings: String =
-        logged.filter(|line| line.starts_with("warning")).flat_map(|line| [line, "\n"]).collect();
     let found = apply(case, &case.before, work, config)?;
+    // The failures come last.
+    let failures = match &found {
+        Outcome::Error { text, .. } => text.lines().count(),
+        _ => 0,
+    };
+    let logged = said.lines().filter_map(|line| line.strip_prefix(WARNING));
+    let count = said.lines().count().saturating_sub(failures);
+    let warnings: String = logged.take(count).flat_map(|line| [line, "\n"]).collect();
     let (expected, error) = match &found {
         Outcome::Tree(tree) => (Some(manifest::changes(&case.before, tree)), None),
         _ => (None, told(case, &found).strip_prefix("the error\n").map(str::to_owned)),

@@ -20,7 +20,7 @@ pub fn with_plan<T>(
     check: impl FnOnce(&[Op<'_>]) -> T,
 ) -> Option<T> {
     let parsed = parse(text)?;
-    let options = Options { today: Today(20_500), ssh_key_fragment };
+    let options = Options { today: Today(20_500), ssh_key_fragment, image_defaults: true };
     let ops = plan::plan(&parsed.config, view, options).ok()?.ops;
     check_paths(&ops);
     Some(check(&ops))

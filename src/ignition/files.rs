@@ -70,8 +70,8 @@ fn refuse_state(state: &State, key: &str) -> Result<()> {
 /// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.
 pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec<Op<'a>>> {
     let ssh_key_fragment = provision::writes_key_fragment(true)?;
-    plan::plan(config, root, Options { today: Today(clock::today()), ssh_key_fragment })
-        .map(plan::Planned::log_warnings)
+    let options = Options { today: Today(clock::today()), ssh_key_fragment, image_defaults: false };
+    plan::plan(config, root, options).map(plan::Planned::log_remarks)
 }
 
 /// Puts `changes` into place by `act`, with the log lines of the entries of `config` that they stand for. Returns the

@@ -4,18 +4,22 @@
 //! directories, files and links from the top of the tree down, then units.
 
 mod accounts;
+mod image_defaults;
 mod map;
 mod ssh_keys;
 mod storage;
 mod tree;
 mod units;
 
+use std::path::PathBuf;
+
 pub use accounts::Today;
 pub use tree::Tree;
 
 use crate::change::{Op, View};
 use crate::config::{self, Config};
-use crate::error::Result;
+use crate::error::{Problems, Result};
+use image_defaults::ImageDefaults;
 
 /// What a plan depends on beside the config and the root.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +28,8 @@ pub struct Options {
     pub today: Today,
     /// Whether ssh keys go to `.ssh/authorized_keys.d/ignition` instead of `.ssh/authorized_keys`.
     pub ssh_key_fragment: bool,
+    /// Whether the image's list of default paths counts: see `docs/image.md`. The reference has none.
+    pub image_defaults: bool,
 }
 
 /// What a config comes to on a root.
@@ -33,11 +39,16 @@ pub struct Planned<'a> {
     pub ops: Vec<Op<'a>>,
     /// What the config's author should know although nothing fails: whole messages, a bounded number of them.
     pub warnings: Vec<String>,
+    /// The paths where an entry of the config replaces what the image brings only as a default, in order.
+    pub replaced_defaults: Vec<PathBuf>,
 }
 
 impl<'a> Planned<'a> {
-    /// Writes the warnings to the log and returns the operations.
-    pub fn log_warnings(self) -> Vec<Op<'a>> {
+    /// Writes to the log what is to be known beside the operations, and returns these.
+    pub fn log_remarks(self) -> Vec<Op<'a>> {
+        for path in &self.replaced_defaults {
+            log::info!("{} replaces the image's default", path.display());
+        }
         for warning in &self.warnings {
             log::warn!("{warning}");
         }
@@ -48,16 +59,27 @@ impl<'a> Planned<'a> {
 /// Plans everything that `config` asks of the root.
 ///
 /// # Errors
-/// [`Reason::Unsupported`] where the config asks for what this program does not do; [`Reason::ConfigInvalid`],
+/// All that is found wrong is told in one error: [`Reason::Unsupported`] where the config asks for what this program does not do; [`Reason::ConfigInvalid`],
 /// [`Reason::Conflict`] and [`Reason::Account`] with the place in the config; [`Reason::RootIo`] where the root
 /// cannot be read.
 pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Result<Planned<'a>> {
-    // A config is applied whole or not at all.
-    config::refuse_unsupported(&config::unsupported_changes(config))?;
+    // A config is applied whole or not at all, and whoever has to correct it wants to know everything at once.
+    let mut problems = Problems::default();
+    problems.take(config::refuse_unsupported(&config::unsupported_changes(config)));
     let mut tree = Tree::new(view);
-    let accounts = accounts::plan(&config.passwd, &mut tree, options.today)?;
-    ssh_keys::plan(&config.passwd, &accounts, &mut tree, options.ssh_key_fragment)?;
-    storage::plan(&config.storage, &accounts, &mut tree)?;
-    units::plan(&config.systemd, &mut tree)?;
-    Ok(tree.into_planned())
+    let accounts = accounts::plan(&config.passwd, &mut tree, options.today, &mut problems);
+    problems.take(ssh_keys::plan(&config.passwd, &accounts, &mut tree, options.ssh_key_fragment));
+    let defaults =
+        if options.image_defaults { ImageDefaults::read(&mut tree) } else { Ok(ImageDefaults::default()) };
+    let defaults = problems.take(defaults).unwrap_or_default();
+    problems.take(storage::plan(&config.storage, &accounts, &defaults, &mut tree));
+    problems.take(units::plan(&config.systemd, &mut tree));
+    let planned = tree.into_planned();
+    if !problems.is_empty() {
+        // The caller gets no plan and so no warnings, which may tell the cause.
+        for warning in &planned.warnings {
+            log::warn!("{warning}");
+        }
+    }
+    problems.finish().map(|()| planned)
 }

@@ -9,7 +9,7 @@ use super::tree::Tree;
 use crate::change::Piece;
 use crate::change::{Attributes, Kind};
 use crate::config::{self, Passwd};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Problems, Reason, Result};
 
 /// Plans each user's keys into `.ssh/authorized_keys` of their home, or, as a `fragment`, into
 /// `.ssh/authorized_keys.d/ignition`. A file that is there is replaced.
@@ -19,20 +19,25 @@ use crate::error::{Error, Reason, Result};
 /// Symbolic links below the home are not followed: a link in place of a directory is refused, since it could lead the
 /// keys anywhere; one in place of the file is replaced.
 pub(super) fn plan(passwd: &Passwd, accounts: &Accounts, tree: &mut Tree, fragment: bool) -> Result<()> {
+    let mut problems = Problems::default();
     for (index, user) in passwd.users.iter().enumerate() {
-        if user.ssh_authorized_keys.is_empty() || user.should_exist == Some(false) {
+        let name = user.name.as_ref();
+        let has_none = user.ssh_authorized_keys.is_empty() || user.should_exist == Some(false);
+        if has_none || accounts.has_failed(name) {
             continue;
         }
-        let name = user.name.as_ref();
         let place = format!("$.passwd.users.{index}.sshAuthorizedKeys");
-        let refuse = |what: &str| Error::new(Reason::Account, format!("user {name:?}: {what}")).at(&place);
-        let account = accounts.user(name).ok_or_else(|| refuse("there is no such user"))?;
-        if account.home.as_os_str().is_empty() {
-            return Err(refuse("the user has no home directory"));
-        }
-        put(user, account, fragment, tree).map_err(|error| error.at(&place))?;
+        let refuse = |what: &str| Error::new(Reason::Account, format!("user {name:?}: {what}"));
+        let done = match accounts.user(name) {
+            None => Err(refuse("there is no such user")),
+            Some(account) if account.home.as_os_str().is_empty() => {
+                Err(refuse("the user has no home directory"))
+            }
+            Some(account) => put(user, account, fragment, tree),
+        };
+        problems.take(done.map_err(|error| error.at(&place)));
     }
-    Ok(())
+    problems.finish()
 }
 
 fn put(user: &config::User, account: &User, fragment: bool, tree: &mut Tree) -> Result<()> {
@@ -88,7 +93,9 @@ mod tests {
         let text = format!(r#"{{"ignition": {{"version": "3.4.0"}}, "passwd": {{"users": [{users}]}}}}"#);
         let config = config::parse(text.as_bytes(), &mut config::Report::default()).unwrap().config;
         let mut tree = Tree::new(root);
-        let accounts = accounts::plan(&config.passwd, &mut tree, Today(1))?;
+        let mut problems = Problems::default();
+        let accounts = accounts::plan(&config.passwd, &mut tree, Today(1), &mut problems);
+        problems.finish()?;
         plan(&config.passwd, &accounts, &mut tree, fragment)?;
         let put = |op| match op {
             Op::Directory { path, attributes } => (path.display().to_string(), attributes),

@@ -1,20 +1,19 @@
-//! `storage.directories`, `storage.files` and `storage.links` as operations.
+//! `storage.directories`, `storage.files` and `storage.links` as operations: in which order, and what is wrong with
+//! several of them.
+
+mod entry;
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use super::accounts::Accounts;
+use super::image_defaults::ImageDefaults;
 use super::map::Map;
 use super::tree::Tree;
-use crate::change::Piece;
-use crate::change::{Attributes, Kind, Stat};
-use crate::config::{Directory, File, Link, NodeGroup, NodeUser, Storage, Text, path_fault};
-use crate::error::{Error, Reason, Result};
+use crate::change::{Attributes, Kind};
+use crate::config::{Directory, File, Link, Storage, path_fault};
+use crate::error::{Error, Problems, Reason, Result};
 use crate::sort::order;
-use crate::source::Source;
-
-const DEFAULT_FILE_MODE: u32 = 0o644;
-const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 
 /// One entry of the config, with its place in it and the path that its parents' links lead to.
 struct Node<'a> {
@@ -44,15 +43,54 @@ enum Entry<'a> {
 /// Plans all directories, files and links from the top of the tree down, hard links last.
 ///
 /// All paths are resolved before anything is planned: links that the config makes are not followed.
-pub(super) fn plan<'a>(storage: &'a Storage<'a>, accounts: &Accounts, tree: &mut Tree<'a, '_>) -> Result<()> {
-    let nodes = collect(storage, tree)?;
+///
+/// # Errors
+/// Everything that is wrong with the entries. One that depends on an entry that has failed is left out.
+pub(super) fn plan<'a>(
+    storage: &'a Storage<'a>,
+    accounts: &Accounts,
+    defaults: &ImageDefaults,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    let mut problems = Problems::default();
+    let nodes = collect(storage, tree, &mut problems);
+    let doubled = doubles(&nodes, &mut problems);
     let rank = |index: usize| nodes.get(index).map(|node| (is_hard(node.entry), node.depth));
     // Stable, so that the order is the config's own within one depth.
     let sorted = order(nodes.len(), &|one, other| rank(one).cmp(&rank(other)));
     for node in sorted.iter().filter_map(|index| nodes.get(*index)) {
-        put(node, accounts, tree).map_err(|error| error.at(&node.place))?;
+        let is_double = doubled.get(node.path.as_os_str().as_encoded_bytes()).is_some();
+        if is_double || problems.take(entry::put(node, accounts, defaults, tree)).is_none() {
+            // The plan fails. A stand-in keeps the entries below and the hard links from failing for the same cause.
+            problems.take(stand_in(node, tree));
+        }
     }
+    problems.finish()
+}
+
+/// Lays what the entry would have put over the tree, without looking at what is in the way.
+fn stand_in(node: &Node<'_>, tree: &mut Tree) -> Result<()> {
+    if node.path == Path::new("/") {
+        return Ok(());
+    }
+    let mut above: Vec<&Path> = node.path.ancestors().skip(1).collect();
+    above.reverse();
+    for directory in above {
+        if tree.stat(directory)?.is_some_and(|stat| stat.kind != Kind::Directory) {
+            put_stand_in(directory, true, tree);
+        }
+    }
+    tree.make_parents(&node.path)?;
+    put_stand_in(&node.path, matches!(node.entry, Entry::Directory(_)), tree);
     Ok(())
+}
+
+fn put_stand_in(path: &Path, is_directory: bool, tree: &mut Tree) {
+    // A directory in place of a planned file has nothing in it.
+    tree.put_file(path.to_owned(), Vec::new(), Attributes::default());
+    if is_directory {
+        tree.put_directory(path.to_owned(), Attributes::default());
+    }
 }
 
 fn is_hard(entry: Entry<'_>) -> bool {
@@ -63,7 +101,7 @@ fn depth(path: &Path) -> usize {
     path.components().filter(|step| matches!(step, Component::Normal(_))).count()
 }
 
-fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node<'a>>> {
+fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>, problems: &mut Problems) -> Vec<Node<'a>> {
     let directories = storage.directories.iter().enumerate();
     let files = storage.files.iter().enumerate();
     let links = storage.links.iter().enumerate();
@@ -78,242 +116,41 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>) -> Result<Vec<Node
     for (place, entry, path) in entries {
         let has_nul = path.contains('\0').then_some("path contains a NUL byte");
         if let Some(fault) = path_fault(path).or(has_nul) {
-            return Err(Error::new(Reason::ConfigInvalid, format!("{fault}, at {place}.path")));
+            problems.add(Error::new(Reason::ConfigInvalid, format!("{fault}, at {place}.path")));
+            continue;
         }
         let (directory, name) = path.rsplit_once('/').unwrap_or_default();
         let path = if let Some(resolved) = followed.get(directory.as_bytes()) {
             resolved.join(name)
         } else {
-            let resolved = tree.resolve(Path::new(directory)).map_err(|error| error.at(&place))?;
+            let resolved = tree.resolve(Path::new(directory)).map_err(|error| error.at(&place));
+            let Some(resolved) = problems.take(resolved) else { continue };
             let path = resolved.join(name);
             followed.insert(directory.as_bytes(), resolved);
             path
         };
         nodes.push(Node { place, depth: depth(&path), path, entry });
     }
-    refuse_doubles(&nodes)?;
-    Ok(nodes)
+    nodes
 }
 
-/// Two entries may name one path in two ways, by a link in the root.
-fn refuse_doubles(nodes: &[Node<'_>]) -> Result<()> {
+/// Refuses paths that two entries have, and returns them. Two entries may name one path in two ways, by a link in the
+/// root.
+fn doubles(nodes: &[Node<'_>], problems: &mut Problems) -> Map<()> {
     // Resolved paths are the same only if their bytes are.
     let path = |index: usize| nodes.get(index).map(|node| node.path.as_os_str());
     let sorted = order(nodes.len(), &|one, other| path(one).cmp(&path(other)));
+    let mut doubles = Map::default();
     for pair in sorted.windows(2) {
         let pair = pair.iter().filter_map(|index| nodes.get(*index)).collect::<Vec<_>>();
         if let [one, other] = *pair {
             if one.path == other.path {
                 let path = one.path.display();
                 let what = format!("{path} is the path of two entries, at {} and {}", one.place, other.place);
-                return Err(Error::new(Reason::ConfigInvalid, what));
+                problems.add(Error::new(Reason::ConfigInvalid, what));
+                doubles.insert(one.path.as_os_str().as_encoded_bytes(), ());
             }
         }
     }
-    Ok(())
-}
-
-fn put<'a>(node: &Node<'a>, accounts: &Accounts, tree: &mut Tree<'a, '_>) -> Result<()> {
-    let path = &node.path;
-    let overwrite = match node.entry {
-        Entry::Directory(directory) => directory.overwrite,
-        Entry::File(file) => file.overwrite,
-        Entry::Link(link) => link.overwrite,
-    } == Some(true);
-    let mut present = tree.stat(path)?;
-    if overwrite && present.is_some() {
-        if path == Path::new("/") {
-            return Err(Error::new(Reason::ConfigInvalid, "the root itself cannot be overwritten"));
-        }
-        // A file or link is replaced in one step by its successor; only directories have to go first.
-        let is_directory = present.is_some_and(|stat| stat.kind == Kind::Directory);
-        if is_directory || matches!(node.entry, Entry::Directory(_)) {
-            tree.remove(path.clone());
-        }
-        present = None;
-    }
-    tree.make_parents(path)?;
-    match node.entry {
-        Entry::Directory(directory) => put_directory(directory, path, present, accounts, tree),
-        Entry::File(file) => put_file(file, node.place, path, present, accounts, tree),
-        Entry::Link(link) if link.hard == Some(true) => put_hard_link(link, path, present, tree),
-        Entry::Link(link) => put_symlink(link, path, present, accounts, tree),
-    }
-}
-
-fn put_directory<'a>(
-    directory: &'a Directory<'a>,
-    path: &Path,
-    present: Option<Stat>,
-    accounts: &Accounts,
-    tree: &mut Tree<'a, '_>,
-) -> Result<()> {
-    if let Some(stat) = present.filter(|stat| stat.kind != Kind::Directory) {
-        return Err(in_the_way(path, stat.kind));
-    }
-    let defaults = present.map_or(Attributes::root(DEFAULT_DIRECTORY_MODE), |stat| stat.attributes);
-    let attributes = attributes(directory.mode, &directory.user, &directory.group, defaults, accounts)?;
-    tree.put_directory(path.to_owned(), attributes);
-    Ok(())
-}
-
-fn put_file<'a>(
-    file: &'a File<'a>,
-    place: Place,
-    path: &Path,
-    present: Option<Stat>,
-    accounts: &Accounts,
-    tree: &mut Tree<'a, '_>,
-) -> Result<()> {
-    if let Some(stat) = present.filter(|stat| stat.kind != Kind::File) {
-        return Err(in_the_way(path, stat.kind));
-    }
-    let source = Source::new(&file.contents, format_args!("{place}.contents"))?;
-    if source.is_none() && file.overwrite == Some(true) {
-        return Err(Error::new(Reason::ConfigInvalid, "overwrite must be false if source is unspecified"));
-    }
-    if source.is_some() && present.is_some() {
-        return Err(in_the_way(path, Kind::File));
-    }
-    let mut contents = match (source, present) {
-        (Some(source), _) => vec![Piece::Source(source)],
-        (None, Some(_)) => tree.contents(path)?,
-        (None, None) => Vec::new(),
-    };
-    for (index, resource) in file.append.iter().enumerate() {
-        let appended = Source::new(resource, format_args!("{place}.append.{index}"))?;
-        contents.extend(appended.map(Piece::Source));
-    }
-    let defaults = present.map_or(Attributes::root(DEFAULT_FILE_MODE), |stat| stat.attributes);
-    let attributes = attributes(file.mode, &file.user, &file.group, defaults, accounts)?;
-    if present.is_some() && file.append.is_empty() {
-        tree.set_attributes(path.to_owned(), attributes)
-    } else {
-        tree.put_file(path.to_owned(), contents, attributes);
-        Ok(())
-    }
-}
-
-fn put_symlink<'a>(
-    link: &'a Link<'a>,
-    path: &Path,
-    present: Option<Stat>,
-    accounts: &Accounts,
-    tree: &mut Tree<'a, '_>,
-) -> Result<()> {
-    let target = Path::new(link_target(link)?);
-    let attributes = attributes(None, &link.user, &link.group, Attributes::default(), accounts)?;
-    match present {
-        None => tree.put_symlink(path.to_owned(), target.to_owned(), attributes.uid, attributes.gid),
-        Some(stat) if stat.kind == Kind::Symlink && same_target(&tree.read_link(path)?, target) => {
-            let user_given = link.user != NodeUser::default();
-            let group_given = link.group != NodeGroup::default();
-            if user_given || group_given {
-                let uid = if user_given { attributes.uid } else { stat.attributes.uid };
-                let gid = if group_given { attributes.gid } else { stat.attributes.gid };
-                tree.set_attributes(path.to_owned(), Attributes { uid, gid, mode: 0o777 })?;
-            }
-        }
-        Some(stat) => return Err(in_the_way(path, stat.kind)),
-    }
-    Ok(())
-}
-
-fn put_hard_link<'a>(
-    link: &'a Link<'a>,
-    path: &Path,
-    present: Option<Stat>,
-    tree: &mut Tree<'a, '_>,
-) -> Result<()> {
-    let target = tree.resolve_parent(Path::new(link_target(link)?))?;
-    let invalid = |what: &str| {
-        Error::new(Reason::ConfigInvalid, format!("hard link target {} {what}", target.display()))
-    };
-    let found = tree.stat(&target)?.ok_or_else(|| invalid("does not exist"))?;
-    if found.kind == Kind::Directory {
-        return Err(invalid("is a directory"));
-    }
-    match present {
-        Some(stat) if stat.identity == found.identity && stat.identity != (0, 0) => Ok(()),
-        // A second name of the file that the config has put another in place of: it follows.
-        Some(stat) if tree.was(&target)?.is_some_and(|was| was.identity == stat.identity) => {
-            tree.put_hard_link(path.to_owned(), target)
-        }
-        Some(stat) => Err(in_the_way(path, stat.kind)),
-        None => tree.put_hard_link(path.to_owned(), target),
-    }
-}
-
-fn link_target<'a>(link: &'a Link<'a>) -> Result<&'a str> {
-    match link.target.as_deref() {
-        None | Some("") => Err(Error::new(Reason::ConfigInvalid, "link target is required")),
-        Some(target) if target.contains('\0') => {
-            Err(Error::new(Reason::ConfigInvalid, "link target contains a NUL byte"))
-        }
-        Some(target) => Ok(target),
-    }
-}
-
-/// Two targets are the same if they are so once simplified (reference: `filepath.Clean`).
-fn same_target(one: &Path, other: &Path) -> bool {
-    clean(one) == clean(other)
-}
-
-fn clean(path: &Path) -> PathBuf {
-    let mut cleaned = PathBuf::new();
-    for component in path.components() {
-        match (component, cleaned.components().next_back()) {
-            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
-            (Component::ParentDir, Some(Component::Normal(_))) => drop(cleaned.pop()),
-            (component, _) => cleaned.push(component),
-        }
-    }
-    cleaned
-}
-
-fn in_the_way(path: &Path, kind: Kind) -> Error {
-    let what = if kind == Kind::File { "a file exists there already" } else { kind.word() };
-    let stands = if kind == Kind::File { "" } else { " stands there" };
-    Error::new(Reason::Conflict, format!("{}: {what}{stands} and overwrite is false", path.display()))
-}
-
-/// Owner and mode as the config says, else `defaults`.
-fn attributes(
-    mode: Option<i64>,
-    user: &NodeUser<'_>,
-    group: &NodeGroup<'_>,
-    defaults: Attributes,
-    accounts: &Accounts,
-) -> Result<Attributes> {
-    let mode = match mode {
-        None => defaults.mode,
-        Some(mode) => u32::try_from(mode)
-            .ok()
-            .filter(|mode| *mode <= 0o7777)
-            .ok_or_else(|| Error::new(Reason::ConfigInvalid, "illegal file mode"))?,
-    };
-    let uid = owner(user.id, &user.name, "user", |name| accounts.uid(name))?.unwrap_or(defaults.uid);
-    let gid = owner(group.id, &group.name, "group", |name| accounts.gid(name))?.unwrap_or(defaults.gid);
-    Ok(Attributes { uid, gid, mode })
-}
-
-fn owner(
-    id: Option<i64>,
-    name: &Text<'_>,
-    kind: &str,
-    find: impl Fn(&str) -> Option<u32>,
-) -> Result<Option<u32>> {
-    match (id, name.as_deref().filter(|name| !name.is_empty())) {
-        (Some(_), Some(_)) => Err(Error::new(Reason::ConfigInvalid, "cannot set both id and name")),
-        // All bits set means "leave it" to chown(2), so that it cannot be an owner.
-        (Some(id), None) => match u32::try_from(id) {
-            Ok(id) if id != u32::MAX => Ok(Some(id)),
-            _ => Err(Error::new(Reason::ConfigInvalid, format!("{kind} id {id} is not an id of Linux"))),
-        },
-        (None, Some(name)) => match find(name) {
-            Some(id) => Ok(Some(id)),
-            None => Err(Error::new(Reason::Account, format!("the root has no {kind} \"{name}\""))),
-        },
-        (None, None) => Ok(None),
-    }
+    doubles
 }

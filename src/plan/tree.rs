@@ -50,6 +50,7 @@ pub struct Tree<'a, 'v> {
     warnings: Vec<String>,
     /// How many warnings there were beside these.
     untold: usize,
+    replaced_defaults: Vec<PathBuf>,
 }
 
 impl<'a, 'v> Tree<'a, 'v> {
@@ -62,6 +63,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             ops: Vec::new(),
             warnings: Vec::new(),
             untold: 0,
+            replaced_defaults: Vec::new(),
         }
     }
 
@@ -76,12 +78,17 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
     }
 
+    /// Notes that the config's entry at `path` replaces a default of the image.
+    pub fn note_replaced_default(&mut self, path: &Path) {
+        self.replaced_defaults.push(path.to_owned());
+    }
+
     /// Ends the planning.
     pub fn into_planned(mut self) -> Planned<'a> {
         if self.untold > 0 {
             self.warnings.push(format!("and {} more warnings", self.untold));
         }
-        Planned { ops: self.ops, warnings: self.warnings }
+        Planned { ops: self.ops, warnings: self.warnings, replaced_defaults: self.replaced_defaults }
     }
 
     fn node(&self, path: &Path) -> Option<&Node> {

@@ -134,7 +134,7 @@ fn carry_out(
     let mut config = render::merge_base(base, &texts)?;
     let (user, version) = Renderer::new(&texts).render(text)?;
     config.merge_with(user);
-    let ops = plan_config(&config, root)?.log_warnings();
+    let ops = plan_config(&config, root)?.log_remarks();
     let boot_id = boot_id()?;
     root.check_stamp_place()?;
     let sha512 = sha512_hex(text);
@@ -240,7 +240,7 @@ pub(crate) fn writes_key_fragment(default: bool) -> Result<bool> {
 fn plan_config<'a>(config: &'a Config<'a>, view: &dyn View) -> Result<Planned<'a>> {
     // Debian's sshd reads .ssh/authorized_keys and no fragments.
     let ssh_key_fragment = writes_key_fragment(false)?;
-    let options = Options { today: Today(clock::today()), ssh_key_fragment };
+    let options = Options { today: Today(clock::today()), ssh_key_fragment, image_defaults: true };
     let started = Instant::now();
     let planned = crate::plan::plan(config, view, options)?;
     log::debug!("planned {} operations in {} ms", planned.ops.len(), milliseconds(started));

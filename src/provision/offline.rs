@@ -10,7 +10,7 @@ use super::plan_config;
 use super::render::{Renderer, Texts};
 use crate::change::{Attributes, Op, Piece, Stat, View};
 use crate::config::{Config, quote};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Problems, Reason, Result};
 use crate::plan::Planned;
 use crate::root::Root;
 
@@ -21,7 +21,7 @@ use crate::root::Root;
 pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
-    root.apply(&plan_config(&config, root)?.log_warnings())
+    root.apply(&plan_config(&config, root)?.log_remarks())
 }
 
 fn render<'a>(texts: &'a Texts, text: &'a [u8]) -> Result<Config<'a>> {
@@ -55,11 +55,21 @@ pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
     let view = Readable { root, unread: RefCell::default() };
-    let Planned { ops, warnings } = plan_config(&config, &view)?;
+    let Planned { ops, warnings, replaced_defaults } = plan_config(&config, &view)?;
     let mut lines = Vec::with_capacity(ops.len());
+    let mut problems = Problems::default();
+    let mut defaults = replaced_defaults.iter();
+    let mut default = defaults.next();
     for op in &ops {
-        lines.push(Line { op, present: view.stat(op.path())?.is_some(), size: size(op, &view)? });
+        // Both are in the order of the entries.
+        let is_default = !matches!(op, Op::Remove { .. }) && default.is_some_and(|path| path == op.path());
+        if is_default {
+            default = defaults.next();
+        }
+        let size = problems.take(size(op, &view)).flatten();
+        lines.push(Line { op, present: view.stat(op.path())?.is_some(), is_default, size });
     }
+    problems.finish()?;
     let unread = view.unread.into_inner();
     Ok(match form {
         Form::Lines => as_text(&lines, &warnings, &unread),
@@ -119,6 +129,8 @@ struct Line<'p> {
     op: &'p Op<'p>,
     /// Whether something stands at its path now.
     present: bool,
+    /// Whether the image brings what stands there only as a default, for which the config sets no `overwrite`.
+    is_default: bool,
     /// Bytes of the file that it puts.
     size: Option<u64>,
 }
@@ -194,6 +206,9 @@ fn as_text(lines: &[Line<'_>], warnings: &[String], unread: &[PathBuf]) -> Strin
         if let Some(size) = line.size {
             let _ = write!(text, " ({size} bytes)");
         }
+        if line.is_default {
+            text.push_str(", replaces the image's default");
+        }
         text.push('\n');
     }
     for warning in warnings {
@@ -224,6 +239,9 @@ fn as_json(lines: &[Line<'_>], warnings: &[String], unread: &[PathBuf]) -> Strin
         let _ = write!(text, ",\"present\":{}", line.present);
         if let Some(Attributes { uid, gid, mode }) = line.attributes() {
             let _ = write!(text, ",\"mode\":\"{mode:04o}\",\"uid\":{uid},\"gid\":{gid}");
+        }
+        if line.is_default {
+            text.push_str(",\"replaces_default\":true");
         }
         if let Some((word, other)) = line.other() {
             let _ = write!(text, ",\"{word}\":");

@@ -41,7 +41,8 @@ use self::database::Database;
 use self::subject::Subject;
 use super::Tree;
 use crate::config::Passwd;
-use crate::error::Result;
+use crate::error::Problems;
+use crate::plan::map::Map;
 
 /// The day of the provisioning, in days since 1970-01-01: when passwords were changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,11 @@ pub struct User {
 pub struct Accounts {
     users: Vec<(Vec<u8>, User)>,
     groups: Vec<(Vec<u8>, u32)>,
+    /// Names of users who could not be planned. The plan fails, so that for what else is wrong with it they count as
+    /// there, with any id.
+    failed: Map<()>,
+    /// Whether nothing is known of any user or group, because the account files could not be read.
+    is_unknown: bool,
 }
 
 impl Accounts {
@@ -79,14 +85,21 @@ impl Accounts {
         self.users.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, user)| user)
     }
 
+    /// Whether planning this user has failed, which is told already.
+    pub(super) fn has_failed(&self, name: &str) -> bool {
+        self.is_unknown || self.failed.get(name.as_bytes()).is_some()
+    }
+
     /// The id of the user of this name.
     pub fn uid(&self, name: &str) -> Option<u32> {
-        self.user(name).map(|user| user.uid)
+        let uid = self.user(name).map(|user| user.uid);
+        uid.or_else(|| self.has_failed(name).then_some(0))
     }
 
     /// The id of the group of this name.
     pub fn gid(&self, name: &str) -> Option<u32> {
-        self.groups.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, gid)| *gid)
+        let gid = self.groups.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, gid)| *gid);
+        gid.or_else(|| self.is_unknown.then_some(0))
     }
 
     fn of(db: &Database) -> Self {
@@ -103,18 +116,36 @@ impl Accounts {
     }
 }
 
-/// Plans groups, then users, of `passwd` into `tree`, and returns what file owners are looked up in.
-pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today) -> Result<Accounts> {
-    let mut db = Database::read(tree)?;
+/// Plans groups, then users, of `passwd` into `tree`, and returns what file owners are looked up in. What fails is added
+/// to `problems`; what depends on it does not fail for a second time.
+pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mut Problems) -> Accounts {
+    let Some(mut db) = problems.take(Database::read(tree)) else {
+        return Accounts { is_unknown: true, ..Accounts::default() };
+    };
     for (index, group) in passwd.groups.iter().enumerate() {
         let subject = Subject { list: "groups", index, name: &group.name };
-        groups::ensure(&mut db, group, &subject)?;
+        if problems.take(groups::ensure(&mut db, group, &subject)).is_some() {
+            continue;
+        }
+        if db.group.is_none() {
+            // No other entry can be planned either, for the same reason.
+            return Accounts { is_unknown: true, ..Accounts::default() };
+        }
+        // The plan fails. A stand-in keeps the group's members and files from being refused as well.
+        let _ = groups::add(&mut db, group.name.as_bytes(), 0, b"*", &subject);
     }
+    let mut failed = Map::default();
     for (index, user) in passwd.users.iter().enumerate() {
         let subject = Subject { list: "users", index, name: &user.name };
-        users::ensure(&mut db, tree, user, &subject, today)?;
+        if problems.take(users::ensure(&mut db, tree, user, &subject, today)).is_some() {
+            continue;
+        }
+        if db.passwd.is_none() || db.group.is_none() {
+            return Accounts { is_unknown: true, ..Accounts::default() };
+        }
+        failed.insert(user.name.as_bytes(), ());
     }
-    let accounts = Accounts::of(&db);
+    let accounts = Accounts { failed, ..Accounts::of(&db) };
     db.write(tree);
-    Ok(accounts)
+    accounts
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::memory::Memory;
 use super::{Accounts, Today, plan};
 use crate::change::{Attributes, Op, Piece};
-use crate::error::{Error, Reason};
+use crate::error::{Error, Problems, Reason};
 use crate::plan::Tree;
 
 const TODAY: Today = Today(20_500);
@@ -14,13 +14,15 @@ fn provision(root: &Memory, passwd: &str) -> Result<(Accounts, Vec<Op<'static>>)
     let config = format!(r#"{{"ignition": {{"version": "3.4.0"}}, "passwd": {passwd}}}"#);
     let parsed = crate::config::parse(config.as_bytes(), &mut crate::config::Report::default()).unwrap();
     let mut tree = Tree::new(root);
-    let accounts = plan(&parsed.config.passwd, &mut tree, TODAY)?;
+    let mut problems = Problems::default();
+    let accounts = plan(&parsed.config.passwd, &mut tree, TODAY, &mut problems);
+    problems.finish()?;
     Ok((accounts, tree.into_planned().ops))
 }
 
 fn refusal(root: &Memory, passwd: &str) -> (Reason, String) {
     let error = provision(root, passwd).map(|(_, ops)| ops).unwrap_err();
-    (error.reason(), error.text().to_owned())
+    (error.reason(), error.to_string())
 }
 
 /// What is put at `path`, and whose it is.

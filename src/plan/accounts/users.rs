@@ -5,7 +5,7 @@ use super::entry::Passwd;
 use super::subject::Subject;
 use super::{Today, add_user, delete_user, modify_user};
 use crate::config;
-use crate::error::Result;
+use crate::error::{Problems, Result};
 use crate::plan::Tree;
 
 /// The checked wishes for a user who is to exist. `None` is no wish.
@@ -66,54 +66,54 @@ pub(super) fn ensure(
             None => Ok(()),
         };
     }
-    let wanted = check(db, wanted, name, subject)?;
-    match old {
+    let mut problems = Problems::default();
+    let wanted = check(db, wanted, name, subject, &mut problems);
+    problems.take(match old {
         Some(old) => modify_user::modify(db, tree, &wanted, &old, subject, today),
         None => add_user::add(db, tree, &wanted, subject, today),
-    }
+    });
+    problems.finish()
 }
 
+/// Checks all that is wished for one by one. What is wrong is added to `problems` and counts as no wish, so that the
+/// rest can be tried too.
 fn check<'c>(
     db: &Database,
     wanted: &'c config::User,
     name: &'c [u8],
     subject: &Subject,
-) -> Result<Wanted<'c>> {
+    problems: &mut Problems,
+) -> Wanted<'c> {
     let field = |key: &str, text: &'c config::Text| match text.as_deref() {
         None | Some("") => Ok(None),
         Some(text) => subject.field(key, text).map(Some),
     };
-    let home = field("homeDir", &wanted.home_dir)?;
+    let home = problems.take(field("homeDir", &wanted.home_dir)).flatten();
     if home.is_some_and(|home| !home.starts_with(b"/")) {
-        return Err(subject.invalid("homeDir", "it must be an absolute path"));
+        problems.add(subject.invalid("homeDir", "it must be an absolute path"));
     }
-    let shell = field("shell", &wanted.shell)?;
+    let shell = problems.take(field("shell", &wanted.shell)).flatten();
     if shell.is_some_and(|shell| !shell.starts_with(b"/") && !shell.starts_with(b"*")) {
-        return Err(subject.invalid("shell", "it must be an absolute path"));
+        problems.add(subject.invalid("shell", "it must be an absolute path"));
     }
     let password = match wanted.password_hash.as_deref() {
         Some("") => Some("*".as_bytes()),
-        Some(hash) => Some(subject.field("passwordHash", hash)?),
+        Some(hash) => problems.take(subject.field("passwordHash", hash)),
         None => None,
     };
-    let gid = match field("primaryGroup", &wanted.primary_group)? {
-        Some(group) => match db.group_by_any(group) {
-            Some(group) => Some(group.gid),
-            None => return Err(subject.refuse(&no_group("primaryGroup", group))),
-        },
+    let gid = match problems.take(field("primaryGroup", &wanted.primary_group)).flatten() {
+        Some(group) => {
+            let found = db.group_by_any(group).map(|group| group.gid);
+            let found = found.ok_or_else(|| subject.refuse(&no_group("primaryGroup", group)));
+            // Without any group the user would get one of their own, which could fail as well.
+            Some(problems.take(found).unwrap_or_default())
+        }
         None => None,
     };
-    Ok(Wanted {
-        name,
-        password,
-        uid: subject.id("uid", wanted.uid)?,
-        gecos: field("gecos", &wanted.gecos)?,
-        home,
-        shell,
-        gid,
-        groups: groups(db, wanted, subject)?,
-        flags: wanted,
-    })
+    let uid = problems.take(subject.id("uid", wanted.uid)).flatten();
+    let gecos = problems.take(field("gecos", &wanted.gecos)).flatten();
+    let groups = problems.take(groups(db, wanted, subject)).flatten();
+    Wanted { name, password, uid, gecos, home, shell, gid, groups, flags: wanted }
 }
 
 fn groups(db: &Database, wanted: &config::User, subject: &Subject) -> Result<Option<Vec<Vec<u8>>>> {
@@ -121,20 +121,20 @@ fn groups(db: &Database, wanted: &config::User, subject: &Subject) -> Result<Opt
         return Ok(None);
     }
     let mut names = Vec::new();
+    let mut problems = Problems::default();
     for (index, list) in wanted.groups.iter().enumerate() {
         let key = format!("groups.{index}");
+        let Some(list) = problems.take(subject.field(&key, list)) else { continue };
         // The reference hands all of them to the tools as one list between commas.
-        for group in subject.field(&key, list)?.split(|byte| *byte == b',') {
-            if group.is_empty() {
-                return Err(subject.invalid(&key, "a group's name is required"));
-            }
+        for group in list.split(|byte| *byte == b',') {
             match db.group_by_any(group) {
+                _ if group.is_empty() => problems.add(subject.invalid(&key, "a group's name is required")),
                 Some(group) => names.push(group.name.clone()),
-                None => return Err(subject.refuse(&no_group(&key, group))),
+                None => problems.add(subject.refuse(&no_group(&key, group))),
             }
         }
     }
-    Ok(Some(names))
+    problems.finish().map(|()| Some(names))
 }
 
 fn no_group(key: &str, group: &[u8]) -> String {

@@ -15,11 +15,12 @@ mod section;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use super::map::Map;
 use super::tree::Tree;
 use crate::change::Piece;
 use crate::change::{Attributes, Kind};
 use crate::config::{Systemd, Unit};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Problems, Reason, Result};
 
 const NULL: &str = "/dev/null";
 /// The kind of unit that the language still allows and systemd has forgotten.
@@ -27,22 +28,28 @@ const FORGOTTEN: &str = ".snapshot";
 
 /// Plans units, drop-ins, masks, enabling and the preset file of `systemd` into `tree`.
 pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
+    let mut problems = Problems::default();
+    let mut failed = Map::default();
     for (number, unit) in systemd.units.iter().enumerate() {
-        put_unit(number, unit, tree)?;
+        if problems.take(put_unit(number, unit, tree)).is_none() {
+            failed.insert(unit.name.as_bytes(), ());
+        }
     }
+    let named = |enabled| named(systemd, enabled).filter(|name| failed.get(name.as_bytes()).is_none());
     let mut preset = preset::Preset::default();
     // As systemd does with presets: what one unit takes away, another may still ask for.
-    for name in named(systemd, false) {
-        if disable::is_enabled(name, tree)? {
-            disable::disable(name, tree)?;
+    for name in named(false) {
+        if problems.take(disable::is_enabled(name, tree)) == Some(true) {
+            problems.take(disable::disable(name, tree));
             preset.add(name, false);
         }
     }
-    for name in named(systemd, true) {
-        enable::enable(name, tree)?;
+    for name in named(true) {
+        problems.take(enable::enable(name, tree));
         preset.add(name, true);
     }
-    preset.put(tree)
+    problems.take(preset.put(tree));
+    problems.finish()
 }
 
 /// The names of the units that are to be enabled, or disabled.
@@ -52,35 +59,42 @@ fn named<'a>(systemd: &'a Systemd<'a>, enabled: bool) -> impl Iterator<Item = &'
 
 /// Plans the files of one unit.
 fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
-    let place = format!("$.systemd.units.{number}.name");
-    let name = checked(&unit.name, &[&names::SUFFIXES, &[FORGOTTEN]], &place)?;
+    let place = format!("$.systemd.units.{number}");
+    let name = checked(&unit.name, &[&names::SUFFIXES, &[FORGOTTEN]], &format_args!("{place}.name"))?;
     let path = Path::new(load::CONFIG).join(name);
+    let mut problems = Problems::default();
     for (number, dropin) in unit.dropins.iter().enumerate() {
-        let place = format!("{}.dropins.{number}.name", place.trim_end_matches(".name"));
-        let file = checked(&dropin.name, &[&[".conf"]], &place)?;
-        if let Some(contents) = &dropin.contents {
-            put_file(&Path::new(load::CONFIG).join(format!("{name}.d")).join(file), contents, tree)?;
+        let file = checked(&dropin.name, &[&[".conf"]], &format_args!("{place}.dropins.{number}.name"));
+        if let (Some(file), Some(contents)) = (problems.take(file), &dropin.contents) {
+            let path = Path::new(load::CONFIG).join(format!("{name}.d")).join(file);
+            problems.take(put_file(&path, contents, tree));
         }
     }
     // The mask would take away again what is put here.
     if let Some(contents) =
         unit.contents.as_deref().filter(|text| !text.is_empty() && unit.mask != Some(true))
     {
-        put_file(&path, contents, tree)?;
+        problems.take(put_file(&path, contents, tree));
     }
     if let Some(mask) = unit.mask {
-        let at = tree.resolve_parent(&path)?;
-        let there = tree.stat(&at)?.map(|stat| stat.kind);
-        let masked = there == Some(Kind::Symlink) && tree.read_link(&at)? == Path::new(NULL);
-        if masked && !mask {
-            tree.remove(at);
-        } else if mask && !masked {
-            if there.is_some() {
-                tree.remove(at.clone());
-            }
-            tree.make_parents(&at)?;
-            tree.put_symlink(at, PathBuf::from(NULL), 0, 0);
+        problems.take(set_mask(&path, mask, tree));
+    }
+    problems.finish()
+}
+
+/// Plans a mask, or its removal, at `path`.
+fn set_mask(path: &Path, mask: bool, tree: &mut Tree) -> Result<()> {
+    let at = tree.resolve_parent(path)?;
+    let there = tree.stat(&at)?.map(|stat| stat.kind);
+    let masked = there == Some(Kind::Symlink) && tree.read_link(&at)? == Path::new(NULL);
+    if masked && !mask {
+        tree.remove(at);
+    } else if mask && !masked {
+        if there.is_some() {
+            tree.remove(at.clone());
         }
+        tree.make_parents(&at)?;
+        tree.put_symlink(at, PathBuf::from(NULL), 0, 0);
     }
     Ok(())
 }

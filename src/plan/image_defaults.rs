@@ -1,0 +1,91 @@
+//! The paths that an image brings only as a default: a config may put something else there without `overwrite`.
+//!
+//! A reference image is made for configs: it has no `/etc/hostname`. A plain Debian has one, and most configs were not
+//! written for it.
+
+use std::path::Path;
+
+use super::map::Map;
+use super::tree::Tree;
+use crate::change::Kind;
+use crate::config::path_fault;
+use crate::error::{Reason, Result};
+
+/// Where the lists are. Files that do not end in `.conf` are not read.
+const DIRECTORY: &str = "/usr/lib/glowplug/defaults.d";
+/// The largest list in bytes.
+const MOST_BYTES: u64 = 64 << 10;
+/// As many paths are taken from all lists together.
+const MOST_PATHS: usize = 1000;
+
+/// The resolved paths of all lists.
+#[derive(Debug, Default)]
+pub(super) struct ImageDefaults(Map<()>);
+
+impl ImageDefaults {
+    /// Reads the lists of the root. What is wrong with them is warned of and ignored: a list must not keep a machine
+    /// from starting.
+    ///
+    /// # Errors
+    /// Those of reading the root.
+    pub(super) fn read(tree: &mut Tree) -> Result<Self> {
+        let mut defaults = Self::default();
+        let directory = tree.resolve(Path::new(DIRECTORY))?;
+        if tree.stat(&directory)?.is_none_or(|stat| stat.kind != Kind::Directory) {
+            return Ok(defaults);
+        }
+        let mut room = MOST_PATHS;
+        for name in tree.list(&directory)? {
+            let name = Path::new(&name);
+            // A link to /dev/null turns a list off: it leads to no file.
+            let path = tree.resolve(&directory.join(name))?;
+            let Some(stat) = tree.stat(&path)?.filter(|stat| stat.kind == Kind::File) else { continue };
+            if name.extension().is_none_or(|extension| extension != "conf") {
+                continue;
+            }
+            let name = format!("{DIRECTORY}/{}", name.display());
+            if stat.size > MOST_BYTES {
+                tree.warn(format!("{name} is larger than 64 KiB: the list is ignored"));
+                continue;
+            }
+            let bytes = tree.read(&path)?.unwrap_or_default().into_owned();
+            defaults.add(&bytes, &name, &mut room, tree)?;
+        }
+        Ok(defaults)
+    }
+
+    /// Adds the paths of the list `name`, as many as there is `room` for.
+    fn add(&mut self, list: &[u8], name: &str, room: &mut usize, tree: &mut Tree) -> Result<()> {
+        for (index, line) in list.split(|byte| *byte == b'\n').enumerate() {
+            let line = std::str::from_utf8(line).map_or("\u{fffd}", str::trim);
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let number = index.saturating_add(1);
+            let Some(left) = room.checked_sub(1) else {
+                tree.warn(format!(
+                    "{name}: the lists have more than 1,000 paths: those from line {number} on are ignored"
+                ));
+                break;
+            };
+            *room = left;
+            let fault =
+                path_fault(line).or((line == "/" || line.contains('\0')).then_some("not the path of a file"));
+            if let Some(fault) = fault {
+                tree.warn(format!("{name}: line {number} is ignored: {fault}"));
+                continue;
+            }
+            match tree.resolve_parent(Path::new(line)) {
+                Ok(path) => self.0.insert(path.as_os_str().as_encoded_bytes(), ()),
+                Err(error) if error.reason() == Reason::RootIo => return Err(error),
+                Err(error) => tree.warn(format!("{name}: line {number} is ignored: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the image brings what stands at the resolved `path` only as a default.
+    pub(super) fn contains(&self, path: &Path) -> bool {
+        self.0.get(path.as_os_str().as_encoded_bytes()).is_some()
+    }
+}

@@ -1,0 +1,272 @@
+//! One directory, file or link of the config.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::super::accounts::Accounts;
+use super::super::image_defaults::ImageDefaults;
+use super::super::tree::Tree;
+use super::{Entry, Node, Place};
+use crate::change::{Attributes, Kind, Piece, Stat};
+use crate::config::{Directory, File, Link, NodeGroup, NodeUser, Text};
+use crate::error::{Error, Problems, Reason, Result};
+use crate::source::Source;
+
+const DEFAULT_FILE_MODE: u32 = 0o644;
+const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
+
+/// The bytes that an entry brings.
+#[derive(Default)]
+struct Sources<'a> {
+    contents: Option<Source<'a>>,
+    appended: Vec<Source<'a>>,
+}
+
+impl<'a> Sources<'a> {
+    /// The errors name their place in the config themselves.
+    fn of(entry: Entry<'a>, place: Place) -> Result<Self> {
+        let Entry::File(file) = entry else { return Ok(Self::default()) };
+        let mut problems = Problems::default();
+        let contents = problems.take(Source::new(&file.contents, format_args!("{place}.contents"))).flatten();
+        let mut appended = Vec::new();
+        for (index, resource) in file.append.iter().enumerate() {
+            let source = Source::new(resource, format_args!("{place}.append.{index}"));
+            appended.extend(problems.take(source).flatten());
+        }
+        problems.finish().map(|()| Self { contents, appended })
+    }
+}
+
+/// Plans one entry.
+pub(super) fn put<'a>(
+    node: &Node<'a>,
+    accounts: &Accounts,
+    defaults: &ImageDefaults,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    let sources = Sources::of(node.entry, node.place)?;
+    let brings_contents = match node.entry {
+        Entry::Directory(_) | Entry::Link(_) => true,
+        Entry::File(_) => sources.contents.is_some(),
+    };
+    let is_default = brings_contents && defaults.contains(&node.path);
+    put_entry(node, sources, is_default, accounts, tree).map_err(|error| error.at(&node.place))
+}
+
+/// Plans an entry. What stands at its path goes if the config says so, or if `is_default`.
+fn put_entry<'a>(
+    node: &Node<'a>,
+    sources: Sources<'a>,
+    is_default: bool,
+    accounts: &Accounts,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    let path = &node.path;
+    let overwrite = match node.entry {
+        Entry::Directory(directory) => directory.overwrite,
+        Entry::File(file) => file.overwrite,
+        Entry::Link(link) => link.overwrite,
+    } == Some(true);
+    let mut present = tree.stat(path)?;
+    // A directory that is there is kept without `overwrite`, as any is.
+    let in_the_way =
+        present.filter(|stat| stat.kind != Kind::Directory || !matches!(node.entry, Entry::Directory(_)));
+    let replaces_default = is_default && !overwrite && in_the_way.is_some();
+    if replaces_default {
+        tree.note_replaced_default(path);
+    }
+    if (overwrite || replaces_default) && present.is_some() {
+        if path == Path::new("/") {
+            return Err(Error::new(Reason::ConfigInvalid, "the root itself cannot be overwritten"));
+        }
+        // A file or link is replaced in one step by its successor; only directories have to go first.
+        let is_directory = present.is_some_and(|stat| stat.kind == Kind::Directory);
+        if is_directory || matches!(node.entry, Entry::Directory(_)) {
+            tree.remove(path.clone());
+        }
+        present = None;
+    }
+    tree.make_parents(path)?;
+    match node.entry {
+        Entry::Directory(directory) => put_directory(directory, path, present, accounts, tree),
+        Entry::File(file) => put_file(file, sources, path, present, accounts, tree),
+        Entry::Link(link) if link.hard == Some(true) => put_hard_link(link, path, present, tree),
+        Entry::Link(link) => put_symlink(link, path, present, accounts, tree),
+    }
+}
+
+fn put_directory<'a>(
+    directory: &'a Directory<'a>,
+    path: &Path,
+    present: Option<Stat>,
+    accounts: &Accounts,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    if let Some(stat) = present.filter(|stat| stat.kind != Kind::Directory) {
+        return Err(in_the_way(path, stat.kind));
+    }
+    let defaults = present.map_or(Attributes::root(DEFAULT_DIRECTORY_MODE), |stat| stat.attributes);
+    let attributes = attributes(directory.mode, &directory.user, &directory.group, defaults, accounts)?;
+    tree.put_directory(path.to_owned(), attributes);
+    Ok(())
+}
+
+fn put_file<'a>(
+    file: &'a File<'a>,
+    sources: Sources<'a>,
+    path: &Path,
+    present: Option<Stat>,
+    accounts: &Accounts,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    if let Some(stat) = present.filter(|stat| stat.kind != Kind::File) {
+        return Err(in_the_way(path, stat.kind));
+    }
+    let Sources { contents, appended } = sources;
+    if contents.is_none() && file.overwrite == Some(true) {
+        return Err(Error::new(Reason::ConfigInvalid, "overwrite must be false if source is unspecified"));
+    }
+    if contents.is_some() && present.is_some() {
+        return Err(in_the_way(path, Kind::File));
+    }
+    let mut contents = match (contents, present) {
+        (Some(source), _) => vec![Piece::Source(source)],
+        (None, Some(_)) => tree.contents(path)?,
+        (None, None) => Vec::new(),
+    };
+    contents.extend(appended.into_iter().map(Piece::Source));
+    let defaults = present.map_or(Attributes::root(DEFAULT_FILE_MODE), |stat| stat.attributes);
+    let attributes = attributes(file.mode, &file.user, &file.group, defaults, accounts)?;
+    if present.is_some() && file.append.is_empty() {
+        tree.set_attributes(path.to_owned(), attributes)
+    } else {
+        tree.put_file(path.to_owned(), contents, attributes);
+        Ok(())
+    }
+}
+
+fn put_symlink<'a>(
+    link: &'a Link<'a>,
+    path: &Path,
+    present: Option<Stat>,
+    accounts: &Accounts,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    let target = Path::new(link_target(link)?);
+    let attributes = attributes(None, &link.user, &link.group, Attributes::default(), accounts)?;
+    match present {
+        None => tree.put_symlink(path.to_owned(), target.to_owned(), attributes.uid, attributes.gid),
+        Some(stat) if stat.kind == Kind::Symlink && same_target(&tree.read_link(path)?, target) => {
+            let user_given = link.user != NodeUser::default();
+            let group_given = link.group != NodeGroup::default();
+            if user_given || group_given {
+                let uid = if user_given { attributes.uid } else { stat.attributes.uid };
+                let gid = if group_given { attributes.gid } else { stat.attributes.gid };
+                tree.set_attributes(path.to_owned(), Attributes { uid, gid, mode: 0o777 })?;
+            }
+        }
+        Some(stat) => return Err(in_the_way(path, stat.kind)),
+    }
+    Ok(())
+}
+
+fn put_hard_link<'a>(
+    link: &'a Link<'a>,
+    path: &Path,
+    present: Option<Stat>,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
+    let target = tree.resolve_parent(Path::new(link_target(link)?))?;
+    let invalid = |what: &str| {
+        Error::new(Reason::ConfigInvalid, format!("hard link target {} {what}", target.display()))
+    };
+    let found = tree.stat(&target)?.ok_or_else(|| invalid("does not exist"))?;
+    if found.kind == Kind::Directory {
+        return Err(invalid("is a directory"));
+    }
+    match present {
+        Some(stat) if stat.identity == found.identity && stat.identity != (0, 0) => Ok(()),
+        // A second name of the file that the config has put another in place of: it follows.
+        Some(stat) if tree.was(&target)?.is_some_and(|was| was.identity == stat.identity) => {
+            tree.put_hard_link(path.to_owned(), target)
+        }
+        Some(stat) => Err(in_the_way(path, stat.kind)),
+        None => tree.put_hard_link(path.to_owned(), target),
+    }
+}
+
+fn link_target<'a>(link: &'a Link<'a>) -> Result<&'a str> {
+    match link.target.as_deref() {
+        None | Some("") => Err(Error::new(Reason::ConfigInvalid, "link target is required")),
+        Some(target) if target.contains('\0') => {
+            Err(Error::new(Reason::ConfigInvalid, "link target contains a NUL byte"))
+        }
+        Some(target) => Ok(target),
+    }
+}
+
+/// Two targets are the same if they are so once simplified (reference: `filepath.Clean`).
+fn same_target(one: &Path, other: &Path) -> bool {
+    clean(one) == clean(other)
+}
+
+fn clean(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in path.components() {
+        match (component, cleaned.components().next_back()) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(cleaned.pop()),
+            (component, _) => cleaned.push(component),
+        }
+    }
+    cleaned
+}
+
+fn in_the_way(path: &Path, kind: Kind) -> Error {
+    let what = if kind == Kind::File { "a file exists there already" } else { kind.word() };
+    let stands = if kind == Kind::File { "" } else { " stands there" };
+    Error::new(Reason::Conflict, format!("{}: {what}{stands} and overwrite is false", path.display())).advise(
+        "Set \"overwrite\" for this path in the config, or take the path out of the image or name it in a list of \
+         defaults (/usr/lib/glowplug/defaults.d), then start again: nothing was written.",
+    )
+}
+
+/// Owner and mode as the config says, else `defaults`.
+fn attributes(
+    mode: Option<i64>,
+    user: &NodeUser<'_>,
+    group: &NodeGroup<'_>,
+    defaults: Attributes,
+    accounts: &Accounts,
+) -> Result<Attributes> {
+    let mode = match mode {
+        None => defaults.mode,
+        Some(mode) => u32::try_from(mode)
+            .ok()
+            .filter(|mode| *mode <= 0o7777)
+            .ok_or_else(|| Error::new(Reason::ConfigInvalid, "illegal file mode"))?,
+    };
+    let uid = owner(user.id, &user.name, "user", |name| accounts.uid(name))?.unwrap_or(defaults.uid);
+    let gid = owner(group.id, &group.name, "group", |name| accounts.gid(name))?.unwrap_or(defaults.gid);
+    Ok(Attributes { uid, gid, mode })
+}
+
+fn owner(
+    id: Option<i64>,
+    name: &Text<'_>,
+    kind: &str,
+    find: impl Fn(&str) -> Option<u32>,
+) -> Result<Option<u32>> {
+    match (id, name.as_deref().filter(|name| !name.is_empty())) {
+        (Some(_), Some(_)) => Err(Error::new(Reason::ConfigInvalid, "cannot set both id and name")),
+        // All bits set means "leave it" to chown(2), so that it cannot be an owner.
+        (Some(id), None) => match u32::try_from(id) {
+            Ok(id) if id != u32::MAX => Ok(Some(id)),
+            _ => Err(Error::new(Reason::ConfigInvalid, format!("{kind} id {id} is not an id of Linux"))),
+        },
+        (None, Some(name)) => match find(name) {
+            Some(id) => Ok(Some(id)),
+            None => Err(Error::new(Reason::Account, format!("the root has no {kind} \"{name}\""))),
+        },
+        (None, None) => Ok(None),
+    }
+}
