@@ -89,3 +89,61 @@ impl ImageDefaults {
         self.0.get(path.as_os_str().as_encoded_bytes()).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::accounts::memory::Memory;
+    use super::*;
+
+    /// The list of Debian's package as it is installed.
+    const DEBIAN: &str = include_str!("../../defaults/50-debian.conf");
+
+    fn read(lists: &[(&str, &str)]) -> (ImageDefaults, Vec<String>) {
+        let mut root = Memory::debian();
+        root.directory(DIRECTORY, 0, 0, 0o755);
+        for (name, text) in lists {
+            root.file(&format!("{DIRECTORY}/{name}"), text);
+        }
+        let mut tree = Tree::new(&root);
+        let defaults = ImageDefaults::read(&mut tree).unwrap();
+        (defaults, tree.into_planned().warnings)
+    }
+
+    #[test]
+    fn the_list_of_the_package_is_read_whole() {
+        let (defaults, warnings) = read(&[("50-debian.conf", DEBIAN)]);
+        assert_eq!(warnings, [""; 0]);
+        for name in ["hostname", "hosts", "issue", "localtime", "motd", "resolv.conf", "timezone"] {
+            assert!(defaults.contains(&Path::new("/etc").join(name)), "{name}");
+        }
+        assert!(!defaults.contains(Path::new("/etc/passwd")));
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let long = "/x\n".repeat(30_000);
+        let many = (0..1100).map(|number| format!("/{number}")).collect::<Vec<_>>().join("\n");
+        let (defaults, warnings) = read(&[("a.conf", &long), ("b.conf", &many)]);
+        assert_eq!(
+            warnings,
+            [
+                format!("{DIRECTORY}/a.conf is larger than 64 KiB: the list is ignored"),
+                format!(
+                    "{DIRECTORY}/b.conf: the lists have more than 1,000 paths: those from line 1001 on are ignored"
+                ),
+            ]
+        );
+        assert!(defaults.contains(Path::new("/999")) && !defaults.contains(Path::new("/1000")));
+        assert!(!defaults.contains(Path::new("/x")));
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_a_failure() {
+        let mut root = Memory::debian();
+        root.directory(DIRECTORY, 0, 0, 0o755);
+        root.file(&format!("{DIRECTORY}/a.conf"), "/etc/hostname");
+        root.broken.set(true);
+        let error = ImageDefaults::read(&mut Tree::new(&root)).unwrap_err();
+        assert_eq!(error.reason(), Reason::RootIo);
+    }
+}
