@@ -45,7 +45,7 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
-	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/reference \
+	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages tests/reference \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
@@ -68,7 +68,7 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps-build deps-lab deps deb lab demo-lab machine-lab image image-test test-podman \
+.PHONY: all build build-glibc deps-build deps-lab deps deb lab demo-lab check-packages machine-lab image image-test test-podman \
 	demo test check unit lint lint-code lint-crates bare fresh boot boot-one bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
@@ -120,6 +120,11 @@ lab: deps-lab deb
 demo-lab: deps-lab deb
 	@WITHOUT_DRACUT=1 tests/boot/prepare $(DEB) $(LAB)
 
+# The packages, and what dpkg makes of them in the guest's tree.
+check-packages: deps demo-lab
+	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
+	tests/check-packages $(BIN) $(ARCH) $(DEB) $(MACHINE_DEB) $(LAB)/root
+
 # The guest of the podman machine, with podman and all else that the layer depends on.
 machine-lab: deps-lab deb
 	@tests/boot/prepare $(DEB) $(MACHINE_LAB) $(MACHINE_DEB)
@@ -151,7 +156,7 @@ check:
 
 # What needs no guest, in a Debian 13 with its own Rust and nothing else.
 bare: deps
-	tests/bare $(OUT)/bare "make --no-print-directory deps demo-lab lint-code"
+	tests/bare $(OUT)/bare "make --no-print-directory deps check-packages lint-code"
 
 # The two commands of README on a new Debian 13, from nothing: they take an hour or more.
 fresh: deps-lab
@@ -178,8 +183,7 @@ lint-crates: deps
 	@$(DEPS) build cargo-deny
 	@tests/lint-crates $(OUT)/log
 
-boot: deps lab machine-lab image
-	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
+boot: deps lab check-packages machine-lab image
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
 		glowplug-agent.socket glowplug-agent@0.service glowplug-agent-console.timer
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2
