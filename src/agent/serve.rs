@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
 use vsock::{VMADDR_CID_HOST, VsockStream};
 
 use super::deadline::Deadline;
@@ -37,8 +37,6 @@ pub fn serve(socket: OwnedFd) -> Result<(), String> {
     let stream = VsockStream::from(socket);
     let peer =
         stream.peer_addr().map_err(|error| format!("this is no vsock connection: {}", io_words(&error)))?;
-    // A client that takes nothing must not hold a write up.
-    stream.set_write_timeout(Some(PATIENCE)).map_err(|error| io_words(&error))?;
     let connection = Connection(stream);
     let is_host = peer.cid() == VMADDR_CID_HOST;
     let answer = if is_host {
@@ -46,7 +44,7 @@ pub fn serve(socket: OwnedFd) -> Result<(), String> {
     } else {
         Err(Refusal { status: 403, what: "only the host is answered".into() })
     };
-    let sent = connection.send(answer);
+    let sent = connection.send(answer, PATIENCE);
     match (is_host, sent) {
         (false, _) => Err(format!("vsock CID {} asked, which is not the host", peer.cid())),
         // The host may go when it likes.
@@ -118,7 +116,8 @@ impl Connection {
         }
     }
 
-    fn send(&self, answer: Result<Body, Refusal>) -> Result<(), Errno> {
+    /// Sends the answer, for which the client has `patience` in all.
+    fn send(&self, answer: Result<Body, Refusal>, patience: Duration) -> Result<(), Errno> {
         let (status, body) = match answer {
             Ok(body) => (200, body),
             Err(refusal) => (refusal.status, Body::json(json(&refusal.told()))),
@@ -131,14 +130,18 @@ impl Connection {
             body.kind,
             body.text.len()
         );
-        let deadline = Deadline::after(PATIENCE);
+        let deadline = Deadline::after(patience);
         whole.push_str(&body.text);
-        for piece in whole.as_bytes().chunks(PIECE) {
+        let mut rest = whole.as_bytes();
+        while !rest.is_empty() {
             self.wait(PollFlags::OUT, deadline)?;
-            crate::fd::write_all(self.0.as_fd(), piece).map_err(|errno| match errno {
-                Errno::AGAIN => Errno::TIMEDOUT,
-                errno => errno,
-            })?;
+            // A write that waits could do so anew whenever the client has taken a few bytes.
+            let piece = rest.get(..PIECE).unwrap_or(rest);
+            match send(&self.0, piece, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
         }
         self.see_off();
         Ok(())
@@ -167,4 +170,33 @@ impl Input for Until<'_> {
 /// errno of dup(2).
 pub fn standard_input() -> Result<OwnedFd, Errno> {
     std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| errno_of(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    use rustix::net::sockopt::set_socket_send_buffer_size;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_takes_a_few_bytes_now_and_then_does_not_get_its_time_again() {
+        let (ours, mut client) = UnixStream::pair().unwrap();
+        set_socket_send_buffer_size(&ours, 4096).unwrap();
+        let slow = std::thread::spawn(move || {
+            while matches!(client.read(&mut [0; 1024]), Ok(1..)) {
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        });
+        let begin = Instant::now();
+        let connection = Connection(VsockStream::from(OwnedFd::from(ours)));
+        let sent = connection.send(Ok(Body::json("x".repeat(1 << 20))), Duration::from_millis(300));
+        assert_eq!(sent, Err(Errno::TIMEDOUT));
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        drop(connection);
+        slow.join().unwrap();
+    }
 }
