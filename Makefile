@@ -45,7 +45,8 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
-	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages tests/reference \
+	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
+	tests/check-steps tests/reference \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/machine/checks fuzz/run image/build debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
@@ -178,6 +179,7 @@ lint-code: deps
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
 	for page in man/*.8; do tests/lint-man "$$page" || exit 1; done
+	tests/check-steps
 
 lint-crates: deps
 	@$(DEPS) build cargo-deny
