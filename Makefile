@@ -97,22 +97,22 @@ deps:
 
 # A make of its own: which target there is shows only after deps.
 deb: deps-build
-	$(MAKE) $(DEB) $(MACHINE_DEB)
+	@$(MAKE) --no-print-directory $(DEB) $(MACHINE_DEB)
 
 # A file target, so that the lab is made anew only when the package has changed.
 $(DEB): build
-	mkdir -p $(OUT)/deb
-	debian/deb $(BIN) $(ARCH) $(OUT)/deb/new.deb
-	cmp -s $(OUT)/deb/new.deb $@ || mv $(OUT)/deb/new.deb $@
-	rm -f $(OUT)/deb/new.deb
-	cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
+	@mkdir -p $(OUT)/deb
+	@debian/deb $(BIN) $(ARCH) $(OUT)/deb/new.deb
+	@cmp -s $(OUT)/deb/new.deb $@ || mv $(OUT)/deb/new.deb $@
+	@rm -f $(OUT)/deb/new.deb
+	@cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
 
 # Files only, which change seldom: made anew each time, the same bytes from the same source.
 .PHONY: $(MACHINE_DEB)
 $(MACHINE_DEB):
-	mkdir -p $(OUT)/deb
-	podman-machine/deb $(VERSION) $@
-	cp $@ $(OUT)/deb/glowplug-podman-machine_$(VERSION)_all.deb
+	@mkdir -p $(OUT)/deb
+	@podman-machine/deb $(VERSION) $@
+	@cp $@ $(OUT)/deb/glowplug-podman-machine_$(VERSION)_all.deb
 
 lab: deps-lab deb
 	@tests/boot/prepare $(DEB) $(LAB)
