@@ -76,7 +76,7 @@ impl ImageDefaults {
                 continue;
             }
             match tree.resolve_parent(Path::new(line)) {
-                Ok(path) => self.0.insert(path.as_os_str().as_encoded_bytes(), ()),
+                Ok(path) => drop(self.0.insert(path.as_os_str().as_encoded_bytes(), ())),
                 Err(error) if error.reason() == Reason::RootIo => return Err(error),
                 Err(error) => tree.warn(format!("{name}: line {number} is ignored: {error}")),
             }

@@ -2,6 +2,7 @@
 //! own copy of the algorithm, 3 KB of the initramfs.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Values by name, in the order of the names' bytes.
 #[derive(Debug)]
@@ -27,31 +28,71 @@ impl<V> Map<V> {
         self.values.get_mut(*self.numbers.get(name)?)
     }
 
-    /// Gives `name` a value, in place of the one that it has.
-    pub(super) fn insert(&mut self, name: &[u8], value: V) {
-        if let Some(there) = self.get_mut(name) {
-            *there = value;
-        } else {
-            self.numbers.insert(name.to_vec(), self.values.len());
-            self.values.push(value);
+    /// The number of the value of `name`. Values are numbered from 0 in the order in which they came.
+    pub(super) fn number(&self, name: &[u8]) -> Option<usize> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The value of this number.
+    pub(super) fn at(&self, number: usize) -> Option<&V> {
+        self.values.get(number)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn at_mut(&mut self, number: usize) -> Option<&mut V> {
+        self.values.get_mut(number)
+    }
+
+    /// Gives `name` a value, in place of the one that it has, and returns the value's number.
+    pub(super) fn insert(&mut self, name: &[u8], value: V) -> usize {
+        if let Some(number) = self.number(name) {
+            if let Some(there) = self.values.get_mut(number) {
+                *there = value;
+            }
+            return number;
         }
+        let number = self.values.len();
+        self.numbers.insert(name.to_vec(), number);
+        self.values.push(value);
+        number
+    }
+
+    /// Removes `name` and returns whether it was there. Its value keeps its number and its memory.
+    pub(super) fn remove(&mut self, name: &[u8]) -> bool {
+        self.numbers.remove(name).is_some()
+    }
+
+    /// The first name that is not before `name`, with its value.
+    pub(super) fn first_from<'m>(&'m self, name: &'m [u8]) -> Option<(&'m [u8], &'m V)> {
+        self.from(name).next()
+    }
+
+    /// The last name that is not after `name`, with its value.
+    pub(super) fn last_up_to(&self, name: &[u8]) -> Option<(&[u8], &V)> {
+        let range = (Bound::Unbounded, Bound::Included(name));
+        let (name, number) = self.numbers.range::<[u8], _>(range).next_back()?;
+        Some((name, self.values.get(*number)?))
+    }
+
+    /// All names that begin with `prefix`, in order, with the numbers of their values.
+    pub(super) fn beginning_with<'m>(
+        &'m self,
+        prefix: &'m [u8],
+    ) -> impl Iterator<Item = (&'m [u8], usize)> + 'm {
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let names = self.numbers.range::<[u8], _>(range).map(|(name, number)| (name.as_slice(), *number));
+        names.take_while(move |(name, _)| name.starts_with(prefix))
+    }
+
+    fn from<'m>(&'m self, name: &'m [u8]) -> impl Iterator<Item = (&'m [u8], &'m V)> + 'm {
+        let range = (Bound::Included(name), Bound::Unbounded);
+        let names = self.numbers.range::<[u8], _>(range);
+        names.filter_map(|(name, number)| Some((name.as_slice(), self.values.get(*number)?)))
     }
 
     /// Names and values in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        self.numbers.iter().filter_map(|(name, number)| Some((name.as_slice(), self.values.get(*number)?)))
-    }
-
-    /// Puts an empty value in the place of those whose name `is_to_go`.
-    pub(super) fn clear_where(&mut self, is_to_go: impl Fn(&[u8]) -> bool)
-    where
-        V: Default,
-    {
-        for (name, number) in &self.numbers {
-            if let Some(value) = self.values.get_mut(*number).filter(|_| is_to_go(name)) {
-                *value = V::default();
-            }
-        }
+        self.from(b"")
     }
 }
 
@@ -66,8 +107,25 @@ mod tests {
             map.insert(name.as_bytes(), value);
         }
         assert_eq!((map.get(b"a"), map.get(b"b"), map.get(b"c")), (Some(&2), Some(&3), None));
-        map.clear_where(|name| name == b"a");
         let values: Vec<i32> = map.iter().map(|(_, value)| *value).collect();
-        assert_eq!(values, [0, 3, 4]);
+        assert_eq!(values, [2, 3, 4]);
+        assert_eq!((map.number(b"b"), map.at(0), map.at(9)), (Some(0), Some(&3), None));
+    }
+
+    #[test]
+    fn neighbours_of_a_name() {
+        let mut map = Map::default();
+        for name in ["a", "ab", "ac", "b"] {
+            map.insert(name.as_bytes(), ());
+        }
+        let name = |found: Option<(&[u8], &())>| found.map(|(name, ())| name.to_vec());
+        assert_eq!(name(map.first_from(b"aa")), Some(b"ab".to_vec()));
+        assert_eq!(name(map.first_from(b"c")), None);
+        assert_eq!(name(map.last_up_to(b"az")), Some(b"ac".to_vec()));
+        assert_eq!(name(map.last_up_to(b"")), None);
+        let below: Vec<&[u8]> = map.beginning_with(b"a").map(|(name, _)| name).collect();
+        assert_eq!(below, [b"a".as_slice(), b"ab", b"ac"]);
+        assert!(map.remove(b"ab") && !map.remove(b"ab"));
+        assert_eq!(map.get(b"ab"), None);
     }
 }

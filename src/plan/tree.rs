@@ -1,11 +1,14 @@
 //! The root as it will be: the view of the root with the planned operations laid over it.
 
+mod places;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
+use self::places::{Base, Found, Node, Place, Seen, Step, components, enter, key, next, start};
 use super::Planned;
 use super::map::Map;
 use crate::change::{Attributes, Kind, Stat, View};
@@ -14,8 +17,8 @@ use crate::error::{Error, Reason, Result, shorten};
 
 /// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
-/// Directories inside of directories, deeper than anybody makes them: the time that a path takes grows with the square
-/// of its depth.
+/// Directories inside of directories, deeper than anybody makes them: each one that is missing is an operation with
+/// its whole path.
 const MAX_STEPS: usize = 256;
 /// Files that planning itself reads (account files, units): none is anywhere near this large.
 const READ_LIMIT: u64 = 16 << 20;
@@ -24,28 +27,11 @@ const MOST_WARNINGS: usize = 20;
 /// The most bytes of a warning.
 const MOST_OF_WARNING: usize = 800;
 
-/// What is planned at a path.
-#[derive(Debug, Clone)]
-enum Node {
-    /// Taken away, or never there.
-    Gone,
-    /// A directory; `backing` is where its present contents are in the view.
-    Directory { attributes: Attributes, backing: Option<PathBuf> },
-    /// A file that operation number `op` puts.
-    File { attributes: Attributes, op: usize },
-    /// A symbolic link.
-    Symlink { target: PathBuf, uid: u32, gid: u32 },
-    /// What the view has at `at`, perhaps with other attributes.
-    Kept { at: PathBuf, attributes: Attributes },
-}
-
 /// The overlay and the operations that make it so, in order.
 pub struct Tree<'a, 'v> {
     view: &'v dyn View,
-    /// What the view told of the parents that were followed: most paths of a config share them.
-    parents: RefCell<Map<Option<Kind>>>,
-    /// By directory and name: the bytes of resolved paths are enough.
-    nodes: Map<Map<Node>>,
+    /// By the number of the directory's place and the name.
+    places: RefCell<Map<Place>>,
     ops: Vec<Op<'a>>,
     warnings: Vec<String>,
     /// How many warnings there were beside these.
@@ -56,10 +42,11 @@ pub struct Tree<'a, 'v> {
 impl<'a, 'v> Tree<'a, 'v> {
     /// The root as it is.
     pub fn new(view: &'v dyn View) -> Self {
+        let mut places = Map::default();
+        places.insert(b"", Place::default());
         Self {
             view,
-            parents: RefCell::default(),
-            nodes: Map::default(),
+            places: RefCell::new(places),
             ops: Vec::new(),
             warnings: Vec::new(),
             untold: 0,
@@ -91,48 +78,85 @@ impl<'a, 'v> Tree<'a, 'v> {
         Planned { ops: self.ops, warnings: self.warnings, replaced_defaults: self.replaced_defaults }
     }
 
-    fn node(&self, path: &Path) -> Option<&Node> {
-        let (directory, name) = split(path);
-        self.nodes.get(directory)?.get(name)
+    fn walk(&self, path: &Path) -> Step {
+        let places = self.places.borrow();
+        let mut step = start(&places);
+        for (name, length) in components(bytes(path)) {
+            step = next(&places, step, name, length);
+        }
+        step
+    }
+
+    /// Walks to `path` and makes the places that are missing on the way.
+    fn enter(&self, path: &Path) -> Step {
+        let mut places = self.places.borrow_mut();
+        let mut step = start(&places);
+        for (name, length) in components(bytes(path)) {
+            step = enter(&mut places, step, name, length);
+        }
+        step
+    }
+
+    fn planned(&self, step: Step) -> Option<Node> {
+        self.places.borrow().at(step.number?)?.planned.clone()
     }
 
     fn set_node(&mut self, path: &Path, node: Node) {
-        let (directory, name) = split(path);
-        if let Some(names) = self.nodes.get_mut(directory) {
-            names.insert(name, node);
-        } else {
-            let mut names = Map::default();
-            names.insert(name, node);
-            self.nodes.insert(directory, names);
+        let step = self.enter(path);
+        if let Some(place) = step.number.and_then(|number| self.places.get_mut().at_mut(number)) {
+            place.planned = Some(node);
         }
     }
 
     /// What will stand at `path`, whose parents are resolved; the last component is not followed.
     pub fn stat(&self, path: &Path) -> Result<Option<Stat>> {
-        match self.node(path) {
+        let step = self.walk(path);
+        match self.planned(step) {
             Some(Node::Gone) => Ok(None),
             Some(Node::Directory { attributes, backing }) => {
                 let identity = match backing {
-                    Some(at) => self.view.stat(at)?.map_or((0, 0), |stat| stat.identity),
+                    Some(at) => self.view.stat(&at)?.map_or((0, 0), |stat| stat.identity),
                     None => (0, 0),
                 };
-                Ok(Some(Stat { kind: Kind::Directory, attributes: *attributes, size: 0, identity }))
+                Ok(Some(Stat { kind: Kind::Directory, attributes, size: 0, identity }))
             }
             Some(Node::File { attributes, .. }) => {
-                Ok(Some(Stat { kind: Kind::File, attributes: *attributes, size: 0, identity: (0, 0) }))
+                Ok(Some(Stat { kind: Kind::File, attributes, size: 0, identity: (0, 0) }))
             }
             Some(Node::Symlink { uid, gid, .. }) => {
-                let attributes = Attributes { uid: *uid, gid: *gid, mode: 0o777 };
+                let attributes = Attributes { uid, gid, mode: 0o777 };
                 Ok(Some(Stat { kind: Kind::Symlink, attributes, size: 0, identity: (0, 0) }))
             }
             Some(Node::Kept { at, attributes }) => {
-                Ok(self.view.stat(at)?.map(|stat| Stat { attributes: *attributes, ..stat }))
+                Ok(self.view.stat(&at)?.map(|stat| Stat { attributes, ..stat }))
             }
-            None => match self.backing(path) {
-                Some(at) => self.view.stat(&at),
-                None => Ok(None),
-            },
+            None => self.stat_unplanned(step, path),
         }
+    }
+
+    fn stat_unplanned(&self, step: Step, path: &Path) -> Result<Option<Stat>> {
+        {
+            let places = self.places.borrow();
+            match step.number.and_then(|number| places.at(number)).map(|place| &place.seen) {
+                Some(Seen::Nothing) => return Ok(None),
+                Some(Seen::Stat(stat)) => return Ok(Some(**stat)),
+                _ => {}
+            }
+        }
+        let Some(at) = self.backing(step, path) else { return Ok(None) };
+        let stat = self.view.stat(&at)?;
+        let mut places = self.places.borrow_mut();
+        let is_listed = step.parent.and_then(|number| places.at(number)).is_some_and(|place| place.is_listed);
+        if let Some(place) = step.number.and_then(|number| places.at_mut(number)) {
+            match (stat, &place.seen) {
+                (None, _) => place.seen = Seen::Nothing,
+                (Some(stat), Seen::Unknown | Seen::Kind(_)) if is_listed => {
+                    place.seen = Seen::Stat(Box::new(stat));
+                }
+                _ => {}
+            }
+        }
+        Ok(stat)
     }
 
     /// What stood at `path` before anything was planned.
@@ -141,49 +165,104 @@ impl<'a, 'v> Tree<'a, 'v> {
     }
 
     /// Where the view has what will stand at `path`, for a path without a node of its own.
-    fn backing(&self, path: &Path) -> Option<PathBuf> {
-        for ancestor in path.ancestors().skip(1) {
-            match self.node(ancestor) {
-                None => {}
-                Some(Node::Directory { backing: Some(at), .. } | Node::Kept { at, .. }) => {
-                    return Some(at.join(path.strip_prefix(ancestor).ok()?));
+    fn backing(&self, step: Step, path: &Path) -> Option<PathBuf> {
+        self.backing_of(step.base, bytes(path))
+    }
+
+    fn backing_of(&self, base: Base, path: &[u8]) -> Option<PathBuf> {
+        match base {
+            Base::Same if path.is_empty() => Some(PathBuf::from("/")),
+            Base::Same => Some(PathBuf::from(OsStr::from_bytes(path))),
+            Base::Backing { number, length } => {
+                let places = self.places.borrow();
+                let rest = OsStr::from_bytes(path.get(length..)?.strip_prefix(b"/").unwrap_or_default());
+                match places.at(number)?.planned.as_ref()? {
+                    Node::Directory { backing: Some(at), .. } | Node::Kept { at, .. } if rest.is_empty() => {
+                        Some(at.clone())
+                    }
+                    Node::Directory { backing: Some(at), .. } | Node::Kept { at, .. } => Some(at.join(rest)),
+                    _ => None,
                 }
-                Some(_) => return None,
             }
+            Base::Nowhere => None,
         }
-        Some(path.to_owned())
     }
 
     /// The target of the symbolic link that will stand at `path`.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf> {
-        match self.node(path) {
-            Some(Node::Symlink { target, .. }) => Ok(target.clone()),
-            Some(Node::Kept { at, .. }) => self.view.read_link(at),
-            _ => self.view.read_link(&self.backing(path).unwrap_or_else(|| path.to_owned())),
+        let step = self.walk(path);
+        match self.planned(step) {
+            Some(Node::Symlink { target, .. }) => return Ok(target),
+            Some(Node::Kept { at, .. }) => return self.view.read_link(&at),
+            _ => {}
         }
+        let places = self.places.borrow();
+        if let Some(Place { seen: Seen::Link(target), .. }) = step.number.and_then(|number| places.at(number))
+        {
+            return Ok(target.clone());
+        }
+        drop(places);
+        self.view.read_link(&self.backing(step, path).unwrap_or_else(|| path.to_owned()))
     }
 
     /// The names that will stand in the directory at `path`, sorted.
     pub fn list(&self, path: &Path) -> Result<Vec<OsString>> {
-        let at = match self.node(path) {
-            None => self.backing(path),
-            Some(Node::Directory { backing, .. }) => backing.clone(),
-            Some(Node::Kept { at, .. }) => Some(at.clone()),
+        let step = self.enter(path);
+        let Some(number) = step.number else { return Ok(Vec::new()) };
+        let at = match self.planned(step) {
+            None => self.backing(step, path),
+            Some(Node::Directory { backing, .. }) => backing,
+            Some(Node::Kept { at, .. }) => Some(at),
             Some(_) => None,
         };
-        let mut names = match at {
-            Some(at) if self.view.stat(&at)?.is_some() => self.view.list(&at)?,
-            _ => Vec::new(),
+        self.list_view(number, at.as_deref())?;
+        let places = self.places.borrow();
+        let stands = |number: usize| {
+            places.at(number).is_some_and(|place| match &place.planned {
+                Some(Node::Gone) => false,
+                Some(_) => true,
+                None => !matches!(place.seen, Seen::Nothing),
+            })
         };
-        for (name, node) in self.nodes.get(bytes(path)).into_iter().flat_map(Map::iter) {
-            let name = OsStr::from_bytes(name);
-            match (names.binary_search_by(|there| there.as_os_str().cmp(name)), node) {
-                (Ok(index), Node::Gone) => drop(names.remove(index)),
-                (Err(index), node) if !matches!(node, Node::Gone) => names.insert(index, name.to_owned()),
-                _ => {}
+        let prefix = key(number, b"");
+        let children = places.beginning_with(&prefix).filter(|(_, number)| stands(*number));
+        let name =
+            |(key, _): (&[u8], usize)| key.get(prefix.len()..).map(|name| OsStr::from_bytes(name).to_owned());
+        Ok(children.filter_map(name).collect())
+    }
+
+    /// Makes a place for each name that the view has in the directory `at`, which is what place `number` has now.
+    fn list_view(&self, number: usize, at: Option<&Path>) -> Result<()> {
+        if self.places.borrow().at(number).is_none_or(|place| place.is_listed) {
+            return Ok(());
+        }
+        let mut names = Vec::new();
+        if let Some(at) = at {
+            if self.view.stat(at)?.is_some() {
+                names = self.view.list(at)?;
             }
         }
-        Ok(names)
+        let mut places = self.places.borrow_mut();
+        // What has a place already and is not in the list is not there.
+        let prefix = key(number, b"");
+        let known: Vec<usize> = places.beginning_with(&prefix).map(|(_, number)| number).collect();
+        for child in known {
+            if let Some(place) = places.at_mut(child).filter(|place| matches!(place.seen, Seen::Unknown)) {
+                place.seen = Seen::Nothing;
+            }
+        }
+        for name in names {
+            let key = key(number, name.as_bytes());
+            match places.get_mut(&key) {
+                Some(place) if matches!(place.seen, Seen::Nothing) => place.seen = Seen::Unknown,
+                Some(_) => {}
+                None => drop(places.insert(&key, Place::default())),
+            }
+        }
+        if let Some(place) = places.at_mut(number) {
+            place.is_listed = true;
+        }
+        Ok(())
     }
 
     /// What the regular file at `path` will hold; `None` where there is none. Links are not followed.
@@ -196,14 +275,15 @@ impl<'a, 'v> Tree<'a, 'v> {
                 _ => Ok(None),
             }
         };
-        match self.node(path) {
-            Some(Node::File { op, .. }) => match self.ops.get(*op) {
+        let step = self.walk(path);
+        match self.planned(step) {
+            Some(Node::File { op, .. }) => match self.ops.get(op) {
                 Some(Op::File { contents, .. }) => self.join(contents).map(Some),
                 _ => Ok(None),
             },
-            Some(Node::Kept { at, .. }) => from_view(at),
+            Some(Node::Kept { at, .. }) => from_view(&at),
             Some(_) => Ok(None),
-            None => match self.backing(path) {
+            None => match self.backing(step, path) {
                 Some(at) => from_view(&at),
                 None => Ok(None),
             },
@@ -212,14 +292,15 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// What the file at `path` will hold, as pieces for another file: used to append to it.
     pub fn contents(&self, path: &Path) -> Result<Contents<'a>> {
-        match self.node(path) {
-            Some(Node::File { op, .. }) => match self.ops.get(*op) {
+        let step = self.walk(path);
+        match self.planned(step) {
+            Some(Node::File { op, .. }) => match self.ops.get(op) {
                 Some(Op::File { contents, .. }) => Ok(contents.clone()),
                 _ => Ok(Vec::new()),
             },
-            Some(Node::Kept { at, .. }) => Ok(vec![Piece::Existing(at.clone())]),
+            Some(Node::Kept { at, .. }) => Ok(vec![Piece::Existing(at)]),
             Some(_) => Ok(Vec::new()),
-            None => Ok(self.backing(path).map(Piece::Existing).into_iter().collect()),
+            None => Ok(self.backing(step, path).map(Piece::Existing).into_iter().collect()),
         }
     }
 
@@ -247,93 +328,138 @@ impl<'a, 'v> Tree<'a, 'v> {
     /// Follows the links in all components of `path` but the last, as a process inside the root would.
     /// A component that does not exist is taken as it is, and so is all that follows it.
     pub fn resolve_parent(&self, path: &Path) -> Result<PathBuf> {
-        let mut links = 0;
         match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => Ok(self.follow(parent, &mut links)?.join(name)),
+            (Some(parent), Some(name)) => Ok(self.resolve(parent)?.join(name)),
             _ => Ok(PathBuf::from("/")),
         }
     }
 
     /// Follows the links in all components of `path`.
     pub fn resolve(&self, path: &Path) -> Result<PathBuf> {
-        self.follow(path, &mut 0)
-    }
-
-    fn follow(&self, path: &Path, links: &mut usize) -> Result<PathBuf> {
-        let mut resolved = PathBuf::from("/");
-        // The components still to go, the next one last.
-        let mut rest: Vec<OsString> = steps(path);
-        while let Some(step) = rest.pop() {
-            if rest.len() > MAX_STEPS {
-                let length = path.as_os_str().len();
-                let what = format!("a path of {length} bytes is more than {MAX_STEPS} directories deep");
-                return Err(Error::new(Reason::ConfigInvalid, what));
-            }
-            if step == ".." {
-                resolved.pop();
+        let mut links: usize = 0;
+        let mut resolved: Vec<u8> = Vec::new();
+        // The root and each directory in `resolved`, with the length of `resolved` before it.
+        let mut steps = vec![(start(&self.places.borrow()), 0)];
+        let mut rest: Cow<'_, [u8]> = Cow::Borrowed(bytes(path));
+        refuse_depth(path, &rest)?;
+        let mut at = 0;
+        loop {
+            let next = components(rest.get(at..).unwrap_or_default()).next();
+            let Some((name, length)) = next.map(|(name, length)| (name.to_vec(), length)) else { break };
+            at = at.saturating_add(length);
+            if name == b".." {
+                // Above the root is the root itself.
+                if steps.len() > 1 {
+                    resolved.truncate(steps.pop().map_or(0, |(_, length)| length));
+                }
                 continue;
             }
-            let next = resolved.join(&step);
-            if self.parent_kind(&next)? != Some(Kind::Symlink) {
-                resolved = next;
+            let before = resolved.len();
+            resolved.push(b'/');
+            resolved.extend_from_slice(&name);
+            let above = steps.last().map_or_else(|| start(&self.places.borrow()), |(step, _)| *step);
+            let step = enter(&mut self.places.borrow_mut(), above, &name, resolved.len());
+            let Found::Link(target) = self.find(step, &resolved)? else {
+                steps.push((step, before));
                 continue;
-            }
-            *links = links.saturating_add(1);
-            if *links > MAX_LINKS {
+            };
+            links = links.saturating_add(1);
+            if links > MAX_LINKS {
                 return Err(Error::new(
                     Reason::Conflict,
                     format!("resolve {} in the root: too many levels of symbolic links", path.display()),
                 ));
             }
-            let target = self.read_link(&next)?;
+            resolved.truncate(if target.is_absolute() { 0 } else { before });
             if target.is_absolute() {
-                resolved = PathBuf::from("/");
+                steps.truncate(1);
             }
-            rest.extend(steps(&target));
+            rest = Cow::Owned([bytes(&target), b"/", rest.get(at..).unwrap_or_default()].concat());
+            at = 0;
+            refuse_depth(path, &rest)?;
         }
-        Ok(resolved)
+        if resolved.is_empty() {
+            resolved.push(b'/');
+        }
+        Ok(PathBuf::from(OsString::from_vec(resolved)))
     }
 
-    /// The kind of what will stand at `path`; the view is asked only once.
-    fn parent_kind(&self, path: &Path) -> Result<Option<Kind>> {
-        match self.node(path) {
-            Some(Node::Directory { .. }) => return Ok(Some(Kind::Directory)),
-            Some(_) => return Ok(self.stat(path)?.map(|stat| stat.kind)),
+    /// What will stand at `path`, to which `step` leads; the view is asked only once.
+    fn find(&self, step: Step, path: &[u8]) -> Result<Found> {
+        match self.planned(step) {
+            Some(Node::Gone) => return Ok(Found::Nothing),
+            Some(Node::Directory { .. }) => return Ok(Found::Kind(Kind::Directory)),
+            Some(Node::File { .. }) => return Ok(Found::Kind(Kind::File)),
+            Some(Node::Symlink { target, .. }) => return Ok(Found::Link(target)),
+            Some(Node::Kept { at, .. }) => return Ok(self.look(&at)?.found()),
             None => {}
         }
-        let Some(at) = self.backing(path) else { return Ok(None) };
-        if let Some(known) = self.parents.borrow().get(bytes(&at)) {
-            return Ok(*known);
+        let Some(number) = step.number else { return Ok(Found::Nothing) };
+        if let Some(found) = self.places.borrow().at(number).and_then(|place| place.seen.known()) {
+            return Ok(found);
         }
-        let kind = self.view.stat(&at)?.map(|stat| stat.kind);
-        self.parents.borrow_mut().insert(bytes(&at), kind);
-        Ok(kind)
+        let seen = match self.backing_of(step.base, path) {
+            Some(at) => self.look(&at)?,
+            None => Seen::Nothing,
+        };
+        let found = seen.found();
+        if let Some(place) = self.places.borrow_mut().at_mut(number) {
+            place.seen = seen;
+        }
+        Ok(found)
+    }
+
+    /// What the view has at `at`.
+    fn look(&self, at: &Path) -> Result<Seen> {
+        Ok(match self.view.stat(at)?.map(|stat| stat.kind) {
+            None => Seen::Nothing,
+            Some(Kind::Symlink) => Seen::Link(self.view.read_link(at)?),
+            Some(kind) => Seen::Kind(kind),
+        })
     }
 
     /// Plans the directories above `path` that do not exist yet: root's, 0755.
     pub fn make_parents(&mut self, path: &Path) -> Result<()> {
-        let Some(parent) = path.parent() else { return Ok(()) };
-        match self.parent_kind(parent)? {
-            Some(Kind::Directory) => Ok(()),
-            Some(kind) => Err(Error::new(
-                Reason::Conflict,
-                format!("make directory {} in the root: {} stands there", parent.display(), kind.word()),
-            )),
-            None => {
-                self.make_parents(parent)?;
-                self.put_directory(parent.to_owned(), Attributes::root(0o755));
-                Ok(())
+        let Some(parent) = path.parent().map(bytes) else { return Ok(()) };
+        let mut step = start(self.places.get_mut());
+        for (name, length) in components(parent) {
+            step = enter(self.places.get_mut(), step, name, length);
+            let above = parent.get(..length).unwrap_or_default();
+            let kind = match self.find(step, above)? {
+                Found::Kind(Kind::Directory) => continue,
+                Found::Nothing => None,
+                Found::Kind(kind) => Some(kind),
+                Found::Link(_) => Some(Kind::Symlink),
+            };
+            let above = Path::new(OsStr::from_bytes(above));
+            if let Some(kind) = kind {
+                let what =
+                    format!("make directory {} in the root: {} stands there", above.display(), kind.word());
+                return Err(Error::new(Reason::Conflict, what));
             }
+            let attributes = Attributes::root(0o755);
+            if let Some(place) = step.number.and_then(|number| self.places.get_mut().at_mut(number)) {
+                place.planned = Some(Node::Directory { attributes, backing: None });
+            }
+            self.ops.push(Op::Directory { path: above.to_owned(), attributes });
+            step.base = Base::Nowhere;
         }
+        Ok(())
     }
 
     /// Plans a directory, new or existing, with its attributes.
     pub fn put_directory(&mut self, path: PathBuf, attributes: Attributes) {
-        let backing = match self.node(&path) {
-            Some(Node::Directory { backing, .. }) => backing.clone(),
+        let step = self.enter(&path);
+        let backing = match self.planned(step) {
+            Some(Node::Directory { backing, .. }) => backing,
             Some(_) => None,
             // Where the view is known to have nothing, it need not be asked for what is below.
-            None => self.backing(&path).filter(|at| self.parents.borrow().get(bytes(at)) != Some(&None)),
+            None => {
+                let places = self.places.get_mut();
+                let place = step.number.and_then(|number| places.at(number));
+                let nothing = place.is_some_and(|place| matches!(place.seen, Seen::Nothing));
+                if nothing { None } else { self.backing(step, &path) }
+            }
         };
         self.set_node(&path, Node::Directory { attributes, backing });
         self.ops.push(Op::Directory { path, attributes });
@@ -353,9 +479,10 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// Plans a second name for the file at `target`.
     pub fn put_hard_link(&mut self, path: PathBuf, target: PathBuf) -> Result<()> {
-        let node = match self.node(&target) {
-            Some(node) => node.clone(),
-            None => match (self.stat(&target)?, self.backing(&target)) {
+        let step = self.walk(&target);
+        let node = match self.planned(step) {
+            Some(node) => node,
+            None => match (self.stat(&target)?, self.backing(step, &target)) {
                 (Some(stat), Some(at)) => Node::Kept { at, attributes: stat.attributes },
                 _ => Node::Gone,
             },
@@ -367,7 +494,8 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// Plans other attributes for what is there.
     pub fn set_attributes(&mut self, path: PathBuf, attributes: Attributes) -> Result<()> {
-        let node = match self.node(&path).cloned() {
+        let step = self.walk(&path);
+        let node = match self.planned(step) {
             Some(Node::Directory { backing, .. }) => Node::Directory { attributes, backing },
             Some(Node::File { op, .. }) => Node::File { attributes, op },
             Some(Node::Symlink { target, .. }) => {
@@ -375,7 +503,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             }
             Some(Node::Kept { at, .. }) => Node::Kept { at, attributes },
             Some(Node::Gone) => Node::Gone,
-            None => match (self.stat(&path)?, self.backing(&path)) {
+            None => match (self.stat(&path)?, self.backing(step, &path)) {
                 (Some(stat), Some(at)) if stat.kind == Kind::Directory => {
                     Node::Directory { attributes, backing: Some(at) }
                 }
@@ -397,12 +525,15 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// Plans another name for the directory or file at `from`, which must be the root's own, unplanned.
     pub fn rename(&mut self, from: PathBuf, to: PathBuf) -> Result<()> {
-        if let (Some(stat), Some(at)) = (self.stat(&from)?, self.backing(&from)) {
+        let step = self.walk(&from);
+        if let (Some(stat), Some(at)) = (self.stat(&from)?, self.backing(step, &from)) {
             let attributes = stat.attributes;
             let node = match stat.kind {
                 Kind::Directory => Node::Directory { attributes, backing: Some(at) },
                 _ => Node::Kept { at, attributes },
             };
+            // Nothing stood there, which is known of names below it as well.
+            self.forget_below(&to);
             self.set_node(&to, node);
         }
         self.forget_below(&from);
@@ -411,30 +542,35 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(())
     }
 
+    /// Forgets what is planned and known of everything below `path`.
     fn forget_below(&mut self, path: &Path) {
-        self.nodes.clear_where(|directory| Path::new(OsStr::from_bytes(directory)).starts_with(path));
+        let mut directories: Vec<usize> = self.walk(path).number.into_iter().collect();
+        let places = self.places.get_mut();
+        while let Some(directory) = directories.pop() {
+            if let Some(place) = places.at_mut(directory) {
+                place.is_listed = false;
+            }
+            let prefix = key(directory, b"");
+            let below: Vec<usize> = places.beginning_with(&prefix).map(|(_, number)| number).collect();
+            for number in below {
+                if let Some(place) = places.at_mut(number) {
+                    *place = Place::default();
+                }
+                directories.push(number);
+            }
+        }
     }
 }
 
-/// The directory that holds `path`, and the last component; two empty ones for the root itself.
-fn split(path: &Path) -> (&[u8], &[u8]) {
-    (path.parent().map_or(b"", bytes), path.file_name().unwrap_or_default().as_bytes())
+fn refuse_depth(path: &Path, rest: &[u8]) -> Result<()> {
+    if components(rest).nth(MAX_STEPS.saturating_add(1)).is_none() {
+        return Ok(());
+    }
+    let length = path.as_os_str().len();
+    let what = format!("a path of {length} bytes is more than {MAX_STEPS} directories deep");
+    Err(Error::new(Reason::ConfigInvalid, what))
 }
 
 fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
-}
-
-/// The components of `path`, last first; the root itself and `.` are left out.
-fn steps(path: &Path) -> Vec<OsString> {
-    let mut steps: Vec<OsString> = path
-        .components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            _ => None,
-        })
-        .collect();
-    steps.reverse();
-    steps
 }

@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::database::{Database, File};
-use super::entry::{Entry, Passwd, Shadow, add_member, has_member};
-use super::ids::{Choice, Space};
+use super::entry::{Entry, Passwd, Shadow};
+use super::ids::{Choice, Ids, Space};
 use super::subject::Subject;
 use super::users::Wanted;
-use super::{Today, faillog, groups, home, mail};
+use super::{Today, groups, home, mail};
 use crate::error::Result;
 use crate::plan::Tree;
 
@@ -42,7 +42,7 @@ pub(super) fn add(
         Some(gid) => gid,
         None if own_group => {
             let gid = groups::free_gid(db, Some(uid), wanted.system(), subject)?;
-            groups::add(db, name, gid, b"!", subject)?;
+            groups::add(db, name, gid, groups::LOCKED, subject)?;
             gid
         }
         None => default_group(db),
@@ -63,19 +63,22 @@ pub(super) fn add(
         mail::create(tree, &db.defs, name, uid, gid, mail_group)?;
     }
     if wanted.log_init() && db.useradd.log_init {
-        faillog::reset(tree, uid)?;
+        db.faillog.reset(tree, uid)?;
     }
     Ok(())
 }
 
 fn choose_uid(db: &Database, wanted: &Wanted, subject: &Subject) -> Result<u32> {
-    let used = db.uids();
+    let none = Ids::default();
+    let used = db.passwd.as_ref().map_or(&none, |file| &file.table.ids);
     match wanted.uid {
-        Some(uid) if used.contains(&uid) => Err(subject.refuse(&format!("user id {uid} is in use already"))),
-        Some(uid) => Ok(uid),
+        Some(uid) => match db.user_of_id(uid) {
+            Some(other) => Err(subject.in_use("user", uid, &other.name)),
+            None => Ok(uid),
+        },
         None => Choice::new(&db.defs, Space::Users, wanted.system())
             .ok_or_else(|| subject.refuse("/etc/login.defs has a UID_MAX below its UID_MIN"))?
-            .free(&used)
+            .free(used)
             .ok_or_else(|| subject.refuse("no user id is free")),
     }
 }
@@ -168,14 +171,8 @@ fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject, to
 }
 
 fn join_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &Subject) -> Result<()> {
-    let mut joins = |entry: &mut Entry| {
-        let Some((group, members)) = entry.members() else { return false };
-        let wanted = has_member(groups, group);
-        if wanted {
-            add_member(members, name);
-        }
-        wanted
-    };
-    let mut files = [&mut db.group, &mut db.gshadow].into_iter().flatten();
-    files.try_for_each(|file| file.update_all(&mut joins, subject))
+    for file in [&mut db.group, &mut db.gshadow].into_iter().flatten() {
+        file.try_change(subject, |table| table.join(name, groups, true))?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::defaults::{LoginDefs, UseraddDefaults};
 use super::entry::{Entry, Group, Gshadow, Parse, Passwd, Range, Shadow};
+use super::faillog::Faillog;
 use super::number;
 use super::subject::Subject;
 use super::table::{Ambiguous, Table};
@@ -35,6 +36,7 @@ pub(super) struct Database {
     pub(super) subgid: Option<File>,
     pub(super) defs: LoginDefs,
     pub(super) useradd: UseraddDefaults,
+    pub(super) faillog: Faillog,
 }
 
 impl Database {
@@ -50,13 +52,15 @@ impl Database {
             subuid: File::read(tree, "/etc/subuid", Range::parse, false)?,
             subgid: File::read(tree, "/etc/subgid", Range::parse, false)?,
             useradd: UseraddDefaults::read(tree)?,
+            faillog: Faillog::default(),
             defs,
         })
     }
 
     /// Plans the files that have changed.
     pub(super) fn write(self, tree: &mut Tree) {
-        let shadow_gid = self.group("shadow".as_bytes()).map_or(0, |group| group.gid);
+        let shadow_gid = self.group(b"shadow").map_or(0, |group| group.gid);
+        self.faillog.write(tree);
         let files = [self.passwd, self.group, self.shadow, self.gshadow, self.subuid, self.subgid];
         for file in files.into_iter().flatten() {
             file.write(tree, shadow_gid);
@@ -81,30 +85,53 @@ impl Database {
 
     /// The user of this name.
     pub(super) fn user(&self, name: &[u8]) -> Option<&Passwd> {
-        self.users().find(|user| user.name == name)
+        match self.passwd.as_ref()?.table.find(name)? {
+            Entry::Passwd(user) => Some(user),
+            _ => None,
+        }
     }
 
     /// The group of this name.
     pub(super) fn group(&self, name: &[u8]) -> Option<&Group> {
-        self.groups().find(|group| group.name == name)
+        match self.group.as_ref()?.table.find(name)? {
+            Entry::Group(group) => Some(group),
+            _ => None,
+        }
     }
 
     /// The group of this number or else name: digits are always a number.
     pub(super) fn group_by_any(&self, text: &[u8]) -> Option<&Group> {
         match number::id(text) {
-            Some(gid) => self.groups().find(|group| group.gid == gid),
+            Some(gid) => self.group_of_id(gid),
             None => self.group(text),
         }
     }
 
-    /// The user ids in use.
-    pub(super) fn uids(&self) -> Vec<u32> {
-        self.users().map(|user| user.uid).collect()
+    /// The first user with this id.
+    pub(super) fn user_of_id(&self, uid: u32) -> Option<&Passwd> {
+        let table = &self.passwd.as_ref()?.table;
+        match table.entry(table.ids.line_of(uid)?)? {
+            Entry::Passwd(user) => Some(user),
+            _ => None,
+        }
     }
 
-    /// The group ids in use.
-    pub(super) fn gids(&self) -> Vec<u32> {
-        self.groups().map(|group| group.gid).collect()
+    /// The first group with this id.
+    pub(super) fn group_of_id(&self, gid: u32) -> Option<&Group> {
+        let table = &self.group.as_ref()?.table;
+        match table.entry(table.ids.line_of(gid)?)? {
+            Entry::Group(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// The first user whose primary group has this id.
+    pub(super) fn user_of_group(&self, gid: u32) -> Option<&Passwd> {
+        let table = &self.passwd.as_ref()?.table;
+        match table.entry(table.primary.line_of(gid)?)? {
+            Entry::Passwd(user) => Some(user),
+            _ => None,
+        }
     }
 }
 
@@ -129,13 +156,13 @@ impl File {
         self.table.update(entry).map_err(|Ambiguous| subject.ambiguous(self.name))
     }
 
-    /// [`Table::update_all`]
-    pub(super) fn update_all(
+    /// Changes the table; what is ambiguous there is told of `subject`.
+    pub(super) fn try_change(
         &mut self,
-        change: &mut dyn FnMut(&mut Entry) -> bool,
         subject: &Subject,
+        change: impl FnOnce(&mut Table) -> std::result::Result<(), Ambiguous>,
     ) -> Result<()> {
-        self.table.update_all(change).map_err(|Ambiguous| subject.ambiguous(self.name))
+        change(&mut self.table).map_err(|Ambiguous| subject.ambiguous(self.name))
     }
 
     /// [`Table::remove`]

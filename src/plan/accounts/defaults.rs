@@ -6,13 +6,14 @@ use super::number;
 use crate::change::Kind;
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
+use crate::plan::map::Map;
 
 const LOGIN_DEFS: &str = "/etc/login.defs";
 const USERADD: &str = "/etc/default/useradd";
 
 /// `/etc/login.defs`: names and values.
 pub(super) struct LoginDefs {
-    values: Vec<(Vec<u8>, Vec<u8>)>,
+    values: Map<Vec<u8>>,
 }
 
 impl LoginDefs {
@@ -22,7 +23,7 @@ impl LoginDefs {
     }
 
     fn parse(text: &[u8]) -> Self {
-        let mut values = Vec::new();
+        let mut values = Map::default();
         for line in text.split(|byte| *byte == b'\n') {
             let line = trim(line);
             let Some(blank) = line.iter().position(|byte| matches!(byte, b' ' | b'\t')) else { continue };
@@ -32,14 +33,14 @@ impl LoginDefs {
             }
             let value = skip(value, b" \t\"");
             let value = value.split(|byte| *byte == b'"').next().unwrap_or(value);
-            values.push((name.to_vec(), value.to_vec()));
+            values.insert(name, value.to_vec());
         }
         Self { values }
     }
 
     /// The last value of `name`.
     pub(super) fn text(&self, name: &str) -> Option<&[u8]> {
-        self.values.iter().rev().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value.as_slice())
+        self.values.get(name.as_bytes()).map(Vec::as_slice)
     }
 
     /// Whether `name` is set to yes.

@@ -5,11 +5,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::database::Database;
-use super::entry::{Entry, Passwd, has_member};
+use super::entry::Passwd;
 use super::subject::Subject;
 use super::{groups, home, mail};
 use crate::error::Result;
 use crate::plan::Tree;
+use crate::plan::map::Map;
 
 /// Takes the user out of all files, and home and mail spool away if they are the user's own.
 pub(super) fn delete(db: &mut Database, tree: &mut Tree, old: &Passwd, subject: &Subject) -> Result<()> {
@@ -26,29 +27,18 @@ pub(super) fn delete(db: &mut Database, tree: &mut Tree, old: &Passwd, subject: 
 }
 
 fn leave_groups(db: &mut Database, old: &Passwd, subject: &Subject) -> Result<()> {
-    let leave = |members: &mut Vec<Vec<u8>>| {
-        let was = has_member(members, &old.name);
-        members.retain(|member| *member != old.name);
-        was
-    };
+    let none = Map::default();
     if let Some(file) = &mut db.group {
-        let mut change = |entry: &mut Entry| entry.members().is_some_and(|(_, members)| leave(members));
-        file.update_all(&mut change, subject)?;
+        file.try_change(subject, |table| table.leave(&old.name, &none, false))?;
     }
     if db.defs.yes("USERGROUPS_ENAB") {
         let own = db.group(&old.name).filter(|group| group.gid == old.gid && group.members.is_empty());
-        let of_another = db.users().any(|user| user.gid == old.gid);
-        if own.is_some() && !of_another {
+        if own.is_some() && db.user_of_group(old.gid).is_none() {
             groups::remove(db, &old.name, subject)?;
         }
     }
-    if let Some(file) = &mut db.gshadow {
-        let mut change = |entry: &mut Entry| {
-            let Entry::Gshadow(group) = entry else { return false };
-            let (member, admin) = (leave(&mut group.members), leave(&mut group.admins));
-            member || admin
-        };
-        file.update_all(&mut change, subject)?;
+    match &mut db.gshadow {
+        Some(file) => file.try_change(subject, |table| table.leave(&old.name, &none, true)),
+        None => Ok(()),
     }
-    Ok(())
 }

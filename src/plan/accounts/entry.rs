@@ -38,13 +38,79 @@ impl Entry {
         }
     }
 
-    /// The name of a group and its members.
-    pub(super) fn members(&mut self) -> Option<(&[u8], &mut Vec<Vec<u8>>)> {
+    /// The lists of names in the entry of a group: members, and in `gshadow` administrators as well.
+    pub(super) fn lists(&self) -> [Option<&Names>; 2] {
         match self {
-            Self::Group(Group { name, members, .. }) | Self::Gshadow(Gshadow { name, members, .. }) => {
-                Some((name, members))
-            }
+            Self::Group(group) => [Some(&group.members), None],
+            Self::Gshadow(group) => [Some(&group.members), Some(&group.admins)],
+            _ => [None, None],
+        }
+    }
+
+    /// The list of this number, to be changed.
+    pub(super) fn list_mut(&mut self, list: usize) -> Option<&mut Names> {
+        match (self, list) {
+            (Self::Group(group), MEMBERS) => Some(&mut group.members),
+            (Self::Gshadow(group), MEMBERS) => Some(&mut group.members),
+            (Self::Gshadow(group), ADMINS) => Some(&mut group.admins),
             _ => None,
+        }
+    }
+}
+
+/// The number of the list of members.
+pub(super) const MEMBERS: usize = 0;
+/// The number of the list of administrators.
+pub(super) const ADMINS: usize = 1;
+
+/// The names between commas. A name that is removed leaves its place, so that the others keep theirs.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Names {
+    places: Vec<Option<Vec<u8>>>,
+    removed: usize,
+}
+
+impl Names {
+    /// Nothing after the last comma is no name.
+    fn parse(text: &[u8]) -> Self {
+        let mut places: Vec<_> = text.split(|byte| *byte == b',').map(|name| Some(name.to_vec())).collect();
+        if places.last().and_then(Option::as_ref).is_some_and(Vec::is_empty) {
+            places.pop();
+        }
+        Self { places, removed: 0 }
+    }
+
+    fn format(&self) -> Vec<u8> {
+        let names: Vec<&[u8]> = self.iter().map(|(_, name)| name).collect();
+        names.join(&b',')
+    }
+
+    /// Each name with the number of its place.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let names = self.places.iter().enumerate();
+        names.filter_map(|(place, name)| Some((place, name.as_deref()?)))
+    }
+
+    /// The name in place number `place`.
+    pub(super) fn get(&self, place: usize) -> Option<&[u8]> {
+        self.places.get(place)?.as_deref()
+    }
+
+    /// Whether there is no name.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.len() == self.removed
+    }
+
+    /// Adds a name at the end, and returns the number of its place.
+    pub(super) fn push(&mut self, name: &[u8]) -> usize {
+        self.places.push(Some(name.to_vec()));
+        self.places.len().saturating_sub(1)
+    }
+
+    /// Removes the name from place number `place`.
+    pub(super) fn remove(&mut self, place: usize) {
+        if self.places.get_mut(place).and_then(Option::take).is_some() {
+            self.removed = self.removed.saturating_add(1);
         }
     }
 }
@@ -150,7 +216,7 @@ pub(super) struct Group {
     pub(super) name: Vec<u8>,
     pub(super) password: Vec<u8>,
     pub(super) gid: u32,
-    pub(super) members: Vec<Vec<u8>>,
+    pub(super) members: Names,
 }
 
 impl Group {
@@ -160,12 +226,12 @@ impl Group {
             name: name.to_vec(),
             password: password.to_vec(),
             gid: number::id(gid)?,
-            members: list(members),
+            members: Names::parse(members),
         }))
     }
 
     fn format(&self) -> Vec<u8> {
-        let (gid, members) = (self.gid.to_string(), self.members.join(&b','));
+        let (gid, members) = (self.gid.to_string(), self.members.format());
         let fields: [&[u8]; 4] = [&self.name, &self.password, gid.as_bytes(), &members];
         fields.join(&b':')
     }
@@ -176,8 +242,8 @@ impl Group {
 pub(super) struct Gshadow {
     pub(super) name: Vec<u8>,
     pub(super) password: Vec<u8>,
-    pub(super) admins: Vec<Vec<u8>>,
-    pub(super) members: Vec<Vec<u8>>,
+    pub(super) admins: Names,
+    pub(super) members: Names,
 }
 
 impl Gshadow {
@@ -186,13 +252,13 @@ impl Gshadow {
         Some(Entry::Gshadow(Self {
             name: name.to_vec(),
             password: password.to_vec(),
-            admins: list(admins),
-            members: list(members),
+            admins: Names::parse(admins),
+            members: Names::parse(members),
         }))
     }
 
     fn format(&self) -> Vec<u8> {
-        let (admins, members) = (self.admins.join(&b','), self.members.join(&b','));
+        let (admins, members) = (self.admins.format(), self.members.format());
         let fields: [&[u8]; 4] = [&self.name, &self.password, &admins, &members];
         fields.join(&b':')
     }
@@ -222,31 +288,10 @@ impl Range {
     }
 }
 
-/// Adds `name` to a list of members that may have it already.
-pub(super) fn add_member(members: &mut Vec<Vec<u8>>, name: &[u8]) {
-    if !has_member(members, name) {
-        members.push(name.to_vec());
-    }
-}
-
-/// Whether `name` is in the list.
-pub(super) fn has_member(members: &[Vec<u8>], name: &[u8]) -> bool {
-    members.iter().any(|member| member == name)
-}
-
 /// Exactly `N` fields between colons.
 fn fields<const N: usize>(line: &[u8]) -> Option<[&[u8]; N]> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
     fields.try_into().ok()
-}
-
-/// The names between commas; nothing after the last comma is no name.
-fn list(text: &[u8]) -> Vec<Vec<u8>> {
-    let mut names: Vec<Vec<u8>> = text.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect();
-    if names.last().is_some_and(Vec::is_empty) {
-        names.pop();
-    }
-    names
 }
 
 #[cfg(test)]

@@ -1,27 +1,29 @@
 //! Groups, as `groupadd`, `groupmod` and `groupdel` leave them.
 
 use super::database::Database;
-use super::entry::{Entry, Group, Gshadow};
-use super::ids::{Choice, Space};
+use super::entry::{Entry, Group, Gshadow, Names};
+use super::ids::{Choice, Ids, Space};
 use super::subject::Subject;
 use crate::config;
 use crate::error::Result;
 
 /// The longest name that Debian's `groupadd` gives out.
 const LONGEST_NAME: usize = 32;
+/// A password that never matches, as `groupadd` writes it.
+pub(super) const LOCKED: &[u8] = b"!";
 
 /// Makes the group as the config wants it.
 pub(super) fn ensure(db: &mut Database, wanted: &config::Group, subject: &Subject) -> Result<()> {
     let name = subject.checked_name()?;
-    if db.group.is_none() {
+    let gid = subject.id("gid", wanted.gid)?;
+    // An empty hash is as none for the reference: nothing is said about the password.
+    let password = match wanted.password_hash.as_deref() {
+        None | Some("") => None,
+        Some(hash) => Some(subject.field("passwordHash", hash)?),
+    };
+    if wanted.should_exist != Some(false) && db.group.is_none() {
         return Err(subject.refuse("the root has no /etc/group"));
     }
-    let gid = subject.id("gid", wanted.gid)?;
-    let password = match wanted.password_hash.as_deref() {
-        Some("") => Some("*".as_bytes()),
-        Some(hash) => Some(subject.field("passwordHash", hash)?),
-        None => None,
-    };
     let old = db.group(name).cloned();
     match (old, wanted.should_exist) {
         (None, Some(false)) => Ok(()),
@@ -30,30 +32,36 @@ pub(super) fn ensure(db: &mut Database, wanted: &config::Group, subject: &Subjec
         (None, _) => {
             subject.checked_new_name(LONGEST_NAME)?;
             let gid = choose(db, gid, wanted.system == Some(true), subject)?;
-            // The reference gives a group without a password one that never matches.
-            add(db, name, gid, password.unwrap_or(b"*"), subject)
+            add(db, name, gid, password.unwrap_or(LOCKED), subject)
         }
     }
 }
 
 fn choose(db: &Database, wish: Option<u32>, system: bool, subject: &Subject) -> Result<u32> {
-    let used = db.gids();
     match wish {
-        Some(gid) if used.contains(&gid) => Err(subject.refuse(&format!("group id {gid} is in use already"))),
-        Some(gid) => Ok(gid),
+        Some(gid) => unused(db, gid, subject),
         None => free_gid(db, None, system, subject),
+    }
+}
+
+/// `gid`, unless a group has it.
+fn unused(db: &Database, gid: u32, subject: &Subject) -> Result<u32> {
+    match db.group_of_id(gid) {
+        Some(other) => Err(subject.in_use("group", gid, &other.name)),
+        None => Ok(gid),
     }
 }
 
 /// A free group id, `wish` if it can be had.
 pub(super) fn free_gid(db: &Database, wish: Option<u32>, system: bool, subject: &Subject) -> Result<u32> {
-    let used = db.gids();
+    let none = Ids::default();
+    let used = db.group.as_ref().map_or(&none, |file| &file.table.ids);
     let choice = Choice::new(&db.defs, Space::Groups, system)
         .ok_or_else(|| subject.refuse("/etc/login.defs has a GID_MAX below its GID_MIN"))?;
-    if let Some(wish) = wish.filter(|wish| choice.grants(*wish, &used)) {
+    if let Some(wish) = wish.filter(|wish| choice.grants(*wish, used)) {
         return Ok(wish);
     }
-    choice.free(&used).ok_or_else(|| subject.refuse("no group id is free"))
+    choice.free(used).ok_or_else(|| subject.refuse("no group id is free"))
 }
 
 /// Adds a group that is not there.
@@ -67,11 +75,11 @@ pub(super) fn add(
     let shadowed = db.gshadow.is_some();
     if let Some(file) = &mut db.group {
         let password = if shadowed { b"x" } else { password };
-        let entry = Group { name: name.into(), password: password.into(), gid, members: Vec::new() };
+        let entry = Group { name: name.into(), password: password.into(), gid, members: Names::default() };
         file.update(Entry::Group(entry), subject)?;
     }
     if let Some(file) = &mut db.gshadow {
-        let (admins, members) = (Vec::new(), Vec::new());
+        let (admins, members) = (Names::default(), Names::default());
         let entry = Gshadow { name: name.into(), password: password.into(), admins, members };
         file.update(Entry::Gshadow(entry), subject)?;
     }
@@ -87,19 +95,9 @@ fn modify(
 ) -> Result<()> {
     let mut new = old.clone();
     if let Some(gid) = gid.filter(|gid| *gid != old.gid) {
-        if db.gids().contains(&gid) {
-            return Err(subject.refuse(&format!("group id {gid} is in use already")));
-        }
-        new.gid = gid;
+        new.gid = unused(db, gid, subject)?;
         if let Some(file) = &mut db.passwd {
-            let mut follow = |entry: &mut Entry| match entry {
-                Entry::Passwd(user) if user.gid == old.gid => {
-                    user.gid = gid;
-                    true
-                }
-                _ => false,
-            };
-            file.update_all(&mut follow, subject)?;
+            file.try_change(subject, |table| table.change_primary(old.gid, gid))?;
         }
     }
     if let Some(password) = password {
@@ -110,7 +108,7 @@ fn modify(
                 _ if shadowed => Some(Gshadow {
                     name: old.name.clone(),
                     password: password.into(),
-                    admins: Vec::new(),
+                    admins: Names::default(),
                     members: old.members.clone(),
                 }),
                 _ => None,
@@ -130,7 +128,7 @@ fn modify(
 }
 
 fn delete(db: &mut Database, old: &Group, subject: &Subject) -> Result<()> {
-    if let Some(user) = db.users().find(|user| user.gid == old.gid) {
+    if let Some(user) = db.user_of_group(old.gid) {
         let user = String::from_utf8_lossy(&user.name);
         return Err(subject.refuse(&format!("it is the primary group of user {user:?}")));
     }

@@ -69,8 +69,8 @@ pub struct User {
 /// The users and groups of the root as it will be, by name.
 #[derive(Debug, Default)]
 pub struct Accounts {
-    users: Vec<(Vec<u8>, User)>,
-    groups: Vec<(Vec<u8>, u32)>,
+    users: Map<User>,
+    groups: Map<u32>,
     /// Names of users who could not be planned. The plan fails, so that for what else is wrong with it they count as
     /// there, with any id.
     failed: Map<()>,
@@ -81,8 +81,7 @@ pub struct Accounts {
 impl Accounts {
     /// The user of this name.
     pub fn user(&self, name: &str) -> Option<&User> {
-        // Of several entries of one name the first counts.
-        self.users.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, user)| user)
+        self.users.get(name.as_bytes())
     }
 
     /// Whether planning this user has failed, which is told already.
@@ -98,19 +97,23 @@ impl Accounts {
 
     /// The id of the group of this name.
     pub fn gid(&self, name: &str) -> Option<u32> {
-        let gid = self.groups.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, gid)| *gid);
+        let gid = self.groups.get(name.as_bytes()).copied();
         gid.or_else(|| self.is_unknown.then_some(0))
     }
 
     fn of(db: &Database) -> Self {
         let mut accounts = Self::default();
         for user in db.users() {
-            let home = PathBuf::from(OsStr::from_bytes(&user.home));
-            let found = User { uid: user.uid, gid: user.gid, home };
-            accounts.users.push((user.name.clone(), found));
+            // Of several entries of one name the first counts.
+            if accounts.users.get(&user.name).is_none() {
+                let home = PathBuf::from(OsStr::from_bytes(&user.home));
+                accounts.users.insert(&user.name, User { uid: user.uid, gid: user.gid, home });
+            }
         }
         for group in db.groups() {
-            accounts.groups.push((group.name.clone(), group.gid));
+            if accounts.groups.get(&group.name).is_none() {
+                accounts.groups.insert(&group.name, group.gid);
+            }
         }
         accounts
     }

@@ -5,13 +5,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::database::Database;
-use super::entry::{Entry, Passwd, Shadow, add_member, has_member};
+use super::entry::{Entry, Passwd, Shadow};
 use super::home::{self, NewOwner};
 use super::subject::Subject;
 use super::users::Wanted;
-use super::{Today, faillog, mail};
+use super::{Today, mail};
 use crate::error::Result;
 use crate::plan::Tree;
+use crate::plan::map::Map;
 
 /// Changes what is wanted otherwise, in the files and on disk.
 pub(super) fn modify(
@@ -25,8 +26,8 @@ pub(super) fn modify(
     let uid = wanted.uid.filter(|uid| *uid != old.uid);
     let gid = wanted.gid.filter(|gid| *gid != old.gid);
     let new_home = wanted.home.map(without_last_slash).filter(|home| *home != old.home.as_slice());
-    if let Some(uid) = uid.filter(|uid| db.uids().contains(uid)) {
-        return Err(subject.refuse(&format!("user id {uid} is in use already")));
+    if let Some(other) = uid.and_then(|uid| db.user_of_id(uid)) {
+        return Err(subject.in_use("user", other.uid, &other.name));
     }
 
     let mut new = old.clone();
@@ -63,7 +64,7 @@ pub(super) fn modify(
     }
     if let Some(uid) = uid {
         mail::hand_over(tree, &db.defs, wanted.name, old.uid, uid)?;
-        faillog::relocate(tree, old.uid, uid)?;
+        db.faillog.relocate(tree, old.uid, uid)?;
     }
     Ok(())
 }
@@ -105,16 +106,13 @@ fn change_shadow(
 }
 
 fn replace_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &Subject) -> Result<()> {
-    let mut change = |entry: &mut Entry| {
-        let Some((group, members)) = entry.members() else { return false };
-        let (was, is) = (has_member(members, name), has_member(groups, group));
-        match (was, is) {
-            (true, false) => members.retain(|member| member != name),
-            (false, true) => add_member(members, name),
-            _ => return false,
-        }
-        true
-    };
-    let mut files = [&mut db.group, &mut db.gshadow].into_iter().flatten();
-    files.try_for_each(|file| file.update_all(&mut change, subject))
+    let mut keep: Map<()> = Map::default();
+    for group in groups {
+        keep.insert(group, ());
+    }
+    for file in [&mut db.group, &mut db.gshadow].into_iter().flatten() {
+        file.try_change(subject, |table| table.leave(name, &keep, false))?;
+        file.try_change(subject, |table| table.join(name, groups, false))?;
+    }
+    Ok(())
 }

@@ -27,6 +27,13 @@ impl<'c> Subject<'c> {
         Error::new(Reason::ConfigInvalid, format!("$.passwd.{list}.{index}.{field}: {what}"))
     }
 
+    /// The id `id` of a user or group (`kind`) is taken by `owner`.
+    pub(super) fn in_use(&self, kind: &str, id: u32, owner: &[u8]) -> Error {
+        let owner = String::from_utf8_lossy(owner);
+        self.refuse(&format!("{kind} id {id} is in use already, by {owner:?}"))
+            .advise("Choose another id, or leave the id out of the config to get the next free one.")
+    }
+
     /// `file` has several lines of one name.
     pub(super) fn ambiguous(&self, file: &str) -> Error {
         self.refuse(&format!("there is more than one entry of a name that has to change in {file}"))

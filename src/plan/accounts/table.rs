@@ -1,11 +1,16 @@
 //! An account file as lines: those that are entries, and those that nobody understands and that stay as they are.
+//!
+//! Names, ids and memberships are indexed: whatever a config asks for, no change looks at all lines.
 
-use super::entry::{Entry, Parse, Range};
-use crate::sort::sort;
+use super::entry::{Entry, MEMBERS, Names, Parse, Range};
+use super::ids::{Ids, Runs, key, numbers};
+use crate::plan::map::Map;
+use crate::sort::order;
 
-#[derive(Default)]
 struct Line {
-    text: Vec<u8>,
+    /// The line as it was read; `None` if the entry has changed.
+    text: Option<Vec<u8>>,
+    /// What it says. A line without text and entry is gone.
     entry: Option<Entry>,
 }
 
@@ -13,41 +18,155 @@ struct Line {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ambiguous;
 
+/// Where a name stands among the members or administrators of a group.
+#[derive(Clone, Copy)]
+struct Membership {
+    line: usize,
+    list: usize,
+    place: usize,
+}
+
 /// The lines of an account file.
+#[derive(Default)]
 pub(super) struct Table {
+    /// First those of the file, then new ones.
     lines: Vec<Line>,
+    /// The lines of the file from the first NIS line on: new lines go before them.
+    nis: std::ops::Range<usize>,
     /// Whether the last line ends in a newline.
     ended: bool,
+    /// The lines of each name.
+    names: Map<Vec<usize>>,
+    /// Users by their ids in `passwd`, groups by theirs in `group`.
+    pub(super) ids: Ids,
+    /// Users by the ids of their primary groups.
+    pub(super) primary: Ids,
+    /// The groups of each name. What was removed may still stand here: see [`Table::holds`].
+    memberships: Map<Vec<Membership>>,
+    ranges: Ranges,
+}
+
+/// The ranges of `subuid` and `subgid`.
+#[derive(Default)]
+struct Ranges {
+    /// Start and line of each.
+    starts: Map<()>,
+    used: Runs,
+    /// The most ids in one range.
+    largest: u64,
+    /// No hole before this number is large enough.
+    next: u64,
+    /// How many lines are sorted when the file is written.
+    sorted: usize,
 }
 
 impl Table {
     /// The lines of a file that holds `bytes`, each read by `parse`.
     pub(super) fn parse(bytes: &[u8], parse: Parse) -> Self {
-        let ended = bytes.last().is_none_or(|last| *last == b'\n');
+        let mut table = Self { ended: bytes.last().is_none_or(|last| *last == b'\n'), ..Self::default() };
         let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let lines = if bytes.is_empty() {
-            Vec::new()
-        } else {
-            let line = |text: &[u8]| {
-                let entry = if is_nis(text) { None } else { parse(text) };
-                Line { text: text.to_vec(), entry }
-            };
-            whole.split(|byte| *byte == b'\n').map(line).collect()
-        };
-        Self { lines, ended }
+        let mut first_nis = None;
+        for text in whole.split(|byte| *byte == b'\n').filter(|_| !bytes.is_empty()) {
+            // Lines that include entries of a network's database. They come last.
+            let is_nis = matches!(text.first(), Some(b'+' | b'-'));
+            if is_nis && first_nis.is_none() {
+                first_nis = Some(table.lines.len());
+            }
+            let entry = if is_nis { None } else { parse(text) };
+            table.add(Some(text.to_vec()), entry);
+        }
+        table.nis = first_nis.unwrap_or(table.lines.len())..table.lines.len();
+        table
+    }
+
+    /// Adds a line at the end.
+    fn add(&mut self, text: Option<Vec<u8>>, entry: Option<Entry>) {
+        let number = self.lines.len();
+        if let Some(entry) = &entry {
+            match self.names.get_mut(entry.name()) {
+                Some(lines) => lines.push(number),
+                None => drop(self.names.insert(entry.name(), vec![number])),
+            }
+            for (list, names) in entry.lists().into_iter().enumerate() {
+                for (place, name) in names.into_iter().flat_map(Names::iter) {
+                    note(&mut self.memberships, name, Membership { line: number, list, place });
+                }
+            }
+        }
+        self.lines.push(Line { text, entry });
+        self.note_numbers(number, true);
+    }
+
+    /// Notes the ids of a line, or takes them out.
+    fn note_numbers(&mut self, number: usize, is_there: bool) {
+        let Some(entry) = self.lines.get(number).and_then(|line| line.entry.as_ref()) else { return };
+        let set = |ids: &mut Ids, id| if is_there { ids.add(id, number) } else { ids.remove(id, number) };
+        match entry {
+            Entry::Passwd(user) => {
+                let (uid, gid) = (user.uid, user.gid);
+                set(&mut self.ids, uid);
+                set(&mut self.primary, gid);
+            }
+            Entry::Group(group) => set(&mut self.ids, group.gid),
+            Entry::Range(range) if is_there => {
+                let end = range.start.saturating_add(range.count);
+                self.ranges.starts.insert(&key(range.start, number as u64), ());
+                self.ranges.used.add(range.start, end);
+                self.ranges.largest = self.ranges.largest.max(range.count);
+            }
+            Entry::Range(range) => {
+                let range = range.clone();
+                self.free(&range, number);
+            }
+            Entry::Shadow(_) | Entry::Gshadow(_) => {}
+        }
     }
 
     /// What the file will hold.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for line in &self.lines {
-            bytes.extend_from_slice(&line.text);
+        for line in self.in_order().into_iter().filter_map(|number| self.lines.get(number)) {
+            match (&line.text, &line.entry) {
+                (Some(text), _) => bytes.extend_from_slice(text),
+                (None, Some(entry)) => bytes.extend_from_slice(&entry.format()),
+                (None, None) => continue,
+            }
             bytes.push(b'\n');
         }
         if !self.ended {
             bytes.pop();
         }
         bytes
+    }
+
+    /// The numbers of all lines in the order of the file.
+    fn in_order(&self) -> Vec<usize> {
+        let (nis, end) = (self.nis.clone(), self.lines.len());
+        let is_of_ranges = self.lines.iter().any(|line| matches!(line.entry, Some(Entry::Range(_))));
+        if nis.is_empty() {
+            let mut numbers = self.sorted(self.ranges.sorted);
+            numbers.extend(self.ranges.sorted..end);
+            return numbers;
+        }
+        let mut numbers = self.sorted(self.ranges.sorted.min(nis.start));
+        numbers.extend(self.ranges.sorted.min(nis.start)..nis.start);
+        // New ranges are not put before the NIS lines.
+        if is_of_ranges {
+            numbers.extend(nis.start..end);
+        } else {
+            numbers.extend(nis.end..end);
+            numbers.extend(nis);
+        }
+        numbers
+    }
+
+    /// The first `count` lines in the order of their ranges; what is no range comes last.
+    fn sorted(&self, count: usize) -> Vec<usize> {
+        let entry = |number: usize| self.lines.get(number).and_then(|line| line.entry.as_ref());
+        order(count, &|one, other| match (entry(one), entry(other)) {
+            (Some(Entry::Range(one)), Some(Entry::Range(other))) => one.cmp(other),
+            (one, other) => one.is_none().cmp(&other.is_none()),
+        })
     }
 
     /// The entries in the order of the file.
@@ -57,109 +176,197 @@ impl Table {
 
     /// The first entry of `name`.
     pub(super) fn find(&self, name: &[u8]) -> Option<&Entry> {
-        self.entries().find(|entry| entry.name() == name)
+        self.entry(*self.names.get(name)?.first()?)
     }
 
-    /// Puts `entry` in place of the one of the same name; a new one goes before the first NIS line, else to the end.
+    /// The entry in line number `number`.
+    pub(super) fn entry(&self, number: usize) -> Option<&Entry> {
+        self.lines.get(number)?.entry.as_ref()
+    }
+
+    /// The line of `name`; `None` if there is none.
+    fn only_line(&self, name: &[u8]) -> Result<Option<usize>, Ambiguous> {
+        match self.names.get(name).map(Vec::as_slice) {
+            None | Some([]) => Ok(None),
+            Some([number]) => Ok(Some(*number)),
+            Some(_) => Err(Ambiguous),
+        }
+    }
+
+    /// Puts `entry` in place of the one of the same name, whose lists of names it must share; a new one goes before
+    /// the first NIS line, else to the end.
     pub(super) fn update(&mut self, entry: Entry) -> Result<(), Ambiguous> {
-        let text = entry.format();
-        let mut same = self.lines.iter_mut().filter(|line| is_of(line, entry.name()));
-        match (same.next(), same.next()) {
-            (Some(_), Some(_)) => Err(Ambiguous),
-            (Some(line), None) => {
-                *line = Line { text, entry: Some(entry) };
-                Ok(())
-            }
-            (None, _) => {
-                let at = self.before_nis();
-                if at == self.lines.len() {
-                    self.ended = true;
-                }
-                self.lines.insert(at, Line { text, entry: Some(entry) });
-                Ok(())
-            }
+        let Some(number) = self.only_line(entry.name())? else {
+            self.ended |= self.nis.is_empty();
+            self.add(None, Some(entry));
+            return Ok(());
+        };
+        self.note_numbers(number, false);
+        if let Some(line) = self.lines.get_mut(number) {
+            *line = Line { text: None, entry: Some(entry) };
         }
+        self.note_numbers(number, true);
+        Ok(())
     }
 
-    /// Changes every entry for which `change` says that it did; entries of one name must not be ambiguous then.
-    pub(super) fn update_all(&mut self, change: &mut dyn FnMut(&mut Entry) -> bool) -> Result<(), Ambiguous> {
-        let mut changed = Vec::new();
-        for entry in self.entries() {
-            let mut entry = entry.clone();
-            if change(&mut entry) {
-                changed.push(entry);
+    /// Gives the users whose primary group has the id `old` the id `new`.
+    pub(super) fn change_primary(&mut self, old: u32, new: u32) -> Result<(), Ambiguous> {
+        for number in self.primary.lines_of(old) {
+            if let Some(Entry::Passwd(user)) = self.entry(number) {
+                let mut user = user.clone();
+                user.gid = new;
+                self.update(Entry::Passwd(user))?;
             }
         }
-        changed.into_iter().try_for_each(|entry| self.update(entry))
+        Ok(())
+    }
+
+    /// Makes `name` a member of those of `groups` that the file has. With `rewrite`, the lines of groups that it is a
+    /// member of already are written anew, as `useradd` does.
+    pub(super) fn join(&mut self, name: &[u8], groups: &[Vec<u8>], rewrite: bool) -> Result<(), Ambiguous> {
+        let mut joined: Map<()> = Map::default();
+        for membership in self.memberships.get(name).into_iter().flatten() {
+            if membership.list == MEMBERS && self.holds(*membership, name) {
+                joined.insert(&membership.line.to_be_bytes(), ());
+            }
+        }
+        for group in groups {
+            let number = match self.names.get(group).map(Vec::as_slice) {
+                None | Some([]) => continue,
+                Some([number]) => *number,
+                Some(lines)
+                    if !rewrite && lines.iter().all(|line| joined.get(&line.to_be_bytes()).is_some()) =>
+                {
+                    continue;
+                }
+                Some(_) => return Err(Ambiguous),
+            };
+            let is_member = joined.get(&number.to_be_bytes()).is_some();
+            joined.insert(&number.to_be_bytes(), ());
+            let Some(line) = self.lines.get_mut(number).filter(|_| rewrite || !is_member) else { continue };
+            line.text = None;
+            if is_member {
+                continue;
+            }
+            if let Some(names) = line.entry.as_mut().and_then(|entry| entry.list_mut(MEMBERS)) {
+                let place = names.push(name);
+                note(&mut self.memberships, name, Membership { line: number, list: MEMBERS, place });
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes `name` from the members of all groups but those that are to be kept.
+    pub(super) fn leave(&mut self, name: &[u8], keep: &Map<()>, admins: bool) -> Result<(), Ambiguous> {
+        let Some(all) = self.memberships.get_mut(name).map(std::mem::take) else { return Ok(()) };
+        let mut kept = Vec::new();
+        for membership in all {
+            let group = self.entry(membership.line).filter(|_| self.holds(membership, name));
+            let Some(group) = group.map(|group| group.name().to_vec()) else { continue };
+            if keep.get(&group).is_some() || (membership.list != MEMBERS && !admins) {
+                kept.push(membership);
+                continue;
+            }
+            self.only_line(&group)?;
+            if let Some(line) = self.lines.get_mut(membership.line) {
+                line.text = None;
+                if let Some(names) = line.entry.as_mut().and_then(|entry| entry.list_mut(membership.list)) {
+                    names.remove(membership.place);
+                }
+            }
+        }
+        self.memberships.insert(name, kept);
+        Ok(())
+    }
+
+    /// Whether `name` still stands there.
+    fn holds(&self, membership: Membership, name: &[u8]) -> bool {
+        let Some(entry) = self.entry(membership.line) else { return false };
+        let list = entry.lists().get(membership.list).copied().flatten();
+        list.and_then(|names| names.get(membership.place)) == Some(name)
     }
 
     /// Takes the entry of `name` out, if there is one.
     pub(super) fn remove(&mut self, name: &[u8]) -> Result<(), Ambiguous> {
-        if self.lines.iter().filter(|line| is_of(line, name)).count() > 1 {
-            return Err(Ambiguous);
-        }
+        self.only_line(name)?;
         self.remove_all(name);
         Ok(())
     }
 
     /// Takes all entries of `name` out.
     pub(super) fn remove_all(&mut self, name: &[u8]) {
-        if self.lines.last().is_some_and(|line| is_of(line, name)) {
-            self.ended = true;
+        for number in self.names.get_mut(name).map(std::mem::take).unwrap_or_default() {
+            // A file without a newline at its end has one once the last line is gone.
+            let end = if self.nis.is_empty() { self.lines.len() } else { self.nis.end };
+            self.ended |= number.saturating_add(1) == end;
+            self.note_numbers(number, false);
+            if let Some(line) = self.lines.get_mut(number) {
+                *line = Line { text: None, entry: None };
+            }
         }
-        self.lines.retain(|line| !is_of(line, name));
-    }
-
-    fn before_nis(&self) -> usize {
-        self.lines.iter().position(|line| is_nis(&line.text)).unwrap_or(self.lines.len())
     }
 
     /// Adds a range of `count` ids for `owner` between `min` and `max`, unless they have one. `None` if there is no
-    /// room for it.
+    /// room for it. `min` and `count` must be the same in each call.
     pub(super) fn add_range(&mut self, owner: &[u8], min: u64, max: u64, count: u64) -> Option<()> {
         // The shadow tools sort here, and leave the file sorted.
-        let nis = self.before_nis();
-        if let Some(lines) = self.lines.get_mut(..nis) {
-            sort(lines, &|one, other| match (&one.entry, &other.entry) {
-                (Some(Entry::Range(one)), Some(Entry::Range(other))) => one.cmp(other),
-                (one, other) => one.is_none().cmp(&other.is_none()),
-            });
-        }
+        self.ranges.sorted = if self.nis.is_empty() { self.lines.len() } else { self.nis.start };
         let start = self.free_range(min, max, count)?;
         if self.find(owner).is_none() {
-            let entry = Entry::Range(Range { start, count, owner: owner.to_vec() });
             self.ended = true;
-            self.lines.push(Line { text: entry.format(), entry: Some(entry) });
+            self.add(None, Some(Entry::Range(Range { start, count, owner: owner.to_vec() })));
         }
         Some(())
     }
 
-    /// The first hole of `count` ids between the sorted ranges.
-    fn free_range(&self, min: u64, max: u64, count: u64) -> Option<u64> {
+    /// The first hole of `count` ids between the ranges.
+    fn free_range(&mut self, min: u64, max: u64, count: u64) -> Option<u64> {
         let end = max.checked_add(1)?;
-        let mut low = min;
-        for entry in self.entries() {
-            let Entry::Range(range) = entry else { continue };
-            let high = range.start.min(end);
-            if high.checked_sub(low).is_some_and(|room| room > 0 && room >= count) {
+        let mut low = min.max(self.ranges.next);
+        loop {
+            if let Some((_, behind)) = self.ranges.used.around(low) {
+                low = behind;
+            }
+            let high = self.ranges.used.from(low).map_or(end, |(start, _)| start.min(end));
+            if high.checked_sub(low)? >= count {
+                self.ranges.next = low;
                 return Some(low);
             }
-            low = low.max(range.start.saturating_add(range.count));
-            if low > max {
+            low = high;
+            if low >= end {
                 return None;
             }
         }
-        (end.checked_sub(low)? >= count).then_some(low)
+    }
+
+    /// Frees the ids of a range that goes, except those that are in another one as well.
+    fn free(&mut self, range: &Range, number: usize) {
+        let Ranges { starts, used, largest, next, .. } = &mut self.ranges;
+        let end = range.start.saturating_add(range.count);
+        starts.remove(&key(range.start, number as u64));
+        used.cut(range.start, end);
+        let first = key(range.start.saturating_sub(*largest), 0);
+        let mut from = first.to_vec();
+        while let Some((start, line)) = starts.first_from(&from).and_then(|(key, ())| numbers(key)) {
+            if start >= end {
+                break;
+            }
+            let other = usize::try_from(line).ok().and_then(|line| self.lines.get(line));
+            if let Some(Entry::Range(other)) = other.and_then(|line| line.entry.as_ref()) {
+                used.add(other.start, other.start.saturating_add(other.count));
+            }
+            from = key(start, line.saturating_add(1)).to_vec();
+        }
+        // The hole begins where the range before it ends.
+        *next = (*next).min(used.up_to(range.start).map_or(0, |(_, end)| end));
     }
 }
 
-fn is_of(line: &Line, name: &[u8]) -> bool {
-    line.entry.as_ref().is_some_and(|entry| entry.name() == name)
-}
-
-/// Lines that include entries of a network's database. They come last.
-fn is_nis(line: &[u8]) -> bool {
-    matches!(line.first(), Some(b'+' | b'-'))
+fn note(memberships: &mut Map<Vec<Membership>>, name: &[u8], membership: Membership) {
+    match memberships.get_mut(name) {
+        Some(known) => known.push(membership),
+        None => drop(memberships.insert(name, vec![membership])),
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +375,7 @@ mod tests {
     use super::*;
 
     fn group(name: &str, gid: u32) -> Entry {
-        Entry::Group(Group { name: name.into(), password: "x".into(), gid, members: Vec::new() })
+        Entry::Group(Group { name: name.into(), password: "x".into(), gid, members: Names::default() })
     }
 
     #[test]
@@ -201,11 +408,7 @@ mod tests {
         table.remove(b"c").unwrap();
         assert_eq!(table.to_bytes(), b"# c\na:x:5:\nbad\n");
         table.remove(b"c").unwrap();
-        let change = &mut |entry: &mut Entry| match entry {
-            Entry::Group(group) => std::mem::replace(&mut group.gid, 6) == 5,
-            _ => false,
-        };
-        table.update_all(change).unwrap();
+        table.update(group("a", 6)).unwrap();
         assert_eq!(table.to_bytes(), b"# c\na:x:6:\nbad\n");
     }
 
@@ -214,7 +417,7 @@ mod tests {
         let mut table = Table::parse(b"a:x:1:\na:x:2:\n", Group::parse);
         assert_eq!(table.update(group("a", 3)), Err(Ambiguous));
         assert_eq!(table.remove(b"a"), Err(Ambiguous));
-        assert_eq!(table.update_all(&mut |_| true), Err(Ambiguous));
+        assert_eq!(table.join(b"u", &[b"a".to_vec()], true), Err(Ambiguous));
         assert_eq!(table.to_bytes(), b"a:x:1:\na:x:2:\n");
     }
 

@@ -54,17 +54,17 @@ pub(super) fn ensure(
     today: Today,
 ) -> Result<()> {
     let name = subject.checked_name()?;
-    for (file, missing) in [("/etc/passwd", db.passwd.is_none()), ("/etc/group", db.group.is_none())] {
-        if missing {
-            return Err(subject.refuse(&format!("the root has no {file}")));
-        }
-    }
     let old: Option<Passwd> = db.user(name).cloned();
     if wanted.should_exist == Some(false) {
         return match old {
             Some(old) => delete_user::delete(db, tree, &old, subject),
             None => Ok(()),
         };
+    }
+    for (file, missing) in [("/etc/passwd", db.passwd.is_none()), ("/etc/group", db.group.is_none())] {
+        if missing {
+            return Err(subject.refuse(&format!("the root has no {file}")));
+        }
     }
     let mut problems = Problems::default();
     let wanted = check(db, wanted, name, subject, &mut problems);

@@ -1,0 +1,153 @@
+//! The names in the tree. Each has a place of its own, found by the number of its directory's place, so that no path is
+//! compared as a whole.
+
+use std::path::PathBuf;
+
+use crate::change::{Attributes, Kind, Stat};
+use crate::plan::map::Map;
+
+/// The number of the root's own place.
+const TOP: usize = 0;
+
+/// What is planned at a path.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    /// Taken away, or never there.
+    Gone,
+    /// A directory; `backing` is where its present contents are in the view.
+    Directory { attributes: Attributes, backing: Option<PathBuf> },
+    /// A file that operation number `op` puts.
+    File { attributes: Attributes, op: usize },
+    /// A symbolic link.
+    Symlink { target: PathBuf, uid: u32, gid: u32 },
+    /// What the view has at `at`, perhaps with other attributes.
+    Kept { at: PathBuf, attributes: Attributes },
+}
+
+/// What the view said of a path without a node of its own.
+#[derive(Debug, Default)]
+pub(super) enum Seen {
+    /// The view was not asked yet.
+    #[default]
+    Unknown,
+    /// Nothing stands there.
+    Nothing,
+    /// This kind of file stands there.
+    Kind(Kind),
+    /// The same, with all that `stat` tells: kept for what is in a listed directory, which is asked for often.
+    Stat(Box<Stat>),
+    /// A symbolic link to this target.
+    Link(PathBuf),
+}
+
+/// One name in the tree. Most paths of a config share their directories: each is looked up once in the view.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    pub(super) planned: Option<Node>,
+    pub(super) seen: Seen,
+    /// Whether every name that the view has in this directory has a place.
+    pub(super) is_listed: bool,
+}
+
+/// Where the view has what stands below a place that has no node of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Base {
+    /// At the same path.
+    Same,
+    /// At the backing of place `number`, followed by the path from byte `length` on.
+    Backing { number: usize, length: usize },
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Where a walk from the root to a path has come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// The place; `None` where nobody came before.
+    pub(super) number: Option<usize>,
+    /// The place of the directory, under the same condition.
+    pub(super) parent: Option<usize>,
+    pub(super) base: Base,
+}
+
+/// What stands at a component of a path.
+pub(super) enum Found {
+    Nothing,
+    Kind(Kind),
+    Link(PathBuf),
+}
+
+impl Seen {
+    /// What is known; `None` where the view has to be asked.
+    pub(super) fn known(&self) -> Option<Found> {
+        match self {
+            Self::Unknown => None,
+            // The target of the link is not known.
+            Self::Stat(stat) if stat.kind == Kind::Symlink => None,
+            seen => Some(seen.found()),
+        }
+    }
+
+    pub(super) fn found(&self) -> Found {
+        match self {
+            Self::Unknown | Self::Nothing => Found::Nothing,
+            Self::Kind(kind) => Found::Kind(*kind),
+            Self::Stat(stat) => Found::Kind(stat.kind),
+            Self::Link(target) => Found::Link(target.clone()),
+        }
+    }
+}
+
+/// The key of the name in the directory that has place `number`.
+pub(super) fn key(number: usize, name: &[u8]) -> Vec<u8> {
+    [&number.to_be_bytes(), name].concat()
+}
+
+pub(super) fn start(places: &Map<Place>) -> Step {
+    let top = Step { number: Some(TOP), parent: None, base: Base::Same };
+    Step { base: below(places, top, 0), ..top }
+}
+
+/// Where the view has what is below the place of `step`, which is at a path of `length` bytes.
+pub(super) fn below(places: &Map<Place>, step: Step, length: usize) -> Base {
+    let Some((number, place)) = step.number.and_then(|number| Some((number, places.at(number)?))) else {
+        return step.base;
+    };
+    match (&place.planned, &place.seen) {
+        (Some(Node::Directory { backing: Some(_), .. } | Node::Kept { .. }), _) => {
+            Base::Backing { number, length }
+        }
+        (Some(_), _) | (None, Seen::Nothing) => Base::Nowhere,
+        (None, _) => step.base,
+    }
+}
+
+/// The step from a directory to the name in it, which ends at byte `length` of the path.
+pub(super) fn next(places: &Map<Place>, above: Step, name: &[u8], length: usize) -> Step {
+    let number = above.number.and_then(|number| places.number(&key(number, name)));
+    let is_listed = above.number.and_then(|number| places.at(number)).is_some_and(|place| place.is_listed);
+    let base = if number.is_none() && is_listed { Base::Nowhere } else { above.base };
+    let step = Step { number, parent: above.number, base };
+    Step { base: below(places, step, length), ..step }
+}
+
+/// As [`next`], and makes the place if it is missing.
+pub(super) fn enter(places: &mut Map<Place>, above: Step, name: &[u8], length: usize) -> Step {
+    let step = next(places, above, name, length);
+    let (None, Some(parent)) = (step.number, above.number) else { return step };
+    let seen = if matches!(step.base, Base::Nowhere) { Seen::Nothing } else { Seen::Unknown };
+    let number = places.insert(&key(parent, name), Place { seen, ..Place::default() });
+    Step { number: Some(number), ..step }
+}
+
+/// The components of `path` but `.`, each with the number of bytes up to its end.
+pub(super) fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    let mut end: usize = 0;
+    path.split(|byte| *byte == b'/')
+        .map(move |name| {
+            let length = end.saturating_add(name.len());
+            end = length.saturating_add(1);
+            (name, length)
+        })
+        .filter(|(name, _)| !name.is_empty() && *name != b".")
+}
