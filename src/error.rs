@@ -48,6 +48,12 @@ pub enum Reason {
     Denied,
     /// What an interrupted run left cannot be completed.
     Journal,
+    /// The stamp cannot be read.
+    StampUnreadable,
+    /// What stands at the path of the stamp is not a stamp.
+    StampBroken,
+    /// The stamp was written for another root, or nobody can tell for which one.
+    StampForeign,
     /// Reading something of the running system failed.
     System,
 }
@@ -72,6 +78,9 @@ impl Reason {
             Self::ReadOnly => "read-only",
             Self::Denied => "denied",
             Self::Journal => "journal",
+            Self::StampUnreadable => "stamp-unreadable",
+            Self::StampBroken => "stamp-broken",
+            Self::StampForeign => "stamp-foreign",
             Self::System => "system",
         }
     }
@@ -96,6 +105,9 @@ impl Reason {
             Self::ReadOnly => 52,
             Self::Denied => 53,
             Self::Journal => 54,
+            Self::StampUnreadable => 61,
+            Self::StampBroken => 62,
+            Self::StampForeign => 63,
         }
     }
 
@@ -132,6 +144,13 @@ impl Reason {
             Self::Journal => {
                 "The root may be provisioned in part. Give it the disks that it had, or make the machine anew; \"glowplug \
                  clean\" makes it forget the interrupted run."
+            }
+            Self::StampUnreadable => {
+                "Check the disk, and the root file system with fsck(8), then start again."
+            }
+            Self::StampBroken | Self::StampForeign => {
+                "If the host is to provision this root, run \"glowplug clean --root DIR\". If this root is provisioned \
+                 already, as one restored from a backup is, run \"glowplug adopt --root DIR\". Then start again."
             }
             Self::System => "Check the part of the running system that is named: it is missing or broken.",
         }

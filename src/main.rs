@@ -28,6 +28,8 @@ Usage:
         apply a config to a directory tree; no stamp is left
   glowplug clean --root DIR
         take the stamp away, so that the tree is provisioned anew
+  glowplug adopt --root DIR
+        keep a tree restored from a backup: it is provisioned already
   glowplug --stage NAME --root DIR --platform NAME [OPTION]...
         one stage, in the place of the program ignition: see glowplug(8)
   glowplug --help | --version
@@ -51,6 +53,7 @@ enum Call {
     Validate { files: Vec<PathBuf>, policy: Option<PathBuf> },
     Plan { root: PathBuf, config: PathBuf, form: Form },
     Clean { root: PathBuf },
+    Adopt { root: PathBuf },
     Print(String),
 }
 
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Ok(Call::Apply { root, config }) => apply(&root, &config),
         Ok(Call::Plan { root, config, form }) => plan(&root, &config, form),
         Ok(Call::Clean { root }) => clean(&root),
+        Ok(Call::Adopt { root }) => adopt(&root),
         Ok(Call::Validate { files, policy }) => match validate(&files, policy.as_deref()) {
             Ok(code) => return code,
             Err(error) => Err(error),
@@ -121,6 +125,15 @@ fn clean(root: &Path) -> Result<()> {
         print(&format!("removed {}\n", path.display()))?;
     }
     Ok(())
+}
+
+fn adopt(root: &Path) -> Result<()> {
+    kmsg_logger::to_stderr(LevelFilter::Info);
+    if provision::adopt(&Root::open(root)?)? {
+        print("adopted: the stamp is now that of this root\n")
+    } else {
+        print("nothing to do: the stamp is that of this root\n")
+    }
 }
 
 /// Prints the report on every file. Exit code 1 if one of them is refused.
@@ -178,6 +191,7 @@ fn arguments() -> Result<Call> {
             root.take().map(|root| Call::Plan { root, config: config.into(), form })
         }
         (Some("clean"), []) => root.take().map(|root| Call::Clean { root }),
+        (Some("adopt"), []) => root.take().map(|root| Call::Adopt { root }),
         (Some("validate"), files @ [_, ..]) => {
             let files = files.iter().map(PathBuf::from).collect();
             Some(Call::Validate { files, policy: policy.take() })
@@ -186,7 +200,7 @@ fn arguments() -> Result<Call> {
             return Err(usage(&"this command takes one config: a file, or - for standard input"));
         }
         (Some("validate"), _) => return Err(usage(&"validate takes one config or more")),
-        (Some("run" | "clean"), _) => return Err(usage(&"this command takes no operand")),
+        (Some("run" | "clean" | "adopt"), _) => return Err(usage(&"this command takes no operand")),
         (Some(_), _) => return Err(usage(&"no such command: see glowplug --help")),
         (None, _) => return Err(usage(&"a command is missing: see glowplug --help")),
     };

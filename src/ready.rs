@@ -18,8 +18,7 @@ use vsock::VsockStream;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{errno_of, errno_words};
 use crate::fd;
-use crate::root::{FileIdentity, STAMP};
-use crate::stamp::Stamp;
+use crate::stamp::{self, Fault, LIMIT, STAMP, Stamp, Verdict};
 use crate::sys;
 
 /// The port that podman listens on for the signal, where its config names no other.
@@ -34,8 +33,6 @@ const UNIT_LIMIT: usize = 8 << 10;
 const VIRTIO_PORT: &str = "org.fedoraproject.port.0";
 /// What the host reads up to the end of the line.
 const SIGNAL: &[u8] = b"Ready\n";
-/// A stamp is under 1 KiB; one with a previous report of another program somewhat more.
-pub(crate) const STAMP_LIMIT: usize = 16 << 10;
 /// Where the outcome is recorded.
 pub(crate) const RECORD: &str = "/run/glowplug/ready.json";
 /// How long one connection may take to come about. A host without time may still accept one that was given up here,
@@ -49,12 +46,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 pub enum Refusal {
     /// There is no stamp: this root has not been provisioned.
     StampMissing,
-    /// The stamp cannot be read.
-    StampUnreadable(Errno),
-    /// The stamp is not the JSON that it should be.
-    StampBroken,
-    /// The stamp was made for another root and copied here.
-    StampForeign,
+    /// The stamp says nothing about this root.
+    Stamp(Fault),
     /// There is neither a vsock device nor a virtio port to send to.
     NoDevice,
     /// The host did not take the signal before the deadline.
@@ -68,9 +61,7 @@ impl Refusal {
     pub fn word(self) -> &'static str {
         match self {
             Self::StampMissing => "stamp-missing",
-            Self::StampUnreadable(_) => "stamp-unreadable",
-            Self::StampBroken => "stamp-broken",
-            Self::StampForeign => "stamp-foreign",
+            Self::Stamp(fault) => fault.reason().word(),
             Self::NoDevice => "no-device",
             Self::NoHost(_) => "no-host",
             Self::NoRecord(_) => "no-record",
@@ -81,9 +72,7 @@ impl Refusal {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::StampMissing => 60,
-            Self::StampUnreadable(_) => 61,
-            Self::StampBroken => 62,
-            Self::StampForeign => 63,
+            Self::Stamp(fault) => fault.reason().exit_code(),
             Self::NoDevice => 64,
             Self::NoHost(_) => 10,
             Self::NoRecord(_) => 65,
@@ -95,10 +84,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StampMissing => write!(f, "{STAMP} is missing: this root has not been provisioned"),
-            Self::StampUnreadable(errno) => write!(f, "read {STAMP}: {}", errno_words(*errno)),
-            Self::StampBroken => write!(f, "{STAMP} is not a stamp"),
-            Self::StampForeign => {
-                write!(f, "{STAMP} was copied from another root: glowplug has not provisioned this one")
+            Self::Stamp(fault @ Fault::Unreadable(..)) => write!(f, "{fault}"),
+            Self::Stamp(fault) => {
+                write!(
+                    f,
+                    "{fault} (a root that is provisioned all the same: run \"glowplug adopt --root /\")"
+                )
             }
             Self::NoDevice => write!(f, "no vsock device and no virtio port {VIRTIO_PORT}"),
             Self::NoHost(errno) => write!(f, "the host did not take the signal: {}", errno_words(*errno)),
@@ -125,8 +116,8 @@ pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
     if was_sent()? {
         return Ok(Outcome::SentBefore);
     }
-    let mut buffer = [0; STAMP_LIMIT];
-    let done = read_stamp(Path::new(STAMP), &mut buffer).and_then(|_| {
+    let mut buffer = [0; LIMIT];
+    let done = read_stamp(&mut buffer).and_then(|_| {
         // Before anything is sent: what cannot be recorded could be sent twice.
         record(format_args!("{{\"sent\":false,\"reason\":\"trying\"}}")).map_err(Refusal::NoRecord)?;
         send(patience)
@@ -146,10 +137,9 @@ pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "opens to read")]
-fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<(&'b [u8], FileIdentity), Errno> {
+fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let fd: OwnedFd = rustix::fs::open(path, flags, Mode::empty())?;
-    let identity = FileIdentity::of(&fd)?;
     let mut file = File::from(fd);
     let mut length: usize = 0;
     loop {
@@ -164,20 +154,14 @@ fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<(&'b [u8], FileIde
             Err(error) => return Err(errno_of(&error)),
         }
     }
-    Ok((buffer.get(..length).unwrap_or_default(), identity))
+    Ok(buffer.get(..length).unwrap_or_default())
 }
 
-/// The stamp at `path`, if it is whole and was made for the file system it stands in.
-pub(crate) fn read_stamp<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<Stamp<'b>, Refusal> {
-    let (text, identity) = read_file(path, buffer).map_err(|errno| match errno {
-        Errno::NOENT => Refusal::StampMissing,
-        errno => Refusal::StampUnreadable(errno),
-    })?;
-    let stamp: Stamp<'_> = serde_json::from_slice(text).map_err(|_| Refusal::StampBroken)?;
-    match &stamp.glowplug {
-        Some(details) if details.file() != identity => Err(Refusal::StampForeign),
-        // A stamp of the reference does not tell its root.
-        _ => Ok(stamp),
+/// The stamp of the running system, if it says that this root is provisioned.
+pub(crate) fn read_stamp(buffer: &mut [u8; LIMIT]) -> Result<Stamp<'_>, Refusal> {
+    match stamp::judge_running_system(buffer).map_err(Refusal::Stamp)? {
+        Verdict::Missing => Err(Refusal::StampMissing),
+        Verdict::Ours(stamp) | Verdict::Reference(stamp) => Ok(stamp),
     }
 }
 
@@ -191,7 +175,7 @@ fn virtio_port() -> Option<String<64>> {
         write!(path, "{class}/{name}/name").ok()?;
         let mut buffer = [0; 256];
         let is_port = read_file(Path::new(path.as_str()), &mut buffer)
-            .is_ok_and(|(text, _)| text.trim_ascii_end() == VIRTIO_PORT.as_bytes());
+            .is_ok_and(|text| text.trim_ascii_end() == VIRTIO_PORT.as_bytes());
         if is_port {
             let mut device: String<64> = String::new();
             write!(device, "/dev/{name}").ok()?;
@@ -204,7 +188,7 @@ fn virtio_port() -> Option<String<64>> {
 /// The vsock port that podman's unit names, if it is one line that starts a program and names one.
 fn unit_port(unit: &Path) -> Option<u32> {
     let mut buffer = [0; UNIT_LIMIT];
-    let (text, _) = read_file(unit, &mut buffer).ok()?;
+    let text = read_file(unit, &mut buffer).ok()?;
     let mut lines = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"ExecStart="));
     let (line, None) = (lines.next()?, lines.next()) else { return None };
     let start = line.windows(BEFORE_PORT.len()).position(|window| window == BEFORE_PORT)?;
@@ -274,7 +258,7 @@ fn was_sent() -> Result<bool, Refusal> {
     }
     let mut buffer = [0; 1024];
     match read_file(Path::new(RECORD), &mut buffer) {
-        Ok((text, _)) => match serde_json::from_slice::<Sent>(text) {
+        Ok(text) => match serde_json::from_slice::<Sent>(text) {
             Ok(record) => Ok(record.sent),
             Err(_) => Err(Refusal::NoRecord(Errno::BADMSG)),
         },

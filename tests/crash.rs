@@ -34,8 +34,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
 use glowplug::ignition::Stage;
+use glowplug::root::Left;
 use glowplug::root::failpoints::{self, Fault};
-use glowplug::root::{Left, STAMP};
+use glowplug::stamp::STAMP;
 use machine::{Ended, Machine};
 use manifest::{Kind, Tree};
 use rustix::io::Errno;

@@ -24,8 +24,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::fd;
-use crate::ready::{self, Refusal, STAMP_LIMIT};
-use crate::root::STAMP;
+use crate::ready::{self, Refusal};
+use crate::stamp::LIMIT;
 
 /// The number of the schemas in `docs/schema/`: another one whenever a field comes, goes or changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -62,8 +62,8 @@ pub struct Provisioning {
 impl Provisioning {
     /// Reads the stamp.
     pub fn read() -> Self {
-        let mut buffer = [0; STAMP_LIMIT];
-        match ready::read_stamp(Path::new(STAMP), &mut buffer) {
+        let mut buffer = [0; LIMIT];
+        match ready::read_stamp(&mut buffer) {
             Err(refusal) => Self {
                 error: Some(refusal.to_string()),
                 is_missing: refusal == Refusal::StampMissing,

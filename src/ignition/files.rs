@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::previous_report::previous_report;
 use super::request::{Request, Stage};
 use super::state::{CONFIG_SHA512, SPEC_VERSION, State};
 use super::{part, stage_log};
@@ -12,8 +13,8 @@ use crate::config::{Config, Passwd, Unit};
 use crate::error::{Error, Reason, Result};
 use crate::plan::{self, Options, Today};
 use crate::provision;
-use crate::provision::result::{self, Provision};
-use crate::root::{Left, Root, STAMP};
+use crate::root::{Left, Root};
+use crate::stamp::{self, STAMP};
 
 /// journald's id of the entry on a user's ssh keys (the reference's).
 const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
@@ -37,10 +38,10 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
         Left::Nothing | Left::Pieces | Left::Config => {}
     }
     root.check_stamp_place()?;
-    let previous = result::previous(&root)?;
+    let previous = previous_report(&root)?;
     let boot_id = provision::boot_id()?;
     let ops = plan_config(config, &root)?;
-    let provision = Provision {
+    let run = stamp::Run {
         boot_id: &boot_id,
         user_config_provided: state.has_user_config()?,
         platform: &request.platform,
@@ -50,10 +51,10 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
         previous: previous.as_deref(),
     };
     let count = logged(&request.root, config, ops.len(), &mut || {
-        root.provision(None, &ops, &|file| result::text(&provision, file))
+        root.provision(None, &ops, &|file| stamp::text(&run, file))
     })?;
     tell_journal(&config.passwd, &ops);
-    // It stands: it came last of all.
+    // The result file exists already: the commit renamed it into place as its last step.
     let what = format!("writing file {:?}", on_root(&request.root, STAMP));
     operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || Ok(()))
 }

@@ -9,6 +9,7 @@ mod cache;
 pub mod cli;
 mod files;
 mod part;
+mod previous_report;
 mod request;
 mod stage;
 mod stage_log;

@@ -1,10 +1,11 @@
 //! The order of work: fetch, parse, plan, stage and commit, stamp.
 
+mod adopt;
 mod failure;
 pub(crate) mod offline;
 mod policy;
 pub(crate) mod render;
-pub(crate) mod result;
+mod settle;
 mod validate;
 
 use std::path::Path;
@@ -17,16 +18,17 @@ use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
-use crate::memory;
 use crate::plan::{Options, Planned, Today};
 use crate::platform::system::BaseConfigs;
 use crate::platform::{self, Choice, CommandLine, Fetched, Platform, UserConfig, system};
-use crate::root::{ConfigToSave, Left, Root, SavedConfig};
+use crate::root::{ConfigToSave, Left, Root};
 use crate::source::sha512_hex;
+use crate::stamp;
+pub use adopt::adopt;
 pub use offline::{Form, apply, clean, plan};
 pub use policy::Policy;
 use render::{Renderer, Texts};
-use result::Provision;
+use settle::{Settled, settle};
 pub use validate::validate;
 
 /// Provisions the root at `path` unless its stamp says that it has been: everything in one call. A failure is told
@@ -38,11 +40,10 @@ pub use validate::validate;
 /// Whatever stops it. The root is then as it was, or the next call completes it; the stamp stands only after a whole
 /// run.
 pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
-    let root = match Root::open(path).and_then(|root| Ok((root.has_stamp()?, root))) {
-        Ok((true, root)) if !root.may_have_left() => return Ok(()),
-        Ok((_, root)) => Ok(root),
-        Err(error) => Err(error),
-    };
+    let root = Root::open(path);
+    if root.as_ref().is_ok_and(Root::is_whole) {
+        return Ok(());
+    }
     let line = CommandLine::read();
     let debug = line.as_ref().is_ok_and(|line| line.debug);
     kmsg_logger::to_kmsg(if debug { LevelFilter::Debug } else { LevelFilter::Info });
@@ -54,7 +55,7 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
         }
         let choice = Choice::new(platform, &line)?;
         let mut fetch = || platform::user_config(choice, &line, false);
-        provision(path, &root?, choice.platform(), &mut fetch)
+        provision(&root?, choice.platform(), &mut fetch)
     });
     if let Err(error) = &done {
         failure::report(error);
@@ -62,26 +63,25 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
     done
 }
 
-/// Provisions `root`, which was opened at `path`, with what `fetch` gives for `platform`. What an interrupted run left
+/// Provisions `root` with what `fetch` gives for `platform`. What an interrupted run left
 /// comes first: a commit that has begun is completed, and a config that was saved is used, without asking for another.
 ///
 /// # Errors
 /// As for [`run`].
 pub fn provision(
-    path: &Path,
     root: &Root,
     platform: Option<Platform>,
     fetch: &mut dyn FnMut() -> Result<Fetched>,
 ) -> Result<()> {
-    let saved = match settle(path, root)? {
+    let saved = match settle(root)? {
         Settled::Whole => return Ok(()),
-        Settled::Untouched => return from_host(path, root, platform, fetch),
+        Settled::Untouched => return from_host(root, platform, fetch),
         Settled::Config(saved) => saved,
     };
     log::info!("glowplug {} with the config that an interrupted run had fetched", env!("CARGO_PKG_VERSION"));
     let platform = Platform::named(&saved.platform).ok();
     let base = system::base_configs(platform);
-    let done = base.and_then(|base| carry_out(path, root, platform, base, saved.text, true));
+    let done = base.and_then(|base| carry_out(root, platform, base, saved.text, true));
     // A disk or a system that fails says nothing of the config, which may be the only copy. It could be used when it was
     // saved, so that any other fault is of the two together: the host's next one may be better.
     let is_discarded = done.as_ref().is_err_and(|error| {
@@ -89,7 +89,7 @@ pub fn provision(
         error.all().all(|error| !matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System))
     });
     if is_discarded && root.left() == Ok(Left::Config) {
-        if let Err(second) = writing(path, root, || root.discard().map(drop)) {
+        if let Err(second) = writing(root, || root.discard().map(drop)) {
             log::warn!("{second}");
         }
     }
@@ -98,7 +98,6 @@ pub fn provision(
 
 /// The fetch, and everything after it.
 fn from_host(
-    path: &Path,
     root: &Root,
     platform: Option<Platform>,
     fetch: &mut dyn FnMut() -> Result<Fetched>,
@@ -115,14 +114,13 @@ fn from_host(
     };
     log::info!("glowplug {} with the config of {from}", env!("CARGO_PKG_VERSION"));
     log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
-    carry_out(path, root, platform, base, text, false)?;
+    carry_out(root, platform, base, text, false)?;
     log::info!("provisioned in {} ms", milliseconds(started));
     Ok(())
 }
 
 /// Makes the root what the config in `text` over the `base` configs says. One that is not saved yet is saved first.
 fn carry_out(
-    path: &Path,
     root: &Root,
     platform: Option<Platform>,
     base: BaseConfigs,
@@ -139,7 +137,7 @@ fn carry_out(
     root.check_stamp_place()?;
     let sha512 = sha512_hex(text);
     let platform = platform.map_or("", Platform::name);
-    let provision = Provision {
+    let run = stamp::Run {
         boot_id: &boot_id,
         user_config_provided: !text.is_empty(),
         platform,
@@ -147,63 +145,16 @@ fn carry_out(
         config_sha512: &sha512,
         previous: None,
     };
-    writing(path, root, || {
+    writing(root, || {
         let to_save = ConfigToSave { platform, sha512: &sha512, text };
         let to_save = (!is_saved).then_some(&to_save);
-        root.provision(to_save, &ops, &|file| result::text(&provision, file))
+        root.provision(to_save, &ops, &|file| stamp::text(&run, file))
     })
 }
 
-/// What there is left to do for a root once what an interrupted run left is dealt with.
-enum Settled {
-    /// Nothing.
-    Whole,
-    /// Everything but the fetch.
-    Config(SavedConfig),
-    /// Everything.
-    Untouched,
-}
-
-fn settle(path: &Path, root: &Root) -> Result<Settled> {
-    let has_stamp = root.has_stamp()?;
-    match root.left() {
-        Ok(Left::Journal) => {
-            log::info!("an interrupted run is completed from its journal");
-            writing(path, root, || root.resume())?;
-            return Ok(Settled::Whole);
-        }
-        Ok(Left::Config) if !has_stamp => {
-            let is_known = |name: &str| name.is_empty() || Platform::named(name).is_ok();
-            match root.saved_config(memory::limit())? {
-                Some(saved) if is_known(&saved.platform) => return Ok(Settled::Config(saved)),
-                _ => {}
-            }
-            log::warn!(
-                "the config that an interrupted run saved is damaged or of another root: it is not used"
-            );
-        }
-        // The machine is provisioned, whatever is called so.
-        Err(error) if has_stamp => {
-            log::warn!("{error}");
-            return Ok(Settled::Whole);
-        }
-        Err(error) => return Err(error),
-        Ok(Left::Nothing) if !has_stamp => return Ok(Settled::Untouched),
-        Ok(_) => {}
-    }
-    let discarded = writing(path, root, || root.discard().map(drop));
-    if has_stamp {
-        if let Err(error) = discarded {
-            log::warn!("{error}");
-        }
-        return Ok(Settled::Whole);
-    }
-    discarded.map(|()| Settled::Untouched)
-}
-
 /// Does `act` with the root mounted read-write, and leaves it as it was found.
-fn writing(path: &Path, root: &Root, act: impl FnOnce() -> Result<()>) -> Result<()> {
-    let writable = root.make_writable(path)?;
+fn writing(root: &Root, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    let writable = root.make_writable()?;
     let done = act();
     let restored = writable.restore();
     if let (Err(_), Err(second)) = (&done, &restored) {
@@ -218,12 +169,11 @@ fn milliseconds(start: Instant) -> u64 {
     elapsed.as_secs().saturating_mul(1000).saturating_add(elapsed.subsec_millis().into())
 }
 
+/// Returns the kernel's id of the current boot.
 pub(crate) fn boot_id() -> Result<String> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    let text = crate::fd::read_text(path).map_err(|errno| {
+    stamp::boot_id().map_err(|(path, errno)| {
         Error::new(Reason::System, format!("read {path}: {}", crate::error::errno_words(errno)))
-    })?;
-    Ok(text.trim().to_owned())
+    })
 }
 
 /// Whether ssh keys go into a fragment: what the environment says, else `default`.

@@ -1,57 +1,17 @@
 use super::*;
-use crate::stamp::Details;
-
-fn check_stamp(path: &Path) -> Result<(), Refusal> {
-    read_stamp(path, &mut [0; STAMP_LIMIT]).map(drop)
-}
-
-fn with_stamp(text: impl FnOnce(FileIdentity) -> std::string::String) -> Result<(), Refusal> {
-    let directory = std::env::temp_dir().join(format!(
-        "glowplug-ready-{}-{:?}",
-        std::process::id(),
-        std::thread::current().id()
-    ));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("stamp");
-    let file = File::create(&path).unwrap();
-    let identity = FileIdentity::of(OwnedFd::from(file)).unwrap();
-    std::fs::write(&path, text(identity)).unwrap();
-    let checked = check_stamp(&path);
-    std::fs::remove_dir_all(&directory).unwrap();
-    checked
-}
-
-fn stamp(file: FileIdentity) -> std::string::String {
-    let details = Details {
-        version: "1",
-        platform: "applehv",
-        spec_version: "3.2.0",
-        config_sha512: "00",
-        inode: file.inode,
-        born: file.born,
-    };
-    Stamp { boot_id: "b", date: "d", user_config_provided: true, glowplug: Some(details) }.to_text()
-}
 
 #[test]
-fn the_stamp_of_this_root_is_taken() {
-    assert_eq!(with_stamp(stamp), Ok(()));
-    let reference = r#"{"provisioningBootID":"b","provisioningDate":"d","userConfigProvided":true}"#;
-    assert_eq!(with_stamp(|_| reference.to_owned()), Ok(()));
-}
-
-#[test]
-fn other_stamps_are_refused_with_their_reason() {
-    let other_inode = |file: FileIdentity| stamp(FileIdentity { inode: file.inode + 1, ..file });
-    assert_eq!(with_stamp(other_inode), Err(Refusal::StampForeign));
-    let other_birth = |file: FileIdentity| stamp(FileIdentity { born: (file.born.0 - 1, 0), ..file });
-    assert_eq!(with_stamp(other_birth), Err(Refusal::StampForeign));
-    for broken in ["", "{}", "[", "Ready", "{\"provisioningBootID\":1}"] {
-        assert_eq!(with_stamp(|_| broken.to_owned()), Err(Refusal::StampBroken), "{broken}");
+fn a_stamp_is_refused_by_the_words_and_codes_of_glowplug() {
+    for (fault, word, code) in [
+        (Fault::Unreadable(STAMP, Errno::IO), "stamp-unreadable", 61),
+        (Fault::Broken, "stamp-broken", 62),
+        (Fault::Copied, "stamp-foreign", 63),
+        (Fault::ReferenceOfAnotherBoot, "stamp-foreign", 63),
+    ] {
+        let refusal = Refusal::Stamp(fault);
+        assert_eq!((refusal.word(), refusal.exit_code()), (word, code));
+        assert_eq!(refusal.to_string().contains("glowplug adopt"), code > 61, "{refusal}");
     }
-    assert_eq!(with_stamp(|_| " ".repeat(STAMP_LIMIT)), Err(Refusal::StampUnreadable(Errno::FBIG)));
-    assert_eq!(check_stamp(Path::new("/nonexistent/stamp")), Err(Refusal::StampMissing));
-    assert!(matches!(check_stamp(Path::new("/")), Err(Refusal::StampUnreadable(_))));
 }
 
 fn port_of(text: &str) -> Option<u32> {

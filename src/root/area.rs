@@ -10,11 +10,11 @@ use rustix::io::Errno;
 use super::calls::{self, DIRECTORY};
 use super::check::immutable;
 use super::commit::is_gone;
-use super::identity::FileIdentity;
 use super::walk::{Mount, mount_of, mount_of_fd, remove_in};
 use super::{Root, c_name};
 use crate::error::{Error, Reason, Result};
 use crate::fd::names;
+use crate::stamp::FileIdentity;
 
 /// The name of the directory.
 pub(super) const AREA: &str = ".glowplug";

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use super::Root;
 use super::area::{Area, Found, JOURNAL};
-use super::identity::FileIdentity;
 use super::stage::Staged;
 use crate::change::{Attributes, Op};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::read_all;
 use crate::source::sha512_hex;
+use crate::stamp::FileIdentity;
 
 /// What a journal begins with.
 const HEAD: &str = "glowplug journal 1";

@@ -11,7 +11,6 @@ mod check;
 mod commit;
 #[cfg(feature = "failpoints")]
 pub mod failpoints;
-mod identity;
 mod journal;
 mod recent;
 mod saved;
@@ -22,17 +21,15 @@ mod view;
 mod walk;
 mod writable;
 
-pub use identity::FileIdentity;
 pub use saved::{ConfigToSave, SavedConfig};
 pub use stage::StampText;
-pub use stamp::STAMP;
 pub use transaction::Left;
 pub use writable::Writable;
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
@@ -43,6 +40,8 @@ use crate::error::{Error, Reason, Result, errno_words};
 #[derive(Debug)]
 pub struct Root {
     fd: OwnedFd,
+    /// Where the running system has it: for messages, and to remount it.
+    path: PathBuf,
 }
 
 impl Root {
@@ -55,7 +54,7 @@ impl Root {
                 Error::new(Reason::RootIo, what)
             },
         )?;
-        Ok(Self { fd })
+        Ok(Self { fd, path: path.to_owned() })
     }
 
     /// Opens `path` below the root without following any symbolic link.

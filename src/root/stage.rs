@@ -11,13 +11,12 @@ use rustix::io::{Errno, read, retry_on_intr};
 use super::area::{AREA, Area, STAGED_STAMP};
 use super::calls::{self, DIRECTORY};
 use super::check::{Change, Target, check};
-use super::identity::FileIdentity;
 use super::recent::Recent;
-use super::stamp::STAMP;
 use super::walk::{Mount, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
 use crate::change::{Attributes, Op, Piece};
 use crate::error::{Error, Reason, Result, errno_words};
+use crate::stamp::{FileIdentity, STAMP};
 
 /// Bytes copied at once.
 const BUFFER: usize = 64 << 10;

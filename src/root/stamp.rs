@@ -1,4 +1,4 @@
-//! The stamp: the file that says that this root has been provisioned.
+//! The stamp in the root: judging it, its place, and taking it away.
 
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -11,37 +11,64 @@ use super::calls::{self, DIRECTORY};
 use super::view::kind;
 use crate::change::Kind;
 use crate::error::{Error, Reason, Result};
-
-/// Where the stamp stands: the file that Fedora `CoreOS` tools read.
-pub const STAMP: &str = "/etc/.ignition-result.json";
+use crate::stamp::{self, Fault, LIMIT, STAMP, Stamp, Verdict};
 
 impl Root {
-    /// Whether the stamp stands. Whoever calls this on every boot gets away with two system calls.
+    /// Judges the stamp as [`stamp::judge`] does. The verdict borrows from `buffer`.
+    ///
+    /// # Errors
+    /// The fault of a stamp that says nothing about this root. The advice names the path that this root was opened at.
+    pub fn judge_stamp<'b>(&self, buffer: &'b mut [u8; LIMIT]) -> Result<Verdict<'b>> {
+        stamp::judge(&self.fd, buffer).map_err(|fault| self.stamp_error(fault))
+    }
+
+    /// Reads the stamp whatever root it was written for, as [`stamp::read`] does.
+    ///
+    /// # Errors
+    /// Those of [`stamp::read`].
+    pub fn read_stamp<'b>(
+        &self,
+        buffer: &'b mut [u8; LIMIT],
+    ) -> std::result::Result<Option<Stamp<'b>>, Fault> {
+        stamp::read(&self.fd, buffer)
+    }
+
+    /// Returns `fault` as an error with the advice for this root.
+    pub fn stamp_error(&self, fault: Fault) -> Error {
+        let error = Error::new(fault.reason(), fault.to_string());
+        if matches!(fault, Fault::Unreadable(..)) {
+            return error;
+        }
+        let root = self.path.display();
+        error.advise(format!(
+            "If the host is to provision this root, run \"glowplug clean --root {root}\". If this root is provisioned \
+             already, as one restored from a backup is, run \"glowplug adopt --root {root}\". Then start again."
+        ))
+    }
+
+    /// Whether there is nothing to do: the stamp was written for this root, and no interrupted run has left anything.
+    /// On all boots but the first this is the whole program. An error here is met again by who provisions the root.
+    pub fn is_whole(&self) -> bool {
+        let mut buffer = [0; LIMIT];
+        matches!(self.judge_stamp(&mut buffer), Ok(Verdict::Ours(_))) && !self.may_have_left()
+    }
+
+    /// Makes sure that the stamp can be put into its place, before anything else is done.
     ///
     /// # Errors
     /// [`Reason::Conflict`] where something else than a file stands there.
-    pub fn has_stamp(&self) -> Result<bool> {
-        let path = Path::new(STAMP);
-        let looked_up = self
-            .open_parent(path)
-            .and_then(|(parent, name)| statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW));
-        match looked_up {
-            Ok(stat) if kind(stat.st_mode) == Kind::File => Ok(true),
-            Ok(stat) => {
-                let what = kind(stat.st_mode).word();
-                Err(Error::new(Reason::Conflict, format!("{STAMP} in the root: {what} is no stamp")))
-            }
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(Error::root("look up the stamp", path, errno)),
-        }
-    }
-
-    /// Makes sure that there is a place for the stamp, before anything else is done.
     pub fn check_stamp_place(&self) -> Result<()> {
         let path = Path::new(STAMP);
-        match self.open_parent(path) {
-            Ok(_) => Ok(()),
-            Err(errno) => Err(Error::root("find the place of the stamp", path, errno)),
+        let (parent, name) = self
+            .open_parent(path)
+            .map_err(|errno| Error::root("find the place of the stamp", path, errno))?;
+        match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| kind(stat.st_mode)) {
+            Ok(Kind::File) | Err(Errno::NOENT) => Ok(()),
+            Ok(kind) => {
+                let what = kind.word();
+                Err(Error::new(Reason::Conflict, format!("{STAMP} in the root: {what} is no stamp")))
+            }
+            Err(errno) => Err(Error::root("look up the stamp", path, errno)),
         }
     }
 

@@ -15,9 +15,9 @@ use super::commit::{commit, is_gone};
 use super::journal;
 use super::saved::{self, ConfigToSave};
 use super::stage::{Staged, StampText, check_paths};
-use super::stamp::STAMP;
 use crate::change::Op;
 use crate::error::{Error, Result};
+use crate::stamp::STAMP;
 
 /// The journal until everything that it names is on the disk.
 const JOURNAL_PART: &CStr = c"journal.part";

@@ -12,22 +12,22 @@ use crate::error::{Error, Reason, Result, errno_words};
 /// The root mounted read-write. Give it back with [`Writable::restore`].
 #[must_use]
 #[derive(Debug)]
-pub struct Writable<'p> {
+pub struct Writable<'r> {
     /// The mount point and the flags it had, if they were changed.
-    changed: Option<(&'p Path, MountFlags)>,
+    changed: Option<(&'r Path, MountFlags)>,
 }
 
 impl Root {
-    /// Remounts the file system at `path`, which this root was opened at, read-write if it is read-only.
-    pub fn make_writable<'p>(&self, path: &'p Path) -> Result<Writable<'p>> {
+    /// Remounts the file system that this root was opened at read-write if it is read-only.
+    pub fn make_writable(&self) -> Result<Writable<'_>> {
         let mounted =
             fstatvfs(&self.fd).map_err(|errno| Error::root("look up", Path::new("/"), errno))?.f_flag;
         if !mounted.contains(StatVfsMountFlags::RDONLY) {
             return Ok(Writable { changed: None });
         }
         let flags = mount_flags(mounted);
-        remount(path, flags.difference(MountFlags::RDONLY), "read-write")?;
-        Ok(Writable { changed: Some((path, flags)) })
+        remount(&self.path, flags.difference(MountFlags::RDONLY), "read-write")?;
+        Ok(Writable { changed: Some((&self.path, flags)) })
     }
 }
 

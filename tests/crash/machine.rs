@@ -13,7 +13,8 @@ use glowplug::ignition::{self, Request, Stage};
 use glowplug::platform::{Fetched, Origin, Platform, UserConfig};
 use glowplug::provision;
 use glowplug::root::failpoints::{self, Fault, Stopped};
-use glowplug::root::{Left, Root, STAMP};
+use glowplug::root::{Left, Root};
+use glowplug::stamp::STAMP;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::disk;
@@ -133,7 +134,7 @@ impl Disk {
                 }
                 None => Err(Error::new(Reason::NoHost, "the host is gone")),
             };
-            provision::provision(&self.root, &Root::open(&self.root)?, Some(platform), &mut fetch)
+            provision::provision(&Root::open(&self.root)?, Some(platform), &mut fetch)
         };
         failpoints::arm(allowed, fault);
         match catch_unwind(AssertUnwindSafe(provision)) {

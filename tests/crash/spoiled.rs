@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glowplug::error::Reason;
+use glowplug::root::Left;
 use glowplug::root::failpoints::Fault;
-use glowplug::root::{Left, STAMP};
+use glowplug::stamp::STAMP;
 
 use super::machine::{Disk, Ended, Machine};
 use super::manifest::{self, Tree};

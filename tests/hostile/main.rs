@@ -24,5 +24,6 @@ mod manifest;
 mod roots;
 mod sandbox;
 mod secrets;
+mod stamps;
 mod table;
 mod watch;

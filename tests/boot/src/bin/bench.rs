@@ -52,7 +52,7 @@ fn bench() -> Result<()> {
         Duration::from_millis(30),
     );
 
-    fs::write(root.join("etc/.ignition-result.json"), "{}").doing("write a stamp")?;
+    timed(Command::new(&program).args(["adopt", "--root"]).arg(&root).stdout(Stdio::null()))?;
     let mut later = Vec::new();
     let mut spawn = Vec::new();
     for _ in 0..RUNS {

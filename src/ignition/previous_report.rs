@@ -1,0 +1,41 @@
+//! The report of an earlier run, which the reference nests in the new one.
+
+use std::path::Path;
+
+use crate::change::{Kind, View as _};
+use crate::config::json::{Reader, SyntaxError};
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::kmsg_logger::NOTICE;
+use crate::root::Root;
+use crate::stamp::STAMP;
+use crate::sys;
+
+/// Returns the report of an earlier run. On a live system it is the image's, and there is none.
+///
+/// # Errors
+/// Those of reading the root, and [`Reason::Conflict`] if the report is no JSON.
+pub(super) fn previous_report(root: &Root) -> Result<Option<String>> {
+    let path = Path::new(STAMP);
+    if root.stat(path)?.is_none_or(|stat| stat.kind != Kind::File) {
+        return Ok(None);
+    }
+    let text = root.read(path, 1 << 20)?;
+    match sys::spawn_and_wait(&[c"is-live-image"]) {
+        Ok(Some(0)) => return Ok(None),
+        Ok(_) => {}
+        Err(errno) => log::info!(target: NOTICE, "failed to run is-live-image hook: {}", errno_words(errno)),
+    }
+    log::warn!(
+        "Ignition has already run on this system. Unexpected behavior may occur. Ignition is not designed to run \
+         more than once per system."
+    );
+    let whole = |text: &[u8]| -> std::result::Result<(), SyntaxError> {
+        let mut reader = Reader::new(text);
+        reader.skip()?;
+        reader.end()
+    };
+    whole(&text).map_err(|error| {
+        Error::new(Reason::Conflict, format!("the previous report {STAMP} in the root is not JSON: {error}"))
+    })?;
+    Ok(Some(String::from_utf8_lossy(&text).trim().replace('\n', "\n  ")))
+}

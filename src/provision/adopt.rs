@@ -1,0 +1,44 @@
+//! Adopting a root: its stamp, which was written for another one or by another program, becomes the stamp of this root.
+
+use super::{boot_id, writing};
+use crate::error::{Reason, Result};
+use crate::root::{Left, Root};
+use crate::stamp::{self, Fault, LIMIT, Stamp, Verdict};
+
+/// Takes `root` as provisioned without asking the host: writes a stamp for it, with what its present stamp tells.
+/// Returns false if the stamp was written for this root already.
+///
+/// # Errors
+/// [`Reason::Journal`] if a commit has begun and is not done; those of reading the stamp and of the root.
+pub fn adopt(root: &Root) -> Result<bool> {
+    if root.left()? == Left::Whole {
+        writing(root, || root.discard().map(drop))?;
+    }
+    let mut buffer = [0; LIMIT];
+    if matches!(root.judge_stamp(&mut buffer), Ok(Verdict::Ours(_))) {
+        return Ok(false);
+    }
+    let mut buffer = [0; LIMIT];
+    let stamp = match root.read_stamp(&mut buffer) {
+        Ok(stamp) => stamp,
+        // It tells nothing.
+        Err(Fault::Broken) => None,
+        Err(fault) => return Err(root.stamp_error(fault)),
+    };
+    put(root, stamp.as_ref())?;
+    Ok(true)
+}
+
+/// Puts a stamp for `root` in place of `stamp`.
+pub(super) fn put(root: &Root, stamp: Option<&Stamp<'_>>) -> Result<()> {
+    root.check_stamp_place()?;
+    let boot_id = boot_id()?;
+    let put = writing(root, || root.provision(None, &[], &|file| stamp::adopted(stamp, &boot_id, file)));
+    put.map_err(|error| match error.reason() {
+        Reason::Journal => error.advise(
+            "This root was copied in the middle of a run, and may be provisioned in part. Make the machine anew; or \
+             run \"glowplug clean\" and then \"glowplug adopt\" if you know that the root is whole.",
+        ),
+        _ => error,
+    })
+}

@@ -1,0 +1,131 @@
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::stamp::Details;
+
+/// A root with an empty file in the place of its stamp.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let root = std::env::temp_dir().join(format!("glowplug-stamp-{name}-{}", std::process::id()));
+        fs::create_dir_all(root.join("etc")).unwrap();
+        File::create(root.join("etc/.ignition-result.json")).unwrap();
+        Self(root)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("etc/.ignition-result.json")
+    }
+
+    /// The stamp in place, so that inode and birth time stay.
+    fn write(&self, text: impl AsRef<[u8]>) {
+        fs::write(self.path(), text).unwrap();
+    }
+
+    fn identity(&self) -> FileIdentity {
+        FileIdentity::of(File::open(self.path()).unwrap()).unwrap()
+    }
+
+    /// The verdict in a word, or the fault.
+    fn judged(&self) -> Result<&'static str, Fault> {
+        judge(File::open(&self.0).unwrap(), &mut [0; LIMIT]).map(|verdict| match verdict {
+            Verdict::Missing => "missing",
+            Verdict::Ours(_) => "ours",
+            Verdict::Reference(_) => "reference",
+        })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn stamp(file: FileIdentity) -> String {
+    let details = Details {
+        version: "1",
+        platform: "applehv",
+        spec_version: "3.2.0",
+        config_sha512: "00",
+        adopted: None,
+        inode: file.inode,
+        born: file.born,
+    };
+    Stamp { boot_id: "b", date: "d", user_config_provided: true, glowplug: Some(details) }.to_text()
+}
+
+fn reference(boot_id: &str) -> String {
+    format!(r#"{{"provisioningBootID":"{boot_id}","provisioningDate":"d","userConfigProvided":true}}"#)
+}
+
+#[test]
+fn a_stamp_is_of_the_file_that_it_names() {
+    let root = Scratch::new("ours");
+    let file = root.identity();
+    root.write(stamp(file));
+    assert_eq!(root.judged(), Ok("ours"));
+    root.write(stamp(FileIdentity { born: (0, 0), ..file }));
+    assert_eq!(root.judged(), Ok("ours"), "an unknown birth time");
+    for other in [
+        FileIdentity { inode: file.inode + 1, ..file },
+        FileIdentity { inode: file.inode + 1, born: (0, 0) },
+        FileIdentity { born: (file.born.0 - 1, 0), ..file },
+    ] {
+        root.write(stamp(other));
+        assert_eq!(root.judged(), Err(Fault::Copied), "{other:?}");
+    }
+    root.write(stamp(file));
+    let copy = root.0.join("copy");
+    fs::copy(root.path(), &copy).unwrap();
+    fs::rename(copy, root.path()).unwrap();
+    assert_eq!(root.judged(), Err(Fault::Copied));
+}
+
+#[test]
+fn a_stamp_of_the_reference_is_trusted_in_its_own_boot_only() {
+    let root = Scratch::new("reference");
+    root.write(reference(&boot_id().unwrap()));
+    assert_eq!(root.judged(), Ok("reference"));
+    for other in ["b", "", "2e2a9c1c-0000-4000-8000-000000000000"] {
+        root.write(reference(other));
+        assert_eq!(root.judged(), Err(Fault::ReferenceOfAnotherBoot), "{other}");
+    }
+}
+
+#[test]
+fn what_is_no_stamp_is_broken() {
+    let root = Scratch::new("broken");
+    for text in ["", "{}", "[", "Ready", "{\"provisioningBootID\":1}"] {
+        root.write(text);
+        assert_eq!(root.judged(), Err(Fault::Broken), "{text}");
+    }
+    root.write(" ".repeat(LIMIT));
+    assert_eq!(root.judged(), Err(Fault::Unreadable(STAMP, Errno::FBIG)));
+    let replace = |put: &dyn Fn(&Path)| {
+        fs::remove_file(root.path()).unwrap();
+        put(&root.path());
+        root.judged()
+    };
+    fs::write(root.0.join("elsewhere"), reference(&boot_id().unwrap())).unwrap();
+    let link = |at: &Path| std::os::unix::fs::symlink("/elsewhere", at).unwrap();
+    assert_eq!(replace(&link), Err(Fault::Broken));
+    let fifo = |at: &Path| {
+        rustix::fs::mknodat(rustix::fs::CWD, at, FileType::Fifo, Mode::RUSR, 0).unwrap();
+    };
+    assert_eq!(replace(&fifo), Err(Fault::Broken));
+    assert_eq!(replace(&|at| fs::create_dir(at).unwrap()), Err(Fault::Broken));
+}
+
+#[test]
+fn where_nothing_can_stand_there_is_no_stamp() {
+    let root = Scratch::new("missing");
+    fs::remove_file(root.path()).unwrap();
+    assert_eq!(root.judged(), Ok("missing"));
+    fs::remove_dir(root.0.join("etc")).unwrap();
+    assert_eq!(root.judged(), Ok("missing"));
+    fs::write(root.0.join("etc"), "").unwrap();
+    assert_eq!(root.judged(), Ok("missing"));
+}
