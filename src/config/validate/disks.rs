@@ -25,11 +25,6 @@ impl Rules for Disk<'_> {
         if let Some(index) = overlapping(&self.partitions) {
             checker.error(&partition(index), "partitions overlap");
         }
-        let has_zero = self.partitions.iter().any(|partition| partition.number == 0);
-        if has_zero && self.partitions.iter().any(|partition| partition.should_exist == Some(false)) {
-            let what = "shouldExist is false for a partition and other partition(s) has start or size 0";
-            checker.fault("partitions", Some(what));
-        }
         if let Some(index) = colliding_label(&self.partitions) {
             checker.error(&partition(index), "cannot use the same partition label twice");
         }
@@ -353,6 +348,20 @@ mod tests {
         ];
         for (name, (partitions, found)) in table {
             assert_eq!(overlapping(&partitions), found, "{name}");
+        }
+    }
+
+    /// A partition may be removed beside one that takes the next free number (the reference since 2.27).
+    #[test]
+    fn a_partition_may_be_removed_while_the_next_free_number_is_taken() {
+        for version in ["3.0.0", "3.6.0", "3.7.0-experimental"] {
+            let text = format!(
+                r#"{{"ignition":{{"version":"{version}"}},"storage":{{"disks":[{{"device":"/dev/x","partitions":[
+                {{"number":2,"shouldExist":false,"wipePartitionEntry":true}},{{"label":"a","number":0,"sizeMiB":64}}]}}]}}}}"#
+            );
+            let mut report = super::super::super::Report::default();
+            assert!(super::super::super::parse(text.as_bytes(), &mut report).is_ok(), "{version}: {report}");
+            assert_eq!(report.to_string(), "", "{version}");
         }
     }
 
