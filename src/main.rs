@@ -1,7 +1,7 @@
 //! The program of the initramfs: arguments in, exit code out.
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ Provision a Debian machine from an Ignition config, once.
 Usage:
   glowplug run --root DIR [--platform NAME]
         fetch the config from the host and apply it, unless the stamp stands
-  glowplug validate [--policy FILE] FILE|-...
+  glowplug validate [--strict] [--policy FILE] FILE|-...
         print what is wrong with configs, one finding a line; 1 if refused
   glowplug plan --root DIR [--json] FILE|-
         print what applying a config would do; writes nothing
@@ -39,6 +39,7 @@ Options:
   --platform NAME   where the config comes from, see below; else found out
   --json            the plan as JSON
   --policy FILE     directories that no share may be mounted over
+  --strict          exit with 4 if the boot will refuse a valid config
 
 Platforms:
 ";
@@ -50,7 +51,7 @@ glowplug(8) tells of exit codes, kernel arguments and the environment.
 enum Call {
     Run { root: PathBuf, platform: Option<Platform> },
     Apply { root: PathBuf, config: PathBuf },
-    Validate { files: Vec<PathBuf>, policy: Option<PathBuf> },
+    Validate { files: Vec<PathBuf>, policy: Option<PathBuf>, strict: bool },
     Plan { root: PathBuf, config: PathBuf, form: Form },
     Clean { root: PathBuf },
     Adopt { root: PathBuf },
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
         Ok(Call::Plan { root, config, form }) => plan(&root, &config, form),
         Ok(Call::Clean { root }) => clean(&root),
         Ok(Call::Adopt { root }) => adopt(&root),
-        Ok(Call::Validate { files, policy }) => match validate(&files, policy.as_deref()) {
+        Ok(Call::Validate { files, policy, strict }) => match validate(&files, policy.as_deref(), strict) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
@@ -136,23 +137,38 @@ fn adopt(root: &Path) -> Result<()> {
     }
 }
 
-/// Prints the report on every file. Exit code 1 if one of them is refused.
-fn validate(files: &[PathBuf], policy: Option<&Path>) -> Result<ExitCode> {
-    let mut code = ExitCode::SUCCESS;
+/// The exit code of `validate` for a config that is refused.
+const REFUSED: u8 = 1;
+/// The exit code of `validate --strict` for configs that are valid, of which the boot will refuse one.
+const REFUSED_AT_BOOT: u8 = 4;
+
+/// Prints the report on every file, and on a terminal a line for each that is valid. A config that is refused decides
+/// the exit code before one that only the boot will refuse.
+fn validate(files: &[PathBuf], policy: Option<&Path>, strict: bool) -> Result<ExitCode> {
+    let (mut is_refused, mut is_refused_at_boot) = (false, false);
     let policy = policy.map(file::read_argument).transpose()?;
     let policy = policy.as_deref().map(Policy::read).transpose()?;
+    let is_terminal = std::io::stdout().is_terminal();
     for file in files {
-        let (report, refused) = provision::validate(&file::read_argument(file)?, policy.as_ref());
+        let verdict = provision::validate(&file::read_argument(file)?, policy.as_ref());
         if files.len() > 1 {
             print(&format!("{}:\n", file.display()))?;
         }
-        print(&report)?;
-        if let Some(error) = refused {
+        print(&verdict.report)?;
+        if is_terminal && verdict.refused.is_none() {
+            print(&format!("{}\n", verdict.summary))?;
+        }
+        is_refused_at_boot |= verdict.faults_at_boot > 0;
+        if let Some(error) = verdict.refused {
             complain(&error);
-            code = ExitCode::from(1);
+            is_refused = true;
         }
     }
-    Ok(code)
+    Ok(match (is_refused, strict && is_refused_at_boot) {
+        (true, _) => ExitCode::from(REFUSED),
+        (false, true) => ExitCode::from(REFUSED_AT_BOOT),
+        (false, false) => ExitCode::SUCCESS,
+    })
 }
 
 fn arguments() -> Result<Call> {
@@ -162,6 +178,7 @@ fn arguments() -> Result<Call> {
     let mut platform = None;
     let mut json = false;
     let mut policy = None;
+    let mut strict = false;
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next().map_err(|error| usage(&error))? {
         match argument {
@@ -175,6 +192,7 @@ fn arguments() -> Result<Call> {
                 platform = Some(Platform::named(&name.to_string_lossy())?);
             }
             Long("json") => json = true,
+            Long("strict") => strict = true,
             Long("policy") => policy = Some(PathBuf::from(parser.value().map_err(|error| usage(&error))?)),
             Value(value) if command.is_none() => command = Some(value),
             Value(value) => operands.push(value),
@@ -194,7 +212,7 @@ fn arguments() -> Result<Call> {
         (Some("adopt"), []) => root.take().map(|root| Call::Adopt { root }),
         (Some("validate"), files @ [_, ..]) => {
             let files = files.iter().map(PathBuf::from).collect();
-            Some(Call::Validate { files, policy: policy.take() })
+            Some(Call::Validate { files, policy: policy.take(), strict: std::mem::take(&mut strict) })
         }
         (Some("apply" | "plan"), _) => {
             return Err(usage(&"this command takes one config: a file, or - for standard input"));
@@ -204,7 +222,7 @@ fn arguments() -> Result<Call> {
         (Some(_), _) => return Err(usage(&"no such command: see glowplug --help")),
         (None, _) => return Err(usage(&"a command is missing: see glowplug --help")),
     };
-    if json || root.is_some() || platform.is_some() || policy.is_some() {
+    if json || strict || root.is_some() || platform.is_some() || policy.is_some() {
         return Err(usage(&"an option that this command does not have: see glowplug --help"));
     }
     call.ok_or_else(|| usage(&"--root is missing"))

@@ -9,9 +9,11 @@ use super::schema::{ListMut, Object, Shape, Value};
 use crate::sort::sort;
 
 /// All lists of a config together may hold this many items, so that a small text cannot ask for endless memory.
-pub(crate) const MAX_ITEMS: u32 = 100_000;
+const MAX_ITEMS: u32 = 100_000;
 /// As many keys may stand twice: each takes a look at all that was said before.
 const MAX_REPEATED: u32 = 1_000;
+/// Digits of a number that a message shows.
+const LONGEST_NUMBER: usize = 4_096;
 /// As many remarks are kept while the text is read.
 const MOST_REMARKS: usize = 10_000;
 /// Newer than all versions: what was read depends on the version.
@@ -41,7 +43,26 @@ pub(super) struct TypeFault {
 
 impl From<SyntaxError> for Fault {
     fn from(error: SyntaxError) -> Self {
+        if error.is_too_large() {
+            return Self::TooMany("its strings, decoded, take more than the memory that is left for them");
+        }
         Self::Syntax(error)
+    }
+}
+
+/// What a config may still take beside its text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Items of lists.
+    pub items: u32,
+    /// Bytes of strings that cannot be borrowed from the text.
+    pub bytes: u64,
+}
+
+impl Room {
+    /// The room of one config, or of several that belong together, on a machine with `bytes` of memory for them.
+    pub fn new(bytes: u64) -> Self {
+        Self { items: MAX_ITEMS, bytes }
     }
 }
 
@@ -60,7 +81,7 @@ pub(super) struct Decoder<'a> {
     remarks: Vec<Remark>,
     left_off: usize,
     /// Items that lists may still have.
-    room: u32,
+    items: u32,
     repeated: u32,
     /// The newest version of which a field was read.
     newest: u8,
@@ -80,8 +101,8 @@ pub(super) struct Read {
     /// The minor version of the newest field that was read; more than there are where what was read depends on the
     /// version.
     pub newest: u8,
-    /// Items that lists of other texts may still have.
-    pub room: u32,
+    /// What other texts may still take.
+    pub room: Room,
     remarks: Vec<Remark>,
     left_off: usize,
 }
@@ -106,17 +127,17 @@ impl Read {
     }
 }
 
-/// Reads `text` as one value of the spec version 3.`minor`, its lists with `room` items in all; with `only_version`,
-/// nothing of it but `ignition.version`.
+/// Reads `text` as one value of the spec version 3.`minor`, within `room`; with `only_version`, nothing of it but
+/// `ignition.version`.
 pub(super) fn decode<'a>(
     text: &'a [u8],
     minor: u8,
     only_version: bool,
-    room: u32,
+    room: Room,
     value: &mut dyn Value<'a>,
 ) -> Result<Read> {
     let mut decoder = Decoder {
-        reader: Reader::new(text),
+        reader: Reader::within(text, room.bytes),
         minor,
         only_version,
         path: Vec::new(),
@@ -124,7 +145,7 @@ pub(super) fn decode<'a>(
         inexact: 0,
         remarks: Vec::new(),
         left_off: 0,
-        room,
+        items: room.items,
         repeated: 0,
         newest: 0,
     };
@@ -132,7 +153,7 @@ pub(super) fn decode<'a>(
     decoder.reader.end()?;
     Ok(Read {
         newest: decoder.newest,
-        room: decoder.room,
+        room: Room { items: decoder.items, bytes: decoder.reader.room() },
         remarks: decoder.remarks,
         left_off: decoder.left_off,
     })
@@ -184,10 +205,11 @@ impl<'a> Decoder<'a> {
             Kind::Null => self.reader.null().map(|()| None).map_err(Fault::from),
             Kind::Number => {
                 let text = self.reader.number()?;
-                match text.parse() {
-                    Ok(value) => Ok(Some(value)),
-                    Err(_) => Err(self.type_fault(&format!("number {text}"), "int", "an integer of 64 bits")),
+                if let Ok(value) = text.parse() {
+                    return Ok(Some(value));
                 }
+                let text = text.get(..LONGEST_NUMBER).unwrap_or(text);
+                Err(self.type_fault(&format!("number {text}"), "int", "an integer of 64 bits"))
             }
             found => self.mismatch(found, "int", "an integer"),
         }
@@ -214,8 +236,8 @@ impl<'a> Decoder<'a> {
         }
         let mut count = 0;
         while self.reader.next_item(count == 0)? {
-            let room = self.room.checked_sub(1);
-            self.room = room.ok_or(Fault::TooMany("the lists hold more than 100,000 items"))?;
+            let items = self.items.checked_sub(1);
+            self.items = items.ok_or(Fault::TooMany("the lists hold more than 100,000 items"))?;
             self.path.push(Step::Index(count));
             if let Some(item) = list.slot(count) {
                 item.decode(self)?;
@@ -340,9 +362,14 @@ impl<'a> Decoder<'a> {
     }
 
     fn unused(&mut self, key: &str, offset: usize, object: &dyn Object<'a>) {
+        // The key goes into the path and the message, and into the line that is made of them.
+        if !self.reader.take(key.len().saturating_mul(4)) {
+            self.left_off = self.left_off.saturating_add(1);
+            return;
+        }
         let mut path = self.path.clone();
         path.push(Step::Unused(key.into()));
-        let hint = hints::for_unused_key(key, object.fields(), self.minor);
+        let hint = hints::for_unused_key(key, object, self.minor);
         self.remark(Remark { path, offset, message: format!("unused key {key}"), hint });
     }
 
@@ -359,11 +386,15 @@ impl<'a> Decoder<'a> {
 
     /// The value that comes next is not of the type `wanted`.
     fn mismatch<T>(&mut self, found: Kind, wanted: &str, hint: &str) -> Result<T> {
+        let mut text = None;
         match found {
             Kind::Array | Kind::Object => self.reader.enter()?,
+            Kind::String => text = Some(self.reader.string()?),
             _ => self.reader.skip()?,
         }
-        Err(self.type_fault(found.word(), wanted, hint))
+        let mend = hints::for_type(self.last_key(), found, hint, text.as_deref());
+        let hint = mend.map_or_else(|| hint.to_owned(), |mend| format!("{hint}: {mend}"));
+        Err(self.type_fault(found.word(), wanted, &hint))
     }
 
     /// The key of the value that is being read, or of the list that it is in.

@@ -26,6 +26,15 @@ pub struct SyntaxError {
 enum Context {
     Place(&'static str),
     Literal(&'static str, u8),
+    /// No fault of the text: its strings, decoded, take more memory than there is.
+    Room,
+}
+
+impl SyntaxError {
+    /// Whether the text is too large rather than malformed.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.context == Context::Room
+    }
 }
 
 impl fmt::Display for SyntaxError {
@@ -39,12 +48,14 @@ impl fmt::Display for SyntaxError {
             Context::Literal(word, expected) => {
                 write!(f, "in literal {word} (expecting {})", go::Character(expected))
             }
+            Context::Room => f.write_str("in a text that is too large"),
         }
     }
 }
 
 const VALUE: &str = "looking for beginning of value";
 const KEY: &str = "looking for beginning of object key string";
+const AFTER_PAIR: &str = "after object key:value pair";
 const NUMBER: &str = "in numeric literal";
 const EXPONENT: &str = "in exponent of numeric literal";
 const HEXADECIMAL: &str = "in \\u hexadecimal character escape";
@@ -89,12 +100,32 @@ pub struct Reader<'a> {
     at: usize,
     /// Lists and objects that are open.
     depth: usize,
+    /// Bytes that strings may still take beside the text.
+    room: u64,
 }
 
 impl<'a> Reader<'a> {
     /// Starts before the first value of `text`.
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self::within(text, u64::MAX)
+    }
+
+    /// As [`Reader::new`]. All strings that cannot be borrowed from the text take at most `room` bytes together: those
+    /// with escapes, and those with invalid UTF-8, of which each byte becomes three.
+    pub fn within(text: &'a [u8], room: u64) -> Self {
+        Self { text, at: 0, depth: 0, room }
+    }
+
+    /// The bytes that strings may still take beside the text.
+    pub(super) fn room(&self) -> u64 {
+        self.room
+    }
+
+    /// Takes `bytes` of that room; false, and nothing is taken, if there is less.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let left = u64::try_from(bytes).ok().and_then(|bytes| self.room.checked_sub(bytes));
+        self.room = left.unwrap_or(self.room);
+        left.is_some()
     }
 
     /// The offset of the next byte to be read.
@@ -208,31 +239,44 @@ impl<'a> Reader<'a> {
             return self.misfit(KEY);
         }
         let start = self.at;
-        let end = self.plain_run()?;
-        let plain = self.text.get(start..end).unwrap_or_default();
+        let plain = self.plain_run()?;
         if self.eat(b'"') {
-            return Ok(text_of(plain));
+            if let Ok(text) = std::str::from_utf8(plain) {
+                return Ok(Cow::Borrowed(text));
+            }
         }
-        let mut bytes = plain.to_vec();
+        // Its length is known before it is allocated, so that an endless one is refused without taking the memory.
+        self.at = start;
+        let mut length: usize = 0;
+        self.decode(&mut |run| length = length.saturating_add(lossy_length(run)))?;
+        let end = self.at;
+        if !self.take(length) {
+            return Err(SyntaxError { offset: start, found: self.byte(), context: Context::Room });
+        }
+        self.at = start;
+        let mut text = String::with_capacity(length);
+        self.decode(&mut |run| push_lossy(&mut text, run))?;
+        debug_assert_eq!((self.at, text.len()), (end, length));
+        Ok(Cow::Owned(text))
+    }
+
+    /// Hands the parts of the string that the reader is in to `part`, up to its closing quote. A part never ends inside
+    /// of a character, since an escape stands for a whole one.
+    fn decode(&mut self, part: &mut dyn FnMut(&[u8])) -> Result<()> {
         loop {
+            part(self.plain_run()?);
             if self.eat(b'"') {
-                return Ok(Cow::Owned(match String::from_utf8(bytes) {
-                    Ok(text) => text,
-                    Err(bad) => text_of(bad.as_bytes()).into_owned(),
-                }));
+                return Ok(());
             }
-            if self.eat(b'\\') {
-                let mut utf8 = [0; 4];
-                bytes.extend_from_slice(self.escape()?.encode_utf8(&mut utf8).as_bytes());
-            }
-            let start = self.at;
-            let end = self.plain_run()?;
-            bytes.extend_from_slice(self.text.get(start..end).unwrap_or_default());
+            self.step();
+            let mut utf8 = [0; 4];
+            part(self.escape()?.encode_utf8(&mut utf8).as_bytes());
         }
     }
 
-    /// Passes over everything up to a quote or a backslash and returns where that stands.
-    fn plain_run(&mut self) -> Result<usize> {
+    /// Returns everything up to a quote or a backslash, which is next then.
+    fn plain_run(&mut self) -> Result<&'a [u8]> {
+        let start = self.at;
         // Long strings are most of a config: as long as nothing is found, eight bytes at a time.
         let rest = self.text.get(self.at..).unwrap_or_default();
         let plain = rest.chunks_exact(8).take_while(|word| is_plain(word)).count();
@@ -243,7 +287,10 @@ impl<'a> Reader<'a> {
             return self.misfit("in string literal");
         };
         self.at = self.at.saturating_add(run);
-        if matches!(self.byte(), Some(b'"' | b'\\')) { Ok(self.at) } else { self.misfit("in string literal") }
+        match self.byte() {
+            Some(b'"' | b'\\') => Ok(self.text.get(start..self.at).unwrap_or_default()),
+            _ => self.misfit("in string literal"),
+        }
     }
 
     fn escape(&mut self) -> Result<char> {
@@ -314,16 +361,31 @@ impl<'a> Reader<'a> {
     /// Moves to the next key of the object that was entered; `None` past its end. With it comes the offset of its
     /// opening quote.
     pub fn next_key(&mut self, first: bool) -> Result<Option<(Cow<'a, str>, usize)>> {
-        if !self.next(first, b'}', "after object key:value pair")? {
+        if !self.next(first, b'}', AFTER_PAIR)? {
             return Ok(None);
         }
         let start = self.at;
         let key = self.string()?;
-        self.space();
-        if !self.eat(b':') {
-            return self.misfit("after object key");
-        }
+        self.colon()?;
         Ok(Some((key, start)))
+    }
+
+    /// As [`Reader::next_key`], without the key; false past the end.
+    fn skip_key(&mut self, first: bool) -> Result<bool> {
+        if !self.next(first, b'}', AFTER_PAIR)? {
+            return Ok(false);
+        }
+        if self.byte() != Some(b'"') {
+            return self.misfit(KEY);
+        }
+        self.skip_string()?;
+        self.colon()?;
+        Ok(true)
+    }
+
+    fn colon(&mut self) -> Result<()> {
+        self.space();
+        if self.eat(b':') { Ok(()) } else { self.misfit("after object key") }
     }
 
     /// Moves to the next item of the list that was entered; false past its end.
@@ -364,7 +426,7 @@ impl<'a> Reader<'a> {
             // Close whatever ends here, then stand before the next value.
             loop {
                 let Some(&is_object) = open.last() else { return Ok(()) };
-                let more = if is_object { self.next_key(first)?.is_some() } else { self.next_item(first)? };
+                let more = if is_object { self.skip_key(first)? } else { self.next_item(first)? };
                 if more {
                     break;
                 }
@@ -393,17 +455,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `bytes` as text, every byte that is not UTF-8 as U+FFFD of its own, as Go does it.
-fn text_of(bytes: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return Cow::Borrowed(text);
-    }
-    let mut text = String::with_capacity(bytes.len());
+/// How long `bytes` are as text.
+fn lossy_length(bytes: &[u8]) -> usize {
+    let replacement = char::REPLACEMENT_CHARACTER.len_utf8();
+    let chunk = |chunk: std::str::Utf8Chunk<'_>| {
+        chunk.invalid().len().saturating_mul(replacement).saturating_add(chunk.valid().len())
+    };
+    bytes.utf8_chunks().map(chunk).fold(0, usize::saturating_add)
+}
+
+/// Adds `bytes` to `text`, every byte that is not UTF-8 as U+FFFD of its own, as Go does it.
+fn push_lossy(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
-    Cow::Owned(text)
 }
 
 /// Whether eight bytes hold no quote, no backslash and no control character. Each test leaves the top bit of a byte

@@ -97,6 +97,14 @@ fn order_of_index(step: &Step, index: usize) -> Ordering {
     }
 }
 
+/// The place of the byte at `offset`.
+pub(super) fn position(text: &[u8], offset: usize) -> Position {
+    let mut finding = [Finding { offset: Some(offset), ..Finding::default() }];
+    positions(text, &mut finding);
+    let [finding] = finding;
+    finding.position.unwrap_or(Position { line: 0, column: 0 })
+}
+
 /// Counts lines and columns once for all findings, which are in the order of their offsets.
 fn positions(text: &[u8], findings: &mut [Finding]) {
     let mut at = 0;

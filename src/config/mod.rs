@@ -20,19 +20,19 @@ mod version;
 
 use std::borrow::Cow;
 
-pub(crate) use decode::MAX_ITEMS;
+pub(crate) use decode::Room;
 pub use encode::quote;
 pub use path::path_fault;
 pub use report::{Finding, Position, Report, Severity};
 pub use types::*;
 pub(crate) use unsupported::scheme_error;
 pub use unsupported::{
-    Unsupported, refuse_unsupported, unsupported, unsupported_changes, unsupported_scheme,
+    Unsupported, locate_unsupported, refuse_unsupported, unsupported, unsupported_changes, unsupported_scheme,
 };
 pub use version::Version;
 
 use crate::error::{Error, Reason, Result};
-use decode::Fault;
+use decode::{Fault, Read};
 
 /// A config as it was parsed and found valid.
 #[derive(Debug)]
@@ -49,13 +49,14 @@ pub struct Parsed<'a> {
 /// # Errors
 /// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type; [`Reason::ConfigVersion`] for a version that
 /// is missing or not supported; [`Reason::ConfigInvalid`] for what breaks the rules of its version.
+///
+/// Beside the text, strings with escapes or invalid UTF-8 take up to three times its size in memory.
 pub fn parse<'a>(text: &'a [u8], report: &mut Report) -> Result<Parsed<'a>> {
-    let mut room = MAX_ITEMS;
-    parse_within(text, report, &mut room)
+    parse_within(text, report, &mut Room::new(u64::MAX))
 }
 
-/// As [`parse`], for one of several configs: their lists may have `room` items in all.
-pub(crate) fn parse_within<'a>(text: &'a [u8], report: &mut Report, room: &mut u32) -> Result<Parsed<'a>> {
+/// As [`parse`], within `room`, which several configs can share.
+pub(crate) fn parse_within<'a>(text: &'a [u8], report: &mut Report, room: &mut Room) -> Result<Parsed<'a>> {
     if text.is_empty() {
         return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
     }
@@ -65,19 +66,27 @@ pub(crate) fn parse_within<'a>(text: &'a [u8], report: &mut Report, room: &mut u
     };
     validate::validate(&config, version, report);
     locate::locate(text, &mut report.findings);
+    locate::locate(text, &mut report.hints);
     refuse_if_fatal(report, "config is not valid")?;
     mask_special_bits(&mut config, version);
     Ok(Parsed { config, version })
 }
 
+/// Adds hints about what only the root decides, such as its groups, for those who have no root at hand. A plan, which
+/// has one, tells what is missing there itself.
+pub(crate) fn guess(text: &[u8], parsed: &Parsed<'_>, report: &mut Report) {
+    validate::guess(&parsed.config, parsed.version, report);
+    locate::locate(text, &mut report.hints);
+}
+
 /// Reads a config that a fetch stage left in its cache, perhaps another program's: it was validated there, and its
-/// version counts for nothing.
+/// version counts for nothing. Beside the text, its strings take at most `bytes` of memory.
 ///
 /// # Errors
-/// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type.
-pub fn from_cache(text: &[u8]) -> Result<Config<'_>> {
+/// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type, or too large.
+pub fn from_cache(text: &[u8], bytes: u64) -> Result<Config<'_>> {
     let mut config = Config::default();
-    match decode::decode(text, Version::NEWEST.minor(), false, MAX_ITEMS, &mut config) {
+    match decode::decode(text, Version::NEWEST.minor(), false, Room::new(bytes), &mut config) {
         Ok(_) => Ok(config),
         Err(fault) => Err(Refused::Fault(fault).explain(text, &mut Report::default())),
     }
@@ -96,39 +105,33 @@ pub fn validate_merged(config: &Config<'_>) -> Result<()> {
 fn refuse_if_fatal(report: &Report, what: &str) -> Result<()> {
     match report.first_error() {
         None => Ok(()),
-        Some(finding) => Err(Error::new(Reason::ConfigInvalid, format!("{what}: {}", finding.for_log()))),
+        Some(finding) => {
+            Err(Error::new(Reason::ConfigInvalid, format!("{what}: {}", finding.for_log_with_hint())))
+        }
     }
 }
 
 /// Why a text was not read.
 enum Refused {
     Fault(Fault),
-    Version(Error),
+    /// `ignition.version`, which is not known or empty.
+    Version(String),
 }
 
 /// Reads the text in one pass; in more where its version makes a difference to what was read, or something is wrong.
 fn read<'a>(
     text: &'a [u8],
     report: &mut Report,
-    room: &mut u32,
+    room: &mut Room,
 ) -> std::result::Result<(Config<'a>, Version), Refused> {
-    let mut config = Config::default();
-    if let Ok(read) = decode::decode(text, Version::NEWEST.minor(), false, *room, &mut config) {
-        match Version::named(&config.ignition.version) {
-            Ok(version) if read.newest <= version.minor() => {
-                *room = read.room;
-                read.report(report);
-                return Ok((config, version));
-            }
-            _ => {}
-        }
+    if let Some((config, version, read)) = read_as_newest(text, *room) {
+        *room = read.room;
+        read.report(report);
+        return Ok((config, version));
     }
     // What is not JSON at all counts first, then the version, then values of the wrong type.
     decode::check(text).map_err(|error| Refused::Fault(Fault::Syntax(error)))?;
-    let mut probe = Config::default();
-    let newest = Version::NEWEST.minor();
-    decode::decode(text, newest, true, *room, &mut probe).map_err(Refused::Fault)?;
-    let version = Version::named(&probe.ignition.version).map_err(Refused::Version)?;
+    let version = version_of(text, *room)?;
     let mut config = Config::default();
     let read = decode::decode(text, version.minor(), false, *room, &mut config).map_err(Refused::Fault)?;
     *room = read.room;
@@ -136,16 +139,35 @@ fn read<'a>(
     Ok((config, version))
 }
 
+/// The config as the newest version reads it; `None` where its own version reads it otherwise, or not at all.
+fn read_as_newest(text: &[u8], room: Room) -> Option<(Config<'_>, Version, Read)> {
+    let mut config = Config::default();
+    let read = decode::decode(text, Version::NEWEST.minor(), false, room, &mut config).ok()?;
+    let version = Version::named(&config.ignition.version)?;
+    (read.newest <= version.minor()).then_some((config, version, read))
+}
+
+/// The version that the text names, which is JSON.
+fn version_of(text: &[u8], room: Room) -> std::result::Result<Version, Refused> {
+    let mut probe = Config::default();
+    let newest = Version::NEWEST.minor();
+    decode::decode(text, newest, true, room, &mut probe).map_err(Refused::Fault)?;
+    let found = &probe.ignition.version;
+    Version::named(found).ok_or_else(|| Refused::Version(found.to_string()))
+}
+
 impl Refused {
     /// The error, after what it is about went into the report.
     fn explain(self, text: &[u8], report: &mut Report) -> Error {
         let (offset, message, hint) = match self {
-            Self::Version(error) => return error,
+            Self::Version(found) => return version::refusal(&found, text),
             Self::Fault(Fault::TooMany(what)) => {
                 return Error::new(Reason::ConfigSyntax, format!("the config is too large: {what}"));
             }
             // The reference shows the byte after the offending one.
-            Self::Fault(Fault::Syntax(error)) => (error.offset.saturating_add(1), error.to_string(), None),
+            Self::Fault(Fault::Syntax(error)) => {
+                (error.offset.saturating_add(1), error.to_string(), hints::for_syntax(text, &error))
+            }
             Self::Fault(Fault::Type(fault)) => (fault.offset, fault.message, Some(fault.hint)),
         };
         let mut findings = vec![Finding {
@@ -159,10 +181,7 @@ impl Refused {
         locate::locate(text, &mut findings);
         let mut words = "config is not valid".to_owned();
         for finding in findings {
-            words = match &finding.hint {
-                Some(hint) => format!("{words}: {} ({hint})", finding.for_log()),
-                None => format!("{words}: {}", finding.for_log()),
-            };
+            words = format!("{words}: {}", finding.for_log_with_hint());
             report.push(finding);
         }
         Error::new(Reason::ConfigSyntax, words)

@@ -6,6 +6,9 @@ use std::fmt::{self, Write as _};
 /// As many findings are kept; the rest is counted.
 const MOST_FINDINGS: usize = 10_000;
 
+/// As many hints that belong to no finding are kept.
+const MOST_HINTS: usize = 1_000;
+
 /// A place in the text: line and column, both counted from 1, the column in bytes. Zeroes stand for the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -29,6 +32,10 @@ pub enum Severity {
     Error,
     /// The config is accepted; part of it has no effect, or one that its author may not expect.
     Warning,
+    /// The reference says nothing of it, but its author may have meant something else.
+    Hint,
+    /// The config is valid, but this program does not carry out this part of it.
+    Unsupported,
 }
 
 /// One step of a path such as `$.storage.files.0`.
@@ -95,6 +102,16 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// The finding as [`Finding::for_log`] shows it, with its hint in parentheses.
+    pub fn for_log_with_hint(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{} ({hint})", self.for_log()),
+            None => self.for_log(),
+        }
+    }
+}
+
 /// Where `words` stand in `text`, both short: the standard library's search is 1 KB.
 pub(super) fn find(text: &str, words: &str) -> Option<usize> {
     text.as_bytes().windows(words.len()).position(|window| window == words.as_bytes())
@@ -106,6 +123,8 @@ impl fmt::Display for Finding {
         f.write_str(match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Hint => "hint",
+            Severity::Unsupported => "unsupported",
         })?;
         let mut before = " at ";
         if !self.path.is_empty() {
@@ -139,26 +158,48 @@ impl fmt::Display for Path<'_> {
 /// Everything that is to be said about a config.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The findings, the first 10,000 of them.
+    /// The reference's findings, the first 10,000 of them.
     pub findings: Vec<Finding>,
     /// How many more there are.
     pub left_off: usize,
+    /// What this program adds, the first 1,000 of them: none of it is in the reference's report.
+    pub hints: Vec<Finding>,
     fatal: bool,
 }
 
 impl Report {
-    /// The findings with the hints that there are, one a line.
+    /// The findings, each with its hint on a line of its own below it, then the other hints, one a line. A hint that
+    /// several findings in a row share stands below the last of them.
     pub fn with_hints(&self) -> String {
         let mut text = String::new();
-        for finding in &self.findings {
+        let mut findings = self.findings.iter().peekable();
+        while let Some(finding) = findings.next() {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "{finding}");
-            if let Some(hint) = finding.hint() {
+            let hint = finding.hint();
+            if let Some(hint) = hint.filter(|_| findings.peek().and_then(|next| next.hint()) != hint) {
                 let _ = writeln!(text, "  hint: {hint}");
             }
         }
         text.push_str(&self.left_off_line());
+        for hint in &self.hints {
+            let _ = writeln!(text, "{hint}");
+        }
         text
+    }
+
+    /// Adds what the reference does not say.
+    pub(super) fn add_hint(&mut self, path: Vec<Step>, message: &str) {
+        if self.hints.len() < MOST_HINTS {
+            // Names of the config can stand in a hint, which is one line.
+            let message = message.replace(char::is_control, " ");
+            self.hints.push(Finding {
+                severity: Severity::Hint,
+                message: message.into(),
+                path,
+                ..Finding::default()
+            });
+        }
     }
 
     fn left_off_line(&self) -> String {
@@ -170,13 +211,14 @@ impl Report {
         self.fatal
     }
 
+    /// How many errors there are, without those that were left off.
+    pub fn errors(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+
     /// The first error.
     pub fn first_error(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.severity == Severity::Error)
-    }
-
-    pub(super) fn add(&mut self, severity: Severity, path: Vec<Step>, message: Cow<'static, str>) {
-        self.push(Finding { severity, message, position: None, path, offset: None, hint: None });
     }
 
     pub(super) fn push(&mut self, finding: Finding) {

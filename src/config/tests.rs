@@ -50,7 +50,8 @@ fn errors_name_place_line_and_column() {
     assert_eq!(reason, Reason::ConfigSyntax);
     assert_eq!(
         text,
-        "config is not valid: error at line 1 col 35: invalid character 'x' after top-level value"
+        "config is not valid: error at line 1 col 35: invalid character 'x' after top-level value (the config is one \
+         JSON object: take out what follows it)"
     );
     assert_eq!(refusal("\u{feff}{}").0, Reason::ConfigSyntax);
     assert_eq!(refusal("").1, "not a config (empty)");
@@ -60,7 +61,8 @@ fn errors_name_place_line_and_column() {
     assert_eq!(reason, Reason::ConfigInvalid);
     assert_eq!(
         text,
-        "config is not valid: error at $.storage.files.0.path, line 1 col 61: path not absolute"
+        "config is not valid: error at $.storage.files.0.path, line 1 col 61: path not absolute (begin the path with a \
+         slash)"
     );
 }
 
@@ -232,4 +234,165 @@ fn config_with(path: &str, kind: &str, version: &str) -> String {
     }
     let inner = value.strip_prefix('{').unwrap();
     format!(r#"{{"ignition":{{"version":"{version}"}},{inner}"#)
+}
+
+/// What `validate` prints for a config of 3.`minor` with `rest` after `ignition`.
+fn with_hints(minor: u8, rest: &str) -> String {
+    let text = format!(r#"{{"ignition":{{"version":"3.{minor}.0"}},{rest}}}"#);
+    let mut report = Report::default();
+    drop(super::parse(text.as_bytes(), &mut report));
+    report.with_hints()
+}
+
+#[test]
+fn a_mode_that_looks_octal_gets_one_hint_in_every_version() {
+    for minor in 0..=6 {
+        for (mode, hint) in [
+            ("644", "644 is 01204 in octal; is 420 (0644) meant?"),
+            ("400", "400 is 0620 in octal; is 256 (0400) meant?"),
+            ("4755", "4755 is 011223 in octal; is 2541 (04755) meant?"),
+        ] {
+            for list in ["files", "directories"] {
+                let text =
+                    with_hints(minor, &format!(r#""storage":{{"{list}":[{{"path":"/a","mode":{mode}}}]}}"#));
+                assert_eq!(text.matches(hint).count(), 1, "{text}");
+                assert_eq!(text.matches("hint").count(), 1, "{text}");
+                // A hint of its own has the place that a finding would have.
+                let place = format!("hint at $.storage.{list}.0.mode, line 1 col ");
+                assert!(text.starts_with(&place) || text.contains("\n  hint: "), "{text}");
+            }
+        }
+        let text = with_hints(minor, r#""storage":{"files":[{"path":"/a","mode":420}]}"#);
+        assert_eq!(text, "");
+    }
+    assert!(with_hints(5, r#""storage":{"files":[{"path":"/a","mode":2541}]}"#).contains("to 3.6.0"));
+}
+
+#[test]
+fn values_of_the_wrong_type_get_a_hint() {
+    for (rest, hint) in [
+        (r#""storage":{"files":[{"mode":"0644"}]}"#, "write 420 for 0644, without quotes"),
+        (r#""storage":{"files":[{"mode":"644"}]}"#, "write 420 for 644, without quotes"),
+        (r#""storage":{"files":[{"mode":"0o755"}]}"#, "write 493 for 0o755, without quotes"),
+        (r#""storage":{"files":[{"mode":"u=rw"}]}"#, "write a decimal number without quotes"),
+        (r#""storage":{"files":[{"mode":0644}]}"#, "JSON has no octal numbers: write 420 for 0644"),
+        (r#""storage":{"files":[{"contents":"x"}]}"#, "data:,text"),
+        (r#""storage":{"files":[{"user":"root"}]}"#, "{\"name\": \"root\"}"),
+        (r#""storage":{"files":{"path":"/a"}}"#, "between [ and ]"),
+        (r#""passwd":{"users":[{"uid":"1000"}]}"#, "the number without quotes"),
+        (r#""passwd":{"users":[{"system":"true"}]}"#, "true or false without quotes"),
+        (r#""passwd":{"users":[{"name":1}]}"#, "between double quotes"),
+        (r#""passwd":[{"name":"a"}]"#, "take out the [ and ]"),
+    ] {
+        let text = with_hints(4, rest);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains(hint), "{rest}: {text}");
+        // The boot shows the same hint.
+        let text = format!(r#"{{"ignition":{{"version":"3.4.0"}},{rest}}}"#);
+        assert!(refusal(&text).1.contains(hint), "{text}");
+    }
+    assert!(refusal(r#"{"ignition":{"version":3.4}}"#).1.contains("double quotes"));
+    assert!(refusal(r#""{\"ignition\":{}}""#).1.contains("quoted as a whole"));
+    assert!(refusal("[{}]").1.contains("one object"));
+}
+
+#[test]
+fn what_the_reference_passes_over_gets_a_hint_with_its_place() {
+    for (rest, line) in [
+        (r#""storage":{"files":[{"path":"~/a"}]}"#, "nothing replaces ~"),
+        (r#""storage":{"files":[{"path":"/~/a"}]}"#, "hint at $.storage.files.0.path, line 1 col "),
+        (r#""storage":{"directories":[{"path":"home/a"}]}"#, "  hint: begin the path with a slash"),
+        (
+            r#""storage":{"links":[{"path":"/a","target":"/b"},{"path":"$HOME/x","target":"/b"}]}"#,
+            "variables",
+        ),
+        (
+            r#""passwd":{"users":[{"name":"a","homeDir":"~a"}]}"#,
+            "hint at $.passwd.users.0.homeDir, line 1 col ",
+        ),
+        (
+            r#""passwd":{"users":[{"name":"a","passwordHash":"secret"}]}"#,
+            "hint at $.passwd.users.0.passwordHash, ",
+        ),
+        (
+            r#""passwd":{"groups":[{"name":"a","passwordHash":"secret"}]}"#,
+            "hint at $.passwd.groups.0.passwordHash, ",
+        ),
+        (
+            r#""passwd":{"users":[{"name":"a","sshAuthorizedKeys":["AAAAC3NzaC1lZDI1NTE5AAAA"]}]}"#,
+            "hint at $.passwd.users.0.sshAuthorizedKeys.0, line 1 col ",
+        ),
+        (
+            r#""passwd":{"users":[{"name":"s"}]},"storage":{"files":[{"path":"/home/s/.config/x"}]}"#,
+            "/home/s/.config will belong to root",
+        ),
+    ] {
+        let text = with_hints(4, rest);
+        assert!(text.contains(line), "{rest}: {text}");
+        assert_eq!(text.matches("hint").count(), 1, "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}
+
+#[test]
+fn hints_stand_in_the_errors_that_the_boot_shows() {
+    for (text, hint) in [
+        ("{\"ignition\":{},}", "(take the comma at line 1 col 15 out: no item follows it)"),
+        ("variant: fcos\nversion: 1.5.0\n", "Butane"),
+        ("#cloud-config\n", "cloud-init"),
+        ("kind: MachineConfig\n", "MachineConfig"),
+        ("<html>", "HTML"),
+        ("{'ignition':{}}", "double quotes"),
+        ("{} x", "take out what follows it"),
+        (r#"{"ignition":{"version":"2.2.0"}}"#, "ignition.version is \"2.2.0\""),
+        (r#"{"ignition":{"version":"3.4"}}"#, "write 3.4.0"),
+    ] {
+        assert!(refusal(text).1.contains(hint), "{}", refusal(text).1);
+    }
+    let error = parse(b"\x1f\x8b\x08\0\0\0\0\0").unwrap_err();
+    assert!(error.text().contains("gzip"), "{error}");
+    let error = parse(b"\xff\xfe{\0}\0").unwrap_err();
+    assert!(error.text().contains("UTF-16"), "{error}");
+}
+
+/// A hint that two findings share is said once.
+#[test]
+fn nothing_is_said_twice() {
+    let text = r#"{"ignition":{"version":"3.4.0","config":{"merge":[{"source":"x:y"}]}}}"#;
+    let mut report = Report::default();
+    assert!(super::parse(text.as_bytes(), &mut report).is_err());
+    let lines = report.with_hints();
+    assert_eq!(lines.matches("error at").count(), 2, "{lines}");
+    assert_eq!(lines.matches("hint:").count(), 1, "{lines}");
+}
+
+#[test]
+fn what_is_decoded_beside_the_text_is_bounded() {
+    let config = |string: &[u8]| {
+        let before = br#"{"ignition":{"version":"3.4.0"},"passwd":{"users":[{"name":"a","gecos":""#;
+        [before.as_slice(), string, br#""}]}}"#].concat()
+    };
+    let within = |text: &[u8], bytes: u64| {
+        let mut room = Room::new(bytes);
+        let parsed = parse_within(text, &mut Report::default(), &mut room);
+        (parsed.map(|parsed| parsed.config.passwd.users[0].gecos.as_deref().unwrap().len()), room.bytes)
+    };
+    // A plain string is borrowed; an invalid byte becomes three; an escape what it stands for.
+    assert_eq!(within(&config(b"plain"), 0), (Ok(5), 0));
+    assert_eq!(within(&config(&[0xff; 100]), 300), (Ok(300), 0));
+    assert_eq!(within(&config(br"\u00e9\n"), 3), (Ok(3), 0));
+    for (string, bytes) in [(vec![0xff; 100], 299), (br"\n\n".to_vec(), 1), (b"\xff\\n".to_vec(), 3)] {
+        let (refused, _) = within(&config(&string), bytes);
+        let error = refused.unwrap_err();
+        assert_eq!(error.reason(), Reason::ConfigSyntax);
+        assert!(error.text().starts_with("the config is too large: its strings, decoded"), "{error}");
+    }
+    // Keys count as well.
+    let key = [br#"{"ignition":{"version":"3.4.0"},""#.as_slice(), &[0xff; 100], br#"":1}"#].concat();
+    assert!(parse_within(&key, &mut Report::default(), &mut Room::new(299)).is_err());
+    // What is said of a key is left off before it takes more room.
+    let key = [br#"{"ignition":{"version":"3.4.0"},""#.as_slice(), &[b'k'; 100], br#"":1}"#].concat();
+    let mut report = Report::default();
+    assert!(parse_within(&key, &mut report, &mut Room::new(399)).is_ok());
+    assert_eq!((report.findings.len(), report.left_off), (0, 1));
 }

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::report::{Path, Step};
+use super::locate::locate;
+use super::report::{Finding, Path, Severity, Step};
 use super::types::{Config, Resource};
 use crate::error::{Error, Problems, Reason, Result};
 
@@ -98,6 +99,20 @@ pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
         }
     }
     found
+}
+
+/// Returns a finding for each of `parts` with its place in `text`, the config that they were found in, in the order of
+/// the text.
+pub fn locate_unsupported(text: &[u8], parts: &[Unsupported]) -> Vec<Finding> {
+    let finding = |part: &Unsupported| Finding {
+        severity: Severity::Unsupported,
+        message: Cow::Owned(part.words()),
+        path: part.path.clone(),
+        ..Finding::default()
+    };
+    let mut findings: Vec<Finding> = parts.iter().map(finding).collect();
+    locate(text, &mut findings);
+    findings
 }
 
 /// Refuses a config of which `parts` are not supported, unless there are none.

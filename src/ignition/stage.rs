@@ -9,6 +9,7 @@ use super::{cache, files, part};
 use crate::config::{self, Config};
 use crate::error::{Error, Reason, Result};
 use crate::file;
+use crate::memory;
 use crate::platform::{self, Choice, CommandLine, Fetched, Platform, UserConfig, system};
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
 use crate::source::sha512_hex;
@@ -80,7 +81,8 @@ fn told(what: &str, error: Error) -> Error {
 
 fn cached<'a>(request: &Request, texts: &'a Texts) -> Result<Config<'a>> {
     let text = file::map(&request.config_cache)?;
-    config::from_cache(texts.keep(text)).map_err(|error| error.at(&request.config_cache.display()))
+    config::from_cache(texts.keep(text), memory::limit())
+        .map_err(|error| error.at(&request.config_cache.display()))
 }
 
 /// Fetches the user's config and writes the cache; `None` where that takes the network and this stage has none.

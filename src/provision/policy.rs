@@ -77,9 +77,9 @@ mod tests {
         let config = format!(
             r#"{{"ignition":{{"version":"3.2.0"}},"systemd":{{"units":[{{"name":"{unit}","contents":"{contents}"}}]}}}}"#
         );
-        let (report, refused) = validate(config.as_bytes(), Some(&Policy::read(POLICY).unwrap()));
-        assert!(refused.is_none(), "{refused:?}");
-        report
+        let verdict = validate(config.as_bytes(), Some(&Policy::read(POLICY).unwrap()));
+        assert!(verdict.refused.is_none(), "{verdict:?}");
+        verdict.report
     }
 
     #[test]

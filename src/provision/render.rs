@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use crate::config::{self, Config, Parsed, Report, Resource, Severity, Version};
+use crate::config::{self, Config, Finding, Parsed, Report, Resource, Room, Severity, Version};
 use crate::error::{Error, Reason, Result};
 use crate::file::FileBytes;
 use crate::kmsg_logger::REPORT;
@@ -53,10 +53,8 @@ pub(crate) struct Renderer<'a> {
     count: usize,
     /// Whether every error of a config is logged, or the first of them only returned.
     pub logs_every_error: bool,
-    /// Items that the lists of all configs may still have.
-    items: u32,
-    /// Bytes that may still be fetched.
-    room: u64,
+    /// What all configs may still take: items of lists, and bytes that are fetched or decoded.
+    room: Room,
 }
 
 /// The base configs of the system, merged in their order.
@@ -75,10 +73,10 @@ pub(crate) fn merge_base(base: BaseConfigs, texts: &Texts) -> Result<Config<'_>>
 
 fn merge_found(found: Vec<Found>, texts: &Texts) -> Result<Config<'_>> {
     let mut merged = Config::default();
-    let mut items = config::MAX_ITEMS;
+    let mut room = Room::new(memory::limit());
     for Found { path, text } in found {
         let parsed =
-            parse(texts.keep(text.into()), false, &mut items).map_err(|error| error.at(&path.display()))?;
+            parse(texts.keep(text.into()), false, &mut room).map_err(|error| error.at(&path.display()))?;
         merged.merge_with(parsed.config);
     }
     Ok(merged)
@@ -91,8 +89,7 @@ impl<'a> Renderer<'a> {
             fetched: Vec::new(),
             count: 0,
             logs_every_error: false,
-            items: config::MAX_ITEMS,
-            room: memory::limit(),
+            room: Room::new(memory::limit()),
         }
     }
 
@@ -107,7 +104,7 @@ impl<'a> Renderer<'a> {
         if text.is_empty() {
             return Ok((Config::default(), Version::NEWEST));
         }
-        let Parsed { config, version } = parse(text, self.logs_every_error, &mut self.items)?;
+        let Parsed { config, version } = parse(text, self.logs_every_error, &mut self.room)?;
         // Without its references the config cannot be rendered, so this is the time to name everything else as well.
         let parts = config::unsupported(&config);
         if !self.logs_every_error && parts.iter().any(config::Unsupported::is_reference) {
@@ -148,7 +145,7 @@ impl<'a> Renderer<'a> {
         if text.is_empty() {
             return Ok(Config::default());
         }
-        let parsed = parse(text, self.logs_every_error, &mut self.items);
+        let parsed = parse(text, self.logs_every_error, &mut self.room);
         let followed = parsed.and_then(|parsed| self.follow(parsed.config, depth));
         followed.map_err(|error| error.at(&format_args!("the config at {place}")))
     }
@@ -161,9 +158,10 @@ impl<'a> Renderer<'a> {
             return Err(Error::new(Reason::ConfigInvalid, what));
         }
         let Some(source) = Source::new(reference, place)? else { return Ok(&[]) };
-        let text = source.read(self.room)?;
+        let text = source.read(self.room.bytes)?;
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        self.room = self.room.checked_sub(length).ok_or_else(|| memory::too_large(self.room))?;
+        let bytes = self.room.bytes;
+        self.room.bytes = bytes.checked_sub(length).ok_or_else(|| memory::too_large(bytes))?;
         Ok(self.texts.keep(text.into()))
     }
 }
@@ -172,20 +170,27 @@ fn has_source(reference: &Resource<'_>) -> bool {
     reference.source.is_some()
 }
 
-/// Parses and logs the report, unless told otherwise without the first error: that is the one that is returned.
-fn parse<'a>(text: &'a [u8], logs_every_error: bool, items: &mut u32) -> Result<Parsed<'a>> {
+/// Parses and logs the report with its hints, without the first error, which is returned. The log of a stage has every
+/// error and no hints, as the reference's.
+fn parse<'a>(text: &'a [u8], logs_every_error: bool, room: &mut Room) -> Result<Parsed<'a>> {
     let mut report = Report::default();
-    let parsed = config::parse_within(text, &mut report, items);
+    let parsed = config::parse_within(text, &mut report, room);
+    let shown = |finding: &Finding| {
+        if logs_every_error { finding.for_log() } else { finding.for_log_with_hint() }
+    };
     let mut is_first = !logs_every_error;
     for finding in &report.findings {
         match finding.severity {
             Severity::Error if is_first => is_first = false,
-            Severity::Error => log::error!(target: REPORT, "{}", finding.for_log()),
-            Severity::Warning => log::warn!(target: REPORT, "{}", finding.for_log()),
+            Severity::Error => log::error!(target: REPORT, "{}", shown(finding)),
+            _ => log::warn!(target: REPORT, "{}", shown(finding)),
         }
     }
     if report.left_off > 0 {
         log::warn!("{} more findings are left off", report.left_off);
+    }
+    for hint in report.hints.iter().filter(|_| !logs_every_error) {
+        log::warn!(target: REPORT, "{}", hint.for_log());
     }
     parsed
 }

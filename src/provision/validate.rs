@@ -1,20 +1,217 @@
 //! `glowplug validate`: what is wrong with a config, without a root.
 
-use super::policy::Policy;
-use crate::config::{self, Report};
-use crate::error::Error;
+use std::fmt::Write as _;
 
-/// The report on the config in `text`, with hints and what the machine's policy says of it, and the error if it is
-/// refused.
-pub fn validate(text: &[u8], policy: Option<&Policy<'_>>) -> (String, Option<Error>) {
+use super::policy::Policy;
+use super::render::{Renderer, Texts};
+use crate::config::{self, Config, Report, Resource, Room, Unsupported};
+use crate::error::{Error, Reason};
+use crate::memory;
+use crate::source::Source;
+
+/// What there is to say about a config.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The reference's report with hints, then what the boot will refuse, one thing a line.
+    pub report: String,
+    /// Why the config is refused, as far as the report does not tell.
+    pub refused: Option<Error>,
+    /// How many things there are for which the boot will refuse the config, though it is valid.
+    pub faults_at_boot: usize,
+    /// One line for people about a config that is valid; empty for one that is refused.
+    pub summary: String,
+}
+
+/// Validates the config in `text`, with what the machine's policy says of it.
+pub fn validate(text: &[u8], policy: Option<&Policy<'_>>) -> Verdict {
     let mut report = Report::default();
-    match config::parse(text, &mut report) {
-        Ok(parsed) => {
-            let warnings = policy.map(|policy| policy.warnings(&parsed.config)).unwrap_or_default();
-            let mut said = report.with_hints();
-            said.push_str(&warnings);
-            (said, None)
+    let parsed = match config::parse_within(text, &mut report, &mut Room::new(memory::limit())) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let refused = Some(without_report(error, &report));
+            return Verdict {
+                report: report.with_hints(),
+                refused,
+                faults_at_boot: 0,
+                summary: String::new(),
+            };
         }
-        Err(error) => (report.with_hints(), Some(error)),
+    };
+    config::guess(text, &parsed, &mut report);
+    let mut lines = report.with_hints();
+    if let Some(policy) = policy {
+        lines.push_str(&policy.warnings(&parsed.config));
+    }
+    let faults = faults_at_boot(text, &parsed.config);
+    for fault in &faults {
+        lines.push_str(fault);
+        lines.push('\n');
+    }
+    let mut summary = format!("the config is valid (spec {})", parsed.version.text());
+    if !faults.is_empty() {
+        summary.push_str(", but this version of glowplug will refuse it at boot");
+    }
+    Verdict { report: lines, refused: None, faults_at_boot: faults.len(), summary }
+}
+
+/// The error, which does not repeat what the report tells already.
+fn without_report(error: Error, report: &Report) -> Error {
+    if !report.is_fatal() {
+        return error;
+    }
+    let count = report.errors();
+    let plural = if count == 1 { "" } else { "s" };
+    Error::new(error.reason(), format!("config is not valid: {count} error{plural}"))
+}
+
+/// A line for each thing for which the boot will refuse a valid config.
+fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
+    let own = config::unsupported(config);
+    let references = &config.ignition.config;
+    let has_references = !references.merge.is_empty() || references.replace.source.is_some();
+    if !has_references || own.iter().any(Unsupported::is_reference) {
+        return [located(text, &own), broken_sources(config)].concat();
+    }
+    // A child config can add what is not supported, or take it out.
+    let texts = Texts::default();
+    let merged = match Renderer::new(&texts).render(text) {
+        Ok((merged, _)) => merged,
+        Err(error) => return [located(text, &own), vec![refused(&error)]].concat(),
+    };
+    let parts = config::unsupported_changes(&merged);
+    let (own, foreign): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| own.contains(part));
+    let mut lines = located(text, &own);
+    lines.extend(foreign.iter().map(|part| format!("unsupported in the merged config: {part}")));
+    lines.append(&mut broken_sources(&merged));
+    lines
+}
+
+/// `unsupported at $.storage.disks, line 1 col 34: partitioning disks is not supported`
+fn located(text: &[u8], parts: &[Unsupported]) -> Vec<String> {
+    config::locate_unsupported(text, parts).iter().map(ToString::to_string).collect()
+}
+
+/// A line for each source of contents whose bytes cannot be had, or have another hash than the config names.
+fn broken_sources(config: &Config<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (index, file) in config.storage.files.iter().enumerate() {
+        let mut check = |resource: &Resource<'_>, place: &str| {
+            let read =
+                Source::new(resource, place).and_then(|source| source.map_or(Ok(0), |source| source.size()));
+            // What is not supported has a line already.
+            match read {
+                Err(error) if error.reason() != Reason::Unsupported => lines.push(refused(&error)),
+                _ => {}
+            }
+        };
+        check(&file.contents, &format!("$.storage.files.{index}.contents"));
+        for (number, piece) in file.append.iter().enumerate() {
+            check(piece, &format!("$.storage.files.{index}.append.{number}"));
+        }
+    }
+    lines
+}
+
+fn refused(error: &Error) -> String {
+    let mut line = String::new();
+    // Writing into a string cannot fail.
+    let _ = write!(line, "refused at boot ({}): {error}", error.reason().word());
+    line.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(rest: &str) -> Vec<String> {
+        let text = format!(r#"{{"ignition":{{"version":"3.4.0"{rest}}}"#);
+        let verdict = validate(text.as_bytes(), None);
+        assert!(verdict.refused.is_none(), "{verdict:?}");
+        let is_fault = |line: &&str| line.starts_with("unsupported") || line.starts_with("refused");
+        let lines: Vec<String> = verdict.report.lines().filter(is_fault).map(str::to_owned).collect();
+        assert_eq!(lines.len(), verdict.faults_at_boot);
+        assert_eq!(lines.is_empty(), verdict.summary == "the config is valid (spec 3.4.0)");
+        lines
+    }
+
+    #[test]
+    fn what_the_boot_will_refuse_is_told_at_once_with_its_place() {
+        let rest = r#"},
+"kernelArguments":{"shouldExist":["quiet"]},
+"storage":{"disks":[{"device":"/dev/vdb","partitions":[{"label":"data","number":1}]}],
+"filesystems":[{"device":"/dev/disk/by-partlabel/data","path":"/data","format":"ext4"}],
+"files":[{"path":"/x","contents":{"source":"https://example.com/secret"}}]}"#;
+        assert_eq!(
+            faults(rest),
+            [
+                "unsupported at $.kernelArguments.shouldExist, line 2 col 35: adding kernel arguments is not supported",
+                "unsupported at $.storage.disks, line 3 col 21: partitioning disks is not supported",
+                "unsupported at $.storage.filesystems, line 4 col 16: creating file systems is not supported",
+                "unsupported at $.storage.files.0.contents.source, line 5 col 44: fetching https URLs is not supported",
+            ]
+        );
+        assert_eq!(faults("}"), [""; 0]);
+    }
+
+    #[test]
+    fn contents_that_cannot_be_had_are_told() {
+        let rest = r#"},"storage":{"files":[{"path":"/x","contents":{"source":"data:,x","compression":"gzip"}},
+            {"path":"/y","append":[{"source":"data:,x"},{"source":"data:,secret","verification":{"hash":"sha256-0000000000000000000000000000000000000000000000000000000000000000"}}]}]}"#;
+        let lines = faults(rest);
+        assert!(lines[0].starts_with("refused at boot (resource): decompress the contents"), "{lines:?}");
+        assert!(lines[1].starts_with("refused at boot (verification): hash"), "{lines:?}");
+        assert!(lines[1].ends_with("$.storage.files.1.append.1.verification.hash"), "{lines:?}");
+    }
+
+    /// The first child has `storage.disks`, the last one gives the file `/x` contents of its own.
+    #[test]
+    fn referenced_configs_count_as_well() {
+        let child = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy40LjAifSwic3RvcmFnZSI6eyJkaXNrcyI6W3siZGV2aWNlIjoiL2Rldi92ZGIifV19fQ==";
+        assert_eq!(
+            faults(&format!(r#","config":{{"merge":[{{"source":"{child}"}}]}}}}"#)),
+            ["unsupported in the merged config: partitioning disks is not supported, at $.storage.disks"]
+        );
+        let lines = faults(r#","config":{"replace":{"source":"data:,x"}}}"#);
+        assert!(lines[0].starts_with("refused at boot (config-syntax): the config at"), "{lines:?}");
+        let overriding = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy40LjAifSwic3RvcmFnZSI6eyJmaWxlcyI6W3sicGF0aCI6Ii94IiwiY29udGVudHMiOnsic291cmNlIjoiZGF0YToseSJ9fV19fQ==";
+        let rest = format!(
+            r#","config":{{"merge":[{{"source":"{overriding}"}}]}}}},"storage":{{"files":[{{"path":"/x","contents":{{"source":"https://h/"}}}}]}}"#
+        );
+        assert_eq!(faults(&rest), [""; 0]);
+    }
+
+    /// A plan tells of groups that are missing itself, with its own hint.
+    #[test]
+    fn groups_of_other_distributions_get_a_hint_without_a_root() {
+        let passwd = |groups: &str| {
+            let users = r#"[{"name":"a","groups":["sudo","wheel","docker"],"primaryGroup":"wheel"}]"#;
+            format!(
+                r#"{{"ignition":{{"version":"3.4.0"}},"passwd":{{"users":{users},"groups":[{groups}]}}}}"#
+            )
+        };
+        let text = passwd("");
+        let report = validate(text.as_bytes(), None).report;
+        let places: Vec<&str> = report.lines().filter_map(|line| line.split(", ").next()).collect();
+        let users = "hint at $.passwd.users.0";
+        let wanted = ["groups.1", "groups.2", "primaryGroup"].map(|key| format!("{users}.{key}"));
+        assert_eq!(places, wanted, "{report}");
+        assert!(report.contains("Debian has no group wheel") && report.contains("docker.io"), "{report}");
+        let text = passwd(r#"{"name":"wheel"},{"name":"docker"}"#);
+        assert_eq!(validate(text.as_bytes(), None).report, "");
+        let mut logged = Report::default();
+        drop(config::parse(passwd("").as_bytes(), &mut logged));
+        assert_eq!(logged.hints, []);
+    }
+
+    #[test]
+    fn the_error_does_not_repeat_the_report() {
+        let verdict = validate(br#"{"ignition":{"version":"3.4.0"},}"#, None);
+        let error = verdict.refused.unwrap();
+        assert_eq!(error.text(), "config is not valid: 1 error");
+        assert_eq!(verdict.report.matches("hint: take the comma at line 1 col 32 out").count(), 1);
+        assert!(verdict.report.starts_with("error at line 0 col 0: "), "{}", verdict.report);
+        let verdict = validate(br#"{"ignition":{"version":"2.2.0"}}"#, None);
+        assert_eq!(verdict.report, "");
+        assert!(verdict.refused.unwrap().text().contains("\"2.2.0\""));
     }
 }

@@ -17,7 +17,7 @@ impl Rules for Disk<'_> {
             checker.fault("device", Some("disk device is required"));
             return;
         }
-        checker.fault("device", path_fault(&self.device));
+        checker.path("device", &self.device);
         let partition = |index| [Step::Key("partitions"), Step::Index(index)];
         if let Some(index) = colliding_number(&self.partitions) {
             checker.error(&partition(index), "partition numbers collide");

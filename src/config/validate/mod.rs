@@ -9,8 +9,10 @@ mod url;
 
 use std::borrow::Cow;
 
+use super::hints;
 use super::keys::Keys;
-use super::report::{Report, Severity, Step, last_key};
+use super::path::path_fault;
+use super::report::{Finding, Report, Severity, Step, last_key};
 use super::schema::{Duplicates, List, Object, Shape, Value};
 use super::types::{Cex, Clevis, Config, Group, Ignition, Passwd, Security, Systemd, Timeouts, User};
 use super::version::Version;
@@ -48,12 +50,41 @@ pub(super) struct Checker<'r> {
 impl Checker<'_> {
     /// Adds an error at the place that `steps` lead to from the object that is being checked.
     pub fn error(&mut self, steps: &[Step], message: impl Into<Cow<'static, str>>) {
-        self.add(Severity::Error, steps, message.into());
+        self.add(Severity::Error, steps, message.into(), None);
     }
 
     /// As [`Checker::error`], for what the config may say all the same.
     pub fn warning(&mut self, steps: &[Step], message: impl Into<Cow<'static, str>>) {
-        self.add(Severity::Warning, steps, message.into());
+        self.add(Severity::Warning, steps, message.into(), None);
+    }
+
+    /// Adds a finding with the hint that fits the value.
+    pub fn with_hint(
+        &mut self,
+        severity: Severity,
+        steps: &[Step],
+        message: &'static str,
+        hint: Option<String>,
+    ) {
+        self.add(severity, steps, Cow::Borrowed(message), hint);
+    }
+
+    /// Adds a hint about something that the reference does not mention.
+    pub fn hint(&mut self, steps: &[Step], message: impl AsRef<str>) {
+        let path = self.path.iter().chain(steps).cloned().collect();
+        self.report.add_hint(path, message.as_ref());
+    }
+
+    /// Adds what is wrong with the path at `key`, or what its author may have overlooked.
+    pub fn path(&mut self, key: &'static str, path: &str) {
+        let hint = hints::for_path(path);
+        match (path_fault(path), hint) {
+            (Some(fault), hint) => {
+                self.with_hint(Severity::Error, &[Step::Key(key)], fault, hint.map(str::to_owned));
+            }
+            (None, Some(hint)) => self.hint(&[Step::Key(key)], hint),
+            (None, None) => {}
+        }
     }
 
     /// Adds an error at `key` if there is one.
@@ -68,9 +99,9 @@ impl Checker<'_> {
         last_key(&self.path)
     }
 
-    fn add(&mut self, severity: Severity, steps: &[Step], message: Cow<'static, str>) {
+    fn add(&mut self, severity: Severity, steps: &[Step], message: Cow<'static, str>, hint: Option<String>) {
         let path = self.path.iter().chain(steps).cloned().collect();
-        self.report.add(severity, path, message);
+        self.report.push(Finding { severity, message, path, hint, ..Finding::default() });
     }
 }
 
@@ -78,6 +109,12 @@ impl Checker<'_> {
 pub(super) fn validate(config: &Config<'_>, version: Version, report: &mut Report) {
     let mut checker = Checker { minor: version.minor(), path: Vec::new(), report };
     walk(&config.shape(), &mut checker);
+}
+
+/// Adds the hints about what the root decides in the end.
+pub(super) fn guess(config: &Config<'_>, version: Version, report: &mut Report) {
+    let mut checker = Checker { minor: version.minor(), path: Vec::new(), report };
+    check_groups(&config.passwd, &mut checker);
 }
 
 fn walk(shape: &Shape<'_, '_>, checker: &mut Checker<'_>) {
@@ -145,20 +182,66 @@ impl Rules for Cex {}
 impl Rules for Clevis<'_> {}
 
 impl Rules for Group<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        check_password_hash(self.password_hash.as_deref(), checker);
+    }
+
     fn key(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.name)
     }
 }
 
+/// The reference checks nothing of users.
 impl Rules for User<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        check_password_hash(self.password_hash.as_deref(), checker);
+        for (index, key) in self.ssh_authorized_keys.iter().enumerate() {
+            if let Some(hint) = hints::for_ssh_key(key) {
+                checker.hint(&[Step::Key("sshAuthorizedKeys"), Step::Index(index)], hint);
+            }
+        }
+        for key in ["homeDir", "shell"] {
+            let path = if key == "shell" { &self.shell } else { &self.home_dir };
+            if let Some(hint) = path.as_deref().and_then(hints::for_path) {
+                checker.hint(&[Step::Key(key)], hint);
+            }
+        }
+    }
+
     fn key(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.name)
+    }
+}
+
+fn check_password_hash(hash: Option<&str>, checker: &mut Checker<'_>) {
+    if let Some(hint) = hash.and_then(hints::for_password_hash) {
+        checker.hint(&[Step::Key("passwordHash")], hint);
+    }
+}
+
+/// Adds a hint for every group of other distributions that a user is to be in, unless the config has the group.
+fn check_groups(passwd: &Passwd<'_>, checker: &mut Checker<'_>) {
+    let groups = Keys::of(&[&passwd.groups]);
+    for (index, user) in passwd.users.iter().enumerate() {
+        let user_at = |key| vec![Step::Key("passwd"), Step::Key("users"), Step::Index(index), Step::Key(key)];
+        let others = user
+            .groups
+            .iter()
+            .enumerate()
+            .map(|(number, group)| ([user_at("groups"), vec![Step::Index(number)]].concat(), group));
+        let primary = user.primary_group.iter().map(|group| (user_at("primaryGroup"), group));
+        for (steps, group) in others.chain(primary) {
+            if let Some(hint) = hints::for_group(group).filter(|_| !groups.has(group)) {
+                checker.hint(&steps, hint);
+            }
+        }
     }
 }
 
 /// A path that is a unit's as well can be written only once.
 impl Rules for Config<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
+        hints::homes::check(self, checker);
         let units = Keys::new(unit_paths(&self.systemd));
         let storage = &self.storage;
         let directories = storage.directories.iter().map(|directory| &directory.path).enumerate();

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::super::hints;
 use super::super::keys::Keys;
-use super::super::path::{clean, path_fault};
-use super::super::report::Step;
+use super::super::path::clean;
+use super::super::report::{Severity, Step};
 use super::super::types::{Directory, File, Link, NodeGroup, NodeUser, Storage};
 use super::{Checker, Rules, is_set};
 
@@ -101,7 +102,7 @@ impl Storage<'_> {
 
 impl Rules for File<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        checker.fault("path", path_fault(&self.path));
+        checker.path("path", &self.path);
         check_mode(self.mode, checker);
         if self.overwrite == Some(true) && self.contents.source.is_none() {
             checker.fault("overwrite", Some("overwrite must be false if source is unspecified"));
@@ -115,7 +116,7 @@ impl Rules for File<'_> {
 
 impl Rules for Directory<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        checker.fault("path", path_fault(&self.path));
+        checker.path("path", &self.path);
         check_mode(self.mode, checker);
     }
 
@@ -126,19 +127,27 @@ impl Rules for Directory<'_> {
 
 fn check_mode(mode: Option<i64>, checker: &mut Checker<'_>) {
     let Some(mode) = mode else { return };
-    if !(0..=0o7777).contains(&mode) {
-        checker.fault("mode", Some("illegal file mode"));
+    let hint = hints::for_mode(mode);
+    let at = [Step::Key("mode")];
+    let is_illegal = !(0..=0o7777).contains(&mode);
+    let has_special_bits = mode & 0o7000 != 0 && checker.minor < 6;
+    match &hint {
+        Some(hint) if !is_illegal && !has_special_bits => checker.hint(&at, hint),
+        _ => {}
     }
-    if mode & 0o7000 != 0 && checker.minor < 6 {
+    if is_illegal {
+        checker.with_hint(Severity::Error, &at, "illegal file mode", hint.clone());
+    }
+    if has_special_bits {
         let what =
             "setuid/setgid/sticky bits are not supported or functional in spec versions older than 3.6.0";
-        checker.warning(&[Step::Key("mode")], what);
+        checker.with_hint(Severity::Warning, &at, what, hint);
     }
 }
 
 impl Rules for Link<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        checker.fault("path", path_fault(&self.path));
+        checker.path("path", &self.path);
     }
 
     fn key(&self) -> Cow<'_, str> {

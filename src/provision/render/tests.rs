@@ -74,7 +74,7 @@ fn two_valid_configs_can_make_an_invalid_one() {
     let error = render(&merging(&[&data_url(&link), &data_url(&below)])).unwrap_err();
     assert_eq!(error.reason(), Reason::ConfigInvalid);
     let words = "merging configs resulted in an invalid config: error at $.storage.directories.0: directory \
-                 path includes link in config";
+                 path includes link in config (write the path that the link leads to)";
     assert_eq!(error.text(), words);
 }
 

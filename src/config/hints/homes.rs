@@ -1,0 +1,162 @@
+//! Directories in a user's home that nobody gives to the user.
+
+use super::super::keys::Keys;
+use super::super::report::Step;
+use super::super::types::{Config, Passwd, User};
+use super::super::validate::Checker;
+
+/// As many directories are told.
+const MOST_TOLD: usize = 32;
+/// Directories below a home that are looked at.
+const MAX_DEPTH: usize = 16;
+
+/// A home that the config makes.
+#[derive(Default)]
+struct Home<'c> {
+    path: String,
+    user: &'c str,
+    /// The home itself is not made with the user.
+    is_absent: bool,
+    /// The user gets ssh keys, and with them the directory `.ssh`.
+    has_keys: bool,
+}
+
+/// Adds a hint for each entry that makes directories below a home which will belong to root: those above an entry that
+/// the config does not list, and those that it lists without an owner.
+pub(in super::super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
+    let homes = homes(&config.passwd);
+    if homes.is_empty() {
+        return;
+    }
+    let storage = &config.storage;
+    let listed = Keys::of(&[&storage.directories, &storage.links, &storage.files]);
+    let directories = storage.directories.iter().map(|directory| directory.path.as_ref()).enumerate();
+    let files = storage.files.iter().map(|file| file.path.as_ref()).enumerate();
+    let links = storage.links.iter().map(|link| link.path.as_ref()).enumerate();
+    let entries = directories
+        .map(|entry| ("directories", entry))
+        .chain(files.map(|entry| ("files", entry)))
+        .chain(links.map(|entry| ("links", entry)));
+    let mut told: Vec<&str> = Vec::new();
+    for (list, (index, path)) in entries {
+        let Some(home) = home_of(&homes, path) else { continue };
+        let mut roots = above(path, home).collect::<Vec<_>>();
+        roots.retain(|above| !listed.has(above) && !told.contains(above));
+        if told.len().saturating_add(roots.len()) > MOST_TOLD {
+            return;
+        }
+        told.extend(&roots);
+        let owner = storage.directories.get(index).filter(|_| list == "directories").map(|one| &one.user);
+        if owner
+            .is_some_and(|owner| owner.id.is_none() && owner.name.as_deref().unwrap_or_default().is_empty())
+        {
+            roots.push(path);
+        }
+        if let Some(words) = words(&roots, home.user) {
+            let steps = [Step::Key("storage"), Step::Key(list), Step::Index(index), Step::Key("path")];
+            checker.hint(&steps, words);
+        }
+    }
+}
+
+/// The homes of users that the config makes or changes, root's left out.
+fn homes<'c>(passwd: &'c Passwd<'c>) -> Vec<Home<'c>> {
+    let is_made = |user: &&User<'_>| user.should_exist != Some(false) && !matches!(&*user.name, "" | "root");
+    let users = passwd.users.iter().filter(is_made);
+    let home = |user: &'c User<'c>| {
+        let named = user.home_dir.as_deref().filter(|home| !home.is_empty());
+        let path = named
+            .map_or_else(|| format!("/home/{}", user.name), |home| home.trim_end_matches('/').to_owned());
+        // The system's own directories are nobody's home.
+        let is_own = path.starts_with('/') && path.matches('/').count() > 1;
+        is_own.then_some(Home {
+            path,
+            user: &user.name,
+            is_absent: user.no_create_home == Some(true),
+            has_keys: !user.ssh_authorized_keys.is_empty(),
+        })
+    };
+    let mut homes: Vec<Home<'_>> = users.filter_map(home).collect();
+    crate::sort::sort(&mut homes, &|one, other| one.path.cmp(&other.path));
+    homes
+}
+
+/// The innermost home that `path` is below.
+fn home_of<'h, 'c>(homes: &'h [Home<'c>], path: &str) -> Option<&'h Home<'c>> {
+    let slashes = path.match_indices('/').take(MAX_DEPTH).map(|(at, _)| path.get(..at).unwrap_or_default());
+    let found = |above: &str| {
+        homes.binary_search_by(|home| home.path.as_str().cmp(above)).ok().and_then(|index| homes.get(index))
+    };
+    slashes.filter_map(found).last()
+}
+
+/// The directories above `path` that are below `home`; the home itself where nothing else makes it.
+fn above<'p>(path: &'p str, home: &'p Home<'_>) -> impl Iterator<Item = &'p str> {
+    let length = home.path.len();
+    let slashes = path.match_indices('/').map(|(at, _)| at).filter(move |at| *at >= length).take(MAX_DEPTH);
+    slashes.filter_map(|at| path.get(..at)).filter(move |above| {
+        let below = above.get(length..).unwrap_or_default();
+        if below.is_empty() { home.is_absent } else { !(home.has_keys && below == "/.ssh") }
+    })
+}
+
+fn words(paths: &[&str], user: &str) -> Option<String> {
+    let (last, others) = paths.split_last()?;
+    let what =
+        if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
+    Some(format!("{what} will belong to root: list it under storage.directories with the user {user}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Report, parse};
+
+    fn hints(passwd: &str, storage: &str) -> Vec<String> {
+        let text = format!(
+            r#"{{"ignition":{{"version":"3.4.0"}},"passwd":{{"users":[{passwd}]}},"storage":{{{storage}}}}}"#
+        );
+        let mut report = Report::default();
+        parse(text.as_bytes(), &mut report).unwrap();
+        report.hints.iter().map(|hint| hint.message.to_string()).collect()
+    }
+
+    const ANN: &str = r#"{"name":"ann"}"#;
+
+    #[test]
+    fn implicit_directories_in_a_home_are_told_once() {
+        let storage = r#""directories":[{"path":"/home/ann/.config/systemd/user/x.wants","user":{"name":"ann"}}],
+            "files":[{"path":"/home/ann/.config/systemd/user/e.service","user":{"name":"ann"}},{"path":"/home/ann/.profile"}],
+            "links":[{"path":"/home/ann/a/b","target":"c"}]"#;
+        assert_eq!(
+            hints(ANN, storage),
+            [
+                "/home/ann/.config, /home/ann/.config/systemd and /home/ann/.config/systemd/user will belong to \
+                 root: list it under storage.directories with the user ann",
+                "/home/ann/a will belong to root: list it under storage.directories with the user ann",
+            ]
+        );
+    }
+
+    #[test]
+    fn directories_that_are_listed_or_made_otherwise_are_not_told() {
+        let file = |path: &str| format!(r#""files":[{{"path":"{path}"}}]"#);
+        let listed = r#""directories":[{"path":"/home/ann/x","user":{"name":"ann"}}],"#;
+        assert_eq!(hints(ANN, &(listed.to_owned() + &file("/home/ann/x/y"))), [""; 0]);
+        let unowned = r#""directories":[{"path":"/home/ann/x"}]"#;
+        assert_eq!(hints(ANN, unowned).len(), 1);
+        assert_eq!(hints(ANN, &file("/home/ben/x/y")), [""; 0]);
+        assert_eq!(hints(ANN, &file("/home/annette/x/y")), [""; 0]);
+        assert_eq!(hints(ANN, &file("/home/ann/x")), [""; 0]);
+        let key = r#"{"name":"ann","sshAuthorizedKeys":["ssh-ed25519 AAAA"]}"#;
+        assert_eq!(hints(key, &file("/home/ann/.ssh/config")), [""; 0]);
+        assert_eq!(hints(ANN, &file("/home/ann/.ssh/config")).len(), 1);
+        let elsewhere = r#"{"name":"ann","homeDir":"/srv/ann/"}"#;
+        assert_eq!(hints(elsewhere, &file("/srv/ann/x/y")).len(), 1);
+        assert_eq!(hints(elsewhere, &file("/home/ann/x/y")), [""; 0]);
+        let no_home = r#"{"name":"ann","noCreateHome":true}"#;
+        assert!(hints(no_home, &file("/home/ann/x")).concat().starts_with("/home/ann will belong"));
+        let gone = r#"{"name":"ann","shouldExist":false}"#;
+        assert_eq!(hints(gone, &file("/home/ann/x/y")), [""; 0]);
+        assert_eq!(hints(r#"{"name":"root"}"#, &file("/root/x/y")), [""; 0]);
+    }
+}
