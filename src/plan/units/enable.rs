@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::load::{self, CONFIG, Fault, Outcome, Units};
+use super::load::{self, CONFIG, Fault, Known, Outcome, Units};
 use super::names::Name;
 use super::section::{State, Unit};
 use crate::change::Kind;
@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::plan::Tree;
 
 /// Plans the links that enable the unit `name`. What cannot be done is told and left.
-pub(super) fn enable(name: &str, tree: &mut Tree) -> Result<()> {
-    match enable_all(name, tree) {
+pub(super) fn enable(name: &str, known: &mut Known, tree: &mut Tree) -> Result<()> {
+    match enable_all(name, known, tree) {
         Ok(true) => {}
         Ok(false) => log::warn!("unit {name}: enabling it does nothing, it has no [Install] section"),
         Err(fault) => log::warn!("unit {name}: not enabled: {}", fault.words()?),
@@ -20,26 +20,33 @@ pub(super) fn enable(name: &str, tree: &mut Tree) -> Result<()> {
 }
 
 /// Plans the links for the unit `name` and those it names in `Also=`; tells whether any were asked for.
-fn enable_all(name: &str, tree: &mut Tree) -> Outcome<bool> {
+fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
     let mut units = Units::default();
     let start = units.add(name, false)?;
-    let end = units.follow(start, true, tree)?;
+    let end = units.follow(start, true, known, tree)?;
     if units.get(end).is_some_and(|unit| unit.state == State::Masked) {
         return Err(Fault::Refused("it is masked"));
     }
     let mut asked = false;
     let mut at = 0;
-    while let Some(auxiliary) = units.get(at).map(|unit| unit.auxiliary) {
-        let followed = units.follow(at, false, tree);
-        let Some(unit) = units.get(at) else { break };
-        match (followed, unit.state) {
+    while let Some((unit, auxiliary)) = units.name(at).map(|(name, auxiliary)| (name.to_owned(), auxiliary)) {
+        let followed = units.follow(at, false, known, tree);
+        match (followed, units.get(at)) {
             (Err(fault), _) if auxiliary => {
-                log::warn!("unit {name}: {} not enabled with it: {}", unit.name, fault.words()?);
+                log::warn!("unit {name}: {unit} not enabled with it: {}", fault.words()?);
             }
             (Err(fault), _) => return Err(fault),
-            (Ok(_), State::File) => asked |= put_links(unit, tree)?,
-            (Ok(_), State::Masked) => {
-                log::warn!("unit {name}: {} not enabled with it: it is masked", unit.name);
+            (Ok(_), Some(found)) if found.state == State::File => {
+                asked |= found.has_rules() || !found.also.is_empty();
+                if !known.is_done(&unit) {
+                    put_links(&found, tree)?;
+                    known.set_done(&unit);
+                    // Links may stand now where nothing was found before.
+                    found.alias.iter().chain([&unit]).for_each(|name| known.forget(name));
+                }
+            }
+            (Ok(_), Some(found)) if found.state == State::Masked => {
+                log::warn!("unit {name}: {unit} not enabled with it: it is masked");
                 asked = true;
             }
             _ => {}
@@ -49,15 +56,15 @@ fn enable_all(name: &str, tree: &mut Tree) -> Outcome<bool> {
     Ok(asked)
 }
 
-/// Plans the links that one unit asks for; tells whether there are any.
-fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<bool> {
-    let Some(name) = Name::parse(&unit.name) else { return Ok(false) };
+/// Plans the links that one unit asks for.
+fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<()> {
+    let Some(name) = Name::parse(&unit.name) else { return Ok(()) };
     // Another name has to point to where systemd looks for units, also for a file elsewhere.
     let mut target = unit.path.clone();
     if !load::is_searched(&unit.path) {
         target = Path::new(CONFIG).join(&unit.name);
         if !put(unit, &target, &unit.path, false, tree)? {
-            return Ok(true);
+            return Ok(());
         }
     }
     for alias in &unit.alias {
@@ -70,8 +77,7 @@ fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<bool> {
     }
     put_dependencies(unit, name, "WantedBy", "wants", &unit.wanted_by, tree)?;
     put_dependencies(unit, name, "RequiredBy", "requires", &unit.required_by, tree)?;
-    put_dependencies(unit, name, "UpheldBy", "upholds", &unit.upheld_by, tree)?;
-    Ok(unit.has_rules())
+    put_dependencies(unit, name, "UpheldBy", "upholds", &unit.upheld_by, tree)
 }
 
 fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<()> {

@@ -1,6 +1,7 @@
 //! Finding units and what their `[Install]` sections say, by systemd's rules.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::names::Name;
 use super::parse;
@@ -62,23 +63,95 @@ impl Fault {
     }
 }
 
+/// What is known of units from one call to the next.
+#[derive(Default)]
+pub(super) struct Known {
+    /// What came of looking for a unit by its name, under the name that is looked for last and its own.
+    units: Map<Rc<Unit>>,
+    /// The units whose links are all made, or removed.
+    done: Map<()>,
+}
+
+impl Known {
+    /// Whether all is done for the unit `name` and those that its `Also=` names.
+    pub fn is_done(&self, name: &str) -> bool {
+        self.done.get(name.as_bytes()).is_some()
+    }
+
+    /// Notes that it is.
+    pub fn set_done(&mut self, name: &str) {
+        self.done.insert(name.as_bytes(), ());
+    }
+
+    /// Forgets what was done, before something else is done.
+    pub fn begin(&mut self) {
+        self.done = Map::default();
+    }
+
+    /// Forgets what is known of the unit `name`, whose link has come or gone, and of its instances.
+    pub fn forget(&mut self, name: &str) {
+        let prefix = [name.as_bytes(), b"\0"].concat();
+        let keys: Vec<Vec<u8>> = self.units.beginning_with(&prefix).map(|(key, _)| key.to_vec()).collect();
+        for key in keys.into_iter().chain([known_as(name)]) {
+            self.units.remove(&key);
+        }
+    }
+
+    fn search(&mut self, tree: &Tree, name: &str) -> Outcome<Rc<Unit>> {
+        let key = known_as(name);
+        if let Some(unit) = self.units.get(&key) {
+            return unit.refused.map_or_else(|| Ok(Rc::clone(unit)), |why| Err(Fault::Refused(why)));
+        }
+        let mut unit = Unit { name: name.to_owned(), ..Unit::default() };
+        let found = search(tree, &mut unit, true);
+        if let Err(Fault::Refused(why)) = &found {
+            unit.refused = Some(why);
+        }
+        let unit = Rc::new(unit);
+        if matches!(found, Ok(()) | Err(Fault::Refused(_))) {
+            self.units.insert(&key, Rc::clone(&unit));
+        }
+        found.map(|()| unit)
+    }
+}
+
+/// The key of a unit: for an instance it begins with its template, on which it depends.
+fn known_as(name: &str) -> Vec<u8> {
+    let template = Name::parse(name).filter(|name| name.is_instance()).and_then(Name::template);
+    [template.as_deref().unwrap_or(name).as_bytes(), b"\0", name.as_bytes()].concat()
+}
+
+/// A unit that a call concerns.
+struct Item {
+    name: String,
+    unit: Option<Rc<Unit>>,
+    /// Only another unit's `Also=` asked for it.
+    auxiliary: bool,
+}
+
 /// The units that one call concerns, in the order in which they came up.
 #[derive(Default)]
 pub(super) struct Units {
-    list: Vec<Unit>,
+    list: Vec<Item>,
+    numbers: Map<()>,
 }
 
 impl Units {
-    /// The unit number `at`.
-    pub fn get(&self, at: usize) -> Option<&Unit> {
-        self.list.get(at)
+    /// The name of unit number `at`, and whether only another unit's `Also=` asked for it.
+    pub fn name(&self, at: usize) -> Option<(&str, bool)> {
+        self.list.get(at).map(|item| (item.name.as_str(), item.auxiliary))
+    }
+
+    /// The unit number `at`, once it was looked up.
+    pub fn get(&self, at: usize) -> Option<Rc<Unit>> {
+        self.list.get(at)?.unit.clone()
     }
 
     /// The number of the unit `name`, which is new or known.
     pub fn add(&mut self, name: &str, auxiliary: bool) -> Outcome<usize> {
-        if let Some(at) = self.list.iter().position(|unit| unit.name == name) {
-            if let Some(unit) = self.list.get_mut(at) {
-                unit.auxiliary &= auxiliary;
+        if let Some(at) = self.numbers.number(name.as_bytes()) {
+            if let Some(item) = self.list.get_mut(at) {
+                item.auxiliary &= auxiliary;
             }
             return Ok(at);
         }
@@ -88,17 +161,24 @@ impl Units {
         if self.list.len() >= MAX_UNITS {
             return Err(Fault::Refused("its Also= leads to too many units"));
         }
-        self.list.push(Unit { name: name.to_owned(), auxiliary, ..Unit::default() });
+        self.numbers.insert(name.as_bytes(), ());
+        self.list.push(Item { name: name.to_owned(), unit: None, auxiliary });
         Ok(self.list.len().saturating_sub(1))
     }
 
     /// Looks the unit up, follows it from name to name, and tells the number of the one at the end.
     /// Links of the administrator are followed only where `through_config` allows it.
-    pub fn follow(&mut self, start: usize, through_config: bool, tree: &Tree) -> Outcome<usize> {
+    pub fn follow(
+        &mut self,
+        start: usize,
+        through_config: bool,
+        known: &mut Known,
+        tree: &Tree,
+    ) -> Outcome<usize> {
         let mut at = start;
-        self.read(at, None, tree)?;
+        self.read(at, None, known, tree)?;
         for _ in 0..MAX_LINKS {
-            let Some(unit) = self.list.get_mut(at) else { return Err(Fault::Missing) };
+            let Some(unit) = self.get(at) else { return Err(Fault::Missing) };
             if !matches!(unit.state, State::Alias | State::Linked) {
                 return Ok(at);
             }
@@ -107,11 +187,10 @@ impl Units {
             }
             let next = unit.target_name();
             if unit.state == State::Linked || next == unit.name {
-                let path = std::mem::take(&mut unit.target);
-                self.read(at, Some(&path), tree)?;
+                self.read(at, Some(&unit.target), known, tree)?;
             } else {
                 at = self.add(&next, false)?;
-                self.read(at, None, tree).map_err(|fault| match fault {
+                self.read(at, None, known, tree).map_err(|fault| match fault {
                     Fault::Missing => Fault::Dangling,
                     fault => fault,
                 })?;
@@ -121,16 +200,25 @@ impl Units {
     }
 
     /// Finds out about the unit number `at`, by its name or at `path`, then adds what its `Also=` names.
-    fn read(&mut self, at: usize, path: Option<&Path>, tree: &Tree) -> Outcome<()> {
-        let Some(unit) = self.list.get_mut(at) else { return Err(Fault::Missing) };
-        let known = unit.also.len();
-        match path {
-            None => search(tree, unit, true)?,
-            Some(path) if look(tree, unit, path, true)? => {}
-            Some(_) => return Err(Fault::Missing),
+    fn read(&mut self, at: usize, path: Option<&Path>, known: &mut Known, tree: &Tree) -> Outcome<()> {
+        let Some(item) = self.list.get_mut(at) else { return Err(Fault::Missing) };
+        let unit = match (path, &item.unit) {
+            (None, Some(_)) => return Ok(()),
+            (None, None) => known.search(tree, &item.name)?,
+            (Some(path), before) => {
+                let mut unit = before.as_deref().cloned().unwrap_or_default();
+                if !look(tree, &mut unit, path, true)? {
+                    return Err(Fault::Missing);
+                }
+                Rc::new(unit)
+            }
+        };
+        item.unit = Some(Rc::clone(&unit));
+        if known.is_done(&unit.name) {
+            return Ok(());
         }
-        for name in unit.also.iter().skip(known).cloned().collect::<Vec<_>>() {
-            self.add(&name, true)?;
+        for name in unit.also.iter().filter(|name| !known.is_done(name)) {
+            self.add(name, true)?;
         }
         Ok(())
     }

@@ -2,10 +2,13 @@
 //!
 //! The reference leaves enabling to the presets that systemd applies at a first boot, which only comes about where
 //! the image has no machine ID. Here the links are made at once, as `systemctl enable` makes them, and the presets
-//! are written beside them so that a later `systemctl preset` agrees.
+//! are written beside them. At a first boot systemd enables every unit that no preset names, so that more units than
+//! with the reference get a "disable" line: one with `"enabled": false` even if it is not enabled now, and a new one
+//! that the config brings without `enabled`.
 
 mod disable;
 mod enable;
+mod links;
 mod load;
 mod names;
 mod parse;
@@ -15,6 +18,9 @@ mod section;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use self::links::Links;
+use self::load::Known;
+use self::preset::Preset;
 use super::map::Map;
 use super::tree::Tree;
 use crate::change::Piece;
@@ -28,33 +34,91 @@ const FORGOTTEN: &str = ".snapshot";
 
 /// Plans units, drop-ins, masks, enabling and the preset file of `systemd` into `tree`.
 pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
+    if systemd.units.is_empty() {
+        return Ok(());
+    }
+    // Once a directory is listed, no name in it has to be looked up one by one.
+    for directory in load::directories(tree)? {
+        let at = tree.resolve(directory)?;
+        if tree.stat(&at)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+            tree.list(&at)?;
+        }
+    }
     let mut problems = Problems::default();
     let mut failed = Map::default();
+    let mut new = Vec::new();
     for (number, unit) in systemd.units.iter().enumerate() {
+        let is_new = problems.take(is_new(unit, tree)) == Some(true);
         if problems.take(put_unit(number, unit, tree)).is_none() {
             failed.insert(unit.name.as_bytes(), ());
+        } else if is_new {
+            new.push(unit.name.as_ref());
         }
     }
-    let named = |enabled| named(systemd, enabled).filter(|name| failed.get(name.as_bytes()).is_none());
-    let mut preset = preset::Preset::default();
+    let named = |enabled| -> Vec<&str> {
+        let units = systemd.units.iter().filter(|unit| unit.enabled == Some(enabled));
+        units.map(|unit| unit.name.as_ref()).filter(|name| failed.get(name.as_bytes()).is_none()).collect()
+    };
+    let mut preset = Preset::default();
+    let mut known = Known::default();
     // As systemd does with presets: what one unit takes away, another may still ask for.
-    for name in named(false) {
-        if problems.take(disable::is_enabled(name, tree)) == Some(true) {
-            problems.take(disable::disable(name, tree));
-            preset.add(name, false);
-        }
-    }
+    problems.take(disable_all(&named(false), &mut known, &mut preset, tree));
+    known.begin();
     for name in named(true) {
-        problems.take(enable::enable(name, tree));
+        problems.take(enable::enable(name, &mut known, tree));
         preset.add(name, true);
     }
+    problems.take(disable_new(&new, &mut known, &mut preset, tree));
     problems.take(preset.put(tree));
     problems.finish()
 }
 
-/// The names of the units that are to be enabled, or disabled.
-fn named<'a>(systemd: &'a Systemd<'a>, enabled: bool) -> impl Iterator<Item = &'a str> {
-    systemd.units.iter().filter(move |unit| unit.enabled == Some(enabled)).map(|unit| unit.name.as_ref())
+/// Disables units, and presets them so.
+fn disable_all(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &mut Tree) -> Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    let mut links = Links::read(tree)?;
+    for name in units {
+        if disable::is_enabled(name, known, &links, tree)? {
+            disable::disable(name, known, &mut links, tree)?;
+        }
+        preset.add(name, false);
+    }
+    Ok(())
+}
+
+/// Presets as disabled the new units that no other unit has enabled.
+fn disable_new(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &Tree) -> Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    let links = Links::read(tree)?;
+    for name in units {
+        if !disable::is_enabled(name, known, &links, tree)? {
+            preset.add_unless_enabled(name);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the config brings this unit without saying whether it is to be enabled. A unit that the root has is only
+/// changed.
+fn is_new(unit: &Unit, tree: &Tree) -> Result<bool> {
+    let has_contents = unit.contents.as_deref().is_some_and(|text| !text.is_empty());
+    let is_unit = names::Name::parse(&unit.name).is_some();
+    if unit.enabled.is_some() || unit.mask == Some(true) || !has_contents || !is_unit {
+        return Ok(false);
+    }
+    for directory in load::directories(tree)? {
+        let path = directory.join(unit.name.as_ref());
+        if let Some(at) = load::unless_loop(tree.resolve_parent(&path))? {
+            if tree.stat(&at)?.is_some() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Plans the files of one unit.

@@ -36,6 +36,14 @@ impl Preset {
         }
     }
 
+    /// Adds a "disable" line for a unit that nobody wants enabled. A template gets none if an instance is enabled: the
+    /// line would disable the instance as well.
+    pub fn add_unless_enabled(&mut self, name: &str) {
+        if self.lines.get(format!("{name}-enabled").as_bytes()).is_none() {
+            self.add(name, false);
+        }
+    }
+
     /// Plans the file: the lines come after those that are there, except one that stands there already.
     pub fn put(self, tree: &mut Tree) -> Result<()> {
         if self.lines.iter().next().is_none() {

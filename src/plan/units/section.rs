@@ -23,7 +23,7 @@ pub(super) enum State {
 }
 
 /// A unit, as far as it is known.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Unit {
     pub name: String,
     pub state: State,
@@ -31,8 +31,8 @@ pub(super) struct Unit {
     pub path: PathBuf,
     /// Where its link points.
     pub target: PathBuf,
-    /// Only another unit's `Also=` asked for it.
-    pub auxiliary: bool,
+    /// Why systemd would refuse it.
+    pub refused: Option<&'static str>,
     pub alias: Vec<String>,
     pub wanted_by: Vec<String>,
     pub required_by: Vec<String>,

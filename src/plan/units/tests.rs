@@ -173,7 +173,10 @@ fn disabling_is_only_for_what_is_enabled() {
     let names = ["a.service", "off.service", "none.service", "t@x.service", "t@z.service"];
     let root = apply(&files, with(false, &names));
     assert_eq!(root.links(), [format!("multi-user.target.wants/t@y.service -> {T}")]);
-    assert_eq!(root.text(PRESET), Some("disable a.service\ndisable t@.service x\n"));
+    assert_eq!(
+        root.text(PRESET),
+        Some("disable a.service\ndisable none.service\ndisable off.service\ndisable t@.service x z\n")
+    );
 }
 
 #[test]
