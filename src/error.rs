@@ -48,6 +48,8 @@ pub enum Reason {
     Denied,
     /// What an interrupted run left cannot be completed.
     Journal,
+    /// Another process is changing the root.
+    Busy,
     /// The stamp cannot be read.
     StampUnreadable,
     /// What stands at the path of the stamp is not a stamp.
@@ -78,6 +80,7 @@ impl Reason {
             Self::ReadOnly => "read-only",
             Self::Denied => "denied",
             Self::Journal => "journal",
+            Self::Busy => "busy",
             Self::StampUnreadable => "stamp-unreadable",
             Self::StampBroken => "stamp-broken",
             Self::StampForeign => "stamp-foreign",
@@ -105,6 +108,7 @@ impl Reason {
             Self::ReadOnly => 52,
             Self::Denied => 53,
             Self::Journal => 54,
+            Self::Busy => 55,
             Self::StampUnreadable => 61,
             Self::StampBroken => 62,
             Self::StampForeign => 63,
@@ -145,6 +149,7 @@ impl Reason {
                 "The root may be provisioned in part. Give it the disks that it had, or make the machine anew; \"glowplug \
                  clean\" makes it forget the interrupted run."
             }
+            Self::Busy => "Wait until the other process is done, then start again.",
             Self::StampUnreadable => {
                 "Check the disk, and the root file system with fsck(8), then start again."
             }

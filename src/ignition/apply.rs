@@ -42,6 +42,7 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) 
         }
     }
     let target = Root::open(root)?;
+    target.lock()?;
     let ops = files::plan_config(&config, &target)?;
     files::logged(root, &config, ops.len(), &mut || target.apply(&ops)).map(drop)
 }

@@ -29,6 +29,7 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
     part::keep(Stage::Files, config);
 
     let root = Root::open(&request.root)?;
+    root.lock()?;
     match root.left()? {
         Left::Journal => {
             log::info!("an interrupted run is completed from its journal");

@@ -11,6 +11,7 @@ use crate::stamp::{self, Fault, LIMIT, Stamp, Verdict};
 /// # Errors
 /// [`Reason::Journal`] if a commit has begun and is not done; those of reading the stamp and of the root.
 pub fn adopt(root: &Root) -> Result<bool> {
+    root.lock()?;
     if root.left()? == Left::Whole {
         writing(root, || root.discard().map(drop))?;
     }

@@ -73,6 +73,7 @@ pub fn provision(
     platform: Option<Platform>,
     fetch: &mut dyn FnMut() -> Result<Fetched>,
 ) -> Result<()> {
+    root.lock()?;
     let saved = match settle(root)? {
         Settled::Whole => return Ok(()),
         Settled::Untouched => return from_host(root, platform, fetch),

@@ -21,6 +21,7 @@ use crate::root::Root;
 pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
+    root.lock()?;
     root.apply(&plan_config(&config, root)?.log_remarks())
 }
 
@@ -82,6 +83,7 @@ pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
 /// # Errors
 /// Those of the root.
 pub fn clean(root: &Root) -> Result<Vec<PathBuf>> {
+    root.lock()?;
     root.clean()
 }
 

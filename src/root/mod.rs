@@ -12,6 +12,7 @@ mod commit;
 #[cfg(feature = "failpoints")]
 pub mod failpoints;
 mod journal;
+mod lock;
 mod recent;
 mod saved;
 mod stage;

@@ -15,6 +15,7 @@
 #![allow(dead_code, reason = "the manifests are the cases' own, of which these tests need a part")]
 
 mod accounts;
+mod busy;
 #[path = "../cases/runner/disk.rs"]
 mod disk;
 mod disks;
