@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use glowplug::error::{Error, Reason, Result};
 use glowplug::platform::Platform;
-use glowplug::provision::{Form, Policy};
+use glowplug::provision::{Form, Policy, Style};
 use glowplug::root::Root;
 use glowplug::{file, ignition, kmsg_logger, provision};
 use lexopt::Arg::{Long, Short, Value};
@@ -22,7 +22,7 @@ Usage:
         fetch the config from the host and apply it, unless the stamp stands
   glowplug validate [--strict] [--policy FILE] FILE|-...
         print what is wrong with configs, one finding a line; 1 if refused
-  glowplug plan --root DIR [--json] FILE|-
+  glowplug plan --root DIR [--diff | --json] FILE|-
         print what applying a config would do; writes nothing
   glowplug apply --root DIR FILE|-
         apply a config to a directory tree; no stamp is left
@@ -37,6 +37,7 @@ Usage:
 Options:
   --root DIR        the root file system
   --platform NAME   where the config comes from, see below; else found out
+  --diff            the changed lines of text files, without password hashes
   --json            the plan as JSON
   --policy FILE     directories that no share may be mounted over
   --strict          exit with 4 if the boot will refuse a valid config
@@ -177,6 +178,7 @@ fn arguments() -> Result<Call> {
     let mut root = None;
     let mut platform = None;
     let mut json = false;
+    let mut diff = false;
     let mut policy = None;
     let mut strict = false;
     let mut parser = lexopt::Parser::from_env();
@@ -193,6 +195,7 @@ fn arguments() -> Result<Call> {
             }
             Long("json") => json = true,
             Long("strict") => strict = true,
+            Long("diff") => diff = true,
             Long("policy") => policy = Some(PathBuf::from(parser.value().map_err(|error| usage(&error))?)),
             Value(value) if command.is_none() => command = Some(value),
             Value(value) => operands.push(value),
@@ -205,7 +208,11 @@ fn arguments() -> Result<Call> {
         (Some("run"), []) => root.take().map(|root| Call::Run { root, platform: platform.take() }),
         (Some("apply"), [config]) => root.take().map(|root| Call::Apply { root, config: config.into() }),
         (Some("plan"), [config]) => {
-            let form = if std::mem::take(&mut json) { Form::Json } else { Form::Lines };
+            let form = if std::mem::take(&mut json) {
+                Form::Json
+            } else {
+                Form::People(Style { colours: has_colours(), diff: std::mem::take(&mut diff) })
+            };
             root.take().map(|root| Call::Plan { root, config: config.into(), form })
         }
         (Some("clean"), []) => root.take().map(|root| Call::Clean { root }),
@@ -222,7 +229,7 @@ fn arguments() -> Result<Call> {
         (Some(_), _) => return Err(usage(&"no such command: see glowplug --help")),
         (None, _) => return Err(usage(&"a command is missing: see glowplug --help")),
     };
-    if json || strict || root.is_some() || platform.is_some() || policy.is_some() {
+    if json || diff || strict || root.is_some() || platform.is_some() || policy.is_some() {
         return Err(usage(&"an option that this command does not have: see glowplug --help"));
     }
     call.ok_or_else(|| usage(&"--root is missing"))
@@ -237,6 +244,13 @@ fn help() -> String {
         let _ = writeln!(text, "  {:<9} {}", platform.name(), platform.source());
     }
     text + HELP_END
+}
+
+/// Whether standard output is a terminal that shows colours, and nobody has asked for none (`NO_COLOR`).
+fn has_colours() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+    std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 fn usage(what: &dyn std::fmt::Display) -> Error {

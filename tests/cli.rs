@@ -182,10 +182,12 @@ fn a_plan_is_shown_and_nothing_is_written() {
     assert_eq!(
         done.stdout,
         [
-            "+ directory  0755       0:0 /new\n",
-            "+ directory  0700       0:0 /new/dir\n",
-            "~ file       0644       0:0 /etc/motd (6 bytes)\n",
-            "+ link       0777       0:0 /etc/a -> b\n",
+            "Files\n",
+            "  + directory  0755       0:0 /new\n",
+            "  + directory  0700       0:0 /new/dir\n",
+            "  ~ file       0644       0:0 /etc/motd (6 bytes)\n",
+            "  + link       0777       0:0 /etc/a -> b\n",
+            "3 new, 1 changed, 0 removed\n",
         ]
         .concat()
     );
@@ -199,7 +201,176 @@ fn a_plan_is_shown_and_nothing_is_written() {
     let wanted = r#"{"op":"file","path":"/etc/motd","present":true,"mode":"0644","uid":0,"gid":0,"size":6}"#;
     assert_eq!(*file, serde_json::from_str::<serde_json::Value>(wanted).unwrap());
     assert_eq!(json["unread"].as_array().unwrap().len(), 0);
+    assert_eq!(json["warnings"].as_array().unwrap().len(), 0);
+    let counts = r#"{"new":3,"changed":1,"removed":0,"unchanged":0}"#;
+    assert_eq!(json["counts"], serde_json::from_str::<serde_json::Value>(counts).unwrap());
     assert!(!done.stdout.contains("secret"));
+}
+
+const EVERYTHING: &str = r#"{"ignition":{"version":"3.4.0"},
+    "passwd":{"groups":[{"name":"web","gid":2000}],
+        "users":[{"name":"ann","passwordHash":"$6$saltsalt$newhashnewhash","sshAuthorizedKeys":["ssh-ed25519 A"]}]},
+    "storage":{"directories":[{"path":"/etc"},{"path":"/srv","overwrite":true}],
+        "files":[{"path":"/etc/app","overwrite":true,"contents":{"source":"data:,one%0Athree%0A"}},
+            {"path":"/etc/same","mode":420,"overwrite":true,"contents":{"source":"data:,same%0A"}},
+            {"path":"/etc/blob","mode":420,"contents":{"source":"data:;base64,AAEC"}}]},
+    "systemd":{"units":[{"name":"a.service","enabled":true,"contents":"[Install]\nWantedBy=multi-user.target"},
+        {"name":"b.service","mask":true}]}}"#;
+
+/// A root with ann, whose password is to be changed, and files for [`EVERYTHING`].
+fn populated(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    let root = scratch.0.join("root");
+    for (path, text) in [
+        ("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n"),
+        ("etc/group", "root:x:0:\nann:x:1000:\n"),
+        ("etc/shadow", "root:*:1::::::\nann:$y$j9T$oldsalt$oldhasholdhash:20000:0:99999:7:::\n"),
+        ("etc/app", "one\ntwo\n"),
+        ("etc/same", "same\n"),
+    ] {
+        fs::write(root.join(path), text).unwrap();
+        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::create_dir_all(root.join("srv/data")).unwrap();
+    fs::set_permissions(root.join("etc"), fs::Permissions::from_mode(0o755)).unwrap();
+    scratch
+}
+
+#[test]
+fn a_plan_is_grouped_by_what_the_entries_of_the_config_become() {
+    let scratch = populated("grouped");
+    let done = glowplug(&["plan", "--root", &scratch.root(), "-"], EVERYTHING);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let at = |words: &str| {
+        let found = done.stdout.lines().position(|line| line.trim_start().starts_with(words));
+        found.unwrap_or_else(|| panic!("no line {words:?} in\n{}", done.stdout))
+    };
+    let order = [
+        "Users and groups",
+        "group web",
+        "user ann",
+        "account files",
+        "Files",
+        "Units",
+        "unit a.service, enabled",
+        "unit b.service, masked",
+        "presets",
+    ];
+    let places: Vec<usize> = order.iter().map(|words| at(words)).collect();
+    assert!(places.is_sorted(), "{places:?}\n{}", done.stdout);
+    let has = |words: &str, path: &str, after: &str, before: &str| {
+        let found =
+            done.stdout.lines().position(|line| line.trim_start().starts_with(words) && line.contains(path));
+        let found = found.unwrap_or_else(|| panic!("no {words} of {path} in\n{}", done.stdout));
+        assert!(at(after) < found && found < at(before), "{path}\n{}", done.stdout);
+    };
+    has("+ file", "/home/ann/.ssh/authorized_keys", "user ann", "account files");
+    has("~ file", "/etc/shadow", "account files", "Files");
+    has("= file", "/etc/same", "Files", "Units");
+    has("- remove", "/srv", "Files", "Units");
+    has("+ file", "/etc/systemd/system/a.service ", "unit a.service", "unit b.service");
+    has("+ link", "multi-user.target.wants/a.service", "unit a.service", "unit b.service");
+    has("+ link", "/etc/systemd/system/b.service -> /dev/null", "unit b.service", "presets");
+    let last = done.stdout.lines().last().unwrap();
+    assert!(
+        last.ends_with(" new, 4 changed, 0 removed, 2 already so") || last.contains(" changed, 0 removed"),
+        "{last}"
+    );
+    assert!(!done.stdout.contains('\u{1b}'), "{}", done.stdout);
+}
+
+#[test]
+fn a_plan_shows_the_changed_lines_without_password_hashes() {
+    let scratch = populated("diff");
+    let done = glowplug(&["plan", "--diff", "--root", &scratch.root(), "-"], EVERYTHING);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    for line in [
+        "     one",
+        "    -two",
+        "    +three",
+        "      -ann:(hidden):20000:0:99999:7:::",
+        "    (the contents are not text)",
+        "      +web:!:2000:",
+    ] {
+        assert!(done.stdout.lines().any(|found| found == line), "no {line:?} in\n{}", done.stdout);
+    }
+    assert!(done.stdout.contains("+ann:(hidden):"), "{}", done.stdout);
+    assert!(!done.stdout.contains("hash"), "{}", done.stdout);
+    assert!(!done.stdout.contains("same\n    "), "{}", done.stdout);
+}
+
+/// A terminal gets colours, unless `NO_COLOR` is set.
+#[test]
+fn a_plan_has_colours_on_a_terminal_only() {
+    let scratch = Scratch::new("colours");
+    let config = scratch.file("config.ign", FILES);
+    let on_terminal = |no_color: Option<&str>| {
+        let call = format!("{} plan --root {} {config}", env!("CARGO_BIN_EXE_glowplug"), scratch.root());
+        let mut script = Command::new("script");
+        script
+            .args(["-qec", &call, "/dev/null"])
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::null());
+        script.envs(no_color.map(|value| ("NO_COLOR", value)));
+        String::from_utf8(script.output().unwrap().stdout).unwrap()
+    };
+    let coloured = on_terminal(None);
+    assert!(coloured.contains("\u{1b}[32m  + directory"), "{coloured:?}");
+    assert!(on_terminal(Some("")).contains('\u{1b}'));
+    let plain = on_terminal(Some("1"));
+    assert!(plain.contains("  + directory") && !plain.contains('\u{1b}'), "{plain:?}");
+}
+
+#[test]
+fn a_plan_tells_everything_that_is_wrong() {
+    let scratch = populated("all-wrong");
+    let config = EVERYTHING
+        .replace(r#""path":"/etc/app","overwrite":true"#, r#""path":"/etc/app""#)
+        .replace(r#""path":"/etc/same","mode":420,"overwrite":true"#, r#""path":"/etc/same""#)
+        .replace(r#""gid":2000"#, r#""gid":1000"#);
+    for command in ["plan", "apply"] {
+        let done = glowplug(&[command, "--root", &scratch.root(), "-"], &config);
+        let failures: String =
+            done.stderr.split_inclusive('\n').filter(|line| !line.contains(": hint at ")).collect();
+        assert_eq!(
+            failures,
+            "glowplug: account: $.passwd.groups.0: group \"web\": group id 1000 is in use already, by \"ann\"\n\
+             glowplug: conflict: $.storage.files.0: /etc/app: a file exists there already and overwrite is false\n\
+             glowplug: conflict: $.storage.files.1: /etc/same: a file exists there already and overwrite is false\n"
+        );
+        assert_eq!((done.code, done.stdout.as_str()), (41, ""));
+    }
+}
+
+#[test]
+fn a_plan_names_the_defaults_of_the_image_that_it_replaces() {
+    let scratch = Scratch::new("defaults");
+    let root = scratch.0.join("root");
+    fs::create_dir_all(root.join("usr/lib/glowplug/defaults.d")).unwrap();
+    fs::copy("defaults/50-debian.conf", root.join("usr/lib/glowplug/defaults.d/50-debian.conf")).unwrap();
+    fs::write(root.join("etc/hostname"), "debian\n").unwrap();
+    let config = r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/etc/hostname","contents":{"source":"data:,mine"}}]}}"#;
+    let done = glowplug(&["plan", "--root", &scratch.root(), "-"], config);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.stdout.contains("/etc/hostname (4 bytes), replaces the image's default\n"),
+        "{}",
+        done.stdout
+    );
+    let done = glowplug(&["plan", "--json", "--root", &scratch.root(), "-"], config);
+    let json: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(json["operations"][0]["replaces_default"], true);
+    // The stages are the reference's, and so are their conflicts.
+    let file = scratch.file("config.ign", config);
+    let done = Command::new(env!("CARGO_BIN_EXE_glowplug"))
+        .args(["--stage", "files", "--platform", "file", "--log-to-stdout", "--root", &scratch.root()])
+        .args(["--config-cache", &file, "--state-file", &scratch.file("state", "{}")])
+        .output()
+        .unwrap();
+    assert_ne!(done.status.code(), Some(0));
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(said.contains("/etc/hostname: a file exists there already and overwrite is false"), "{said}");
 }
 
 #[test]
@@ -244,6 +415,7 @@ fn mistakes_in_the_call_are_told() {
         (&["validate", "--root", "/", "-"], "an option that this command does not have"),
         (&["apply", "--json", "--root", "/", "-"], "an option that this command does not have"),
         (&["run", "--policy", "x", "--root", "/"], "an option that this command does not have"),
+        (&["plan", "--json", "--diff", "--root", "/", "-"], "an option that this command does not have"),
         (&["apply", "--frob"], "--frob"),
         (&["run", "--root", "/", "--platform", "nowhere"], "there is no platform \"nowhere\""),
     ] {

@@ -32,11 +32,30 @@ pub struct Options {
     pub image_defaults: bool,
 }
 
+/// The part of a config that operations come from. The number is the entry's in its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// An entry of `passwd.groups`.
+    Group(usize),
+    /// An entry of `passwd.users`.
+    User(usize),
+    /// The account files, in which all users and groups are written together.
+    AccountFiles,
+    /// `storage`.
+    Storage,
+    /// An entry of `systemd.units`.
+    Unit(usize),
+    /// The preset file, which names all units that are enabled or disabled.
+    Presets,
+}
+
 /// What a config comes to on a root.
 #[derive(Debug)]
 pub struct Planned<'a> {
     /// What is done, in order.
     pub ops: Vec<Op<'a>>,
+    /// Where the operations of each part begin: the number of the first, which may be that of the next part as well.
+    pub parts: Vec<(usize, Part)>,
     /// What the config's author should know although nothing fails: whole messages, a bounded number of them.
     pub warnings: Vec<String>,
     /// The paths where an entry of the config replaces what the image brings only as a default, in order.

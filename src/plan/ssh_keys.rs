@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::Part;
 use super::accounts::{Accounts, User};
 use super::tree::Tree;
 use crate::change::Piece;
@@ -28,6 +29,7 @@ pub(super) fn plan(passwd: &Passwd, accounts: &Accounts, tree: &mut Tree, fragme
         }
         let place = format!("$.passwd.users.{index}.sshAuthorizedKeys");
         let refuse = |what: &str| Error::new(Reason::Account, format!("user {name:?}: {what}"));
+        tree.begin(Part::User(index));
         let done = match accounts.user(name) {
             None => Err(refuse("there is no such user")),
             Some(account) if account.home.as_os_str().is_empty() => {

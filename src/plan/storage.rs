@@ -6,6 +6,7 @@ mod entry;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use super::Part;
 use super::accounts::Accounts;
 use super::image_defaults::ImageDefaults;
 use super::map::Map;
@@ -52,6 +53,7 @@ pub(super) fn plan<'a>(
     defaults: &ImageDefaults,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
+    tree.begin(Part::Storage);
     let mut problems = Problems::default();
     let nodes = collect(storage, tree, &mut problems);
     let doubled = doubles(&nodes, &mut problems);

@@ -9,8 +9,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use self::places::{Base, Found, Node, Place, Seen, Step, components, enter, key, next, start};
-use super::Planned;
 use super::map::Map;
+use super::{Part, Planned};
 use crate::change::{Attributes, Kind, Stat, View};
 use crate::change::{Contents, Op, Piece};
 use crate::error::{Error, Reason, Result, shorten};
@@ -37,6 +37,7 @@ pub struct Tree<'a, 'v> {
     /// How many warnings there were beside these.
     untold: usize,
     replaced_defaults: Vec<PathBuf>,
+    parts: Vec<(usize, Part)>,
 }
 
 impl<'a, 'v> Tree<'a, 'v> {
@@ -51,7 +52,13 @@ impl<'a, 'v> Tree<'a, 'v> {
             warnings: Vec::new(),
             untold: 0,
             replaced_defaults: Vec::new(),
+            parts: Vec::new(),
         }
+    }
+
+    /// Says which part of the config the operations from here on come from.
+    pub(super) fn begin(&mut self, part: Part) {
+        self.parts.push((self.ops.len(), part));
     }
 
     /// Keeps a warning for the config's author; nothing fails. A warning is told once, and of many only the first
@@ -75,7 +82,8 @@ impl<'a, 'v> Tree<'a, 'v> {
         if self.untold > 0 {
             self.warnings.push(format!("and {} more warnings", self.untold));
         }
-        Planned { ops: self.ops, warnings: self.warnings, replaced_defaults: self.replaced_defaults }
+        let Self { ops, parts, warnings, replaced_defaults, .. } = self;
+        Planned { ops, parts, warnings, replaced_defaults }
     }
 
     fn walk(&self, path: &Path) -> Step {

@@ -1,6 +1,7 @@
 //! The order of work: fetch, parse, plan, stage and commit, stamp.
 
 mod adopt;
+mod dry_run;
 mod failure;
 pub(crate) mod offline;
 mod policy;
@@ -25,7 +26,8 @@ use crate::root::{ConfigToSave, Left, Root};
 use crate::source::sha512_hex;
 use crate::stamp;
 pub use adopt::adopt;
-pub use offline::{Form, apply, clean, plan};
+pub use dry_run::{Form, Style, plan};
+pub use offline::{apply, clean};
 pub use policy::Policy;
 use render::{Renderer, Texts};
 use settle::{Settled, settle};

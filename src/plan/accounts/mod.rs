@@ -39,7 +39,7 @@ use std::path::PathBuf;
 
 use self::database::Database;
 use self::subject::Subject;
-use super::Tree;
+use super::{Part, Tree};
 use crate::config::Passwd;
 use crate::error::Problems;
 use crate::plan::map::Map;
@@ -127,6 +127,7 @@ pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mu
     };
     for (index, group) in passwd.groups.iter().enumerate() {
         let subject = Subject { list: "groups", index, name: &group.name };
+        tree.begin(Part::Group(index));
         if problems.take(groups::ensure(&mut db, group, &subject)).is_some() {
             continue;
         }
@@ -140,6 +141,7 @@ pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mu
     let mut failed = Map::default();
     for (index, user) in passwd.users.iter().enumerate() {
         let subject = Subject { list: "users", index, name: &user.name };
+        tree.begin(Part::User(index));
         if problems.take(users::ensure(&mut db, tree, user, &subject, today)).is_some() {
             continue;
         }
@@ -149,6 +151,7 @@ pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mu
         failed.insert(user.name.as_bytes(), ());
     }
     let accounts = Accounts { failed, ..Accounts::of(&db) };
+    tree.begin(Part::AccountFiles);
     db.write(tree);
     accounts
 }

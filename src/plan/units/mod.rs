@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use self::links::Links;
 use self::load::Known;
 use self::preset::Preset;
+use super::Part;
 use super::map::Map;
 use super::tree::Tree;
 use crate::change::Piece;
@@ -48,6 +49,7 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
     let mut failed = Map::default();
     let mut new = Vec::new();
     for (number, unit) in systemd.units.iter().enumerate() {
+        tree.begin(Part::Unit(number));
         let is_new = problems.take(is_new(unit, tree)) == Some(true);
         if problems.take(put_unit(number, unit, tree)).is_none() {
             failed.insert(unit.name.as_bytes(), ());
@@ -55,37 +57,47 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
             new.push(unit.name.as_ref());
         }
     }
-    let named = |enabled| -> Vec<&str> {
-        let units = systemd.units.iter().filter(|unit| unit.enabled == Some(enabled));
-        units.map(|unit| unit.name.as_ref()).filter(|name| failed.get(name.as_bytes()).is_none()).collect()
+    let named = |enabled| -> Vec<(usize, &str)> {
+        let units = systemd.units.iter().enumerate().filter(|(_, unit)| unit.enabled == Some(enabled));
+        let names = units.map(|(number, unit)| (number, unit.name.as_ref()));
+        names.filter(|(_, name)| failed.get(name.as_bytes()).is_none()).collect()
     };
     let mut preset = Preset::default();
     let mut known = Known::default();
     // As systemd does with presets: what one unit takes away, another may still ask for.
     problems.take(disable_all(&named(false), &mut known, &mut preset, tree));
     known.begin();
-    for name in named(true) {
+    for (number, name) in named(true) {
+        tree.begin(Part::Unit(number));
         problems.take(enable::enable(name, &mut known, tree));
         preset.add(name, true);
     }
     problems.take(disable_new(&new, &mut known, &mut preset, tree));
+    tree.begin(Part::Presets);
     problems.take(preset.put(tree));
     problems.finish()
 }
 
 /// Disables units, and presets them so.
-fn disable_all(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &mut Tree) -> Result<()> {
+fn disable_all(
+    units: &[(usize, &str)],
+    known: &mut Known,
+    preset: &mut Preset,
+    tree: &mut Tree,
+) -> Result<()> {
     if units.is_empty() {
         return Ok(());
     }
     let mut links = Links::read(tree)?;
-    for name in units {
-        if disable::is_enabled(name, known, &links, tree)? {
-            disable::disable(name, known, &mut links, tree)?;
+    let mut problems = Problems::default();
+    for (number, name) in units {
+        tree.begin(Part::Unit(*number));
+        if problems.take(disable::is_enabled(name, known, &links, tree)) == Some(true) {
+            problems.take(disable::disable(name, known, &mut links, tree));
         }
         preset.add(name, false);
     }
-    Ok(())
+    problems.finish()
 }
 
 /// Presets as disabled the new units that no other unit has enabled.

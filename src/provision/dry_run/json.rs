@@ -1,0 +1,68 @@
+//! A plan as one JSON object, in the form that `glowplug(8)` documents.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::DryRun;
+use super::line::{Line, count};
+use crate::change::Attributes;
+use crate::config::quote;
+
+/// Returns the object. Members may be added in later versions; those that are documented stay.
+pub(super) fn json(dry_run: &DryRun<'_>) -> String {
+    let mut text = String::from("{\"format\":1,\"operations\":[");
+    for (index, line) in dry_run.lines.iter().enumerate() {
+        text.push_str(if index > 0 { ",\n" } else { "\n" });
+        add_operation(line, &mut text);
+    }
+    let counts = count(dry_run.lines);
+    // Writing into a string cannot fail.
+    let _ = write!(
+        text,
+        "],\n\"counts\":{{\"new\":{},\"changed\":{},\"removed\":{},\"unchanged\":{}}},\n\"warnings\":",
+        counts.new, counts.changed, counts.removed, counts.unchanged
+    );
+    add_list(dry_run.planned.warnings.iter().map(Path::new), &mut text);
+    text.push_str(",\n\"unread\":");
+    let unread = dry_run.view.unread();
+    add_list(unread.iter().map(AsRef::as_ref), &mut text);
+    text.push_str("}\n");
+    text
+}
+
+fn add_operation(line: &Line<'_>, text: &mut String) {
+    text.push_str("{\"op\":");
+    quote(line.word(), text);
+    text.push_str(",\"path\":");
+    add_path(line.op.path(), text);
+    let _ = write!(text, ",\"present\":{}", line.present.is_some());
+    if let Some(Attributes { uid, gid, mode }) = line.attributes() {
+        let _ = write!(text, ",\"mode\":\"{mode:04o}\",\"uid\":{uid},\"gid\":{gid}");
+    }
+    if line.is_default {
+        text.push_str(",\"replaces_default\":true");
+    }
+    if let Some((word, other)) = line.other() {
+        let _ = write!(text, ",\"{word}\":");
+        add_path(other, text);
+    }
+    if let Some(size) = line.size {
+        let _ = write!(text, ",\"size\":{size}");
+    }
+    text.push('}');
+}
+
+fn add_list<'i>(items: impl Iterator<Item = &'i Path>, text: &mut String) {
+    text.push('[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        add_path(item, text);
+    }
+    text.push(']');
+}
+
+fn add_path(path: &Path, text: &mut String) {
+    quote(&path.to_string_lossy(), text);
+}

@@ -1,0 +1,231 @@
+//! A plan for people: what each entry of the config becomes.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::diff;
+use super::line::{Counts, Line, count};
+use super::{DryRun, Readable};
+use crate::change::{Attributes, Kind, Op};
+use crate::error::Result;
+use crate::plan::Part;
+use crate::sort::order;
+
+/// How a plan is written for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Whether terminal colours are used.
+    pub colours: bool,
+    /// Whether the changed lines of text files are shown.
+    pub diff: bool,
+}
+
+const GREEN: &str = "\u{1b}[32m";
+const YELLOW: &str = "\u{1b}[33m";
+const RED: &str = "\u{1b}[31m";
+const BOLD: &str = "\u{1b}[1m";
+const PLAIN: &str = "";
+const END: &str = "\u{1b}[0m";
+
+/// Returns the plan grouped by users, files and units, then what there is to remark, and at the end the numbers.
+pub(super) fn text(dry_run: &DryRun<'_>, style: Style) -> Result<String> {
+    let mut page = Page { text: String::new(), style };
+    let mut section = "";
+    for (part, lines) in parts(dry_run) {
+        if title(part) != section {
+            section = title(part);
+            page.line(BOLD, section);
+        }
+        let heading = heading(part, dry_run);
+        let indent = if heading.is_empty() { "  " } else { "    " };
+        if !heading.is_empty() {
+            page.line(PLAIN, &format!("  {heading}"));
+        }
+        for line in lines {
+            page.operation(line, indent);
+            if style.diff {
+                page.diff(line, indent, dry_run.view)?;
+            }
+        }
+    }
+    for warning in &dry_run.planned.warnings {
+        page.line(YELLOW, &format!("! {warning}"));
+    }
+    for path in dry_run.view.unread() {
+        page.line(YELLOW, &format!("? not allowed to read {}: the plan may differ there", shown(&path)));
+    }
+    page.line(BOLD, &closing(&count(dry_run.lines)));
+    Ok(page.text)
+}
+
+/// Returns the operations of each part of the config, in the order of the config: a user's home and ssh keys are planned
+/// at different times, and so are a unit's file and its links.
+fn parts<'p>(dry_run: &DryRun<'p>) -> Vec<(Part, Vec<&'p Line<'p>>)> {
+    let mut begun = dry_run.planned.parts.iter().peekable();
+    let mut part = Part::Storage;
+    // An entry without an operation of its own is shown, too.
+    let mut items: Vec<(Part, Option<&Line<'_>>)> = Vec::new();
+    for (index, line) in dry_run.lines.iter().enumerate() {
+        while let Some((_, next)) = begun.next_if(|(first, _)| *first <= index) {
+            part = *next;
+            items.push((part, None));
+        }
+        items.push((part, Some(line)));
+    }
+    items.extend(begun.map(|(_, part)| (*part, None)));
+
+    let part_of = |index: usize| items.get(index).map(|(part, _)| *part);
+    let sorted = order(items.len(), &|one, other| part_of(one).cmp(&part_of(other)));
+    let mut parts = Vec::new();
+    for group in sorted.chunk_by(|one, other| part_of(*one) == part_of(*other)) {
+        let items = group.iter().filter_map(|index| items.get(*index));
+        let lines: Vec<&Line<'_>> = items.filter_map(|(_, line)| *line).collect();
+        let Some(part) = group.first().and_then(|index| part_of(*index)) else { continue };
+        let is_entry = matches!(part, Part::Group(_) | Part::User(_) | Part::Unit(_));
+        if is_entry || !lines.is_empty() {
+            parts.push((part, lines));
+        }
+    }
+    parts
+}
+
+fn title(part: Part) -> &'static str {
+    match part {
+        Part::Group(_) | Part::User(_) | Part::AccountFiles => "Users and groups",
+        Part::Storage => "Files",
+        Part::Unit(_) | Part::Presets => "Units",
+    }
+}
+
+/// What an entry is called above its operations; nothing for files, each of which has its own line.
+fn heading(part: Part, dry_run: &DryRun<'_>) -> String {
+    let passwd = &dry_run.config.passwd;
+    let (word, name, goes) = match part {
+        Part::Group(index) => {
+            let group = passwd.groups.get(index);
+            (
+                "group",
+                group.map(|group| &group.name),
+                group.and_then(|group| group.should_exist) == Some(false),
+            )
+        }
+        Part::User(index) => {
+            let user = passwd.users.get(index);
+            ("user", user.map(|user| &user.name), user.and_then(|user| user.should_exist) == Some(false))
+        }
+        Part::Unit(index) => return unit_heading(index, dry_run),
+        Part::AccountFiles => return "account files".to_owned(),
+        Part::Presets => return "presets".to_owned(),
+        Part::Storage => return String::new(),
+    };
+    let name = name.map_or("", |name| name.as_ref());
+    format!("{word} {name}{}", if goes { ", to be deleted" } else { "" })
+}
+
+fn unit_heading(index: usize, dry_run: &DryRun<'_>) -> String {
+    let Some(unit) = dry_run.config.systemd.units.get(index) else { return String::new() };
+    let mut heading = format!("unit {}", unit.name);
+    for (is_wanted, word) in [
+        (unit.enabled == Some(true), ", enabled"),
+        (unit.enabled == Some(false), ", disabled"),
+        (unit.mask == Some(true), ", masked"),
+        (unit.mask == Some(false), ", unmasked"),
+    ] {
+        if is_wanted {
+            heading.push_str(word);
+        }
+    }
+    heading
+}
+
+/// `3 new, 2 changed, 1 removed`
+fn closing(counts: &Counts) -> String {
+    let Counts { new, changed, removed, unchanged } = counts;
+    let mut text = format!("{new} new, {changed} changed, {removed} removed");
+    if *unchanged > 0 {
+        // Writing into a string cannot fail.
+        let _ = write!(text, ", {unchanged} already so");
+    }
+    text
+}
+
+struct Page {
+    text: String,
+    style: Style,
+}
+
+impl Page {
+    fn line(&mut self, colour: &str, words: &str) {
+        if self.style.colours && !colour.is_empty() {
+            self.text.extend([colour, words, END, "\n"]);
+        } else {
+            self.text.extend([words, "\n"]);
+        }
+    }
+
+    /// `+ file       0644     0:0    /etc/motd (12 bytes)`
+    fn operation(&mut self, line: &Line<'_>, indent: &str) {
+        let (sign, colour) = match (line.op, line.present) {
+            (Op::Remove { .. }, _) => ('-', RED),
+            (_, None) => ('+', GREEN),
+            _ if line.is_same => ('=', PLAIN),
+            _ => ('~', YELLOW),
+        };
+        let (mode, owner) = line.attributes().map_or_else(Default::default, |attributes| {
+            let Attributes { uid, gid, mode } = attributes;
+            (format!("{mode:04o}"), format!("{uid}:{gid}"))
+        });
+        let mut words =
+            format!("{indent}{sign} {:<10} {mode:>4} {owner:>9} {}", line.word(), shown(line.op.path()));
+        if let Some((word, path)) = line.other() {
+            let arrow = if word == "from" { "<-" } else { "->" };
+            let _ = write!(words, " {arrow} {}", shown(path));
+        }
+        if let Some(size) = line.size {
+            let _ = write!(words, " ({size} bytes)");
+        }
+        if line.is_default {
+            words.push_str(", replaces the image's default");
+        }
+        self.line(colour, &words);
+    }
+
+    /// The lines that change in the file that `line` puts.
+    fn diff(&mut self, line: &Line<'_>, indent: &str, view: &Readable<'_>) -> Result<()> {
+        let path = line.op.path();
+        if !matches!(line.op, Op::File { .. }) || line.is_same {
+            return Ok(());
+        }
+        let unread = view.unread.borrow().len();
+        let contents = line.contents(view)?;
+        let lines = contents.as_ref().map(|(old, new)| diff::unified(path, old, new));
+        let is_file = line.present.is_some_and(|stat| stat.kind == Kind::File);
+        let instead = match lines {
+            _ if view.unread.borrow().len() > unread => "what it holds may not be read",
+            None => "too large to be compared",
+            Some(None) if is_file => "the contents are not text, and differ",
+            Some(None) => "the contents are not text",
+            Some(Some(lines)) => {
+                for line in lines {
+                    let colour = match line.bytes().next() {
+                        Some(b'+') => GREEN,
+                        Some(b'-') => RED,
+                        _ => PLAIN,
+                    };
+                    self.line(colour, &format!("{indent}  {line}"));
+                }
+                return Ok(());
+            }
+        };
+        self.line(PLAIN, &format!("{indent}  ({instead})"));
+        Ok(())
+    }
+}
+
+/// A path on one line.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy()
+        .chars()
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
