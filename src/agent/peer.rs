@@ -1,10 +1,10 @@
 //! Sockets in the directory of one user. The user may put anything there and may listen himself, while this program is
 //! root: so no link is followed, no file system but the directory's own is touched, and only that user is talked to.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 
@@ -27,11 +27,7 @@ pub enum Failure {
 
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::LOOP => Self::Link,
-            Errno::XDEV => Self::Mount,
-            errno => Self::Errno(errno),
-        }
+        Self::Errno(errno)
     }
 }
 
@@ -51,6 +47,8 @@ impl Failure {
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
+    /// The number of the mount that it is on.
+    mount: String,
     uid: u32,
 }
 
@@ -64,25 +62,20 @@ impl Directory {
             return Self::open(Path::new("/run"), uid);
         }
         let directory = Self::open(Path::new(&format!("/run/user/{uid}")), uid)?;
-        // What the kernel tells here is its own knowledge: it asks no file system, which could be one that the user
-        // serves and that never answers.
-        let info = fd::read_text(&format!("/proc/self/fdinfo/{}", directory.fd.as_raw_fd()))?;
-        if mount_type(&fd::read_text("/proc/self/mountinfo")?, &info) == Some("tmpfs") {
+        if mount_type(&fd::read_text("/proc/self/mountinfo")?, &directory.mount) == Some("tmpfs") {
             Ok(directory)
         } else {
             Err(Failure::Mount)
         }
     }
 
-    /// Opens the directory at `path`, in which only the user `uid` is talked to.
+    /// Opens the directory at `path`, whose parents are root's, and in which only the user `uid` is talked to.
     ///
     /// # Errors
-    /// As for [`Directory::of`].
-    #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only read")]
+    /// As for [`Directory::of`]; `ENOTDIR` also for a link.
     pub(super) fn open(path: &Path, uid: u32) -> Result<Self, Failure> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
-        Ok(Self { fd, uid })
+        let fd = look_up(CWD, path, OFlags::DIRECTORY)?;
+        Ok(Self { mount: mount_of(&fd)?, fd, uid })
     }
 
     /// Returns whether this is the directory of root, who is trusted.
@@ -90,14 +83,27 @@ impl Directory {
         self.uid == 0
     }
 
-    /// Finds what stands at `name` below the directory, without a look at what it is.
+    /// Finds what stands at `name` below the directory, without opening it.
+    ///
+    /// It goes name by name instead of by openat2(2), which `RestrictSUIDSGID=` of systemd takes away.
     ///
     /// # Errors
-    /// errno of openat2(2); [`Failure::Link`] and [`Failure::Mount`].
-    #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only looked up")]
+    /// errno of openat(2); [`Failure::Link`] and [`Failure::Mount`].
     pub fn find(&self, name: &str) -> Result<OwnedFd, Failure> {
-        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        Ok(openat2(&self.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+        let mut found: Option<OwnedFd> = None;
+        for part in name.split('/') {
+            let parent = found.as_ref().unwrap_or(&self.fd);
+            let child = look_up(parent.as_fd(), Path::new(part), OFlags::empty())?;
+            // First of all: the file system of a user could never answer a question for the type.
+            if mount_of(&child)? != self.mount {
+                return Err(Failure::Mount);
+            }
+            if FileType::from_raw_mode(fstat(&child)?.st_mode) == FileType::Symlink {
+                return Err(Failure::Link);
+            }
+            found = Some(child);
+        }
+        found.ok_or(Failure::Errno(Errno::INVAL))
     }
 
     /// Reads the text of the file at `name` below the directory.
@@ -107,10 +113,10 @@ impl Directory {
     #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only read")]
     pub fn text(&self, name: &str) -> Result<String, Failure> {
         const LIMIT: u64 = 64 << 10;
-        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let found = self.find(name)?;
         // A fifo in the file's place must not be waited for.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = openat2(&self.fd, name, flags, Mode::empty(), resolve)?;
+        let file = openat(CWD, by_descriptor(&found), flags, Mode::empty())?;
         let bytes = fd::read_all(file.as_fd(), LIMIT)?;
         if bytes.len() as u64 > LIMIT {
             return Err(Errno::FBIG.into());
@@ -124,20 +130,35 @@ impl Directory {
     /// As for [`Directory::find`] and [`Stream::connect`]; [`Failure::Stranger`] if another user listens.
     pub fn connect(&self, name: &str, deadline: Deadline) -> Result<Stream, Failure> {
         let socket = self.find(name)?;
-        // Through the descriptor, so that it is this very file and not what the user has put in its place meanwhile.
-        let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
-        let stream = Stream::connect(Path::new(&path), deadline)?;
+        let stream = Stream::connect(Path::new(&by_descriptor(&socket)), deadline)?;
         // Of the process that listens, as it was when it began to.
         let peer = socket_peercred(stream.as_fd())?;
         if peer.uid.as_raw() == self.uid { Ok(stream) } else { Err(Failure::Stranger) }
     }
 }
 
-/// Returns the type of the file system that a descriptor is on, by `/proc/self/mountinfo` and the descriptor's
-/// `/proc/self/fdinfo`.
-fn mount_type<'t>(mountinfo: &'t str, fdinfo: &str) -> Option<&'t str> {
-    let id = fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    let line = mountinfo.lines().find(|line| line.split(' ').next() == Some(id))?;
+/// Opens what stands at `path` below `parent` for nothing but to find it again. A link at its end is opened itself.
+#[allow(clippy::disallowed_methods, reason = "not a path of the root, and only looked up")]
+fn look_up(parent: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    openat(parent, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | flags, Mode::empty())
+}
+
+/// Returns a path that leads to this very file, and not to what the user has put in its place meanwhile.
+fn by_descriptor(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Returns the number of the mount that a descriptor is on. The kernel tells its own knowledge here and asks no file
+/// system, which could be one that a user serves and that never answers.
+fn mount_of(fd: &OwnedFd) -> Result<String, Errno> {
+    let info = fd::read_text(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    let number = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    number.map(|number| number.trim().to_owned()).ok_or(Errno::NODATA)
+}
+
+/// Returns the type of the file system of a mount, by `/proc/self/mountinfo`.
+fn mount_type<'t>(mountinfo: &'t str, mount: &str) -> Option<&'t str> {
+    let line = mountinfo.lines().find(|line| line.split(' ').next() == Some(mount))?;
     line.split_once(" - ")?.1.split(' ').next()
 }
 
@@ -180,7 +201,7 @@ mod tests {
         assert!(directory.connect("real/socket", deadline()).is_ok());
         // The directory itself, too.
         let linked = Directory::open(&folder.path("link"), own_uid());
-        assert_eq!(linked.err(), Some(Failure::Link));
+        assert_eq!(linked.err(), Some(Failure::Errno(Errno::NOTDIR)));
     }
 
     #[test]
@@ -224,9 +245,9 @@ mod tests {
         let mountinfo = "22 1 254:1 / / rw shared:1 - ext4 /dev/vda3 rw\n\
             31 22 0:6 / /run/user/501 rw - tmpfs tmpfs rw\n\
             32 31 0:7 / /run/user/501 rw - fuse.sshfs a rw\n";
-        assert_eq!(mount_type(mountinfo, "pos:\t0\nflags:\t010\nmnt_id:\t31\n"), Some("tmpfs"));
-        assert_eq!(mount_type(mountinfo, "mnt_id:\t32\n"), Some("fuse.sshfs"));
-        assert_eq!(mount_type(mountinfo, "mnt_id:\t3\n"), None);
+        assert_eq!(mount_type(mountinfo, "31"), Some("tmpfs"));
+        assert_eq!(mount_type(mountinfo, "32"), Some("fuse.sshfs"));
+        assert_eq!(mount_type(mountinfo, "3"), None);
         assert_eq!(mount_type(mountinfo, ""), None);
     }
 }
