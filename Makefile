@@ -157,7 +157,7 @@ check:
 
 # What needs no guest, in a Debian 13 with its own Rust and nothing else.
 bare: deps
-	tests/bare $(OUT)/bare "make --no-print-directory deps check-packages lint-code"
+	tests/bare $(OUT)/bare "make --no-print-directory deps check-packages lint-code && tests/libc $(CPU) | grep -x debian-musl"
 
 # The two commands of README on a new Debian 13, from nothing: they take an hour or more.
 fresh: deps-lab
