@@ -36,7 +36,6 @@ fn look_into(machine: &Machine) {
     let root = PathBuf::from(format!("{}?offset={ROOT_AT}", machine.disk().display()));
     let absent = [
         "/etc/.ignition-result.json",
-        "/etc/localtime",
         "/etc/ssh/ssh_host_rsa_key",
         "/etc/ssh/ssh_host_ecdsa_key",
         "/etc/ssh/ssh_host_ed25519_key",
@@ -45,12 +44,12 @@ fn look_into(machine: &Machine) {
         "/var/lib/systemd/credential.secret",
     ];
     let paths: Vec<String> =
-        ["/etc/machine-id", "/boot/grub/grub.cfg"].iter().chain(&absent).map(ToString::to_string).collect();
+        ["/etc/machine-id", "/boot/grub/grub.cfg", "/etc/localtime"].iter().chain(&absent).map(ToString::to_string).collect();
     let found = image::extract(&root, &paths).unwrap();
     assert_eq!(found["/etc/machine-id"].node.content, b"", "the machine-id");
     let grub = String::from_utf8_lossy(&found["/boot/grub/grub.cfg"].node.content).into_owned();
     assert!(grub.contains("console=hvc0"), "{grub}");
-    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found.len(), 3, "{found:?}");
 }
 
 /// The running machine is a whole one, with what it makes for itself.
