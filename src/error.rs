@@ -128,8 +128,8 @@ impl Reason {
                 "Correct the config, then start again: nothing was written."
             }
             Self::Unsupported => {
-                "Take what is named here out of the config or off the kernel command line, then start again: nothing was \
-                 written."
+                "Remove what is named here: it stands in the config, on the kernel command line or in the image. Then start \
+                 again: nothing was written."
             }
             Self::Resource | Self::Verification => {
                 "Correct the source or its hash in the config, then start again: nothing was written."
@@ -144,7 +144,10 @@ impl Reason {
             Self::ReadOnly => {
                 "Make the root file system, or the file that is named, writable, then start again."
             }
-            Self::Denied => "Run it as root.",
+            Self::Denied => {
+                "Run it as root. If it runs as root, look for what forbids the change: an immutable file (lsattr(1)) or a \
+                 security module."
+            }
             Self::Journal => {
                 "The root may be provisioned in part. Give it the disks that it had, or make the machine anew; \"glowplug \
                  clean\" makes it forget the interrupted run."
@@ -336,6 +339,35 @@ mod tests {
         assert!(broken.advice().contains("fsck"), "{}", broken.advice());
         let long = Error::root("open", Path::new("/etc"), Errno::NAMETOOLONG);
         assert!(!long.advice().contains("fsck"), "{}", long.advice());
+    }
+
+    /// A reason is that of failures on every platform.
+    #[test]
+    fn the_advice_of_a_reason_speaks_of_no_platform() {
+        for reason in [
+            Reason::Usage,
+            Reason::NoHost,
+            Reason::BadAnswer,
+            Reason::ConfigSyntax,
+            Reason::ConfigVersion,
+            Reason::ConfigInvalid,
+            Reason::Unsupported,
+            Reason::Resource,
+            Reason::Verification,
+            Reason::Conflict,
+            Reason::Account,
+            Reason::RootIo,
+            Reason::NoSpace,
+            Reason::ReadOnly,
+            Reason::Denied,
+            Reason::Journal,
+            Reason::System,
+        ] {
+            let error = Error::new(reason, "x");
+            for word in ["vsock", "podman", "host", "port", "initramfs", "QEMU"] {
+                assert!(!error.advice().contains(word), "{reason:?}: {}", error.advice());
+            }
+        }
     }
 
     #[test]

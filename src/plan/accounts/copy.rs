@@ -61,7 +61,8 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: 
             }
             _ => {
                 let what = format!("copy {} in the root: it is {}", source.display(), stat.kind.word());
-                return Err(Error::new(Reason::Unsupported, what));
+                let advice = "Take it out of the image's /etc/skel, then start again: nothing was written.";
+                return Err(Error::new(Reason::Unsupported, what).advise(advice));
             }
         }
     }

@@ -5,7 +5,7 @@ use super::entry::Passwd;
 use super::subject::Subject;
 use super::{Today, add_user, delete_user, modify_user};
 use crate::config;
-use crate::error::{Problems, Result};
+use crate::error::{Error, Problems, Result};
 use crate::plan::Tree;
 
 /// The checked wishes for a user who is to exist. `None` is no wish.
@@ -104,7 +104,7 @@ fn check<'c>(
     let gid = match problems.take(field("primaryGroup", &wanted.primary_group)).flatten() {
         Some(group) => {
             let found = db.group_by_any(group).map(|group| group.gid);
-            let found = found.ok_or_else(|| subject.refuse(&no_group("primaryGroup", group)));
+            let found = found.ok_or_else(|| no_group(subject, "primaryGroup", group));
             // Without any group the user would get one of their own, which could fail as well.
             Some(problems.take(found).unwrap_or_default())
         }
@@ -130,13 +130,15 @@ fn groups(db: &Database, wanted: &config::User, subject: &Subject) -> Result<Opt
             match db.group_by_any(group) {
                 _ if group.is_empty() => problems.add(subject.invalid(&key, "a group's name is required")),
                 Some(group) => names.push(group.name.clone()),
-                None => problems.add(subject.refuse(&no_group(&key, group))),
+                None => problems.add(no_group(subject, &key, group)),
             }
         }
     }
     problems.finish().map(|()| Some(names))
 }
 
-fn no_group(key: &str, group: &[u8]) -> String {
-    format!("{key}: there is no group {:?}", String::from_utf8_lossy(group))
+fn no_group(subject: &Subject, key: &str, group: &[u8]) -> Error {
+    subject.refuse(&format!("{key}: there is no group {:?}", String::from_utf8_lossy(group))).advise(
+        "Name a group that the image has, or add it in passwd.groups of the config, then start again: nothing was written.",
+    )
 }

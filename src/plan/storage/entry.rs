@@ -263,10 +263,15 @@ fn owner(
             Ok(id) if id != u32::MAX => Ok(Some(id)),
             _ => Err(Error::new(Reason::ConfigInvalid, format!("{kind} id {id} is not an id of Linux"))),
         },
-        (None, Some(name)) => match find(name) {
-            Some(id) => Ok(Some(id)),
-            None => Err(Error::new(Reason::Account, format!("the root has no {kind} \"{name}\""))),
-        },
+        (None, Some(name)) => {
+            let missing = || {
+                Error::new(Reason::Account, format!("the root has no {kind} \"{name}\"")).advise(format!(
+                    "Name a {kind} that the image has, or add it in passwd.{kind}s of the config, then start again: nothing \
+                     was written."
+                ))
+            };
+            find(name).map(Some).ok_or_else(missing)
+        }
         (None, None) => Ok(None),
     }
 }
