@@ -11,19 +11,21 @@ use std::path::Path;
 use glowplug::change::{Op, Piece, View};
 use glowplug::config::{self, Parsed, Report};
 use glowplug::plan::{self, Options, Today};
+use glowplug::source::NoTransport;
 
 /// Takes a config the way a run takes it, up to its plan. `check` gets the operations if there is no error before.
 pub fn with_plan<T>(
     text: &[u8],
     ssh_key_fragment: bool,
     view: &dyn View,
-    check: impl FnOnce(&[Op<'_>]) -> T,
+    check: impl FnOnce(&mut Vec<Op<'_>>) -> T,
 ) -> Option<T> {
     let parsed = parse(text)?;
-    let options = Options { today: Today(20_500), ssh_key_fragment, image_defaults: true };
-    let ops = plan::plan(&parsed.config, view, options).ok()?.ops;
+    let options =
+        Options { today: Today(20_500), ssh_key_fragment, image_defaults: true, transport: &NoTransport };
+    let mut ops = plan::plan(&parsed.config, view, options).ok()?.ops;
     check_paths(&ops);
-    Some(check(&ops))
+    Some(check(&mut ops))
 }
 
 /// Parses and validates a config. What there is to say of it can be said, also where it is refused.

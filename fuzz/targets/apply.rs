@@ -34,11 +34,11 @@ fuzz_target!(|text: &[u8]| {
         let _ = provision::apply(&root, text);
     } else {
         let text = String::from_utf8_lossy(text);
-        let ops: Vec<Op<'_>> = text.lines().filter_map(op).collect();
+        let mut ops: Vec<Op<'_>> = text.lines().filter_map(op).collect();
         for op in &ops {
             look(&root, op.path());
         }
-        let _ = root.apply(&ops);
+        let _ = root.apply(&mut ops);
     }
     assert_eq!(snapshot(), before, "something outside of the root has changed");
     fs::remove_dir_all(&path).unwrap();

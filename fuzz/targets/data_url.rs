@@ -4,7 +4,7 @@
 
 use glowplug::config::Resource;
 use glowplug::config::data_url::{DataUrl, split};
-use glowplug::source::Source;
+use glowplug::source::{NoTransport, Source};
 use glowplug_fuzz::{Memory, read_in_pieces, with_plan};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let url = format!("data:{}", String::from_utf8_lossy(rest));
     let resource = Resource { source: Some(url.as_str().into()), ..Resource::default() };
     let read = |sizes: &[u8]| {
-        let source = Source::new(&resource, "$").ok()??;
+        let source = Source::new(&resource, "$", &NoTransport).ok()??;
         let mut stream = source.open().ok()?;
         read_in_pieces(&mut |buffer| stream.read(buffer).ok(), sizes, MOST)
     };

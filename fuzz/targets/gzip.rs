@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
 use glowplug::config::Resource;
-use glowplug::source::Source;
+use glowplug::source::{NoTransport, Source};
 use glowplug_fuzz::read_in_pieces;
 use libfuzzer_sys::fuzz_target;
 
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let resource =
         Resource { source: Some(url.into()), compression: Some("gzip".into()), ..Resource::default() };
     let read = |sizes: &[u8]| {
-        let source = Source::new(&resource, "$").ok()??;
+        let source = Source::new(&resource, "$", &NoTransport).ok()??;
         let mut stream = source.open().ok()?;
         read_in_pieces(&mut |buffer| stream.read(buffer).ok(), sizes, MOST)
     };

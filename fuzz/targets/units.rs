@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     with_plan(config.as_bytes(), false, &before, |ops| {
         // With links about, the same paths may lead anywhere inside.
         if !before.has_links() && !config.contains(r#""users":[{"#) && !config.contains(r#""groups":[{"#) {
-            for op in ops {
+            for op in &*ops {
                 let path = op.path();
                 let fine = path.starts_with("/etc/systemd") || path == Path::new("/etc");
                 assert!(fine, "{op:?}");

@@ -8,7 +8,7 @@ use super::view::Attributes;
 use crate::source::Source;
 
 /// One change of the root. Paths are absolute inside the root, without symbolic links in their parents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Op<'a> {
     /// Take away what stands at `path`, whatever it is and holds. Nothing there is fine.
     Remove {
@@ -84,7 +84,7 @@ impl Op<'_> {
 pub type Contents<'a> = Vec<Piece<'a>>;
 
 /// A piece of a file's contents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Bytes at hand.
     Bytes(Cow<'a, [u8]>),

@@ -13,6 +13,7 @@ mod network;
 mod path;
 mod report;
 mod schema;
+mod scheme;
 mod types;
 mod unsupported;
 mod validate;
@@ -24,10 +25,11 @@ pub(crate) use decode::Room;
 pub use encode::quote;
 pub use path::path_fault;
 pub use report::{Finding, Position, Report, Severity};
+pub use scheme::Scheme;
 pub use types::*;
 pub(crate) use unsupported::scheme_error;
 pub use unsupported::{
-    Unsupported, locate_unsupported, refuse_unsupported, unsupported, unsupported_changes, unsupported_scheme,
+    Unsupported, locate_unsupported, refuse_unsupported, unsupported, unsupported_changes,
 };
 pub use version::Version;
 

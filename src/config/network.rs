@@ -1,6 +1,7 @@
 //! Whether doing what a config says takes the network.
 
 use super::schema::{Object, Shape, Value as _};
+use super::scheme::Scheme;
 use super::types::Config;
 
 impl Config<'_> {
@@ -28,7 +29,7 @@ fn asks(object: &dyn Object<'_>) -> bool {
     };
     match object.name() {
         "Resource" => {
-            matches!(field("source"), Shape::Text(url) if !url.is_empty() && !url.starts_with("data:"))
+            matches!(field("source"), Shape::Text(url) if Scheme::remote(url).is_some())
         }
         "Tang" => !matches!(field("advertisement"), Shape::Text(text) if !text.is_empty()),
         "ClevisCustom" => matches!(field("needsNetwork"), Shape::Bool(true)),

@@ -6,11 +6,9 @@ use std::fmt;
 
 use super::locate::locate;
 use super::report::{Finding, Path, Severity, Step};
+use super::scheme::Scheme;
 use super::types::{Config, Resource};
 use crate::error::{Error, Problems, Reason, Result};
-
-/// The schemes of URLs that the language has and this program does not fetch.
-const SCHEMES: [&str; 6] = ["http", "https", "tftp", "s3", "gs", "arn"];
 
 /// One part of a config that this program does not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,16 +125,9 @@ pub fn refuse_unsupported(parts: &[Unsupported]) -> Result<()> {
     problems.finish()
 }
 
-/// Returns the scheme of `url` in lower case if the language has it but this program does not fetch it. Only the
-/// scheme is told, because the rest of a URL can hold tokens.
-pub fn unsupported_scheme(url: &str) -> Option<&'static str> {
-    let (scheme, _) = url.split_once(':')?;
-    SCHEMES.into_iter().find(|known| known.eq_ignore_ascii_case(scheme))
-}
-
-/// What fetching a URL of `scheme` is called.
+/// What fetching a URL of `scheme` is called. Only the scheme is told, because the rest of a URL can hold tokens.
 fn fetching(scheme: &str) -> String {
-    format!("fetching {scheme} URLs")
+    format!("fetching {} URLs", scheme.to_ascii_lowercase())
 }
 
 /// The error for a URL of `scheme` at `place`.
@@ -145,7 +136,7 @@ pub(crate) fn scheme_error(scheme: &str, place: &dyn fmt::Display) -> Error {
 }
 
 fn add_source(resource: &Resource<'_>, path: impl FnOnce() -> Vec<Step>, found: &mut Vec<Unsupported>) {
-    if let Some(scheme) = resource.source.as_deref().and_then(unsupported_scheme) {
+    if let Some(scheme) = resource.source.as_deref().and_then(Scheme::remote) {
         let mut path = path();
         path.push(Step::Key("source"));
         found.push(Unsupported { what: Cow::Owned(fetching(scheme)), path });

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::{files, part};
 use crate::error::{Error, Reason, Result, errno_words};
+use crate::provision::TRANSPORT;
 use crate::provision::offline::refuse_empty;
 use crate::provision::render::{Renderer, Texts};
 use crate::root::Root;
@@ -23,7 +24,7 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) 
     }
     refuse_empty(text)?;
     let texts = Texts::default();
-    let mut renderer = Renderer::new(&texts);
+    let mut renderer = Renderer::new(&texts, &TRANSPORT);
     renderer.logs_every_error = true;
     let (mut config, _) = renderer.render(text)?;
     if offline && config.needs_network() {
@@ -43,8 +44,8 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) 
     }
     let target = Root::open(root)?;
     target.lock()?;
-    let ops = files::plan_config(&config, &target)?;
-    files::logged(root, &config, ops.len(), &mut || target.apply(&ops)).map(drop)
+    let mut ops = files::plan_config(&config, &target)?;
+    files::logged(root, &config, ops.len(), &mut || target.apply(&mut ops)).map(drop)
 }
 
 /// As podman, docker and systemd-nspawn mark them.

@@ -41,7 +41,8 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
     root.check_stamp_place()?;
     let previous = previous_report(&root)?;
     let boot_id = provision::boot_id()?;
-    let ops = plan_config(config, &root)?;
+    let mut ops = plan_config(config, &root)?;
+    let key_files = key_files(&config.passwd, &ops);
     let run = stamp::Run {
         boot_id: &boot_id,
         user_config_provided: state.has_user_config()?,
@@ -52,9 +53,11 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
         previous: previous.as_deref(),
     };
     let count = logged(&request.root, config, ops.len(), &mut || {
-        root.provision(None, &ops, &|file| stamp::text(&run, file))
+        root.provision(None, &mut ops, &|file| stamp::text(&run, file))
     })?;
-    tell_journal(&config.passwd, &ops);
+    for (user, path) in &key_files {
+        tell_journal(user, path);
+    }
     // The result file exists already: the commit renamed it into place as its last step.
     let what = format!("writing file {:?}", on_root(&request.root, STAMP));
     operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || Ok(()))
@@ -72,7 +75,12 @@ fn refuse_state(state: &State, key: &str) -> Result<()> {
 /// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.
 pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec<Op<'a>>> {
     let ssh_key_fragment = provision::writes_key_fragment(true)?;
-    let options = Options { today: Today(clock::today()), ssh_key_fragment, image_defaults: false };
+    let options = Options {
+        today: Today(clock::today()),
+        ssh_key_fragment,
+        image_defaults: false,
+        transport: &provision::TRANSPORT,
+    };
     plan::plan(config, root, options).map(plan::Planned::log_remarks)
 }
 
@@ -193,8 +201,8 @@ fn on_root(root: &Path, path: &str) -> String {
     format!("{}{path}", root.strip_suffix('/').unwrap_or(&root))
 }
 
-/// An entry for the ssh keys of each user.
-fn tell_journal(passwd: &Passwd<'_>, ops: &[Op<'_>]) {
+/// Returns the users that `ops` write ssh keys for, each with the file. To be called before `ops` are carried out.
+fn key_files<'c>(passwd: &'c Passwd<'_>, ops: &[Op<'_>]) -> Vec<(&'c str, String)> {
     let users = passwd.users.iter();
     let users = users.filter(|user| !user.ssh_authorized_keys.is_empty() && user.should_exist != Some(false));
     // Only the keys come as bytes at hand to such a place, in the order of the users.
@@ -202,17 +210,16 @@ fn tell_journal(passwd: &Passwd<'_>, ops: &[Op<'_>]) {
         Op::File { path, contents, .. } if matches!(contents.as_slice(), [Piece::Bytes(_)]) => {
             let path = path.to_string_lossy();
             let parts = [".ssh/authorized_keys", ".ssh/authorized_keys.d/ignition"];
-            parts.iter().any(|end| path.ends_with(end)).then_some(path)
+            parts.iter().any(|end| path.ends_with(end)).then_some(path.into_owned())
         }
         _ => None,
     });
-    for (user, place) in users.zip(places) {
-        let message = format!("wrote ssh authorized keys file for user: {}", user.name);
-        let fields = [
-            ("IGNITION_USER_NAME", user.name.as_ref()),
-            ("IGNITION_PATH", place.as_ref()),
-            ("MESSAGE_ID", SSH_KEYS),
-        ];
-        stage_log::journal(&message, &fields);
-    }
+    users.map(|user| user.name.as_ref()).zip(places).collect()
+}
+
+/// Tells the journal, as the reference does, that the keys of `user` were written to `path`.
+fn tell_journal(user: &str, path: &str) {
+    let message = format!("wrote ssh authorized keys file for user: {user}");
+    let fields = [("IGNITION_USER_NAME", user), ("IGNITION_PATH", path), ("MESSAGE_ID", SSH_KEYS)];
+    stage_log::journal(&message, &fields);
 }

@@ -11,6 +11,7 @@ use crate::error::{Error, Reason, Result};
 use crate::file;
 use crate::memory;
 use crate::platform::{self, Choice, CommandLine, Fetched, Platform, UserConfig, system};
+use crate::provision::TRANSPORT;
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
 use crate::source::sha512_hex;
 
@@ -97,7 +98,7 @@ fn fetch<'a>(
     let choice = platform.as_ref().map_or(Choice::Nothing, |platform| Choice::Named(*platform));
     let mut line = CommandLine::read()?;
     line.timeout = request.patience.unwrap_or(line.timeout);
-    let (text, from) = match platform::user_config(choice, &line, offline)? {
+    let (text, from) = match platform::user_config(choice, &line, offline, &TRANSPORT)? {
         Fetched::Config(UserConfig { text, from }) => (texts.keep(text.into()), from.source()),
         Fetched::NeedsNetwork => {
             log::info!("failed to fetch config: the kernel argument ignition.config.url needs the network");
@@ -118,7 +119,7 @@ fn fetch<'a>(
         log::debug!("parsing config with SHA512: {sha512}");
         fetched.push(FetchedConfig { kind: "user", source: from.to_owned(), referenced: false });
     }
-    let mut renderer = Renderer::new(texts);
+    let mut renderer = Renderer::new(texts, &TRANSPORT);
     renderer.logs_every_error = true;
     let outcome = renderer.render(text).and_then(|(config, version)| {
         spec_version = version.text();

@@ -19,17 +19,20 @@ pub use tree::Tree;
 use crate::change::{Op, View};
 use crate::config::{self, Config};
 use crate::error::{Problems, Result};
+use crate::source::Transport;
 use image_defaults::ImageDefaults;
 
 /// What a plan depends on beside the config and the root.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct Options<'a> {
     /// The day that is written as the last change of a password.
     pub today: Today,
     /// Whether ssh keys go to `.ssh/authorized_keys.d/ignition` instead of `.ssh/authorized_keys`.
     pub ssh_key_fragment: bool,
     /// Whether the image's list of default paths counts: see `docs/image.md`. The reference has none.
     pub image_defaults: bool,
+    /// What gets the bytes of URLs that do not hold them themselves.
+    pub transport: &'a dyn Transport,
 }
 
 /// The part of a config that operations come from. The number is the entry's in its list.
@@ -81,7 +84,7 @@ impl<'a> Planned<'a> {
 /// All that is found wrong is told in one error: [`Reason::Unsupported`] where the config asks for what this program does not do; [`Reason::ConfigInvalid`],
 /// [`Reason::Conflict`] and [`Reason::Account`] with the place in the config; [`Reason::RootIo`] where the root
 /// cannot be read.
-pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Result<Planned<'a>> {
+pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -> Result<Planned<'a>> {
     // A config is applied whole or not at all, and whoever has to correct it wants to know everything at once.
     let mut problems = Problems::default();
     problems.take(config::refuse_unsupported(&config::unsupported_changes(config)));
@@ -91,7 +94,8 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options) -> Re
     let defaults =
         if options.image_defaults { ImageDefaults::read(&mut tree) } else { Ok(ImageDefaults::default()) };
     let defaults = problems.take(defaults).unwrap_or_default();
-    problems.take(storage::plan(&config.storage, &accounts, &defaults, &mut tree));
+    let context = storage::Context { accounts: &accounts, defaults: &defaults, transport: options.transport };
+    problems.take(storage::plan(&config.storage, context, &mut tree));
     problems.take(units::plan(&config.systemd, &mut tree));
     let planned = tree.into_planned();
     if !problems.is_empty() {

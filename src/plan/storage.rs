@@ -15,6 +15,7 @@ use crate::change::{Attributes, Kind};
 use crate::config::{Directory, File, Link, Storage, path_fault};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::sort::order;
+use crate::source::Transport;
 
 /// One entry of the config, with its place in it and the path that its parents' links lead to.
 struct Node<'a> {
@@ -41,6 +42,17 @@ enum Entry<'a> {
     Link(&'a Link<'a>),
 }
 
+/// What the entries need beside themselves and the tree.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c, 'a> {
+    /// The users and groups that owners are names of.
+    pub accounts: &'c Accounts,
+    /// The paths that the image brings only as a default.
+    pub defaults: &'c ImageDefaults,
+    /// What gets the bytes of URLs that do not hold them themselves.
+    pub transport: &'a dyn Transport,
+}
+
 /// Plans all directories, files and links from the top of the tree down, hard links last.
 ///
 /// All paths are resolved before anything is planned: links that the config makes are not followed.
@@ -49,8 +61,7 @@ enum Entry<'a> {
 /// Everything that is wrong with the entries. One that depends on an entry that has failed is left out.
 pub(super) fn plan<'a>(
     storage: &'a Storage<'a>,
-    accounts: &Accounts,
-    defaults: &ImageDefaults,
+    context: Context<'_, 'a>,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
     tree.begin(Part::Storage);
@@ -62,7 +73,7 @@ pub(super) fn plan<'a>(
     let sorted = order(nodes.len(), &|one, other| rank(one).cmp(&rank(other)));
     for node in sorted.iter().filter_map(|index| nodes.get(*index)) {
         let is_double = doubled.get(node.path.as_os_str().as_encoded_bytes()).is_some();
-        if is_double || problems.take(entry::put(node, accounts, defaults, tree)).is_none() {
+        if is_double || problems.take(entry::put(node, context, tree)).is_none() {
             // The plan fails. A stand-in keeps the entries below and the hard links from failing for the same cause.
             problems.take(stand_in(node, tree));
         }

@@ -303,7 +303,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         let step = self.walk(path);
         match self.planned(step) {
             Some(Node::File { op, .. }) => match self.ops.get(op) {
-                Some(Op::File { contents, .. }) => Ok(contents.clone()),
+                Some(Op::File { contents, .. }) => contents.iter().map(|piece| copied(piece, path)).collect(),
                 _ => Ok(Vec::new()),
             },
             Some(Node::Kept { at, .. }) => Ok(vec![Piece::Existing(at)]),
@@ -321,7 +321,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             match piece {
                 Piece::Bytes(bytes) => joined.extend_from_slice(bytes),
                 Piece::Existing(at) => joined.extend_from_slice(&self.view.read(at, READ_LIMIT)?),
-                Piece::Source(source) => joined.extend_from_slice(&source.read(READ_LIMIT)?),
+                Piece::Source(source) => joined.extend_from_slice(source.bytes(READ_LIMIT)?),
             }
             if joined.len() as u64 > READ_LIMIT {
                 return Err(Error::new(
@@ -566,6 +566,18 @@ impl<'a, 'v> Tree<'a, 'v> {
                 }
                 directories.push(number);
             }
+        }
+    }
+}
+
+/// Returns a piece of the file that is planned at `path` for another file. The bytes behind a URL go into one file only.
+fn copied<'a>(piece: &Piece<'a>, path: &Path) -> Result<Piece<'a>> {
+    match piece {
+        Piece::Bytes(bytes) => Ok(Piece::Bytes(bytes.clone())),
+        Piece::Existing(at) => Ok(Piece::Existing(at.clone())),
+        Piece::Source(_) => {
+            let what = format!("{} is planned from a URL and cannot be copied", path.display());
+            Err(Error::new(Reason::ConfigInvalid, what))
         }
     }
 }

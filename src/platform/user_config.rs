@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{CommandLine, Platform, device, system};
 use crate::error::{Error, Reason, Result};
-use crate::{memory, source};
+use crate::memory;
+use crate::source::{Source, Transport};
 
 const PLATFORM_ADVICE: &str = "Correct ignition.platform.id on the kernel command line, or leave it out: the platform is \
     found out then. glowplug --help lists the platforms.";
@@ -94,42 +95,52 @@ pub enum Fetched {
 ///
 /// # Errors
 /// Those of the origin; the ones after it are not asked then.
-pub fn user_config(choice: Choice, line: &CommandLine, offline: bool) -> Result<Fetched> {
-    user_config_from(&system::directories(), Path::new(device::BY_LABEL), choice, line, offline)
-}
-
-fn user_config_from(
-    directories: &[PathBuf],
-    labels: &Path,
+pub fn user_config(
     choice: Choice,
     line: &CommandLine,
     offline: bool,
+    transport: &dyn Transport,
 ) -> Result<Fetched> {
-    let config = |text, from| Fetched::Config(UserConfig { text, from });
+    if let Some(fetched) = from_command_line(Path::new(device::BY_LABEL), line, offline, transport)? {
+        return Ok(fetched);
+    }
+    from_system_or_platform(&system::directories(), choice, line)
+}
+
+/// What the kernel command line holds or names; `None` where it says nothing. File systems are found among `labels`.
+fn from_command_line(
+    labels: &Path,
+    line: &CommandLine,
+    offline: bool,
+    transport: &dyn Transport,
+) -> Result<Option<Fetched>> {
+    let config = |text| Some(Fetched::Config(UserConfig { text, from: Origin::CommandLine }));
     if let Some(url) = &line.config_url {
         if line.config_device.is_some() || line.config_path.is_some() {
             log::warn!("ignition.config.url comes before ignition.config.device and ignition.config.path");
         }
-        let text = from_url(url, offline).map_err(|error| error.advise_otherwise(URL_ADVICE))?;
-        return Ok(match text {
-            Some(text) => config(text, Origin::CommandLine),
-            None => Fetched::NeedsNetwork,
-        });
+        let text = from_url(url, offline, transport).map_err(|error| error.advise_otherwise(URL_ADVICE))?;
+        return Ok(text.map_or(Some(Fetched::NeedsNetwork), config));
     }
     match (&line.config_device, &line.config_path) {
         (Some(label), Some(path)) => {
             let text = device::fetch(labels, label, path, line.timeout)
                 .map_err(|error| error.advise_otherwise(device::ADVICE))?;
-            return Ok(config(text, Origin::CommandLine));
+            Ok(config(text))
         }
-        (None, None) => {}
+        (None, None) => Ok(None),
         _ => {
             let what =
                 "of ignition.config.device and ignition.config.path only one is on the kernel command line";
-            return Err(Error::new(Reason::Usage, what)
-                .advise("Name both on the kernel command line, the label and the path, or neither."));
+            Err(Error::new(Reason::Usage, what)
+                .advise("Name both on the kernel command line, the label and the path, or neither."))
         }
     }
+}
+
+/// What the system's `user.ign` in one of `directories` says, else the platform's config.
+fn from_system_or_platform(directories: &[PathBuf], choice: Choice, line: &CommandLine) -> Result<Fetched> {
+    let config = |text, from| Fetched::Config(UserConfig { text, from });
     if let Some(found) = system::user_config_in(directories)? {
         return Ok(config(found.text, Origin::SystemFile(found.path)));
     }
@@ -142,30 +153,19 @@ fn user_config_from(
 }
 
 /// The bytes behind `url`; `None` where they cannot be had offline.
-fn from_url(url: &str, offline: bool) -> Result<Option<Vec<u8>>> {
+fn from_url(url: &str, offline: bool, transport: &dyn Transport) -> Result<Option<Vec<u8>>> {
     const ARGUMENT: &str = "the kernel argument ignition.config.url";
-    match url.split_once(':') {
-        Some(("data", _)) => {
-            source::data_url_bytes(url, memory::limit()).map(Some).map_err(|error| error.at(&ARGUMENT))
-        }
-        Some((scheme, _)) if is_scheme(scheme) => {
-            if offline {
-                return Ok(None);
-            }
-            // The scheme only: the rest of a URL can carry tokens.
-            Err(Error::new(
-                Reason::Unsupported,
-                format!("{ARGUMENT}: fetching a {scheme} URL is not supported"),
-            ))
-        }
-        _ => Err(Error::new(Reason::Usage, format!("{ARGUMENT} is not a URL"))),
+    let source = Source::at_url(url, ARGUMENT, transport)
+        .ok_or_else(|| Error::new(Reason::Usage, format!("{ARGUMENT} is not a URL")))?;
+    if offline && source.is_remote() {
+        return Ok(None);
     }
-}
-
-/// RFC 3986, section 3.1.
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    let limit = memory::limit();
+    let text = source.open()?.read_all(limit)?;
+    if text.len() as u64 > limit {
+        return Err(memory::too_large(limit));
+    }
+    Ok(Some(text))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub fn adopt(root: &Root) -> Result<bool> {
 pub(super) fn put(root: &Root, stamp: Option<&Stamp<'_>>) -> Result<()> {
     root.check_stamp_place()?;
     let boot_id = boot_id()?;
-    let put = writing(root, || root.provision(None, &[], &|file| stamp::adopted(stamp, &boot_id, file)));
+    let put = writing(root, || root.provision(None, &mut [], &|file| stamp::adopted(stamp, &boot_id, file)));
     put.map_err(|error| match error.reason() {
         Reason::Journal => error.advise(
             "This root was copied in the middle of a run, and may be provisioned in part. Make the machine anew; or \

@@ -40,8 +40,9 @@ pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
     let view = Readable { root, unread: RefCell::default() };
-    let planned = plan_config(&config, &view)?;
-    let lines = line::lines(&planned, &view)?;
+    let mut planned = plan_config(&config, &view)?;
+    let read = line::read_contents(&mut planned.ops, &view)?;
+    let lines = line::lines(&planned, &read, &view)?;
     let dry_run = DryRun { lines: &lines, planned: &planned, config: &config, view: &view };
     match form {
         Form::People(style) => text::text(&dry_run, style),

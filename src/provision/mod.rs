@@ -23,7 +23,7 @@ use crate::plan::{Options, Planned, Today};
 use crate::platform::system::BaseConfigs;
 use crate::platform::{self, Choice, CommandLine, Fetched, Platform, UserConfig, system};
 use crate::root::{ConfigToSave, Left, Root};
-use crate::source::sha512_hex;
+use crate::source::{NoTransport, sha512_hex};
 use crate::stamp;
 pub use adopt::adopt;
 pub use dry_run::{Form, Style, plan};
@@ -32,6 +32,9 @@ pub use policy::Policy;
 use render::{Renderer, Texts};
 use settle::{Settled, settle};
 pub use validate::validate;
+
+/// What gets the bytes of the URLs of configs: nothing does yet, so that they are refused by name.
+pub(crate) const TRANSPORT: NoTransport = NoTransport;
 
 /// Provisions the root at `path` unless its stamp says that it has been: everything in one call. A failure is told
 /// in the kernel's log and on the consoles as well.
@@ -56,7 +59,7 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
             return Ok(());
         }
         let choice = Choice::new(platform, &line)?;
-        let mut fetch = || platform::user_config(choice, &line, false);
+        let mut fetch = || platform::user_config(choice, &line, false, &TRANSPORT);
         provision(&root?, choice.platform(), &mut fetch)
     });
     if let Err(error) = &done {
@@ -133,9 +136,9 @@ fn carry_out(
     let texts = Texts::default();
     let text = texts.keep(text.into());
     let mut config = render::merge_base(base, &texts)?;
-    let (user, version) = Renderer::new(&texts).render(text)?;
+    let (user, version) = Renderer::new(&texts, &TRANSPORT).render(text)?;
     config.merge_with(user);
-    let ops = plan_config(&config, root)?.log_remarks();
+    let mut ops = plan_config(&config, root)?.log_remarks();
     let boot_id = boot_id()?;
     root.check_stamp_place()?;
     let sha512 = sha512_hex(text);
@@ -151,7 +154,7 @@ fn carry_out(
     writing(root, || {
         let to_save = ConfigToSave { platform, sha512: &sha512, text };
         let to_save = (!is_saved).then_some(&to_save);
-        root.provision(to_save, &ops, &|file| stamp::text(&run, file))
+        root.provision(to_save, &mut ops, &|file| stamp::text(&run, file))
     })
 }
 
@@ -193,7 +196,12 @@ pub(crate) fn writes_key_fragment(default: bool) -> Result<bool> {
 fn plan_config<'a>(config: &'a Config<'a>, view: &dyn View) -> Result<Planned<'a>> {
     // Debian's sshd reads .ssh/authorized_keys and no fragments.
     let ssh_key_fragment = writes_key_fragment(false)?;
-    let options = Options { today: Today(clock::today()), ssh_key_fragment, image_defaults: true };
+    let options = Options {
+        today: Today(clock::today()),
+        ssh_key_fragment,
+        image_defaults: true,
+        transport: &TRANSPORT,
+    };
     let started = Instant::now();
     let planned = crate::plan::plan(config, view, options)?;
     log::debug!("planned {} operations in {} ms", planned.ops.len(), milliseconds(started));

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::plan_config;
 use super::render::{Renderer, Texts};
+use super::{TRANSPORT, plan_config};
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 use crate::root::Root;
@@ -16,13 +16,13 @@ pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
     let texts = Texts::default();
     let config = render(&texts, text)?;
     root.lock()?;
-    root.apply(&plan_config(&config, root)?.log_remarks())
+    root.apply(&mut plan_config(&config, root)?.log_remarks())
 }
 
 /// Parses the config in `text` and follows its references.
 pub(super) fn render<'a>(texts: &'a Texts, text: &'a [u8]) -> Result<Config<'a>> {
     refuse_empty(text)?;
-    Renderer::new(texts).render(text).map(|(config, _)| config)
+    Renderer::new(texts, &TRANSPORT).render(text).map(|(config, _)| config)
 }
 
 /// A host may have nothing to say; who names a file means one with a config.

@@ -9,7 +9,7 @@ use crate::file::FileBytes;
 use crate::kmsg_logger::REPORT;
 use crate::memory;
 use crate::platform::system::{BaseConfigs, Found};
-use crate::source::Source;
+use crate::source::{Source, Transport};
 
 /// Configs inside of configs, deeper than anybody writes them.
 const MAX_DEPTH: usize = 32;
@@ -48,6 +48,7 @@ pub struct FetchedConfig {
 /// Follows the references of configs.
 pub(crate) struct Renderer<'a> {
     texts: &'a Texts,
+    transport: &'a dyn Transport,
     /// Every config that a reference led to.
     pub fetched: Vec<FetchedConfig>,
     count: usize,
@@ -83,9 +84,10 @@ fn merge_found(found: Vec<Found>, texts: &Texts) -> Result<Config<'_>> {
 }
 
 impl<'a> Renderer<'a> {
-    pub fn new(texts: &'a Texts) -> Self {
+    pub fn new(texts: &'a Texts, transport: &'a dyn Transport) -> Self {
         Self {
             texts,
+            transport,
             fetched: Vec::new(),
             count: 0,
             logs_every_error: false,
@@ -157,8 +159,8 @@ impl<'a> Renderer<'a> {
             let what = format!("more than {MAX_CONFIGS} configs refer to each other, at {place}");
             return Err(Error::new(Reason::ConfigInvalid, what));
         }
-        let Some(source) = Source::new(reference, place)? else { return Ok(&[]) };
-        let text = source.read(self.room.bytes)?;
+        let Some(source) = Source::new(reference, place, self.transport)? else { return Ok(&[]) };
+        let text = source.open()?.read_all(self.room.bytes)?;
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let bytes = self.room.bytes;
         self.room.bytes = bytes.checked_sub(length).ok_or_else(|| memory::too_large(bytes))?;

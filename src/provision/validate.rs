@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::TRANSPORT;
 use super::policy::Policy;
 use super::render::{Renderer, Texts};
 use crate::config::{self, Config, Report, Resource, Room, Unsupported};
@@ -74,7 +75,7 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     }
     // A child config can add what is not supported, or take it out.
     let texts = Texts::default();
-    let merged = match Renderer::new(&texts).render(text) {
+    let merged = match Renderer::new(&texts, &TRANSPORT).render(text) {
         Ok((merged, _)) => merged,
         Err(error) => return [located(text, &own), vec![refused(&error)]].concat(),
     };
@@ -96,8 +97,9 @@ fn broken_sources(config: &Config<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, file) in config.storage.files.iter().enumerate() {
         let mut check = |resource: &Resource<'_>, place: &str| {
-            let read =
-                Source::new(resource, place).and_then(|source| source.map_or(Ok(0), |source| source.size()));
+            let read = Source::new(resource, place, &TRANSPORT).and_then(|source| {
+                source.map_or(Ok(0), |source| source.open()?.read_and_count(0).map(|(_, count)| count))
+            });
             // What is not supported has a line already.
             match read {
                 Err(error) if error.reason() != Reason::Unsupported => lines.push(refused(&error)),

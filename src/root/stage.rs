@@ -14,7 +14,7 @@ use super::check::{Change, Target, check};
 use super::recent::Recent;
 use super::walk::{Mount, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
-use crate::change::{Attributes, Op, Piece};
+use crate::change::{Attributes, Contents, Op, Piece};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::stamp::{FileIdentity, STAMP};
 
@@ -58,7 +58,7 @@ impl Staged {
     ///
     /// # Errors
     /// Those of reading sources and of writing the root. Nothing stays then.
-    pub(super) fn fill(root: &Root, ops: &[Op<'_>], stamp: Option<StampText<'_>>) -> Result<Self> {
+    pub(super) fn fill(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<Self> {
         raise_descriptor_limit();
         let staged = Self { areas: Vec::new(), numbers: Vec::with_capacity(ops.len()) };
         let mut stage = Stage { root, staged, pages: Vec::new(), places: Recent::default() };
@@ -148,12 +148,12 @@ struct Place {
 }
 
 impl Stage<'_> {
-    fn fill(&mut self, ops: &[Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
+    fn fill(&mut self, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
         // The root's own comes first: what an interrupted run left there goes in any case.
         self.place(Path::new("/"))?;
         let mut buffer = vec![0; BUFFER];
         let root = self.root;
-        for (index, op) in ops.iter().enumerate() {
+        for (index, op) in ops.iter_mut().enumerate() {
             self.check(op)?;
             let area = self.area_for(index, op.path())?;
             stage(root, area, index, op, &mut buffer)?;
@@ -286,13 +286,15 @@ impl Stage<'_> {
 }
 
 /// Makes what operation number `index` puts into place, or the link that says that it is to be done.
-fn stage(root: &Root, area: &Area, index: usize, op: &Op<'_>, buffer: &mut [u8]) -> Result<()> {
+fn stage(root: &Root, area: &Area, index: usize, op: &mut Op<'_>, buffer: &mut [u8]) -> Result<()> {
+    let name = staged_name(index).map_err(|errno| Error::root("stage", op.path(), errno))?;
+    if let Op::File { path, contents, attributes } = op {
+        let contents = std::mem::take(contents);
+        return write_file(root, area, &name, path, contents, *attributes, buffer);
+    }
+    let op = &*op;
     let path = op.path();
-    let name = staged_name(index).map_err(|errno| Error::root("stage", path, errno))?;
     match op {
-        Op::File { contents, attributes, .. } => {
-            return write_file(root, area, &name, path, contents, *attributes, buffer);
-        }
         Op::Symlink { target, uid, gid, .. } => c_name(target.as_os_str()).and_then(|target| {
             calls::make_link(&target, area.fd(), &name)?;
             calls::set_owner_at(area.fd(), &name, *uid, *gid)
@@ -313,7 +315,7 @@ fn write_file(
     area: &Area,
     name: &CStr,
     path: &Path,
-    contents: &[Piece<'_>],
+    contents: Contents<'_>,
     attributes: Attributes,
     buffer: &mut [u8],
 ) -> Result<()> {
@@ -321,9 +323,9 @@ fn write_file(
     let fd = calls::create(area.fd(), name, start_mode(attributes)).map_err(failed)?;
     for piece in contents {
         match piece {
-            Piece::Bytes(bytes) => calls::write_all(fd.as_fd(), bytes).map_err(failed)?,
+            Piece::Bytes(bytes) => calls::write_all(fd.as_fd(), &bytes).map_err(failed)?,
             Piece::Existing(existing) => {
-                let from = open_existing(root, existing)?;
+                let from = open_existing(root, &existing)?;
                 copy(fd.as_fd(), path, buffer, &mut |buffer| {
                     retry_on_intr(|| read(&from, &mut *buffer)).map_err(|errno| {
                         let words = errno_words(errno);

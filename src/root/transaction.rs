@@ -38,13 +38,14 @@ pub enum Left {
 }
 
 impl Root {
-    /// Stages `ops` and carries them out; no stamp is left, and no journal is kept.
+    /// Stages `ops`, from which it takes the contents of files, and carries them out; no stamp is left, and no journal is
+    /// kept.
     ///
     /// # Errors
     /// Before the first visible change: those of the sources, of an interrupted run that has to be finished first, and
     /// of a root that cannot be changed; the root is then as it was. Later ones name the operation that failed; what
     /// it had not come to stays in the areas until the next run.
-    pub fn apply(&self, ops: &[Op<'_>]) -> Result<()> {
+    pub fn apply(&self, ops: &mut [Op<'_>]) -> Result<()> {
         check_paths(ops)?;
         let staged = Staged::fill(self, ops, None)?;
         // What is renamed into place must be on the disk before its new name is.
@@ -57,7 +58,7 @@ impl Root {
         synced.and(cleared)
     }
 
-    /// Saves `config`, which `ops` are the plan of, stages them and a stamp, makes that durable, and carries it out.
+    /// Saves `config`, which `ops` are the plan of, stages them, taking the contents of files from them, and a stamp, makes that durable, and carries it out.
     /// Whenever this stops, the root is untouched, or has the config saved, or [`Root::resume`] completes it.
     ///
     /// # Errors
@@ -67,7 +68,7 @@ impl Root {
     pub fn provision(
         &self,
         config: Option<&ConfigToSave<'_>>,
-        ops: &[Op<'_>],
+        ops: &mut [Op<'_>],
         stamp: StampText<'_>,
     ) -> Result<()> {
         check_paths(ops)?;

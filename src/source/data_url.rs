@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::transport::ByteStream;
 use crate::config::data_url::{self, DataUrl, is_url_character};
 
 /// The value of each base64 digit of the standard alphabet; 64 is of no digit.
@@ -36,11 +37,6 @@ impl<'a> Decoder<'a> {
     pub(super) fn new(url: &'a str) -> Result<Self, Cow<'static, str>> {
         let DataUrl { is_base64, data } = data_url::split(url)?;
         Ok(Self { is_base64, rest: data.as_bytes() })
-    }
-
-    /// Decodes into `buffer`, which has room for three bytes at least; 0 only at the end.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, &'static str> {
-        if self.is_base64 { self.base64(buffer) } else { self.percent(buffer) }
     }
 
     /// Decodes as many groups of four digits as there is room for. Only the last one can have padding.
@@ -99,6 +95,12 @@ impl<'a> Decoder<'a> {
             count = count.saturating_add(1);
         }
         Ok(count)
+    }
+}
+
+impl ByteStream for Decoder<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cow<'static, str>> {
+        if self.is_base64 { self.base64(buffer) } else { self.percent(buffer) }.map_err(Cow::Borrowed)
     }
 }
 

@@ -1,9 +1,14 @@
 //! gzip (RFC 1952) over a bare inflater: all members, each checked against its length and CRC-32.
 
+use std::borrow::Cow;
+
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
-use super::data_url::Decoder;
+use super::transport::ByteStream;
+
+/// What is wrong with the data.
+type Words = Cow<'static, str>;
 
 const BUFFER: usize = 16 << 10;
 
@@ -16,7 +21,7 @@ const RESERVED: u8 = 0xe0;
 
 /// Decompresses what `inner` gives.
 pub(super) struct Gunzip<'a> {
-    inner: Decoder<'a>,
+    inner: Box<dyn ByteStream + 'a>,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -34,7 +39,7 @@ enum Place {
 }
 
 impl<'a> Gunzip<'a> {
-    pub(super) fn new(inner: Decoder<'a>) -> Self {
+    pub(super) fn new(inner: Box<dyn ByteStream + 'a>) -> Self {
         Self {
             inner,
             buffer: vec![0; BUFFER].into(),
@@ -48,7 +53,7 @@ impl<'a> Gunzip<'a> {
     }
 
     /// The compressed bytes at hand, after reading more if there are none; empty at the end.
-    fn fill(&mut self) -> Result<&[u8], &'static str> {
+    fn fill(&mut self) -> Result<&[u8], Words> {
         if self.start == self.end {
             self.start = 0;
             self.end = self.inner.read(&mut self.buffer)?;
@@ -56,13 +61,13 @@ impl<'a> Gunzip<'a> {
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
     }
 
-    fn byte(&mut self) -> Result<u8, &'static str> {
+    fn byte(&mut self) -> Result<u8, Words> {
         let byte = self.fill()?.first().copied().ok_or("the gzip data ends too early")?;
         self.start = self.start.saturating_add(1);
         Ok(byte)
     }
 
-    fn number<const BYTES: usize>(&mut self) -> Result<u32, &'static str> {
+    fn number<const BYTES: usize>(&mut self) -> Result<u32, Words> {
         let mut number = 0;
         for place in 0..BYTES {
             number |= u32::from(self.byte()?) << (place.saturating_mul(8));
@@ -70,18 +75,18 @@ impl<'a> Gunzip<'a> {
         Ok(number)
     }
 
-    fn until_zero(&mut self) -> Result<(), &'static str> {
+    fn until_zero(&mut self) -> Result<(), Words> {
         while self.byte()? != 0 {}
         Ok(())
     }
 
-    fn header(&mut self) -> Result<(), &'static str> {
+    fn header(&mut self) -> Result<(), Words> {
         if self.number::<3>()? != 0x08_8b1f {
-            return Err("the contents are not gzip data");
+            return Err(Words::Borrowed("the contents are not gzip data"));
         }
         let flags = self.byte()?;
         if flags & RESERVED != 0 {
-            return Err("the gzip header has unknown flags");
+            return Err(Words::Borrowed("the gzip header has unknown flags"));
         }
         // Time, extra flags and operating system mean nothing here.
         self.number::<4>()?;
@@ -105,16 +110,43 @@ impl<'a> Gunzip<'a> {
         Ok(())
     }
 
-    fn trailer(&mut self) -> Result<(), &'static str> {
+    fn trailer(&mut self) -> Result<(), Words> {
         let (crc, length) = (!self.crc, self.length);
         if self.number::<4>()? != crc || self.number::<4>()? != length {
-            return Err("the gzip data does not have its checksum");
+            return Err(Words::Borrowed("the gzip data does not have its checksum"));
         }
         Ok(())
     }
 
-    /// Decompresses into `out`, which is not empty; 0 only at the end.
-    pub(super) fn read(&mut self, out: &mut [u8]) -> Result<usize, &'static str> {
+    /// Inflates into `out`; zero bytes mean that the member's data has ended.
+    fn data(&mut self, out: &mut [u8]) -> Result<usize, Words> {
+        loop {
+            self.fill()?;
+            let input = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let at_end = input.is_empty();
+            let result = inflate(&mut self.inflater, input, out, MZFlush::None);
+            self.start = self.start.saturating_add(result.bytes_consumed);
+            if result.bytes_written > 0 {
+                let written = out.get(..result.bytes_written).unwrap_or_default();
+                self.crc = written.iter().fold(self.crc, |crc, &byte| crc32(crc, byte));
+                let length = u32::try_from(result.bytes_written).unwrap_or(u32::MAX);
+                self.length = self.length.wrapping_add(length);
+                return Ok(result.bytes_written);
+            }
+            match result.status {
+                Ok(MZStatus::StreamEnd) => return Ok(0),
+                Ok(_) | Err(MZError::Buf) if at_end => {
+                    return Err(Words::Borrowed("the gzip data ends too early"));
+                }
+                Ok(_) | Err(MZError::Buf) => {}
+                Err(_) => return Err(Words::Borrowed("the gzip data is broken")),
+            }
+        }
+    }
+}
+
+impl ByteStream for Gunzip<'_> {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, Words> {
         loop {
             match self.place {
                 Place::Header { first } => {
@@ -134,32 +166,6 @@ impl<'a> Gunzip<'a> {
                     self.place = Place::Header { first: false };
                 }
                 Place::End => return Ok(0),
-            }
-        }
-    }
-
-    /// Inflates into `out`; zero bytes mean that the member's data has ended.
-    fn data(&mut self, out: &mut [u8]) -> Result<usize, &'static str> {
-        loop {
-            self.fill()?;
-            let input = self.buffer.get(self.start..self.end).unwrap_or_default();
-            let at_end = input.is_empty();
-            let result = inflate(&mut self.inflater, input, out, MZFlush::None);
-            self.start = self.start.saturating_add(result.bytes_consumed);
-            if result.bytes_written > 0 {
-                let written = out.get(..result.bytes_written).unwrap_or_default();
-                self.crc = written.iter().fold(self.crc, |crc, &byte| crc32(crc, byte));
-                let length = u32::try_from(result.bytes_written).unwrap_or(u32::MAX);
-                self.length = self.length.wrapping_add(length);
-                return Ok(result.bytes_written);
-            }
-            match result.status {
-                Ok(MZStatus::StreamEnd) => return Ok(0),
-                Ok(_) | Err(MZError::Buf) if at_end => {
-                    return Err("the gzip data ends too early");
-                }
-                Ok(_) | Err(MZError::Buf) => {}
-                Err(_) => return Err("the gzip data is broken"),
             }
         }
     }
@@ -192,6 +198,7 @@ fn crc32(crc: u32, byte: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::data_url::Decoder;
     use super::*;
 
     #[test]
@@ -226,10 +233,10 @@ mod tests {
         assert!(gunzip(&[packed.as_slice(), b"garbage"].concat()).is_err());
     }
 
-    fn gunzip(packed: &[u8]) -> Result<Vec<u8>, &'static str> {
+    fn gunzip(packed: &[u8]) -> Result<Vec<u8>, Words> {
         let escapes: Vec<String> = packed.iter().map(|byte| format!("%{byte:02x}")).collect();
         let url = format!("data:,{}", escapes.concat());
-        let mut reader = Gunzip::new(Decoder::new(&url).unwrap());
+        let mut reader = Gunzip::new(Box::new(Decoder::new(&url).unwrap()));
         let mut unpacked = Vec::new();
         let mut buffer = [0; 777];
         loop {

@@ -3,121 +3,171 @@
 mod data_url;
 mod digest;
 mod gzip;
+mod transport;
 
+use std::cell::OnceCell;
 use std::fmt;
 
-use crate::config::{self, Resource};
+use crate::config::{Resource, Scheme};
 use crate::error::{Error, Reason, Result};
 use data_url::Decoder;
 pub use digest::sha512_hex;
 use digest::{Digest, Hasher};
 use gzip::Gunzip;
+use transport::Kept;
+pub use transport::{ByteStream, NoTransport, Transport};
 
 /// Bytes read at once where all are wanted.
 const BUFFER: usize = 4 << 10;
 
-/// A URL of the config with what the config says of its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A URL of the config with what the config says of its bytes. They are fetched once at the most: whoever opens a source
+/// takes it, and what was read while planning is kept for that.
+#[derive(Debug)]
 pub struct Source<'a> {
     url: &'a str,
+    scheme: Scheme<'a>,
     gzip: bool,
     digest: Option<Digest>,
+    /// Where the URL stands: `$.storage.files.0.contents.source`.
     place: String,
+    transport: &'a dyn Transport,
+    kept: OnceCell<Vec<u8>>,
 }
 
+/// The same URL at the same place with the same rules.
+impl PartialEq for Source<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |source: &Self| (source.gzip, source.digest.clone(), source.place.clone());
+        self.url == other.url && parts(self) == parts(other)
+    }
+}
+
+impl Eq for Source<'_> {}
+
 impl<'a> Source<'a> {
-    /// The source of `resource`, which stands at `place` (`$.storage.files.0.contents`) in the config; `None`
-    /// where it has none. An empty URL stands for no bytes.
+    /// Makes the source of `resource`, which stands at `place` (`$.storage.files.0.contents`) in the config; `None`
+    /// where it has none. An empty URL stands for no bytes. Nothing is fetched yet.
     ///
     /// # Errors
-    /// [`Reason::ConfigInvalid`] for an unknown compression or hash, [`Reason::Unsupported`] for a URL that is
-    /// not a `data` URL.
-    pub fn new(resource: &'a Resource<'_>, place: impl fmt::Display) -> Result<Option<Self>> {
+    /// [`Reason::ConfigInvalid`] for an unknown compression or hash, and for a text that is no URL.
+    pub fn new(
+        resource: &'a Resource<'_>,
+        place: impl fmt::Display,
+        transport: &'a dyn Transport,
+    ) -> Result<Option<Self>> {
         let Some(url) = resource.source.as_deref() else {
             return Ok(None);
         };
-        if url.is_empty() {
-            return Ok(Some(Self { url: "data:,", gzip: false, digest: None, place: place.to_string() }));
-        }
         let invalid =
             |what: &str, key: &str| Error::new(Reason::ConfigInvalid, format!("{what}, at {place}.{key}"));
-        let gzip = match resource.compression.as_deref() {
+        let actual = if url.is_empty() { "data:," } else { url };
+        let mut source = Self::at_url(actual, format!("{place}.source"), transport)
+            .ok_or_else(|| invalid("invalid url scheme", "source"))?;
+        if url.is_empty() {
+            return Ok(Some(source));
+        }
+        source.gzip = match resource.compression.as_deref() {
             None | Some("") => false,
             Some("gzip") => true,
             Some(_) => return Err(invalid("invalid compression method", "compression")),
         };
-        let digest = match resource.verification.hash.as_deref() {
+        source.digest = match resource.verification.hash.as_deref() {
             Some(hash) => Some(Digest::parse(hash).map_err(|what| invalid(what, "verification.hash"))?),
             None => None,
         };
-        if !url.starts_with("data:") {
-            return Err(match config::unsupported_scheme(url) {
-                Some(scheme) => config::scheme_error(scheme, &format_args!("{place}.source")),
-                None => invalid("invalid url scheme", "source"),
-            });
-        }
-        Ok(Some(Self { url, gzip, digest, place: place.to_string() }))
+        Ok(Some(source))
+    }
+
+    /// Makes the source of the bytes behind `url` as they are; `None` for a text without a scheme. `place` says in
+    /// messages where the URL stands.
+    pub fn at_url(url: &'a str, place: impl Into<String>, transport: &'a dyn Transport) -> Option<Self> {
+        let scheme = Scheme::of(url)?;
+        let place = place.into();
+        Some(Self { url, scheme, gzip: false, digest: None, place, transport, kept: OnceCell::new() })
+    }
+
+    /// Whether the bytes are not in the URL itself.
+    pub fn is_remote(&self) -> bool {
+        self.scheme != Scheme::Data
     }
 
     /// Opens the stream of the final bytes.
-    pub fn open(&self) -> Result<Stream<'_>> {
-        let decoder = Decoder::new(self.url)
-            .map_err(|what| Error::new(Reason::Resource, format!("{what}, at {}.source", self.place)))?;
-        let bytes = if self.gzip { Bytes::Packed(Gunzip::new(decoder)) } else { Bytes::Plain(decoder) };
-        Ok(Stream { source: self, bytes, hasher: self.digest.as_ref().map(Hasher::new) })
-    }
-
-    /// The final bytes, to the end or until they are more than `limit`.
-    pub fn read(&self, limit: u64) -> Result<Vec<u8>> {
-        let mut stream = self.open()?;
-        read_all(limit, &mut |buffer| stream.read(buffer))
-    }
-
-    /// How many they are. All of them are read, so that a bad source is found.
-    pub fn size(&self) -> Result<u64> {
-        let mut stream = self.open()?;
-        let mut buffer = vec![0; BUFFER];
-        let mut size: u64 = 0;
-        loop {
-            match stream.read(&mut buffer)? {
-                0 => return Ok(size),
-                count => size = size.saturating_add(count as u64),
-            }
+    ///
+    /// # Errors
+    /// Those of the transport; [`Reason::Resource`] for a malformed `data` URL.
+    pub fn open(mut self) -> Result<Stream<'a>> {
+        if let Some(bytes) = self.kept.take() {
+            return Ok(Stream {
+                bytes: Box::new(Kept::new(bytes)),
+                gzip: false,
+                check: None,
+                place: self.place,
+            });
         }
+        self.fetch()
+    }
+
+    /// Returns the final bytes to a reader that leaves the source to others. They are fetched by the first call and kept.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`] and of [`Stream::read`]; [`Reason::ConfigInvalid`] for more than `limit` bytes.
+    pub fn bytes(&self, limit: u64) -> Result<&[u8]> {
+        if self.kept.get().is_none() {
+            let bytes = self.fetch()?.read_all(limit)?;
+            if bytes.len() as u64 > limit {
+                let what = format!("planning reads at most {limit} bytes of one source, at {}", self.place);
+                return Err(Error::new(Reason::ConfigInvalid, what));
+            }
+            return Ok(self.kept.get_or_init(|| bytes));
+        }
+        Ok(self.kept.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// Fetches the bytes. Private, since each source is to be fetched once.
+    fn fetch(&self) -> Result<Stream<'a>> {
+        let mut bytes: Box<dyn ByteStream + 'a> = match self.scheme {
+            Scheme::Data => Box::new(
+                Decoder::new(self.url)
+                    .map_err(|what| Error::new(Reason::Resource, format!("{what}, at {}", self.place)))?,
+            ),
+            Scheme::Remote(scheme) => self.transport.open(self.url, scheme, &self.place)?,
+        };
+        if self.gzip {
+            bytes = Box::new(Gunzip::new(bytes));
+        }
+        let check = self.digest.clone().map(|digest| (Hasher::new(&digest), digest));
+        Ok(Stream { bytes, gzip: self.gzip, check, place: self.place.clone() })
     }
 }
 
 /// The bytes of a [`Source`], decoded as they are read.
-pub struct Stream<'s> {
-    source: &'s Source<'s>,
-    bytes: Bytes<'s>,
-    hasher: Option<Hasher>,
-}
-
-enum Bytes<'s> {
-    Plain(Decoder<'s>),
-    Packed(Gunzip<'s>),
+pub struct Stream<'a> {
+    bytes: Box<dyn ByteStream + 'a>,
+    gzip: bool,
+    /// What hashes the bytes, and the hash that they must have.
+    check: Option<(Hasher, Digest)>,
+    place: String,
 }
 
 impl Stream<'_> {
     /// Reads into `buffer`, which has room for three bytes at least; 0 only at the end. The read that finds the end
     /// fails if the hash does not fit.
+    ///
+    /// # Errors
+    /// [`Reason::Resource`] for bytes that cannot be had or decoded, [`Reason::Verification`] for a wrong hash.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let Source { gzip, digest, place, .. } = self.source;
-        let read = match &mut self.bytes {
-            Bytes::Plain(decoder) => decoder.read(buffer),
-            Bytes::Packed(gunzip) => gunzip.read(buffer),
-        };
-        let count = read.map_err(|words| {
-            let act = if *gzip { "decompress" } else { "decode" };
-            Error::new(Reason::Resource, format!("{act} the contents: {words}, at {place}.source"))
+        let place = &self.place;
+        let count = self.bytes.read(buffer).map_err(|words| {
+            let act = if self.gzip { "decompress" } else { "decode" };
+            Error::new(Reason::Resource, format!("{act} the contents: {words}, at {place}"))
         })?;
-        if let (Some(hasher), Some(expected)) = (&mut self.hasher, digest) {
+        if let Some((hasher, expected)) = &mut self.check {
             hasher.update(buffer.get(..count).unwrap_or_default());
             if count == 0 && !hasher.fits(expected) {
                 // Neither hash is told: the config's own never reaches a log.
                 let what =
                     "hash verification failed: the contents do not have the hash that the config names";
+                let place = place.strip_suffix(".source").unwrap_or(place);
                 return Err(Error::new(
                     Reason::Verification,
                     format!("{what}, at {place}.verification.hash"),
@@ -126,33 +176,44 @@ impl Stream<'_> {
         }
         Ok(count)
     }
-}
 
-/// The bytes that the `data` URL `url` holds, at most `limit` of them.
-///
-/// # Errors
-/// [`Reason::Resource`] for a malformed URL, or for one that holds more.
-pub fn data_url_bytes(url: &str, limit: u64) -> Result<Vec<u8>> {
-    let failed = |what: &str| Error::new(Reason::Resource, what);
-    let mut decoder = Decoder::new(url).map_err(|what| failed(&what))?;
-    let bytes = read_all(limit, &mut |buffer| decoder.read(buffer).map_err(failed))?;
-    if bytes.len() as u64 > limit {
-        return Err(failed(&format!("the data URL holds more than {limit} bytes")));
+    /// Reads to the end, or until there are more than `limit` bytes.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_all(mut self, limit: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut buffer = vec![0; BUFFER];
+        while bytes.len() as u64 <= limit {
+            match self.read(&mut buffer)? {
+                0 => break,
+                count => bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            }
+        }
+        Ok(bytes)
     }
-    Ok(bytes)
-}
 
-/// What `read` gives, to the end or until it is more than `limit`.
-fn read_all(limit: u64, read: &mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut buffer = vec![0; BUFFER];
-    while bytes.len() as u64 <= limit {
-        match read(&mut buffer)? {
-            0 => break,
-            count => bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+    /// Reads to the end, so that a bad source is found. Returns the bytes, or nothing where there are more than `most`,
+    /// and how many there are.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_and_count(mut self, most: u64) -> Result<(Option<Vec<u8>>, u64)> {
+        let mut bytes = Some(Vec::new());
+        let mut buffer = vec![0; BUFFER];
+        let mut count: u64 = 0;
+        loop {
+            let read = match self.read(&mut buffer)? {
+                0 => return Ok((bytes, count)),
+                read => buffer.get(..read).unwrap_or_default(),
+            };
+            count = count.saturating_add(read.len() as u64);
+            match &mut bytes {
+                Some(bytes) if count <= most => bytes.extend_from_slice(read),
+                _ => bytes = None,
+            }
         }
     }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -171,12 +232,12 @@ mod tests {
 
     fn read(source: &str, compression: &str, hash: &str) -> Result<Vec<u8>> {
         let resource = resource(source, compression, hash);
-        Source::new(&resource, "$.x")?.unwrap().read(1000)
+        Source::new(&resource, "$.x", &NoTransport)?.unwrap().open()?.read_all(1000)
     }
 
     #[test]
     fn absent_sources_are_none_and_empty_ones_empty() {
-        assert_eq!(Source::new(&Resource::default(), "$.x"), Ok(None));
+        assert_eq!(Source::new(&Resource::default(), "$.x", &NoTransport), Ok(None));
         assert_eq!(read("", "", "").unwrap(), b"");
     }
 
@@ -203,15 +264,41 @@ mod tests {
         }
     }
 
+    /// A transport that counts what it opens, and gives "one" in gzip.
+    #[derive(Debug, Default)]
+    struct Counting(std::cell::Cell<u32>);
+
+    impl Transport for Counting {
+        fn open(&self, url: &str, scheme: &str, place: &str) -> Result<Box<dyn ByteStream>> {
+            assert_eq!((url, scheme, place), ("https://h/x", "https", "$.x.source"));
+            self.0.set(self.0.get() + 1);
+            let packed = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\xcfK\x05\0\xf1\x86lz\x03\0\0\0";
+            Ok(Box::new(Kept::new(packed.to_vec())))
+        }
+    }
+
     #[test]
-    fn the_bytes_of_a_data_url_are_bounded_and_its_errors_silent() {
-        assert_eq!(data_url_bytes("data:,%41bc", 3).unwrap(), b"Abc");
-        for (url, limit) in
-            [("data:,abcd", 3), ("data:;base64,secret", 99), ("data:,secret%", 99), ("secret", 99)]
-        {
-            let error = data_url_bytes(url, limit).unwrap_err();
-            assert_eq!(error.reason(), Reason::Resource);
-            assert!(!error.text().contains("secret"), "{error}");
+    fn what_is_read_while_planning_is_not_fetched_again() {
+        let resource = resource("https://h/x", "gzip", "");
+        let transport = Counting::default();
+        let source = Source::new(&resource, "$.x", &transport).unwrap().unwrap();
+        assert_eq!(transport.0.get(), 0);
+        assert_eq!((source.bytes(3), source.bytes(3)), (Ok(&b"one"[..]), Ok(&b"one"[..])));
+        assert_eq!(source.open().unwrap().read_and_count(3), Ok((Some(b"one".to_vec()), 3)));
+        assert_eq!(transport.0.get(), 1);
+        let source = Source::new(&resource, "$.x", &transport).unwrap().unwrap();
+        assert_eq!(source.open().unwrap().read_and_count(2), Ok((None, 3)));
+        assert_eq!(transport.0.get(), 2);
+        let source = Source::new(&resource, "$.x", &transport).unwrap().unwrap();
+        assert_eq!(source.bytes(2).unwrap_err().reason(), Reason::ConfigInvalid);
+    }
+
+    #[test]
+    fn the_errors_of_a_url_are_silent_about_it() {
+        for url in ["data:;base64,secret", "data:,secret%", "data:secret", "https://secret"] {
+            let source = Source::at_url(url, "the argument", &NoTransport).unwrap();
+            let error = source.open().and_then(|stream| stream.read_all(99)).unwrap_err();
+            assert!(!error.text().contains("secret") && error.text().ends_with("at the argument"), "{error}");
         }
     }
 
@@ -220,6 +307,7 @@ mod tests {
         let error = read("https://user:token@example.com/x", "", "").unwrap_err();
         assert_eq!(error.reason(), Reason::Unsupported);
         assert!(!error.text().contains("token"), "{error}");
-        assert_eq!(read("ftp://x", "", "").unwrap_err().reason(), Reason::ConfigInvalid);
+        assert!(error.text().contains("https") && error.text().ends_with("$.x.source"), "{error}");
+        assert_eq!(read("x", "", "").unwrap_err().reason(), Reason::ConfigInvalid);
     }
 }

@@ -13,8 +13,8 @@ fn fetch_offline_tells_that_the_network_is_needed() {
     let said = lab.passes("fetch-offline");
     assert!(lab.has("run/net/neednet") && !lab.has("run/ignition.json") && !said.contains("TOKEN"), "{said}");
     assert_eq!((lab.mode("run/net"), lab.mode("run/net/neednet")), (0o755, 0o644));
-    let said =
-        lab.fails("fetch", "the kernel argument ignition.config.url: fetching a https URL is not supported");
+    let said = lab
+        .fails("fetch", "fetching https URLs is not supported, at the kernel argument ignition.config.url");
     assert!(!said.contains("TOKEN"), "{said}");
     // What it refers to.
     let source = r#"{"source":"https://host/TOKEN"}"#;

@@ -3,13 +3,12 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::super::accounts::Accounts;
-use super::super::image_defaults::ImageDefaults;
 use super::super::tree::Tree;
-use super::{Entry, Node, Place};
+use super::{Context, Entry, Node, Place};
 use crate::change::{Attributes, Kind, Piece, Stat};
 use crate::config::{Directory, File, Link, NodeGroup, NodeUser, Text};
 use crate::error::{Error, Problems, Reason, Result};
-use crate::source::Source;
+use crate::source::{Source, Transport};
 
 const DEFAULT_FILE_MODE: u32 = 0o644;
 const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
@@ -23,13 +22,14 @@ struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// The errors name their place in the config themselves.
-    fn of(entry: Entry<'a>, place: Place) -> Result<Self> {
+    fn of(entry: Entry<'a>, place: Place, transport: &'a dyn Transport) -> Result<Self> {
         let Entry::File(file) = entry else { return Ok(Self::default()) };
         let mut problems = Problems::default();
-        let contents = problems.take(Source::new(&file.contents, format_args!("{place}.contents"))).flatten();
+        let contents =
+            problems.take(Source::new(&file.contents, format_args!("{place}.contents"), transport)).flatten();
         let mut appended = Vec::new();
         for (index, resource) in file.append.iter().enumerate() {
-            let source = Source::new(resource, format_args!("{place}.append.{index}"));
+            let source = Source::new(resource, format_args!("{place}.append.{index}"), transport);
             appended.extend(problems.take(source).flatten());
         }
         problems.finish().map(|()| Self { contents, appended })
@@ -37,13 +37,9 @@ impl<'a> Sources<'a> {
 }
 
 /// Plans one entry.
-pub(super) fn put<'a>(
-    node: &Node<'a>,
-    accounts: &Accounts,
-    defaults: &ImageDefaults,
-    tree: &mut Tree<'a, '_>,
-) -> Result<()> {
-    let sources = Sources::of(node.entry, node.place)?;
+pub(super) fn put<'a>(node: &Node<'a>, context: Context<'_, 'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
+    let Context { accounts, defaults, transport } = context;
+    let sources = Sources::of(node.entry, node.place, transport)?;
     let brings_contents = match node.entry {
         Entry::Directory(_) | Entry::Link(_) => true,
         Entry::File(_) => sources.contents.is_some(),

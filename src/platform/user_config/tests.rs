@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::Provider;
 use super::*;
+use crate::source::NoTransport;
 
 fn metal() -> Platform {
     Platform::named("metal").unwrap()
@@ -33,7 +34,14 @@ fn with_device(label: Option<&str>, path: Option<&str>) -> CommandLine {
 
 /// Without system configs and labels.
 fn fetch(choice: Choice, line: &CommandLine, offline: bool) -> Result<Fetched> {
-    user_config_from(&[], Path::new("/nonexistent"), choice, line, offline)
+    fetch_from(&[], choice, line, offline)
+}
+
+fn fetch_from(directories: &[PathBuf], choice: Choice, line: &CommandLine, offline: bool) -> Result<Fetched> {
+    match from_command_line(Path::new("/nonexistent"), line, offline, &NoTransport)? {
+        Some(fetched) => Ok(fetched),
+        None => from_system_or_platform(directories, choice, line),
+    }
 }
 
 fn found(text: &str, from: Origin) -> Fetched {
@@ -46,15 +54,8 @@ fn the_command_line_comes_before_the_system_and_that_before_the_platform() {
     fs::create_dir_all(&directory).unwrap();
     let file = directory.join("user.ign");
     fs::write(&file, "of the system").unwrap();
-    let fetch = |line: &CommandLine| {
-        user_config_from(
-            std::slice::from_ref(&directory),
-            Path::new("/nonexistent"),
-            Choice::Named(metal()),
-            line,
-            true,
-        )
-    };
+    let fetch =
+        |line: &CommandLine| fetch_from(std::slice::from_ref(&directory), Choice::Named(metal()), line, true);
     let url = with_url("data:,of%20the%20line");
     assert_eq!(fetch(&url), Ok(found("of the line", Origin::CommandLine)));
     let both = CommandLine { config_device: Some("x".into()), ..url };

@@ -9,6 +9,8 @@ use crate::sort::order;
 
 /// The largest file in bytes that is compared with what it replaces.
 pub(super) const MOST_COMPARED: u64 = 256 << 10;
+/// The most bytes of sources that are kept for comparing, in all: a small config can unpack to very many.
+const MOST_KEPT: u64 = 64 << 20;
 
 /// One operation with what is known of it before it is carried out.
 pub(super) struct Line<'p> {
@@ -21,43 +23,83 @@ pub(super) struct Line<'p> {
     pub(super) is_default: bool,
     /// Bytes of the file that it puts.
     pub(super) size: Option<u64>,
+    /// Whether the operation still has those bytes.
+    is_kept: bool,
 }
 
-/// Returns a line for each operation. The contents of all files are read to the end, and everything that is wrong with
-/// them is told.
-pub(super) fn lines<'p>(planned: &'p Planned<'_>, view: &dyn View) -> Result<Vec<Line<'p>>> {
+/// What is known of the contents that an operation puts.
+#[derive(Default)]
+pub(super) struct Contents {
+    /// How many bytes there are; `None` for an operation that puts no file.
+    size: Option<u64>,
+    /// Whether the operation still has them.
+    is_kept: bool,
+}
+
+/// Reads the contents of all files to the end, and tells everything that is wrong with them. What is small stays in the
+/// operations as bytes, to be compared; the rest is taken out of them.
+pub(super) fn read_contents(ops: &mut [Op<'_>], view: &dyn View) -> Result<Vec<Contents>> {
     let mut problems = Problems::default();
+    let mut room = MOST_KEPT;
+    let mut read = Vec::with_capacity(ops.len());
+    for op in ops {
+        read.push(problems.take(read_content(op, view, &mut room)).unwrap_or_default());
+    }
+    problems.finish().map(|()| read)
+}
+
+/// Reads what one operation puts, and keeps it if it has room in `room`.
+fn read_content(op: &mut Op<'_>, view: &dyn View, room: &mut u64) -> Result<Contents> {
+    let Op::File { contents, .. } = op else { return Ok(Contents::default()) };
+    let mut size: u64 = 0;
+    let mut is_kept = true;
+    let mut kept = Vec::with_capacity(contents.len());
+    for piece in std::mem::take(contents) {
+        let bytes = match &piece {
+            Piece::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Piece::Existing(path) => view.stat(path)?.map_or(0, |stat| stat.size),
+            Piece::Source(_) => 0,
+        };
+        size = size.saturating_add(bytes);
+        let Piece::Source(source) = piece else {
+            kept.push(piece);
+            continue;
+        };
+        let (bytes, length) = source.open()?.read_and_count((*room).min(MOST_COMPARED))?;
+        size = size.saturating_add(length);
+        match bytes {
+            Some(bytes) => {
+                *room = room.saturating_sub(length);
+                kept.push(Piece::Bytes(bytes.into()));
+            }
+            None => is_kept = false,
+        }
+    }
+    *contents = kept;
+    Ok(Contents { size: Some(size), is_kept })
+}
+
+/// Returns a line for each operation, whose contents are as in `read`.
+pub(super) fn lines<'p>(
+    planned: &'p Planned<'_>,
+    read: &[Contents],
+    view: &dyn View,
+) -> Result<Vec<Line<'p>>> {
     let mut lines = Vec::with_capacity(planned.ops.len());
     // The defaults are in the order of the operations that replace them.
     let mut defaults = planned.replaced_defaults.iter();
     let mut default = defaults.next();
-    for op in &planned.ops {
+    for (op, &Contents { size, is_kept }) in planned.ops.iter().zip(read) {
         let is_default = !matches!(op, Op::Remove { .. }) && default.is_some_and(|path| path == op.path());
         if is_default {
             default = defaults.next();
         }
-        let Some(size) = problems.take(size(op, view)) else { continue };
-        let mut line = Line { op, present: view.stat(op.path())?, is_same: false, is_default, size };
+        let mut line = Line { op, present: view.stat(op.path())?, is_same: false, is_default, size, is_kept };
         let is_removed = |before: &Line<'_>| matches!(before.op, Op::Remove { path } if path == op.path());
         line.is_same = !lines.last().is_some_and(is_removed) && line.is_same(view)?;
         lines.push(line);
     }
-    problems.finish().map(|()| lines)
-}
-
-/// Returns the size of the file that an operation puts.
-fn size(op: &Op<'_>, view: &dyn View) -> Result<Option<u64>> {
-    let Op::File { contents, .. } = op else { return Ok(None) };
-    let mut size: u64 = 0;
-    for piece in contents {
-        let bytes = match piece {
-            Piece::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            Piece::Existing(path) => view.stat(path)?.map_or(0, |stat| stat.size),
-            Piece::Source(source) => source.size()?,
-        };
-        size = size.saturating_add(bytes);
-    }
-    Ok(Some(size))
+    Ok(lines)
 }
 
 impl Line<'_> {
@@ -118,7 +160,8 @@ impl Line<'_> {
     pub(super) fn contents(&self, view: &dyn View) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let Op::File { path, contents, .. } = self.op else { return Ok(None) };
         let file = self.present.filter(|stat| stat.kind == Kind::File);
-        if self.size.is_none_or(|size| size > MOST_COMPARED)
+        if !self.is_kept
+            || self.size.is_none_or(|size| size > MOST_COMPARED)
             || file.is_some_and(|stat| stat.size > MOST_COMPARED)
         {
             return Ok(None);
@@ -129,7 +172,8 @@ impl Line<'_> {
             match piece {
                 Piece::Bytes(bytes) => new.extend_from_slice(bytes),
                 Piece::Existing(path) => new.append(&mut view.read(path, MOST_COMPARED)?),
-                Piece::Source(source) => new.append(&mut source.read(MOST_COMPARED)?),
+                // Read and kept as bytes before.
+                Piece::Source(_) => return Ok(None),
             }
         }
         Ok(Some((old, new)))

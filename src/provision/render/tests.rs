@@ -11,7 +11,7 @@ fn data_url(text: &str) -> String {
 
 fn render(text: &str) -> Result<String> {
     let texts = Texts::default();
-    let mut renderer = Renderer::new(&texts);
+    let mut renderer = Renderer::new(&texts, &crate::source::NoTransport);
     renderer.render(text.as_bytes()).map(|(config, _)| config.to_json())
 }
 
