@@ -46,15 +46,21 @@ pub(in super::super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
             return;
         }
         told.extend(&roots);
+        let steps = [Step::Key("storage"), Step::Key(list), Step::Index(index), Step::Key("path")];
+        if let Some(paths) = enumerated(&roots) {
+            let user = home.user;
+            checker.hint(
+                &steps,
+                format!(
+                    "{paths} will belong to root: list it under storage.directories with the user {user}"
+                ),
+            );
+        }
         let owner = storage.directories.get(index).filter(|_| list == "directories").map(|one| &one.user);
         if owner
             .is_some_and(|owner| owner.id.is_none() && owner.name.as_deref().unwrap_or_default().is_empty())
         {
-            roots.push(path);
-        }
-        if let Some(words) = words(&roots, home.user) {
-            let steps = [Step::Key("storage"), Step::Key(list), Step::Index(index), Step::Key("path")];
-            checker.hint(&steps, words);
+            checker.hint(&steps, format!("{path} will belong to root: set user.name to {}", home.user));
         }
     }
 }
@@ -100,11 +106,10 @@ fn above<'p>(path: &'p str, home: &'p Home<'_>) -> impl Iterator<Item = &'p str>
     })
 }
 
-fn words(paths: &[&str], user: &str) -> Option<String> {
+/// `/a, /b and /c`; `None` for no paths.
+fn enumerated(paths: &[&str]) -> Option<String> {
     let (last, others) = paths.split_last()?;
-    let what =
-        if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
-    Some(format!("{what} will belong to root: list it under storage.directories with the user {user}"))
+    Some(if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) })
 }
 
 #[cfg(test)]
@@ -143,7 +148,7 @@ mod tests {
         let listed = r#""directories":[{"path":"/home/ann/x","user":{"name":"ann"}}],"#;
         assert_eq!(hints(ANN, &(listed.to_owned() + &file("/home/ann/x/y"))), [""; 0]);
         let unowned = r#""directories":[{"path":"/home/ann/x"}]"#;
-        assert_eq!(hints(ANN, unowned).len(), 1);
+        assert_eq!(hints(ANN, unowned), ["/home/ann/x will belong to root: set user.name to ann"]);
         assert_eq!(hints(ANN, &file("/home/ben/x/y")), [""; 0]);
         assert_eq!(hints(ANN, &file("/home/annette/x/y")), [""; 0]);
         assert_eq!(hints(ANN, &file("/home/ann/x")), [""; 0]);

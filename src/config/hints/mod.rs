@@ -11,7 +11,7 @@ pub(super) use keys::for_unused_key;
 pub(super) use passwd::{for_group, for_password_hash, for_ssh_key};
 pub(super) use syntax::for_syntax;
 use values::octal;
-pub(super) use values::{for_mode, for_path, for_type};
+pub(super) use values::{for_mode, for_path, for_target, for_type};
 
 /// A hint for everybody who meets a message, by what the message begins with.
 const HINTS: &[(&str, &str)] = &[

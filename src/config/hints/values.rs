@@ -52,21 +52,26 @@ pub(in super::super) fn for_type(key: &str, found: Kind, wanted: &str, text: Opt
 
 /// The hint for a path that a shell would change, or that is relative.
 pub(in super::super) fn for_path(path: &str) -> Option<&'static str> {
-    let first = path.split('/').next().unwrap_or_default();
-    let second = path.split('/').nth(1).unwrap_or_default();
-    if first.starts_with('~') || second.starts_with('~') {
-        return Some("write the home directory itself, as in /home/NAME: nothing replaces ~");
-    }
-    if path.contains("${") || path.split('/').any(|step| step.starts_with('$')) {
-        return Some("write the value itself: nothing replaces variables");
+    if let Some(hint) = for_target(path) {
+        return Some(hint);
     }
     if path.is_empty() || path.starts_with('/') {
         return None;
     }
-    if first.ends_with(':') {
+    if path.split('/').next().unwrap_or_default().ends_with(':') {
         return Some("write the path in the machine's own root, beginning with a slash");
     }
     Some("begin the path with a slash")
+}
+
+/// The hint for the target of a link, which may be relative, that a shell would change.
+pub(in super::super) fn for_target(path: &str) -> Option<&'static str> {
+    let relative = path.strip_prefix('/').unwrap_or(path);
+    if relative.starts_with('~') {
+        return Some("write the home directory itself, as in /home/NAME: nothing replaces ~");
+    }
+    let is_variable = |step: &str| step.starts_with('$') || step.contains("${");
+    path.split('/').any(is_variable).then_some("write the value itself: nothing replaces variables")
 }
 
 #[cfg(test)]

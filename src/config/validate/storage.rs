@@ -148,6 +148,9 @@ fn check_mode(mode: Option<i64>, checker: &mut Checker<'_>) {
 impl Rules for Link<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
         checker.path("path", &self.path);
+        if let Some(hint) = self.target.as_deref().and_then(hints::for_target) {
+            checker.hint(&[Step::Key("target")], hint);
+        }
     }
 
     fn key(&self) -> Cow<'_, str> {

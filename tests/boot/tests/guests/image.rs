@@ -43,8 +43,11 @@ fn look_into(machine: &Machine) {
         "/var/lib/systemd/random-seed",
         "/var/lib/systemd/credential.secret",
     ];
-    let paths: Vec<String> =
-        ["/etc/machine-id", "/boot/grub/grub.cfg", "/etc/localtime"].iter().chain(&absent).map(ToString::to_string).collect();
+    let paths: Vec<String> = ["/etc/machine-id", "/boot/grub/grub.cfg", "/etc/localtime"]
+        .iter()
+        .chain(&absent)
+        .map(ToString::to_string)
+        .collect();
     let found = image::extract(&root, &paths).unwrap();
     assert_eq!(found["/etc/machine-id"].node.content, b"", "the machine-id");
     let grub = String::from_utf8_lossy(&found["/boot/grub/grub.cfg"].node.content).into_owned();
