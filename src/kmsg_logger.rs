@@ -119,4 +119,22 @@ mod tests {
         assert!(text.len() <= RECORD);
         assert!(!text.contains('\n'));
     }
+
+    /// A message of megabytes costs no more than the part that is shown.
+    #[test]
+    fn what_does_not_fit_is_not_formatted() {
+        struct Long(std::cell::Cell<usize>);
+        impl fmt::Display for Long {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                for _ in 0..1_000_000 {
+                    self.0.set(self.0.get() + 1);
+                    f.write_str("xx")?;
+                }
+                Ok(())
+            }
+        }
+        let long = Long(std::cell::Cell::new(0));
+        let length = line(&Record::builder().args(format_args!("{long}")).build()).0.len();
+        assert_eq!((length, long.0.get()), (RECORD, RECORD / 2 + 1));
+    }
 }

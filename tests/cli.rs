@@ -344,6 +344,29 @@ fn a_plan_tells_everything_that_is_wrong() {
 }
 
 #[test]
+fn failures_are_short_whatever_the_config_holds() {
+    let scratch = populated("long");
+    let long = "x".repeat(1 << 20);
+    for (part, end) in [
+        (format!(r#""passwd":{{"users":[{{"name":"ann","groups":["{long}"]}}]}}"#), "x\"\n"),
+        (format!(r#""storage":{{"files":[{{"path":"/a","user":{{"name":"{long}"}}}}]}}"#), "x\"\n"),
+    ] {
+        let config = format!(r#"{{"ignition":{{"version":"3.4.0"}},{part}}}"#);
+        let done = glowplug(&["plan", "--root", &scratch.root(), "-"], &config);
+        assert_eq!((done.code, done.stdout.as_str()), (41, ""));
+        assert!(done.stderr.len() < 1024 && done.stderr.ends_with(end), "{}", done.stderr);
+    }
+    let files: Vec<String> = (0..2000)
+        .map(|number| format!(r#"{{"path":"/{number}","user":{{"name":"nobody-here"}}}}"#))
+        .collect();
+    let config =
+        format!(r#"{{"ignition":{{"version":"3.4.0"}},"storage":{{"files":[{}]}}}}"#, files.join(","));
+    let done = glowplug(&["plan", "--root", &scratch.root(), "-"], &config);
+    assert_eq!((done.code, done.stderr.lines().count()), (41, 21));
+    assert!(done.stderr.ends_with("glowplug: and 1980 more\n"), "{}", done.stderr);
+}
+
+#[test]
 fn a_plan_names_the_defaults_of_the_image_that_it_replaces() {
     let scratch = Scratch::new("defaults");
     let root = scratch.0.join("root");
