@@ -72,11 +72,11 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
             b'/' => 63,
             _ => return None,
         };
-        bits = bits << 6 | u32::from(value);
+        bits = (bits << 6) | u32::from(value);
         count += 6;
         if count >= 8 {
             count -= 8;
-            bytes.push((bits >> count & 0xff) as u8);
+            bytes.push(((bits >> count) & 0xff) as u8);
         }
     }
     (text.len() % 4 == 0).then_some(bytes)
