@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_overlay_may_change_one_of_the_two() {
-        let layer = FileIdentity { inode: FILE.inode | 1 << 62, ..FILE };
+        let layer = FileIdentity { inode: FILE.inode | (1 << 62), ..FILE };
         let copied_up = FileIdentity { born: (1_800_000_000, 1), ..layer };
         assert!(FILE.is_on_overlay(layer) && FILE.is_on_overlay(copied_up));
         assert!(FILE.is_on_overlay(FileIdentity { inode: 1, ..FILE }));
