@@ -201,7 +201,7 @@ impl Runs {
 
 /// Two numbers as a key that sorts as they do.
 pub(super) fn key(one: u64, other: u64) -> [u8; 16] {
-    (u128::from(one) << 64 | u128::from(other)).to_be_bytes()
+    ((u128::from(one) << 64) | u128::from(other)).to_be_bytes()
 }
 
 /// The numbers in a key.
@@ -278,7 +278,7 @@ mod tests {
         let mut random: usize = 1;
         for _ in 0..2000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let (start, length, add) = (random >> 20 & 63, random >> 30 & 7, random >> 40 & 1 == 0);
+            let (start, length, add) = ((random >> 20) & 63, (random >> 30) & 7, (random >> 40) & 1 == 0);
             let end = (start + length).min(64);
             if add {
                 runs.add(start as u64, end as u64);
