@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
 use std::ptr;
 use std::time::Duration;
@@ -55,6 +55,18 @@ pub fn connect_to_host(port: u32, patience: Duration) -> Result<OwnedFd, Errno> 
     // SAFETY: the pointer is to a whole `sockaddr_vm`, whose size is told, and the kernel copies it.
     check(unsafe { libc::connect(raw, (&raw const address).cast(), length_of::<libc::sockaddr_vm>()) })?;
     Ok(fd)
+}
+
+/// Sets the mode of an open file, which may be opened with `O_PATH`, by fchmodat2(2).
+///
+/// # Errors
+/// errno of fchmodat2(2): `ENOSYS` before Linux 6.6.
+pub fn set_mode_of(file: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
+    /// Its number, the same on every architecture of Debian.
+    const FCHMODAT2: libc::c_long = 452;
+    // SAFETY: the name is a string that ends in NUL and outlives the call; the call writes to no memory.
+    let code = unsafe { libc::syscall(FCHMODAT2, file.as_raw_fd(), c"".as_ptr(), mode, libc::AT_EMPTY_PATH) };
+    if code == 0 { Ok(()) } else { Err(errno_of(&std::io::Error::last_os_error())) }
 }
 
 /// The addresses of all network interfaces, each with the interface's name.

@@ -27,6 +27,8 @@ mod manifest;
 mod spoiled;
 #[path = "cases/runner/start.rs"]
 mod start;
+#[path = "crash/swapped.rs"]
+mod swapped;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -81,6 +83,8 @@ enum Job {
     Files,
     /// What it leaves spoiled.
     Spoiled,
+    /// A name that another process gives to something else at every call.
+    Swapped,
 }
 
 fn run(filter: &str) -> Result<bool, String> {
@@ -96,6 +100,9 @@ fn run(filter: &str) -> Result<bool, String> {
         jobs.extend((0..made).map(Job::Twice));
         jobs.extend([Job::Files, Job::Spoiled]);
     }
+    if "swapped".contains(filter) {
+        jobs.push(Job::Swapped);
+    }
     let Podman { before, config } = &podman;
     let count = Count::default();
     let failed = start::in_parallel(&jobs, |job| {
@@ -105,6 +112,7 @@ fn run(filter: &str) -> Result<bool, String> {
                 (format!("podman, stopped at {stop}"), twice(&machine, &podman, *stop, &count))
             }
             Job::Files => ("podman, files".into(), files(&machine, before, &count)),
+            Job::Swapped => ("swapped".into(), swapped::check(&count.stops)),
             Job::Spoiled => {
                 ("podman, spoiled".into(), spoiled::check(&machine, before, config, &count.spoiled))
             }

@@ -1,7 +1,9 @@
 //! What a plan hands to the root: the operations, and the view of the root that they are planned against.
 
 mod op;
+mod reserved;
 mod view;
 
 pub use op::{Contents, Op, Piece};
+pub use reserved::{AREA, check_is_not_above_stamp, check_ops, check_path};
 pub use view::{Attributes, Kind, Stat, View};

@@ -59,6 +59,8 @@ pub struct Stat {
     pub size: u64,
     /// Device and inode, equal for two names of one file.
     pub identity: (u64, u64),
+    /// How many names the file has; what that is for a directory is the file system's own affair.
+    pub links: u64,
 }
 
 /// The root as it is before anything was written.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub use accounts::Today;
 pub use tree::Tree;
 
-use crate::change::{Op, View};
+use crate::change::{Op, View, check_ops};
 use crate::config::{self, Config};
 use crate::error::{Problems, Result};
 use crate::source::Transport;
@@ -97,7 +97,11 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
     let context = storage::Context { accounts: &accounts, defaults: &defaults, transport: options.transport };
     problems.take(storage::plan(&config.storage, context, &mut tree));
     problems.take(units::plan(&config.systemd, &mut tree));
+    problems.take(tree.separate_shared());
     let planned = tree.into_planned();
+    if problems.is_empty() {
+        problems.take(check_ops(&planned.ops));
+    }
     if !problems.is_empty() {
         // The caller gets no plan and so no warnings, which may tell the cause.
         for warning in &planned.warnings {

@@ -1,6 +1,7 @@
 //! The root as it will be: the view of the root with the planned operations laid over it.
 
 mod places;
+mod shared;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -38,6 +39,8 @@ pub struct Tree<'a, 'v> {
     untold: usize,
     replaced_defaults: Vec<PathBuf>,
     parts: Vec<(usize, Part)>,
+    /// The planned names of files that have several.
+    names: Vec<shared::Name>,
 }
 
 impl<'a, 'v> Tree<'a, 'v> {
@@ -53,6 +56,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             untold: 0,
             replaced_defaults: Vec::new(),
             parts: Vec::new(),
+            names: Vec::new(),
         }
     }
 
@@ -126,14 +130,14 @@ impl<'a, 'v> Tree<'a, 'v> {
                     Some(at) => self.view.stat(&at)?.map_or((0, 0), |stat| stat.identity),
                     None => (0, 0),
                 };
-                Ok(Some(Stat { kind: Kind::Directory, attributes, size: 0, identity }))
+                Ok(Some(Stat { kind: Kind::Directory, attributes, size: 0, identity, links: 1 }))
             }
             Some(Node::File { attributes, .. }) => {
-                Ok(Some(Stat { kind: Kind::File, attributes, size: 0, identity: (0, 0) }))
+                Ok(Some(Stat { kind: Kind::File, attributes, size: 0, identity: (0, 0), links: 1 }))
             }
             Some(Node::Symlink { uid, gid, .. }) => {
                 let attributes = Attributes { uid, gid, mode: 0o777 };
-                Ok(Some(Stat { kind: Kind::Symlink, attributes, size: 0, identity: (0, 0) }))
+                Ok(Some(Stat { kind: Kind::Symlink, attributes, size: 0, identity: (0, 0), links: 1 }))
             }
             Some(Node::Kept { at, attributes }) => {
                 Ok(self.view.stat(&at)?.map(|stat| Stat { attributes, ..stat }))
@@ -495,6 +499,7 @@ impl<'a, 'v> Tree<'a, 'v> {
                 _ => Node::Gone,
             },
         };
+        self.note_name(&path.clone(), &path, None)?;
         self.set_node(&path, node);
         self.ops.push(Op::HardLink { path, target });
         Ok(())
@@ -519,6 +524,10 @@ impl<'a, 'v> Tree<'a, 'v> {
                 _ => Node::Gone,
             },
         };
+        if let Node::Kept { at, .. } = &node {
+            let op = self.ops.len();
+            self.note_name(&path, at, Some(op))?;
+        }
         self.set_node(&path, node);
         self.ops.push(Op::Attributes { path, attributes });
         Ok(())

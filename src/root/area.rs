@@ -4,20 +4,20 @@ use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxAttributes, StatxFlags, fstat, openat, readlinkat, statx};
+use rustix::fs::{
+    AtFlags, Dir, Mode, OFlags, StatxAttributes, StatxFlags, fstat, openat, readlinkat, statat, statx,
+};
 use rustix::io::Errno;
 
 use super::calls::{self, DIRECTORY};
 use super::check::immutable;
-use super::commit::is_gone;
 use super::walk::{Mount, mount_of, mount_of_fd, remove_in};
 use super::{Root, c_name};
+use crate::change::AREA;
 use crate::error::{Error, Reason, Result};
 use crate::fd::names;
 use crate::stamp::FileIdentity;
 
-/// The name of the directory.
-pub(super) const AREA: &str = ".glowplug";
 /// A link by which the directory is known to be this program's: what only has its name is somebody else's.
 const OWNER: &CStr = c"owner";
 /// What that link points at.
@@ -60,9 +60,7 @@ impl Area {
                 Err(errno) => return Err(errno),
             };
             // Where others may write, its contents prove nothing.
-            let stat = fstat(&fd)?;
-            let is_private =
-                stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o777 == 0o700;
+            let is_private = is_private(fd.as_fd())?;
             match readlinkat(&fd, OWNER, Vec::new()) {
                 Ok(target) if is_private && target.as_c_str() == OWNER_TARGET => {
                     let identity = FileIdentity::of_name(fd.as_fd(), OWNER)?;
@@ -107,6 +105,10 @@ impl Area {
                 Err(errno) => return Err(errno),
             }
             let fd = openat(&parent, &name, DIRECTORY, Mode::empty())?;
+            // In a directory that everybody may write to, somebody else could have made it since the look.
+            if !is_private(fd.as_fd())? {
+                return Err(Errno::EXIST);
+            }
             calls::make_link(OWNER_TARGET, fd.as_fd(), OWNER)?;
             let identity = FileIdentity::of_name(fd.as_fd(), OWNER)?;
             Ok(Self { fd, top, identity })
@@ -212,6 +214,12 @@ pub(super) fn remove_empty(root: &Root, top: &Path) -> Result<()> {
     remove().map_err(|errno| Error::root("remove", &path, errno))
 }
 
+/// Whether nobody else may write to the open directory, now or before.
+fn is_private(directory: BorrowedFd<'_>) -> std::result::Result<bool, Errno> {
+    let stat = fstat(directory)?;
+    Ok(stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o777 == 0o700)
+}
+
 pub(super) fn foreign(path: &Path) -> Error {
     let what = "it has the name of glowplug's own directory, but something else is in it";
     Error::new(Reason::Conflict, format!("{} in the root: {what}", path.display()))
@@ -226,4 +234,13 @@ fn refuse_immutable(parent: BorrowedFd<'_>, path: &Path, holder: &Path) -> Resul
         return Err(immutable(path, holder, "immutable"));
     }
     Ok(())
+}
+
+/// Whether `name` is not in the area, or no longer.
+pub(super) fn is_gone(area: &Area, name: &CStr) -> std::result::Result<bool, Errno> {
+    match statat(area.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(false),
+        Err(Errno::NOENT) => Ok(true),
+        Err(errno) => Err(errno),
+    }
 }

@@ -2,7 +2,7 @@
 //! (`failpoints`), and so that each has its code once.
 
 use std::ffi::CStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FallocateFlags, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
@@ -104,11 +104,13 @@ pub(super) fn unlink(parent: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> OsR
     rustix::fs::unlinkat(parent, name, flags)
 }
 
+/// The owner of an open file, which may be opened with `O_PATH`.
 pub(super) fn set_owner(file: BorrowedFd<'_>, uid: u32, gid: u32) -> OsResult<()> {
     if !pass(file)? {
         return Ok(());
     }
-    rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    rustix::fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)
 }
 
 /// The owner of a name; of a symbolic link itself.
@@ -120,19 +122,23 @@ pub(super) fn set_owner_at(parent: BorrowedFd<'_>, name: &CStr, uid: u32, gid: u
     rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
 }
 
+/// The mode of an open file that is no symbolic link. It may be opened with `O_PATH`.
 pub(super) fn set_mode(file: BorrowedFd<'_>, mode: u32) -> OsResult<()> {
     if !pass(file)? {
         return Ok(());
     }
-    rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
-}
-
-/// The mode of a name that is no symbolic link.
-pub(super) fn set_mode_at(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> OsResult<()> {
-    if !pass(parent)? {
-        return Ok(());
+    match rustix::fs::fchmod(file, Mode::from_raw_mode(mode)) {
+        Err(Errno::BADF) => {}
+        set => return set,
     }
-    rustix::fs::chmodat(parent, name, Mode::from_raw_mode(mode), AtFlags::empty())
+    match crate::sys::set_mode_of(file, mode) {
+        // Before Linux 6.6 there is no such call.
+        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
+        set => return set,
+    }
+    // The kernel leads this name to the open file itself.
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::chmodat(rustix::fs::CWD, name, Mode::from_raw_mode(mode), AtFlags::empty())
 }
 
 /// Brings a file, or the names in a directory, to the disk.

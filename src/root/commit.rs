@@ -8,14 +8,14 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, statat};
 use rustix::io::Errno;
 
-use super::area::Area;
+use super::area::{Area, is_gone};
+use super::attributes::{set_attributes_at, set_attributes_of};
 use super::calls::{self, DIRECTORY};
 use super::recent::Recent;
-use super::stage::{Staged, set_attributes_of, staged_name};
-use super::view::kind;
+use super::stage::{Staged, staged_name};
 use super::walk::remove_tree;
 use super::{Root, c_name};
-use crate::change::{Attributes, Kind, Op};
+use crate::change::{Attributes, Op};
 use crate::error::{Error, Result};
 
 type OsResult<T> = std::result::Result<T, Errno>;
@@ -46,15 +46,6 @@ fn words(op: &Op<'_>) -> &'static str {
         Op::HardLink { .. } => "make the hard link",
         Op::Attributes { .. } => "set owner and mode of",
         Op::Rename { .. } => "rename something to",
-    }
-}
-
-/// Whether `name` is not in the area, or no longer.
-pub(super) fn is_gone(area: &Area, name: &CStr) -> OsResult<bool> {
-    match statat(area.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => Ok(false),
-        Err(Errno::NOENT) => Ok(true),
-        Err(errno) => Err(errno),
     }
 }
 
@@ -152,21 +143,7 @@ fn set_attributes(root: &Root, path: &Path, attributes: Attributes) -> OsResult<
         }
         found => found?,
     };
-    let stat = statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match kind(stat.st_mode) {
-        Kind::File | Kind::Directory => {
-            set_attributes_of(&openat(&parent, &name, flags, Mode::empty())?, attributes)
-        }
-        // Opening a device, FIFO or socket does something or fails.
-        other => {
-            calls::set_owner_at(parent.as_fd(), &name, attributes.uid, attributes.gid)?;
-            if other == Kind::Special && stat.st_mode & 0o7777 != attributes.mode {
-                calls::set_mode_at(parent.as_fd(), &name, attributes.mode)?;
-            }
-            Ok(())
-        }
-    }
+    set_attributes_at(parent.as_fd(), &name, attributes)
 }
 
 /// The parent directories that were used of late.

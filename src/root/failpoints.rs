@@ -33,6 +33,8 @@ struct State {
     fault: Option<(usize, Fault)>,
     /// Files with contents that no sync has brought to the disk.
     unsynced: Vec<OwnedFd>,
+    /// What another process does before the call of this number.
+    meanwhile: Option<(usize, Box<dyn FnOnce()>)>,
 }
 
 thread_local! {
@@ -44,6 +46,11 @@ pub fn arm(allowed: usize, fault: Fault) {
     STATE.with_borrow_mut(|state| *state = State { fault: Some((allowed, fault)), ..State::default() });
 }
 
+/// Counts from zero, and lets `act` be done just before call number `before`, as another process could.
+pub fn arm_meanwhile(before: usize, act: Box<dyn FnOnce()>) {
+    STATE.with_borrow_mut(|state| *state = State { meanwhile: Some((before, act)), ..State::default() });
+}
+
 /// Counts from zero without any fault. Returns how many calls have been made before.
 pub fn disarm() -> usize {
     STATE.with_borrow_mut(std::mem::take).made
@@ -51,15 +58,20 @@ pub fn disarm() -> usize {
 
 /// One more call is about to change the file system of `fd`: whether it is made.
 pub(super) fn pass(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let fault = STATE.with_borrow_mut(|state| {
+    let (fault, meanwhile) = STATE.with_borrow_mut(|state| {
         let made = state.made;
         state.made = made.saturating_add(1);
-        match state.fault {
+        let meanwhile = state.meanwhile.take_if(|(before, _)| *before == made);
+        let fault = match state.fault {
             Some((allowed, Fault::Once(_))) if made != allowed => None,
             Some((allowed, fault)) if made >= allowed => Some(fault),
             _ => None,
-        }
+        };
+        (fault, meanwhile)
     });
+    if let Some((_, act)) = meanwhile {
+        act();
+    }
     match fault {
         None => Ok(true),
         Some(Fault::Lose(device)) => Ok(fstat(fd)?.st_dev != device),

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod area;
+mod attributes;
 mod calls;
 mod check;
 mod commit;

@@ -8,13 +8,15 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statx};
 use rustix::io::{Errno, read, retry_on_intr};
 
-use super::area::{AREA, Area, STAGED_STAMP};
+use super::area::{Area, STAGED_STAMP};
+use super::attributes::set_attributes_of;
 use super::calls::{self, DIRECTORY};
 use super::check::{Change, Target, check};
 use super::recent::Recent;
+use super::view::kind;
 use super::walk::{Mount, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
-use crate::change::{Attributes, Contents, Op, Piece};
+use crate::change::{Attributes, Contents, Kind, Op, Piece};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::stamp::{FileIdentity, STAMP};
 
@@ -58,13 +60,13 @@ impl Staged {
     ///
     /// # Errors
     /// Those of reading sources and of writing the root. Nothing stays then.
-    pub(super) fn fill(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<Self> {
+    pub(super) fn make(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<Self> {
         raise_descriptor_limit();
         let staged = Self { areas: Vec::new(), numbers: Vec::with_capacity(ops.len()) };
-        let mut stage = Stage { root, staged, pages: Vec::new(), places: Recent::default() };
-        match stage.fill(ops, stamp) {
-            Ok(()) => Ok(stage.staged),
-            Err(error) => Err(stage.staged.abandon(root, error)),
+        let mut stager = Stager { root, staged, pages: Vec::new(), places: Recent::default() };
+        match stager.all(ops, stamp) {
+            Ok(()) => Ok(stager.staged),
+            Err(error) => Err(stager.staged.abandon(root, error)),
         }
     }
 
@@ -125,7 +127,7 @@ impl Staged {
 }
 
 /// The areas while they are filled.
-struct Stage<'r> {
+struct Stager<'r> {
     root: &'r Root,
     staged: Staged,
     pages: Vec<Page>,
@@ -147,8 +149,8 @@ struct Place {
     target: Target,
 }
 
-impl Stage<'_> {
-    fn fill(&mut self, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
+impl Stager<'_> {
+    fn all(&mut self, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
         // The root's own comes first: what an interrupted run left there goes in any case.
         self.place(Path::new("/"))?;
         let mut buffer = vec![0; BUFFER];
@@ -156,7 +158,7 @@ impl Stage<'_> {
         for (index, op) in ops.iter_mut().enumerate() {
             self.check(op)?;
             let area = self.area_for(index, op.path())?;
-            stage(root, area, index, op, &mut buffer)?;
+            stage_one(root, area, index, op, &mut buffer)?;
         }
         if let Some(text) = stamp {
             self.stage_stamp(text)?;
@@ -286,7 +288,7 @@ impl Stage<'_> {
 }
 
 /// Makes what operation number `index` puts into place, or the link that says that it is to be done.
-fn stage(root: &Root, area: &Area, index: usize, op: &mut Op<'_>, buffer: &mut [u8]) -> Result<()> {
+fn stage_one(root: &Root, area: &Area, index: usize, op: &mut Op<'_>, buffer: &mut [u8]) -> Result<()> {
     let name = staged_name(index).map_err(|errno| Error::root("stage", op.path(), errno))?;
     if let Op::File { path, contents, attributes } = op {
         let contents = std::mem::take(contents);
@@ -343,30 +345,19 @@ fn write_file(
     set_attributes_of(&fd, attributes).map_err(failed)
 }
 
+/// Opens a file that is copied. Something else that has come there since the plan was made could give no bytes, or no end.
 fn open_existing(root: &Root, path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    root.open_at(path, flags, Mode::empty()).map_err(|errno| Error::root("open", path, errno))
+    let open = || {
+        let fd = root.open_at(path, flags, Mode::empty())?;
+        if kind(fstat(&fd)?.st_mode) == Kind::File { Ok(fd) } else { Err(Errno::INVAL) }
+    };
+    open().map_err(|errno| Error::root("open the file", path, errno))
 }
 
 /// With its mode from the start most files need no chmod(2); only this program comes into an area.
 fn start_mode(attributes: Attributes) -> Mode {
     Mode::from_raw_mode(attributes.mode & 0o777)
-}
-
-/// Sets owner and mode of an open file or directory where they differ: the two calls cost more than the look.
-pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> std::result::Result<(), Errno> {
-    let fd = fd.as_fd();
-    let stat = fstat(fd)?;
-    let Attributes { uid, gid, mode } = attributes;
-    let is_owned = (stat.st_uid, stat.st_gid) == (uid, gid);
-    if !is_owned {
-        calls::set_owner(fd, uid, gid)?;
-    }
-    // chown(2) clears setuid and setgid of files, so that the mode comes second.
-    if !is_owned || stat.st_mode & 0o7777 != mode {
-        calls::set_mode(fd, mode)?;
-    }
-    Ok(())
 }
 
 /// Writes to `file`, which will stand at `path`, what `read` gives until it gives nothing.
@@ -383,24 +374,4 @@ fn copy(
                 .map_err(|errno| Error::root("write", path, errno))?,
         }
     }
-}
-
-/// Refuses paths that no file system takes, and those of the areas, before anything is written.
-pub(super) fn check_paths(ops: &[Op<'_>]) -> Result<()> {
-    const NAME_MAX: usize = 255;
-    const PATH_MAX: usize = 4096;
-    for op in ops {
-        let path = op.path();
-        let what = if path.as_os_str().len() >= PATH_MAX {
-            "the path is longer than 4,095 bytes"
-        } else if path.iter().any(|name| name.len() > NAME_MAX) {
-            "a name in the path is longer than 255 bytes"
-        } else if path.iter().any(|name| name == AREA) {
-            "the path is below glowplug's own directory"
-        } else {
-            continue;
-        };
-        return Err(Error::new(Reason::ConfigInvalid, format!("{}: {what}", path.display())));
-    }
-    Ok(())
 }

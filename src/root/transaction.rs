@@ -9,13 +9,13 @@ use rustix::fs::{AtFlags, Mode, RenameFlags, openat, statat};
 use rustix::io::Errno;
 
 use super::Root;
-use super::area::{AREA, Area, CONFIG, Found, JOURNAL, STAGED_STAMP, foreign, remove_empty};
+use super::area::{Area, CONFIG, Found, JOURNAL, STAGED_STAMP, foreign, is_gone, remove_empty};
 use super::calls::{self, DIRECTORY};
-use super::commit::{commit, is_gone};
+use super::commit::commit;
 use super::journal;
 use super::saved::{self, ConfigToSave};
-use super::stage::{Staged, StampText, check_paths};
-use crate::change::Op;
+use super::stage::{Staged, StampText};
+use crate::change::{AREA, Op, check_ops};
 use crate::error::{Error, Result};
 use crate::stamp::STAMP;
 
@@ -46,8 +46,8 @@ impl Root {
     /// of a root that cannot be changed; the root is then as it was. Later ones name the operation that failed; what
     /// it had not come to stays in the areas until the next run.
     pub fn apply(&self, ops: &mut [Op<'_>]) -> Result<()> {
-        check_paths(ops)?;
-        let staged = Staged::fill(self, ops, None)?;
+        check_ops(ops)?;
+        let staged = Staged::make(self, ops, None)?;
         // What is renamed into place must be on the disk before its new name is.
         if let Err(error) = staged.sync().and_then(|()| staged.release_room()) {
             return Err(staged.abandon(self, error));
@@ -71,11 +71,11 @@ impl Root {
         ops: &mut [Op<'_>],
         stamp: StampText<'_>,
     ) -> Result<()> {
-        check_paths(ops)?;
+        check_ops(ops)?;
         let undo = |error| if config.is_some() { self.undo(error) } else { error };
         let staged = config
             .map_or(Ok(()), |config| saved::save(self, config))
-            .and_then(|()| Staged::fill(self, ops, Some(stamp)))
+            .and_then(|()| Staged::make(self, ops, Some(stamp)))
             .map_err(undo)?;
         if let Err(error) = seal(ops, &staged) {
             return Err(undo(staged.abandon(self, error)));

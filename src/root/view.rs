@@ -24,6 +24,7 @@ impl View for Root {
                 attributes: Attributes { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
                 size: u64::try_from(stat.st_size).unwrap_or(0),
                 identity: (stat.st_dev, stat.st_ino),
+                links: u64::from(stat.st_nlink),
             })),
             // No file can have a name that is too long; who wants to make one is told so.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),

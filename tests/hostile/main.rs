@@ -22,6 +22,7 @@ mod disks;
 mod full;
 #[path = "../cases/runner/manifest.rs"]
 mod manifest;
+mod own_paths;
 mod roots;
 mod sandbox;
 mod secrets;

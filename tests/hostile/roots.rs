@@ -1,7 +1,7 @@
 //! Whatever stands in the way in a root, nothing outside of it is touched, and the root is provisioned or as it was.
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, lsetxattr, makedev, mknodat};
@@ -346,6 +346,48 @@ fn other_names_of_a_file_keep_what_they_had() {
     assert!(!seen.contains("CLOSE_WRITE") && !seen.contains("MODIFY"), "{seen}");
 }
 
+/// An entry that only changes owner or mode leaves the names alone that it does not know of.
+#[test]
+fn other_names_of_a_file_keep_owner_and_mode() {
+    let sandbox = Sandbox::with_devices();
+    sandbox.make_root(&root());
+    fs::write(sandbox.at("/srv/one"), "text").unwrap();
+    for (from, to) in [
+        (sandbox.at("/etc/issue"), sandbox.outside().join("issue")),
+        (sandbox.at("/srv/one"), sandbox.at("/srv/two")),
+        (sandbox.at("/srv/one"), sandbox.outside().join("one")),
+        (sandbox.at("/etc/motd"), sandbox.at("/srv/motd")),
+    ] {
+        fs::hard_link(from, to).unwrap();
+    }
+    symlink("target", sandbox.at("/srv/link")).unwrap();
+    fs::hard_link(sandbox.at("/srv/link"), sandbox.outside().join("link")).unwrap();
+    let told = |path: &Path| {
+        let stat = fs::symlink_metadata(path).unwrap();
+        (stat.mode(), stat.uid(), stat.gid(), stat.ino())
+    };
+    let outside = || ["issue", "one", "link"].map(|name| told(&sandbox.outside().join(name)));
+    let before = outside();
+    let motd = told(&sandbox.at("/etc/motd")).3;
+    let config = r#"{"ignition":{"version":"3.5.0"},"storage":{
+        "files":[{"path":"/etc/issue","mode":384,"user":{"id":7}},{"path":"/srv/one","mode":256},
+        {"path":"/etc/motd","mode":384},{"path":"/srv/motd","mode":384}],
+        "links":[{"path":"/srv/two","target":"/srv/one","hard":true},
+        {"path":"/srv/link","target":"target","user":{"id":7}}]}}"#;
+    let done = sandbox.run(config);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(outside(), before);
+    let issue = told(&sandbox.at("/etc/issue"));
+    assert_eq!((issue.0 & 0o7777, issue.1), (0o600, 7));
+    let one = told(&sandbox.at("/srv/one"));
+    assert_eq!((one.0 & 0o7777, fs::read(sandbox.at("/srv/one")).unwrap()), (0o400, b"text".to_vec()));
+    assert_eq!(told(&sandbox.at("/srv/two")), one, "names in the config stay names of one file");
+    assert_eq!(told(&sandbox.at("/srv/link")).1, 7);
+    // All names of this file are in the config.
+    assert_eq!((told(&sandbox.at("/etc/motd")).3, told(&sandbox.at("/srv/motd")).3), (motd, motd));
+    assert_eq!(told(&sandbox.at("/etc/motd")).0 & 0o7777, 0o600);
+}
+
 /// The place of the stamp must be one; a machine is not provisioned because something else stands there.
 #[test]
 fn the_place_of_the_stamp() {
@@ -370,7 +412,7 @@ fn the_place_of_the_stamp() {
         match outcome(&sandbox, r#"{"ignition":{"version":"3.0.0"},"storage":{"files":[{"path":"/srv/f"}]}}"#)
         {
             Ok((word, done)) if word != "done" => {
-                let place = "/etc/.ignition-result.json in the root: ";
+                let place = "/etc/.ignition-result.json";
                 assert!(done.said.contains(place) && done.console.contains("What failed:"), "{done:?}");
             }
             other => problems.push(format!("{text}{other:?}")),

@@ -103,7 +103,7 @@ impl View for Memory {
                 Thing::Link(_) => (Kind::Symlink, 0),
                 Thing::Special => (Kind::Special, 0),
             };
-            Stat { kind, attributes: node.attributes, size, identity: node.identity }
+            Stat { kind, attributes: node.attributes, size, identity: node.identity, links: 1 }
         }))
     }
 

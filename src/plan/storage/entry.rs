@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::super::accounts::Accounts;
 use super::super::tree::Tree;
 use super::{Context, Entry, Node, Place};
-use crate::change::{Attributes, Kind, Piece, Stat};
+use crate::change::{Attributes, Kind, Piece, Stat, check_is_not_above_stamp, check_path};
 use crate::config::{Directory, File, Link, NodeGroup, NodeUser, Text};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::source::{Source, Transport};
@@ -62,6 +62,7 @@ fn put_entry<'a>(
         Entry::File(file) => file.overwrite,
         Entry::Link(link) => link.overwrite,
     } == Some(true);
+    check_path(path)?;
     let mut present = tree.stat(path)?;
     // A directory that is there is kept without `overwrite`, as any is.
     let in_the_way =
@@ -80,6 +81,9 @@ fn put_entry<'a>(
             tree.remove(path.clone());
         }
         present = None;
+    }
+    if present.is_none() && !matches!(node.entry, Entry::Directory(_)) {
+        check_is_not_above_stamp(path)?;
     }
     tree.make_parents(path)?;
     match node.entry {
@@ -180,7 +184,11 @@ fn put_hard_link<'a>(
         return Err(invalid("is a directory"));
     }
     match present {
-        Some(stat) if stat.identity == found.identity && stat.identity != (0, 0) => Ok(()),
+        // Linked again if the file gets another owner or mode, and perhaps a new inode with it.
+        Some(stat) if stat.identity == found.identity && stat.identity != (0, 0) => {
+            let was = tree.was(&target)?.map(|was| was.attributes);
+            if was == Some(found.attributes) { Ok(()) } else { tree.put_hard_link(path.to_owned(), target) }
+        }
         // A second name of the file that the config has put another in place of: it follows.
         Some(stat) if tree.was(&target)?.is_some_and(|was| was.identity == stat.identity) => {
             tree.put_hard_link(path.to_owned(), target)

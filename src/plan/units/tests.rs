@@ -53,7 +53,7 @@ impl View for Root {
             None if self.0.keys().any(|at| at.starts_with(path)) => Kind::Directory,
             None => return Ok(None),
         };
-        Ok(Some(Stat { kind, attributes: Attributes::root(0o644), size: 0, identity: (0, 0) }))
+        Ok(Some(Stat { kind, attributes: Attributes::root(0o644), size: 0, identity: (0, 0), links: 1 }))
     }
 
     fn read_link(&self, path: &Path) -> Result<PathBuf> {
