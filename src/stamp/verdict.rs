@@ -4,7 +4,8 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawMode, ResolveFlags, StatxFlags, fstatfs, openat2, statx,
+    AtFlags, CWD, FileType, Mode, OFlags, RawMode, ResolveFlags, Statx, StatxFlags, fstatfs, openat, openat2,
+    statx,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -142,7 +143,21 @@ fn open(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Fault> {
 fn open_as(root: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = STAMP.trim_start_matches('/');
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    match openat2(root, path, flags, Mode::empty(), confined) {
+        // systemd's RestrictSUIDSGID= takes openat2(2) away, and the units of glowplug-ready and glowplug-agent have
+        // it. Their root is their own, in which a path cannot lead out of the root.
+        Err(Errno::NOSYS) if is_own_root(root)? => openat(root, path, flags, Mode::empty()),
+        opened => opened,
+    }
+}
+
+/// Whether `root` is this process's own root directory.
+fn is_own_root(root: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let asked = statx(root, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
+    let own = statx(CWD, c"/", AtFlags::empty(), StatxFlags::INO)?;
+    let id = |stat: &Statx| (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
+    Ok(id(&asked) == id(&own))
 }
 
 fn is_file(fd: &OwnedFd) -> Result<bool, Errno> {

@@ -129,3 +129,10 @@ fn where_nothing_can_stand_there_is_no_stamp() {
     fs::write(root.0.join("etc"), "").unwrap();
     assert_eq!(root.judged(), Ok("missing"));
 }
+
+#[test]
+fn only_the_own_root_is_the_own_root() {
+    let scratch = Scratch::new("own-root");
+    assert!(is_own_root(File::open("/").unwrap().as_fd()).unwrap());
+    assert!(!is_own_root(File::open(&scratch.0).unwrap().as_fd()).unwrap());
+}
