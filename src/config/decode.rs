@@ -1,5 +1,7 @@
 //! From JSON text to the typed [`Config`](super::Config): keys matched as Go's `encoding/json` does it.
 
+mod mismatch;
+
 use std::borrow::Cow;
 
 use super::hints;
@@ -384,70 +386,9 @@ impl<'a> Decoder<'a> {
         self.remarks.push(remark);
     }
 
-    /// The value that comes next is not of the type `wanted`.
-    fn mismatch<T>(&mut self, found: Kind, wanted: &str, hint: &str) -> Result<T> {
-        let mut text = None;
-        match found {
-            Kind::Array | Kind::Object => self.reader.enter()?,
-            Kind::String => text = Some(self.reader.string()?),
-            _ => self.reader.skip()?,
-        }
-        let mend = hints::for_type(self.last_key(), found, hint, text.as_deref());
-        let hint = mend.map_or_else(|| hint.to_owned(), |mend| format!("{hint}: {mend}"));
-        Err(self.type_fault(found.word(), wanted, &hint))
-    }
-
     /// The key of the value that is being read, or of the list that it is in.
     fn last_key(&self) -> &'static str {
         last_key(&self.path)
-    }
-
-    /// The name of the reference's type of an object that is called `name` in the newest version.
-    fn object_name(&self, name: &'static str) -> &'static str {
-        match (self.minor, name, self.last_key()) {
-            (0, "Resource", "merge" | "replace") => "ConfigReference",
-            (0, "Resource", "certificateAuthorities") => "CaReference",
-            (0, "Resource", _) => "FileContents",
-            (2, "ClevisCustom", _) => "Custom",
-            (_, name, _) => name,
-        }
-    }
-
-    /// The name of the reference's type of the strings in a list.
-    fn text_name(&self) -> &'static str {
-        match (self.last_key(), self.objects.last()) {
-            ("devices", _) => "Device",
-            ("options", Some(&"Filesystem")) => "FilesystemOption",
-            ("options", Some(&"Raid")) => "RaidOption",
-            ("options", _) => "LuksOption",
-            ("mountOptions", _) => "MountOption",
-            ("openOptions", _) => "OpenOption",
-            ("noProxy", _) => "NoProxyItem",
-            ("groups", _) => "Group",
-            ("sshAuthorizedKeys", _) => "SSHAuthorizedKey",
-            _ => "KernelArgument",
-        }
-    }
-
-    fn type_fault(&self, found: &str, wanted: &str, hint: &str) -> Fault {
-        let keys: Vec<&str> = self
-            .path
-            .iter()
-            .filter_map(|step| if let Step::Key(key) = step { Some(*key) } else { None })
-            .collect();
-        // The reference reads the version into a structure without a name first.
-        let (place, wanted) = match (self.objects.last(), self.only_version, keys.len()) {
-            (None, true, _) => ("value".to_owned(), "util.versionStub"),
-            (_, true, 0 | 1) => ("struct field versionStub.Ignition".to_owned(), "struct { Version string }"),
-            (_, true, _) => ("struct field .Ignition.Version".to_owned(), wanted),
-            (None, ..) => ("value".to_owned(), wanted),
-            (Some(object), ..) => (format!("struct field {object}.{}", keys.join(".")), wanted),
-        };
-        Fault::Type(TypeFault {
-            offset: self.reader.offset(),
-            message: format!("json: cannot unmarshal {found} into Go {place} of type {wanted}"),
-            hint: format!("{} must be {hint}", Path(&self.path)),
-        })
     }
 }
 

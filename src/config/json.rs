@@ -4,54 +4,17 @@
 //! words: invalid UTF-8 and lone surrogates inside strings become U+FFFD, a byte order mark and trailing data are
 //! errors.
 
-use std::borrow::Cow;
-use std::fmt;
+mod bytes;
+mod error;
 
-use super::go;
+use std::borrow::Cow;
+
+use bytes::{is_plain, lossy_length, push_lossy};
+use error::Context;
+pub use error::SyntaxError;
 
 /// Arrays and objects deeper than this are an error, as in the reference.
 const MAX_DEPTH: usize = 10_000;
-
-/// What is wrong with the text, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyntaxError {
-    /// Offset of the offending byte; the length of the text if it ends too early.
-    pub offset: usize,
-    found: Option<u8>,
-    context: Context,
-}
-
-/// Where a byte does not fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Context {
-    Place(&'static str),
-    Literal(&'static str, u8),
-    /// No fault of the text: its strings, decoded, take more memory than there is.
-    Room,
-}
-
-impl SyntaxError {
-    /// Whether the text is too large rather than malformed.
-    pub(super) fn is_too_large(&self) -> bool {
-        self.context == Context::Room
-    }
-}
-
-impl fmt::Display for SyntaxError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(found) = self.found else {
-            return f.write_str("unexpected end of JSON input");
-        };
-        write!(f, "invalid character {} ", go::Character(found))?;
-        match self.context {
-            Context::Place(place) => f.write_str(place),
-            Context::Literal(word, expected) => {
-                write!(f, "in literal {word} (expecting {})", go::Character(expected))
-            }
-            Context::Room => f.write_str("in a text that is too large"),
-        }
-    }
-}
 
 const VALUE: &str = "looking for beginning of value";
 const KEY: &str = "looking for beginning of object key string";
@@ -453,34 +416,6 @@ impl<'a> Reader<'a> {
         self.space();
         if self.byte().is_some() { self.misfit("after top-level value") } else { Ok(()) }
     }
-}
-
-/// How long `bytes` are as text.
-fn lossy_length(bytes: &[u8]) -> usize {
-    let replacement = char::REPLACEMENT_CHARACTER.len_utf8();
-    let chunk = |chunk: std::str::Utf8Chunk<'_>| {
-        chunk.invalid().len().saturating_mul(replacement).saturating_add(chunk.valid().len())
-    };
-    bytes.utf8_chunks().map(chunk).fold(0, usize::saturating_add)
-}
-
-/// Adds `bytes` to `text`, every byte that is not UTF-8 as U+FFFD of its own, as Go does it.
-fn push_lossy(text: &mut String, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-}
-
-/// Whether eight bytes hold no quote, no backslash and no control character. Each test leaves the top bit of a byte
-/// set where it holds; what a borrow adds lies above a byte that was found.
-fn is_plain(bytes: &[u8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let Ok(word) = bytes.try_into().map(u64::from_le_bytes) else { return false };
-    let below = |word: u64, least: u64| word.wrapping_sub(ONES.wrapping_mul(least)) & !word;
-    let equal = |byte: u64| below(word ^ ONES.wrapping_mul(byte), 1);
-    (below(word, 0x20) | equal(b'"'.into()) | equal(b'\\'.into())) & TOPS == 0
 }
 
 #[cfg(test)]
