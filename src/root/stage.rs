@@ -63,10 +63,10 @@ impl Staged {
     pub(super) fn make(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<Self> {
         raise_descriptor_limit();
         let staged = Self { areas: Vec::new(), numbers: Vec::with_capacity(ops.len()) };
-        let mut stager = Stager { root, staged, pages: Vec::new(), places: Recent::default() };
-        match stager.all(ops, stamp) {
-            Ok(()) => Ok(stager.staged),
-            Err(error) => Err(stager.staged.abandon(root, error)),
+        let mut filling = Stager { root, staged, pages: Vec::new(), places: Recent::default() };
+        match filling.all(ops, stamp) {
+            Ok(()) => Ok(filling.staged),
+            Err(error) => Err(filling.staged.abandon(root, error)),
         }
     }
 

@@ -24,7 +24,7 @@ impl View for Root {
                 attributes: Attributes { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
                 size: u64::try_from(stat.st_size).unwrap_or(0),
                 identity: (stat.st_dev, stat.st_ino),
-                links: u64::from(stat.st_nlink),
+                links: links(stat.st_nlink),
             })),
             // No file can have a name that is too long; who wants to make one is told so.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
@@ -64,6 +64,11 @@ impl View for Root {
         sort(&mut names, &OsString::cmp);
         Ok(names)
     }
+}
+
+/// `st_nlink` as a number of 64 bits: on arm64 it has 32.
+fn links(count: impl Into<u64>) -> u64 {
+    count.into()
 }
 
 /// The kind that `st_mode` tells.
