@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::error::{Reason, Result};
 use crate::plan::Planned;
 use crate::root::Root;
-use crate::sort::sort;
+use crate::sort::order;
 
 /// How a dry run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +67,15 @@ struct Readable<'r> {
 impl Readable<'_> {
     /// The paths that this user may not read, each once.
     fn unread(&self) -> Vec<PathBuf> {
-        let mut unread = self.unread.borrow_mut();
-        sort(&mut unread, &PathBuf::cmp);
-        unread.dedup();
-        unread.clone()
+        let met = self.unread.borrow();
+        let sorted = order(met.len(), &|one, other| met.get(one).cmp(&met.get(other)));
+        let mut unread: Vec<PathBuf> = Vec::new();
+        for path in sorted.into_iter().filter_map(|index| met.get(index)) {
+            if unread.last() != Some(path) {
+                unread.push(path.clone());
+            }
+        }
+        unread
     }
 
     fn or_else<T>(&self, path: &Path, read: Result<T>, instead: T) -> Result<T> {
