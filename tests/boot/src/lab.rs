@@ -23,9 +23,17 @@ impl Lab {
     /// When the variable is not set or a part is not there; the text says which
     /// make target prepares it.
     pub fn from_env() -> Result<Self> {
-        let lab = Self::at(from_variable("GLOWPLUG_LAB", "make lab")?)?;
+        let lab = Self::without_dracut()?;
         lab.has("initrd-dracut.img")?;
         Ok(lab)
+    }
+
+    /// The same lab where the images of dracut need not be there: `make demo` does not make them.
+    ///
+    /// # Errors
+    /// As [`Lab::from_env`].
+    pub fn without_dracut() -> Result<Self> {
+        Self::at(from_variable("GLOWPLUG_LAB", "make lab")?)
     }
 
     /// The lab whose guest has the package glowplug-podman-machine too.

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn demo(file: Option<&str>) -> Result<()> {
-    let lab = Lab::from_env()?;
+    let lab = Lab::without_dracut()?;
     let config = match file {
         Some(file) => fs::read_to_string(file).doing("read the config")?,
         None => host::config(DEFAULT)?,
