@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::{files, part};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::provision::TRANSPORT;
-use crate::provision::offline::refuse_empty;
+use crate::provision::phases::{Defaults, plan_config, refuse_empty};
 use crate::provision::render::{Renderer, Texts};
 use crate::root::Root;
 
@@ -44,7 +44,7 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) 
     }
     let target = Root::open(root)?;
     target.lock()?;
-    let mut ops = files::plan_config(&config, &target)?;
+    let mut ops = plan_config(&config, &target, Defaults::Reference)?.log_remarks();
     files::logged(root, &config, ops.len(), &mut || target.apply(&mut ops)).map(drop)
 }
 

@@ -8,11 +8,9 @@ use super::request::{Request, Stage};
 use super::state::{CONFIG_SHA512, SPEC_VERSION, State};
 use super::{part, stage_log};
 use crate::change::{Op, Piece};
-use crate::clock;
 use crate::config::{Config, Passwd, Unit};
 use crate::error::{Error, Reason, Result};
-use crate::plan::{self, Options, Today};
-use crate::provision;
+use crate::provision::phases::{Defaults, boot_id, plan_config};
 use crate::root::{Left, Root};
 use crate::stamp::{self, STAMP};
 
@@ -40,8 +38,8 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
     }
     root.check_stamp_place()?;
     let previous = previous_report(&root)?;
-    let boot_id = provision::boot_id()?;
-    let mut ops = plan_config(config, &root)?;
+    let boot_id = boot_id()?;
+    let mut ops = plan_config(config, &root, Defaults::Reference)?.log_remarks();
     let key_files = key_files(&config.passwd, &ops);
     let run = stamp::Run {
         boot_id: &boot_id,
@@ -70,18 +68,6 @@ fn refuse_state(state: &State, key: &str) -> Result<()> {
         return Err(Error::new(Reason::Unsupported, what));
     }
     Ok(())
-}
-
-/// Plans `config`. ssh keys go where the reference puts them unless the environment says otherwise.
-pub(super) fn plan_config<'a>(config: &'a Config<'a>, root: &Root) -> Result<Vec<Op<'a>>> {
-    let ssh_key_fragment = provision::writes_key_fragment(true)?;
-    let options = Options {
-        today: Today(clock::today()),
-        ssh_key_fragment,
-        image_defaults: false,
-        transport: &provision::TRANSPORT,
-    };
-    plan::plan(config, root, options).map(plan::Planned::log_remarks)
 }
 
 /// Puts `changes` into place by `act`, with the log lines of the entries of `config` that they stand for. Returns the

@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::error::{Error, Reason, Result};
 use crate::file;
 use crate::memory;
-use crate::platform::{self, Choice, CommandLine, Fetched, Platform, UserConfig, system};
+use crate::platform::{self, Answer, Choice, CommandLine, Platform, UserConfig, system};
 use crate::provision::TRANSPORT;
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
 use crate::source::sha512_hex;
@@ -99,17 +99,17 @@ fn fetch<'a>(
     let mut line = CommandLine::read()?;
     line.timeout = request.patience.unwrap_or(line.timeout);
     let (text, from) = match platform::user_config(choice, &line, offline, &TRANSPORT)? {
-        Fetched::Config(UserConfig { text, from }) => (texts.keep(text.into()), from.source()),
-        Fetched::NeedsNetwork => {
+        Answer::Config(UserConfig { text, from }) => (texts.keep(text.into()), from.source()),
+        Answer::NeedsNetwork => {
             log::info!("failed to fetch config: the kernel argument ignition.config.url needs the network");
             return Ok(None);
         }
         // Another program may fetch there.
-        Fetched::Nothing if offline => {
+        Answer::Nothing if offline => {
             log::info!("failed to fetch config: glowplug does not fetch on platform {}", request.platform);
             return Ok(None);
         }
-        Fetched::Nothing => return platform.map(|_| None),
+        Answer::Nothing => return platform.map(|_| None),
     };
     let mut spec_version = "";
     let sha512 = sha512_hex(text);

@@ -81,7 +81,7 @@ impl Choice {
 
 /// What came of looking for the user's config.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fetched {
+pub enum Answer {
     /// It was found.
     Config(UserConfig),
     /// It is behind the network, which was not to be used.
@@ -100,7 +100,7 @@ pub fn user_config(
     line: &CommandLine,
     offline: bool,
     transport: &dyn Transport,
-) -> Result<Fetched> {
+) -> Result<Answer> {
     if let Some(fetched) = from_command_line(Path::new(device::BY_LABEL), line, offline, transport)? {
         return Ok(fetched);
     }
@@ -113,14 +113,14 @@ fn from_command_line(
     line: &CommandLine,
     offline: bool,
     transport: &dyn Transport,
-) -> Result<Option<Fetched>> {
-    let config = |text| Some(Fetched::Config(UserConfig { text, from: Origin::CommandLine }));
+) -> Result<Option<Answer>> {
+    let config = |text| Some(Answer::Config(UserConfig { text, from: Origin::CommandLine }));
     if let Some(url) = &line.config_url {
         if line.config_device.is_some() || line.config_path.is_some() {
             log::warn!("ignition.config.url comes before ignition.config.device and ignition.config.path");
         }
         let text = from_url(url, offline, transport).map_err(|error| error.advise_otherwise(URL_ADVICE))?;
-        return Ok(text.map_or(Some(Fetched::NeedsNetwork), config));
+        return Ok(text.map_or(Some(Answer::NeedsNetwork), config));
     }
     match (&line.config_device, &line.config_path) {
         (Some(label), Some(path)) => {
@@ -139,17 +139,17 @@ fn from_command_line(
 }
 
 /// What the system's `user.ign` in one of `directories` says, else the platform's config.
-fn from_system_or_platform(directories: &[PathBuf], choice: Choice, line: &CommandLine) -> Result<Fetched> {
-    let config = |text, from| Fetched::Config(UserConfig { text, from });
+fn from_system_or_platform(directories: &[PathBuf], choice: Choice, line: &CommandLine) -> Result<Answer> {
+    let config = |text, from| Answer::Config(UserConfig { text, from });
     if let Some(found) = system::user_config_in(directories)? {
         return Ok(config(found.text, Origin::SystemFile(found.path)));
     }
     let (platform, text) = match choice {
         Choice::Named(platform) => (platform, Some(platform.fetch(line.timeout)?)),
         Choice::Detected(platform) => (platform, platform.fetch_if_any(line.timeout)?),
-        Choice::Nothing => return Ok(Fetched::Nothing),
+        Choice::Nothing => return Ok(Answer::Nothing),
     };
-    Ok(text.map_or(Fetched::Nothing, |text| config(text, Origin::Platform(platform))))
+    Ok(text.map_or(Answer::Nothing, |text| config(text, Origin::Platform(platform))))
 }
 
 /// The bytes behind `url`; `None` where they cannot be had offline.

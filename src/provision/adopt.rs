@@ -1,6 +1,7 @@
 //! Adopting a root: its stamp, which was written for another one or by another program, becomes the stamp of this root.
 
-use super::{boot_id, writing};
+use super::phases::boot_id;
+use super::writing;
 use crate::error::{Reason, Result};
 use crate::root::{Left, Root};
 use crate::stamp::{self, Fault, LIMIT, Stamp, Verdict};

@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 
 use self::line::Line;
 pub use self::text::Style;
-use super::offline::render;
-use super::plan_config;
+use super::phases::{Defaults, Rendered, plan_config};
 use super::render::Texts;
 use crate::change::{Stat, View};
 use crate::config::Config;
@@ -38,9 +37,9 @@ pub enum Form {
 /// told as well.
 pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
     let texts = Texts::default();
-    let config = render(&texts, text)?;
+    let config = Rendered::alone(&texts, text)?.config;
     let view = Readable { root, unread: RefCell::default() };
-    let mut planned = plan_config(&config, &view)?;
+    let mut planned = plan_config(&config, &view, Defaults::Debian)?;
     let read = line::read_contents(&mut planned.ops, &view)?;
     let lines = line::lines(&planned, &read, &view)?;
     let dry_run = DryRun { lines: &lines, planned: &planned, config: &config, view: &view };

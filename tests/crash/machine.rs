@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glowplug::error::{Error, Reason};
 use glowplug::ignition::{self, Request, Stage};
-use glowplug::platform::{Fetched, Origin, Platform, UserConfig};
+use glowplug::platform::{Answer, Origin, Platform, UserConfig};
 use glowplug::provision;
 use glowplug::root::failpoints::{self, Fault, Stopped};
 use glowplug::root::{Left, Root};
@@ -130,7 +130,7 @@ impl Disk {
             let mut fetch = || match config {
                 Some(text) => {
                     let from = Origin::Platform(platform);
-                    Ok(Fetched::Config(UserConfig { text: text.into(), from }))
+                    Ok(Answer::Config(UserConfig { text: text.into(), from }))
                 }
                 None => Err(Error::new(Reason::NoHost, "the host is gone")),
             };

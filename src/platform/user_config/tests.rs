@@ -33,19 +33,19 @@ fn with_device(label: Option<&str>, path: Option<&str>) -> CommandLine {
 }
 
 /// Without system configs and labels.
-fn fetch(choice: Choice, line: &CommandLine, offline: bool) -> Result<Fetched> {
+fn fetch(choice: Choice, line: &CommandLine, offline: bool) -> Result<Answer> {
     fetch_from(&[], choice, line, offline)
 }
 
-fn fetch_from(directories: &[PathBuf], choice: Choice, line: &CommandLine, offline: bool) -> Result<Fetched> {
+fn fetch_from(directories: &[PathBuf], choice: Choice, line: &CommandLine, offline: bool) -> Result<Answer> {
     match from_command_line(Path::new("/nonexistent"), line, offline, &NoTransport)? {
         Some(fetched) => Ok(fetched),
         None => from_system_or_platform(directories, choice, line),
     }
 }
 
-fn found(text: &str, from: Origin) -> Fetched {
-    Fetched::Config(UserConfig { text: text.into(), from })
+fn found(text: &str, from: Origin) -> Answer {
+    Answer::Config(UserConfig { text: text.into(), from })
 }
 
 #[test]
@@ -78,14 +78,14 @@ fn origins_have_the_references_words() {
 
 #[test]
 fn without_any_origin_there_is_nothing() {
-    assert_eq!(fetch(Choice::Nothing, &line(), false), Ok(Fetched::Nothing));
+    assert_eq!(fetch(Choice::Nothing, &line(), false), Ok(Answer::Nothing));
 }
 
 #[test]
 fn remote_urls_need_the_network_and_are_then_refused_without_their_text() {
     for url in ["https://user:token@example.com/x", "http://token", "tftp://token/x", "foo+1.x-y:token"] {
         let line = with_url(url);
-        assert_eq!(fetch(Choice::Named(metal()), &line, true), Ok(Fetched::NeedsNetwork), "{url}");
+        assert_eq!(fetch(Choice::Named(metal()), &line, true), Ok(Answer::NeedsNetwork), "{url}");
         let error = fetch(Choice::Named(metal()), &line, false).unwrap_err();
         assert_eq!(error.reason(), Reason::Unsupported);
         assert!(error.text().contains("ignition.config.url"), "{error}");
@@ -146,9 +146,9 @@ fn a_platform_that_nobody_named_may_have_no_config() {
         assert_eq!(fetch(Choice::Named(platform), &line, false), Ok(found(named, from())));
         assert_eq!(fetch(Choice::Detected(platform), &line, false), Ok(found(detected, from())));
     }
-    let reason = |fetched: Result<Fetched>| fetched.unwrap_err().reason();
+    let reason = |fetched: Result<Answer>| fetched.unwrap_err().reason();
     let (with_patience, without) = (provider(Some(5), false), provider(None, false));
-    assert_eq!(fetch(Choice::Detected(with_patience), &line, false), Ok(Fetched::Nothing));
+    assert_eq!(fetch(Choice::Detected(with_patience), &line, false), Ok(Answer::Nothing));
     assert_eq!(reason(fetch(Choice::Named(with_patience), &line, false)), Reason::NoHost);
     assert_eq!(reason(fetch(Choice::Detected(without), &line, false)), Reason::NoHost);
 }

@@ -1,0 +1,190 @@
+//! The phases of provisioning. Each is made from the one before, so that none is left out or done twice: [`Fetched`] holds
+//! bytes, [`Rendered`] one config, and [`Planned`] the changes. `run`, the offline commands and the reference's stages are
+//! compositions of them.
+
+use std::time::Instant;
+
+use super::render::{self, Renderer, Texts};
+use super::{TRANSPORT, milliseconds, writing};
+use crate::change::View;
+use crate::clock;
+use crate::config::Config;
+use crate::error::{Error, Reason, Result, errno_words};
+use crate::plan::{Options, Planned, Today, plan};
+use crate::platform::system::{BaseConfigs, base_configs};
+use crate::platform::{Answer, Platform, UserConfig};
+use crate::root::{ConfigToSave, Root, SavedConfig};
+use crate::source::sha512_hex;
+use crate::stamp;
+
+/// The configs of a machine as bytes. Nothing of them has been parsed.
+pub(super) struct Fetched {
+    platform: Option<Platform>,
+    base: BaseConfigs,
+    /// The user's config; empty where there is none.
+    text: Vec<u8>,
+    /// Whether the root holds the user's config already, since an interrupted run saved it.
+    is_saved: bool,
+}
+
+impl Fetched {
+    /// Fetches the user's config by `fetch`, and reads the system's base configs. Returns `None` where there is neither.
+    ///
+    /// # Errors
+    /// Those of `fetch`, and of reading the base configs.
+    pub fn from_host(
+        platform: Option<Platform>,
+        fetch: &mut dyn FnMut() -> Result<Answer>,
+    ) -> Result<Option<Self>> {
+        let started = Instant::now();
+        let base = base_configs(platform)?;
+        let (text, from) = match fetch()? {
+            Answer::Config(UserConfig { text, from }) => (text, from.source()),
+            Answer::NeedsNetwork | Answer::Nothing if base.is_empty() => return Ok(None),
+            Answer::NeedsNetwork | Answer::Nothing => (Vec::new(), "system"),
+        };
+        log::info!("glowplug {} with the config of {from}", env!("CARGO_PKG_VERSION"));
+        log::info!("fetched a config of {} bytes in {} ms", text.len(), milliseconds(started));
+        Ok(Some(Self { platform, base, text, is_saved: false }))
+    }
+
+    /// Takes the config that an interrupted run saved, and reads the system's base configs.
+    ///
+    /// # Errors
+    /// Those of reading the base configs.
+    pub fn from_saved(saved: SavedConfig) -> Result<Self> {
+        let version = env!("CARGO_PKG_VERSION");
+        log::info!("glowplug {version} with the config that an interrupted run had fetched");
+        let platform = Platform::named(&saved.platform).ok();
+        Ok(Self { platform, base: base_configs(platform)?, text: saved.text, is_saved: true })
+    }
+
+    /// Parses the configs, follows their references, and merges all of them. Their texts are kept in `texts`.
+    ///
+    /// # Errors
+    /// Those of parsing and validating a config, and of fetching what it refers to.
+    pub fn render(self, texts: &Texts) -> Result<Rendered<'_>> {
+        let mut config = render::merge_base(self.base, texts)?;
+        let mut rendered = Rendered::new(texts, texts.keep(self.text.into()))?;
+        config.merge_with(rendered.config);
+        rendered.config = config;
+        rendered.platform = self.platform.map_or("", Platform::name);
+        rendered.is_saved = self.is_saved;
+        Ok(rendered)
+    }
+}
+
+/// One valid config: everything that it refers to is in it.
+pub(crate) struct Rendered<'t> {
+    /// The config.
+    pub config: Config<'t>,
+    /// The text of the user's config; empty where there is none.
+    text: &'t [u8],
+    /// The spec version that this text names; empty where there is none.
+    spec_version: &'static str,
+    /// The platform's name; empty where there is none.
+    platform: &'static str,
+    is_saved: bool,
+}
+
+impl<'t> Rendered<'t> {
+    fn new(texts: &'t Texts, text: &'t [u8]) -> Result<Self> {
+        let (config, version) = Renderer::new(texts, &TRANSPORT).render(text)?;
+        let spec_version = if text.is_empty() { "" } else { version.text() };
+        Ok(Self { config, text, spec_version, platform: "", is_saved: false })
+    }
+
+    /// Renders the config in `text` without a machine's base configs.
+    ///
+    /// # Errors
+    /// As [`Fetched::render`], and for an empty text: a host may have nothing to say, but who names a file means one
+    /// with a config.
+    pub fn alone(texts: &'t Texts, text: &'t [u8]) -> Result<Self> {
+        refuse_empty(text)?;
+        Self::new(texts, text)
+    }
+
+    /// Makes the root what `planned` says, which is the plan of this config, and leaves the stamp. A config that is not
+    /// saved yet is saved first.
+    ///
+    /// # Errors
+    /// Those of the root. Up to the commit it is as it was; afterwards the next start goes on.
+    pub fn put(&self, root: &Root, planned: Planned<'_>) -> Result<()> {
+        root.check_stamp_place()?;
+        let mut ops = planned.log_remarks();
+        let (boot_id, sha512) = (boot_id()?, sha512_hex(self.text));
+        let run = stamp::Run {
+            boot_id: &boot_id,
+            user_config_provided: !self.text.is_empty(),
+            platform: self.platform,
+            spec_version: self.spec_version,
+            config_sha512: &sha512,
+            previous: None,
+        };
+        let to_save = ConfigToSave { platform: self.platform, sha512: &sha512, text: self.text };
+        let to_save = (!self.is_saved).then_some(&to_save);
+        writing(root, || root.provision(to_save, &mut ops, &|file| stamp::text(&run, file)))
+    }
+}
+
+/// Refuses a text without a byte.
+///
+/// # Errors
+/// [`Reason::ConfigSyntax`], in the reference's words.
+pub(crate) fn refuse_empty(text: &[u8]) -> Result<()> {
+    if text.is_empty() {
+        return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
+    }
+    Ok(())
+}
+
+/// Whose defaults a plan follows where the config leaves a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Defaults {
+    /// This program's: ssh keys go where Debian's sshd reads them, and the image may name paths that it brings only as a
+    /// default.
+    Debian,
+    /// The reference's: ssh keys go into a fragment, and what exists is a conflict.
+    Reference,
+}
+
+/// Plans what `config` changes in the root that `view` shows.
+///
+/// # Errors
+/// Those of [`plan`]; [`Reason::Usage`] where the environment asks for ssh keys in an unknown way.
+pub(crate) fn plan_config<'a>(
+    config: &'a Config<'a>,
+    view: &dyn View,
+    defaults: Defaults,
+) -> Result<Planned<'a>> {
+    let started = Instant::now();
+    let options = Options {
+        today: Today(clock::today()),
+        ssh_key_fragment: writes_key_fragment(defaults == Defaults::Reference)?,
+        image_defaults: defaults == Defaults::Debian,
+        transport: &TRANSPORT,
+    };
+    let planned = plan(config, view, options)?;
+    log::debug!("planned {} operations in {} ms", planned.ops.len(), milliseconds(started));
+    Ok(planned)
+}
+
+/// Returns whether ssh keys go into a fragment: what the environment says, else `default`.
+fn writes_key_fragment(default: bool) -> Result<bool> {
+    const VARIABLE: &str = "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT";
+    match std::env::var_os(VARIABLE).as_deref().map(std::ffi::OsStr::to_str) {
+        None | Some(Some("")) => Ok(default),
+        Some(Some("true" | "1")) => Ok(true),
+        Some(Some("false" | "0")) => Ok(false),
+        Some(_) => Err(Error::new(Reason::Usage, format!("{VARIABLE} is neither true nor false"))),
+    }
+}
+
+/// Returns the kernel's id of the current boot.
+///
+/// # Errors
+/// [`Reason::System`] where the kernel does not tell it.
+pub(crate) fn boot_id() -> Result<String> {
+    stamp::boot_id()
+        .map_err(|(path, errno)| Error::new(Reason::System, format!("read {path}: {}", errno_words(errno))))
+}
