@@ -36,10 +36,10 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
         Left::Whole => return root.discard().map(drop),
         Left::Nothing | Left::Pieces | Left::Config => {}
     }
-    root.check_stamp_place()?;
     let previous = previous_report(&root)?;
     let boot_id = boot_id()?;
     let mut ops = plan_config(config, &root, Defaults::Reference)?.log_remarks();
+    root.make_stamp_place(&mut ops)?;
     let key_files = key_files(&config.passwd, &ops);
     let run = stamp::Run {
         boot_id: &boot_id,

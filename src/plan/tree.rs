@@ -158,7 +158,10 @@ impl<'a, 'v> Tree<'a, 'v> {
         let Some(at) = self.backing(step, path) else { return Ok(None) };
         let stat = self.view.stat(&at)?;
         let mut places = self.places.borrow_mut();
-        let is_listed = step.parent.and_then(|number| places.at(number)).is_some_and(|place| place.is_listed);
+        let listed = |number: Option<usize>| {
+            number.and_then(|number| places.at(number)).is_some_and(|place| place.is_listed)
+        };
+        let is_listed = listed(step.parent) || listed(step.number);
         if let Some(place) = step.number.and_then(|number| places.at_mut(number)) {
             match (stat, &place.seen) {
                 (None, _) => place.seen = Seen::Nothing,
@@ -215,6 +218,24 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
         drop(places);
         self.view.read_link(&self.backing(step, path).unwrap_or_else(|| path.to_owned()))
+    }
+
+    /// Lists the directory at `path`, so that the view need not be asked for each name in it.
+    pub fn look_into(&self, path: &Path) -> Result<()> {
+        let step = self.enter(path);
+        let at = match self.planned(step) {
+            None => self.backing(step, path),
+            Some(Node::Directory { backing, .. }) => backing,
+            Some(_) => return Ok(()),
+        };
+        let (Some(number), Some(at)) = (step.number, at) else { return Ok(()) };
+        if self.places.borrow().at(number).is_none_or(|place| place.is_listed) {
+            return Ok(());
+        }
+        if self.view.stat(&at)?.is_none_or(|stat| stat.kind != Kind::Directory) {
+            return Ok(());
+        }
+        self.list_view(number, Some(&at))
     }
 
     /// The names that will stand in the directory at `path`, sorted.

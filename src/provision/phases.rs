@@ -110,8 +110,8 @@ impl<'t> Rendered<'t> {
     /// # Errors
     /// Those of the root. Up to the commit it is as it was; afterwards the next start goes on.
     pub fn put(&self, root: &Root, planned: Planned<'_>) -> Result<()> {
-        root.check_stamp_place()?;
         let mut ops = planned.log_remarks();
+        root.make_stamp_place(&mut ops)?;
         let (boot_id, sha512) = (boot_id()?, sha512_hex(self.text));
         let run = stamp::Run {
             boot_id: &boot_id,

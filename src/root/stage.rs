@@ -251,8 +251,9 @@ impl Stager<'_> {
     fn stage_stamp(&mut self, text: StampText<'_>) -> Result<()> {
         let path = Path::new(STAMP);
         let place = self.place(path)?;
-        if place.number != 0 || matches!(place.target, Target::Nowhere) {
-            let what = "its directory is missing, or is another file system than the root";
+        // A directory that is missing is made by the operations: see `Root::make_stamp_place`.
+        if place.number != 0 {
+            let what = "its directory is another file system than the root";
             return Err(Error::new(Reason::Conflict, format!("write {STAMP} in the root: {what}")));
         }
         check(&place.target, path, Change::Put)?;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::Root;
 use super::calls::{self, DIRECTORY};
 use super::view::kind;
-use crate::change::Kind;
+use crate::change::{Attributes, Kind, Op, View as _};
 use crate::error::{Error, Reason, Result};
 use crate::stamp::{self, Fault, LIMIT, STAMP, Stamp, Verdict};
 
@@ -70,6 +70,26 @@ impl Root {
             }
             Err(errno) => Err(Error::root("look up the stamp", path, errno)),
         }
+    }
+
+    /// As [`Root::check_stamp_place`]; where the root has no `/etc` and `ops` make none, one is added to them: 0755 and
+    /// root's.
+    pub fn make_stamp_place(&self, ops: &mut Vec<Op<'_>>) -> Result<()> {
+        let directory = Path::new(STAMP).parent().unwrap_or(Path::new("/"));
+        if self.stat(directory)?.is_some() {
+            return self.check_stamp_place();
+        }
+        match ops.iter().find(|op| op.path() == directory) {
+            Some(Op::Directory { .. }) => {}
+            Some(_) => {
+                let what = format!("{} in the root has to be a directory, for {STAMP}", directory.display());
+                return Err(Error::new(Reason::Conflict, what));
+            }
+            None => {
+                ops.push(Op::Directory { path: directory.to_owned(), attributes: Attributes::root(0o755) })
+            }
+        }
+        Ok(())
     }
 
     /// Takes away the stamp, durably, and what an interrupted run left. Returns what was there.

@@ -112,3 +112,13 @@ fn ssh_keys_go_where_the_environment_says() {
         }
     }
 }
+
+#[test]
+fn a_root_without_etc_gets_one() {
+    let lab = Lab::new(r#"{"ignition":{"version":"3.0.0"}}"#);
+    std::fs::remove_dir_all(lab.at("root/etc")).unwrap();
+    lab.passes("fetch");
+    lab.passes("files");
+    assert_eq!(lab.mode("root/etc"), 0o755);
+    assert!(lab.has("root/etc/.ignition-result.json"));
+}

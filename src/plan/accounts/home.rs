@@ -40,6 +40,9 @@ pub(super) fn create(
     mode: u32,
     skeletons: &[Vec<u8>],
 ) -> Result<()> {
+    if let Some(parent) = home.parent() {
+        tree.look_into(&tree.resolve(parent)?)?;
+    }
     let at = tree.resolve(home)?;
     if tree.stat(&at)?.is_some() {
         return Ok(());

@@ -25,6 +25,8 @@ struct Node {
 pub(in crate::plan) struct Memory {
     nodes: BTreeMap<PathBuf, Node>,
     device: u64,
+    /// How often it was asked for something.
+    pub(in crate::plan) calls: Cell<usize>,
     /// Every read fails from here on.
     pub(in crate::plan) broken: Cell<bool>,
 }
@@ -32,7 +34,8 @@ pub(in crate::plan) struct Memory {
 impl Memory {
     /// Debian's files, shortened.
     pub(in crate::plan) fn debian() -> Self {
-        let mut root = Self { nodes: BTreeMap::new(), device: 1, broken: Cell::new(false) };
+        let mut root =
+            Self { nodes: BTreeMap::new(), device: 1, calls: Cell::new(0), broken: Cell::new(false) };
         root.directory("/", 0, 0, 0o755);
         root.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\ngames:x:5:60:games:/usr/games:/bin/sh\n");
         root.file("/etc/group", "root:x:0:\nadm:x:4:\nshadow:x:42:\ngames:x:60:\nusers:x:100:\n");
@@ -96,6 +99,7 @@ impl Memory {
 
 impl View for Memory {
     fn stat(&self, path: &Path) -> Result<Option<Stat>> {
+        self.calls.set(self.calls.get() + 1);
         Ok(self.nodes.get(path).map(|node| {
             let (kind, size) = match &node.thing {
                 Thing::Directory => (Kind::Directory, 0),
@@ -108,6 +112,7 @@ impl View for Memory {
     }
 
     fn read_link(&self, path: &Path) -> Result<PathBuf> {
+        self.calls.set(self.calls.get() + 1);
         match self.nodes.get(path).map(|node| &node.thing) {
             Some(Thing::Link(target)) => Ok(target.clone()),
             _ => Err(Error::new(Reason::RootIo, "no link")),
@@ -115,6 +120,7 @@ impl View for Memory {
     }
 
     fn read(&self, path: &Path, _: u64) -> Result<Vec<u8>> {
+        self.calls.set(self.calls.get() + 1);
         match self.nodes.get(path).map(|node| &node.thing) {
             Some(Thing::File(bytes)) if !self.broken.get() => Ok(bytes.clone()),
             _ => Err(Error::new(Reason::RootIo, format!("read {}: input/output error", path.display()))),
@@ -122,6 +128,7 @@ impl View for Memory {
     }
 
     fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+        self.calls.set(self.calls.get() + 1);
         let below = self.nodes.keys().filter(|at| at.parent() == Some(path));
         Ok(below.filter_map(|at| at.file_name()).map(OsString::from).collect())
     }

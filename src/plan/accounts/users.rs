@@ -138,7 +138,18 @@ fn groups(db: &Database, wanted: &config::User, subject: &Subject) -> Result<Opt
 }
 
 fn no_group(subject: &Subject, key: &str, group: &[u8]) -> Error {
-    subject.refuse(&format!("{key}: there is no group {:?}", String::from_utf8_lossy(group))).advise(
-        "Name a group that the image has, or add it in passwd.groups of the config, then start again: nothing was written.",
-    )
+    let advice = match group {
+        b"wheel" => {
+            "Debian has no group wheel: name the group sudo, whose members may become root, then start again."
+        }
+        b"docker" => {
+            "The group docker comes with the package docker.io: install it in the image, or add the group in \
+             passwd.groups of the config, then start again."
+        }
+        _ => {
+            "Name a group that the image has, or add it in passwd.groups of the config, then start again: nothing was \
+             written."
+        }
+    };
+    subject.refuse(&format!("{key}: there is no group {:?}", String::from_utf8_lossy(group))).advise(advice)
 }

@@ -100,7 +100,8 @@ impl Seen {
 
 /// The key of the name in the directory that has place `number`.
 pub(super) fn key(number: usize, name: &[u8]) -> Vec<u8> {
-    [&number.to_be_bytes(), name].concat()
+    // The lowest byte first: keys of different directories mostly differ in their first byte then.
+    [&u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes(), name].concat()
 }
 
 pub(super) fn start(places: &Map<Place>) -> Step {

@@ -170,6 +170,9 @@ fn alias_name(unit: Name, unit_name: &str, alias: &str) -> Option<String> {
 /// to `force`, anything else never.
 fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) -> Result<bool> {
     let at = tree.resolve_parent(path)?;
+    if let Some(directory) = at.parent() {
+        tree.look_into(directory)?;
+    }
     let stat = tree.stat(&at)?;
     if let Some(stat) = stat {
         let link = stat.kind == Kind::Symlink;

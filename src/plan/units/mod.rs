@@ -40,10 +40,7 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
     }
     // Once a directory is listed, no name in it has to be looked up one by one.
     for directory in load::directories(tree)? {
-        let at = tree.resolve(directory)?;
-        if tree.stat(&at)?.is_some_and(|stat| stat.kind == Kind::Directory) {
-            tree.list(&at)?;
-        }
+        tree.look_into(&tree.resolve(directory)?)?;
     }
     let mut problems = Problems::default();
     let mut failed = Map::default();
@@ -153,9 +150,35 @@ fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> R
         problems.take(put_file(&path, contents, tree));
     }
     if let Some(mask) = unit.mask {
+        problems.take(warn_of_alias(name, mask, tree));
         problems.take(set_mask(&path, mask, tree));
     }
     problems.finish()
+}
+
+/// Warns if `name` is only another name of a unit: a mask takes the name away, and the unit still starts by its own.
+fn warn_of_alias(name: &str, mask: bool, tree: &mut Tree) -> Result<()> {
+    if !mask {
+        return Ok(());
+    }
+    for directory in load::directories(tree)? {
+        let path = directory.join(name);
+        let Some(at) = load::unless_loop(tree.resolve_parent(&path))? else { continue };
+        match tree.stat(&at)?.map(|stat| stat.kind) {
+            None => continue,
+            Some(Kind::Symlink) => {}
+            Some(_) => return Ok(()),
+        }
+        let target = tree.read_link(&at)?;
+        let unit = load::file_name(&target);
+        if unit != name && names::Name::parse(unit).is_some() {
+            tree.warn(format!(
+                "masking {name} does not keep {unit} from starting: {name} is another name of {unit}, mask that one"
+            ));
+        }
+        return Ok(());
+    }
+    Ok(())
 }
 
 /// Plans a mask, or its removal, at `path`.

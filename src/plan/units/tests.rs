@@ -220,3 +220,17 @@ fn names_are_checked() {
     let text = refusal(vec![Unit { dropins, ..unit("a.service") }]);
     assert!(text.starts_with("$.systemd.units.0.dropins.0.name: "), "{text}");
 }
+
+#[test]
+fn masking_another_name_of_a_unit_is_warned_of() {
+    let root = Root::new(&[
+        ("/usr/lib/systemd/system/ssh.service", WANTED),
+        ("/etc/systemd/system/sshd.service", "-> /usr/lib/systemd/system/ssh.service"),
+    ]);
+    let systemd = Systemd { units: vec![Unit { mask: Some(true), ..unit("sshd.service") }] };
+    let mut tree = Tree::new(&root);
+    plan(&systemd, &mut tree).unwrap();
+    let warning = "masking sshd.service does not keep ssh.service from starting: sshd.service is another name of \
+                   ssh.service, mask that one";
+    assert_eq!(tree.into_planned().warnings, [warning]);
+}

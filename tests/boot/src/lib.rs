@@ -13,6 +13,7 @@
 
 pub mod agent;
 pub mod console;
+pub mod curves;
 pub mod error;
 pub mod firmware;
 pub mod guest;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use boot_lab::curves;
 use boot_lab::error::{Doing, Error, Result};
 use boot_lab::host;
 use boot_lab::lab::{self, Lab, Scratch};
@@ -61,7 +62,11 @@ fn bench() -> Result<()> {
     }
     time("later boots: the whole program", median(later), Duration::from_millis(2));
     println!("{:<58} {:>9} us", "  for comparison: /bin/true", median(spawn).as_micros());
-    Ok(())
+
+    fs::create_dir_all(&memory).doing("make a directory in memory")?;
+    let curves = curves::print(&program, &memory);
+    fs::remove_dir_all(&memory).doing("remove what was in memory")?;
+    curves
 }
 
 /// The median of applying podman's config to a fresh root.
