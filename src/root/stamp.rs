@@ -86,7 +86,7 @@ impl Root {
                 return Err(Error::new(Reason::Conflict, what));
             }
             None => {
-                ops.push(Op::Directory { path: directory.to_owned(), attributes: Attributes::root(0o755) })
+                ops.push(Op::Directory { path: directory.to_owned(), attributes: Attributes::root(0o755) });
             }
         }
         Ok(())

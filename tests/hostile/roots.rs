@@ -401,7 +401,6 @@ fn the_place_of_the_stamp() {
         format!("link 0:0 /etc/.ignition-result.json -> {outside}/file\n"),
         "link 0:0 /etc/.ignition-result.json -> nowhere\n".to_owned(),
         "fifo 0600 0:0 /etc/.ignition-result.json\n".to_owned(),
-        "gone /etc\n".to_owned(),
         "gone /etc\nfile 0644 0:0 /etc\n".to_owned(),
         format!("gone /etc\nlink 0:0 /etc -> {outside}/etc\n"),
         "gone /etc\nlink 0:0 /etc -> var\n".to_owned(),
