@@ -1,7 +1,20 @@
 //! glowplug provisions a Debian machine from an Ignition config, once, in the initramfs.
 //!
-//! The rooms of the house, each of which may use the ones after it: ignition, provision, agent, ready, platform,
-//! root, plan, change, source, config, and the log. See `docs/architecture.md`.
+//! [`provision::run`] is the whole of that. Five types carry its work, in this order:
+//!
+//! 1. [`platform::Platform`] is where the machine runs. It fetches the config, as bytes, from the host.
+//! 2. [`config::Config`] is the config after parsing and validation. It has the fields of every spec version.
+//! 3. [`source::Source`] is a URL in the config. It becomes a stream of bytes, which is opened once and is verified.
+//! 4. [`change::Op`] is one change of the root: it says what shall stand there. [`plan::plan`] makes an ordered list of
+//!    them from a config and a read-only [`change::View`] of the root. Nothing has been written until then.
+//! 5. [`root::Root`] is the root that is provisioned. It carries out the list so that the root is whole after a power
+//!    cut at any moment. No other module writes below the root.
+//!
+//! Every failure is an [`error::Error`]. Its [`error::Reason`] decides the exit code.
+//!
+//! Two more programs are in the package: [`ready`] tells the host that the machine has started, and [`agent`] answers
+//! the host's questions. [`ignition`] stands in for the reference's programs. `docs/architecture.md` says which module
+//! may use which.
 
 // Tests make and break files where they like; the program itself is checked without them.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::arithmetic_side_effects))]

@@ -81,9 +81,15 @@ impl<'a> Planned<'a> {
 /// Plans everything that `config` asks of the root.
 ///
 /// # Errors
-/// All that is found wrong is told in one error: [`Reason::Unsupported`] where the config asks for what this program does not do; [`Reason::ConfigInvalid`],
-/// [`Reason::Conflict`] and [`Reason::Account`] with the place in the config; [`Reason::RootIo`] where the root
-/// cannot be read.
+/// One error holds all that is found wrong. [`Reason::Unsupported`]: the config asks for what this program does not do.
+/// [`Reason::ConfigInvalid`], [`Reason::Conflict`] and [`Reason::Account`] name the place in the config.
+/// [`Reason::RootIo`]: the root cannot be read.
+///
+/// [`Reason::Unsupported`]: crate::error::Reason::Unsupported
+/// [`Reason::ConfigInvalid`]: crate::error::Reason::ConfigInvalid
+/// [`Reason::Conflict`]: crate::error::Reason::Conflict
+/// [`Reason::Account`]: crate::error::Reason::Account
+/// [`Reason::RootIo`]: crate::error::Reason::RootIo
 pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -> Result<Planned<'a>> {
     // A config is applied whole or not at all, and whoever has to correct it wants to know everything at once.
     let mut problems = Problems::default();

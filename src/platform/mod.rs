@@ -1,6 +1,6 @@
 //! Where the config comes from. Nothing here knows what a config means.
 //!
-//! To add a platform, write a file with its [`Provider`] and add that to [`TABLE`]: the help text, the messages and the
+//! To add a platform, write a file with its `Provider` and add that to `TABLE`: the help text, the messages and the
 //! checks of the manual and of the initramfs hooks follow from the table.
 
 mod applehv;

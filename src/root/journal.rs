@@ -149,7 +149,7 @@ fn put_number(text: &mut Vec<u8>, number: u64) {
     put(text, number.to_string().as_bytes());
 }
 
-/// Three fields that [`take_identity`] takes.
+/// Writes the three fields that [`Fields::identity`] reads.
 pub(super) fn put_identity(text: &mut Vec<u8>, identity: FileIdentity) {
     let (seconds, nanoseconds) = identity.born;
     put(text, format!("{}\0{seconds}\0{nanoseconds}", identity.inode).as_bytes());

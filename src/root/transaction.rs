@@ -86,7 +86,7 @@ impl Root {
     /// Completes the commit that an interrupted run began.
     ///
     /// # Errors
-    /// [`Reason::Journal`] where its journal is not whole or not of this root; else as [`Root::provision`] after the
+    /// [`Reason::Journal`](crate::error::Reason::Journal) where its journal is not whole or not of this root; else as [`Root::provision`] after the
     /// first visible change.
     pub fn resume(&self) -> Result<()> {
         let path = Path::new("/");
@@ -147,7 +147,7 @@ impl Root {
     /// What an interrupted run left.
     ///
     /// # Errors
-    /// [`Reason::Conflict`] where something else has the name of this program's directory.
+    /// [`Reason::Conflict`](crate::error::Reason::Conflict) where something else has the name of this program's directory.
     pub fn left(&self) -> Result<Left> {
         let top = Path::new("/");
         let area = match Area::find(self, top)? {
