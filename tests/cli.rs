@@ -459,3 +459,13 @@ fn help_fits_a_terminal() {
         assert!(line.is_some_and(|line| line.ends_with(platform.source())), "{platform:?}: {}", done.stdout);
     }
 }
+
+/// `make boot` compares the whole page with what it finds, half an hour later.
+#[test]
+fn the_page_of_hosts_begins_with_the_head_that_its_test_writes() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(project.join("docs/hostile-hosts.md")).unwrap();
+    let head = fs::read_to_string(project.join("tests/boot/tests/guests/hostile/head.md")).unwrap();
+    let rows = page.strip_prefix(&head).unwrap();
+    assert!(rows.lines().all(|line| line.starts_with("| ")), "only rows follow the head");
+}
