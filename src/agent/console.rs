@@ -1,4 +1,5 @@
-//! The verdict as a line on `/dev/hvc0`: the console that podman's host keeps, where it has no vsock port for us.
+//! Writes the health verdict as one line to `/dev/hvc0`. podman's host records this console, also where it offers the
+//! machine no vsock port.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
@@ -13,20 +14,20 @@ use super::text;
 use crate::fd;
 
 const CONSOLE: &str = "/dev/hvc0";
-/// The last line, after the second of the boot in which it was shown.
+/// The last line that was shown, with the uptime in seconds at that time before it.
 const STATE: &str = "/run/glowplug/console";
-/// A line that does not change is shown again after so many seconds.
+/// The number of seconds after which an unchanged line is shown again.
 const HOUR: u64 = 3600;
 /// The longest line, in characters.
 const LONGEST: usize = 400;
-/// A console that is full, or in the midst of another's text, is waited for.
+/// How long to wait for a console that takes no more bytes.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Shows the line if it has changed, or an hour has passed.
+/// Shows the line if it has changed, or if an hour has passed since it was shown.
 ///
 /// # Errors
-/// errno of the console or of the file that keeps the last line.
+/// The errno of the console, or of the file that keeps the last line.
 pub fn show() -> Result<(), Errno> {
     let health = Health::read(health::PATIENT);
     let mut line = format!("glowplug: health: {}", health.line());
@@ -52,10 +53,10 @@ fn is_due(last: &str, line: &str, now: u64) -> bool {
 
 #[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
 fn write(line: &str) -> Result<(), Errno> {
-    // One that nobody reads must not hold this up.
+    // Without NONBLOCK a console that nobody reads would block this program.
     let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let console = rustix::fs::open(Path::new(CONSOLE), flags, Mode::empty())?;
-    // A login prompt may stand there, without an end of its line.
+    // The line break in front ends a login prompt, which has no line end of its own.
     write_all(console.as_fd(), &format!("\r\n{line}\r\n"), Deadline::after(PATIENCE))
 }
 
@@ -82,7 +83,7 @@ mod tests {
     fn a_full_console_is_waited_for_and_not_without_end() {
         let (mut reader, writer) = UnixStream::pair().unwrap();
         writer.set_nonblocking(true).unwrap();
-        // More than the kernel keeps for a reader that is late.
+        // This is more than the kernel buffers for a slow reader.
         let text = "line\r\n".repeat(500_000);
         let short = Deadline::after(Duration::from_millis(60));
         assert_eq!(write_all(writer.as_fd(), &text, short), Err(Errno::TIMEDOUT));

@@ -1,28 +1,30 @@
-//! Method calls to a D-Bus server without a bus between (D-Bus Specification 0.43, "Message Protocol"), as systemd's
-//! managers offer on their private sockets: no `Hello`, and they are there before the bus is.
+//! Calls methods of a D-Bus server directly, without a message bus (D-Bus Specification 0.43, "Message Protocol").
+//! The managers of systemd offer this on their private sockets. A call there needs no `Hello`, and the sockets exist
+//! before the bus does.
 //!
-//! Only what the questions in [`super::systemd`] need: strings, numbers, arrays of structures, and variants of these.
+//! Only the types that [`super::systemd`] needs are implemented: strings, numbers, arrays of structures, and variants
+//! of these.
 
 use rustix::io::Errno;
 
 use super::deadline::Stream;
 
 const LONGEST_FIELDS: usize = 64 << 10;
-/// Lines of the authentication are short.
+/// The longest line of the authentication, in bytes.
 const LONGEST_LINE: usize = 256;
 
 const METHOD_CALL: u8 = 1;
 const METHOD_RETURN: u8 = 2;
 const ERROR: u8 = 3;
 
-/// A connection, authenticated.
+/// An authenticated connection.
 pub struct Connection {
     stream: Stream,
     serial: u32,
     longest: usize,
 }
 
-/// What is called.
+/// A method to call.
 pub struct Method<'a> {
     /// The object's path.
     pub object: &'a str,
@@ -30,18 +32,19 @@ pub struct Method<'a> {
     pub interface: &'a str,
     /// The method's name.
     pub name: &'a str,
-    /// The types of its arguments.
+    /// The D-Bus signature of the method's arguments.
     pub signature: &'a str,
 }
 
 impl Connection {
-    /// Logs in as root to the server at the other end of `stream`. Of the server's messages none may be over `longest`
-    /// bytes.
+    /// Authenticates as root to the server at the other end of `stream`. A message from the server may have at most
+    /// `longest` bytes.
     ///
     /// # Errors
-    /// errno of the socket; `EACCES` where the server does not want this user, `EPROTO` where it speaks otherwise.
+    /// The errno of the socket; `EACCES` if the server rejects the authentication, `EPROTO` if it does not follow the
+    /// protocol.
     pub fn open(mut stream: Stream, longest: usize) -> Result<Self, Errno> {
-        // EXTERNAL with the user id 0, in hexadecimal digits of its decimal ones.
+        // EXTERNAL authentication as user id 0: its decimal digits are sent in hexadecimal, so "0" becomes "30".
         stream.write_all(b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n")?;
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
@@ -58,10 +61,10 @@ impl Connection {
         Ok(Self { stream, serial: 0, longest })
     }
 
-    /// Calls a method; `arguments` are marshalled already. Gives the answer's values.
+    /// Calls a method whose `arguments` are already marshalled, and returns the reply.
     ///
     /// # Errors
-    /// errno of the socket; `ENOMSG` where the server answers with an error, `EPROTO` for what is no answer,
+    /// The errno of the socket; `ENOMSG` if the server replies with an error, `EPROTO` for a malformed message,
     /// `EMSGSIZE` for a message that is too long.
     pub fn call(&mut self, method: &Method<'_>, arguments: &Writer) -> Result<Reply, Errno> {
         self.serial = self.serial.wrapping_add(1);
@@ -71,7 +74,7 @@ impl Connection {
             match reply.kind {
                 METHOD_RETURN if reply.answers == self.serial => return Ok(reply),
                 ERROR if reply.answers == self.serial => return Err(Errno::NOMSG),
-                // A signal, or an answer that nobody waits for.
+                // Signals, and replies to other calls, are skipped.
                 _ => {}
             }
         }
@@ -99,7 +102,7 @@ impl Connection {
     }
 }
 
-/// What the server sent.
+/// A message from the server.
 pub struct Reply {
     kind: u8,
     answers: u32,
@@ -107,13 +110,13 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The values, from the first.
+    /// Returns a reader that starts at the first value of the body.
     pub fn values(&self) -> Values<'_> {
         Values::new(&self.bytes)
     }
 }
 
-/// A whole message that calls `method`.
+/// Returns the whole message that calls `method`.
 fn request(serial: u32, method: &Method<'_>, arguments: &Writer) -> Result<Vec<u8>, Errno> {
     let mut fields = Writer::default();
     for (code, kind, text) in [
@@ -141,7 +144,7 @@ fn request(serial: u32, method: &Method<'_>, arguments: &Writer) -> Result<Vec<u
     Ok(message.0)
 }
 
-/// Which call a message answers, by its header fields; zero for none.
+/// Returns the serial number of the call that a message replies to, by its header fields; 0 if it replies to none.
 fn reply_serial(fields: &[u8]) -> Result<u32, Errno> {
     let mut values = Values::new(fields);
     let mut answers = 0;
@@ -163,7 +166,7 @@ fn reply_serial(fields: &[u8]) -> Result<u32, Errno> {
     Ok(answers)
 }
 
-/// Marshals values, little-endian.
+/// Marshals values in little-endian order.
 #[derive(Default)]
 pub struct Writer(Vec<u8>);
 
@@ -189,10 +192,10 @@ impl Writer {
         Ok(())
     }
 
-    /// A string or an object path.
+    /// Appends a string or an object path.
     ///
     /// # Errors
-    /// `E2BIG` for one of over 4 GiB.
+    /// `E2BIG` for 4 GiB or more.
     pub fn string(&mut self, text: &str) -> Result<(), Errno> {
         self.length(text.len())?;
         self.0.extend(text.bytes());
@@ -200,7 +203,7 @@ impl Writer {
         Ok(())
     }
 
-    /// An array of strings.
+    /// Appends an array of strings.
     ///
     /// # Errors
     /// As for [`Writer::string`].
@@ -215,7 +218,7 @@ impl Writer {
     }
 }
 
-/// Reads values; whatever is not there or not so is `EPROTO`.
+/// Reads values. A missing or malformed value is `EPROTO`.
 pub struct Values<'b> {
     bytes: &'b [u8],
     at: usize,
@@ -246,19 +249,19 @@ impl<'b> Values<'b> {
         self.take(1)?.first().copied().ok_or(Errno::PROTO)
     }
 
-    /// A number of 32 bits.
+    /// Reads a 32-bit number.
     ///
     /// # Errors
-    /// `EPROTO`.
+    /// `EPROTO` if the bytes end before it does.
     pub fn u32(&mut self) -> Result<u32, Errno> {
         self.align(4)?;
         self.take(4)?.try_into().map(u32::from_le_bytes).map_err(|_| Errno::PROTO)
     }
 
-    /// A number of 64 bits.
+    /// Reads a 64-bit number.
     ///
     /// # Errors
-    /// `EPROTO`.
+    /// `EPROTO` if the bytes end before it does.
     pub fn u64(&mut self) -> Result<u64, Errno> {
         self.align(8)?;
         self.take(8)?.try_into().map(u64::from_le_bytes).map_err(|_| Errno::PROTO)
@@ -273,10 +276,10 @@ impl<'b> Values<'b> {
         if self.byte()? == 0 { Ok(text) } else { Err(Errno::PROTO) }
     }
 
-    /// A string or an object path.
+    /// Reads a string or an object path.
     ///
     /// # Errors
-    /// `EPROTO`.
+    /// `EPROTO` if it is malformed or not UTF-8.
     pub fn string(&mut self) -> Result<&'b str, Errno> {
         let length = self.length()?;
         self.text(length)
@@ -287,18 +290,18 @@ impl<'b> Values<'b> {
         self.text(length.into())
     }
 
-    /// Begins a variant, which must hold this one type.
+    /// Enters a variant, which must hold a value of the type `kind`.
     ///
     /// # Errors
-    /// `EPROTO`, also for another type.
+    /// `EPROTO` if it is malformed or holds another type.
     pub fn variant(&mut self, kind: &str) -> Result<&mut Self, Errno> {
         if self.signature()? == kind { Ok(self) } else { Err(Errno::PROTO) }
     }
 
-    /// Reads an array of structures, each by `item`.
+    /// Reads an array of structures. `item` reads one structure.
     ///
     /// # Errors
-    /// `EPROTO`, and what `item` gives.
+    /// `EPROTO` if the array is malformed, and the errors of `item`.
     pub fn structures<T>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, Errno>,
@@ -325,8 +328,8 @@ mod tests {
     use crate::agent::deadline::Deadline;
     use crate::agent::tests::Folder;
 
-    /// Put together by hand: the fields, each on a boundary of eight bytes, whose length is without the padding before
-    /// the body.
+    /// A message written by hand. Each header field starts at a multiple of eight bytes. The length of the fields
+    /// does not count the padding before the body.
     const CALL: &[u8] = b"l\x01\x00\x01\x0d\x00\x00\x00\x01\x00\x00\x00\x77\x00\x00\x00\
         \x01\x01o\x00\x19\x00\x00\x00/org/freedesktop/systemd1\x00\x00\x00\x00\x00\x00\x00\
         \x02\x01s\x00\x04\x00\x00\x00a.bc\x00\x00\x00\x00\
@@ -425,7 +428,7 @@ mod tests {
         assert!(matches!(cut.err(), Some(Errno::CONNRESET | Errno::PIPE)));
         let huge = answering(|mut stream| {
             read_head(&mut stream);
-            // A body of 101 bytes.
+            // This header announces a body of 101 bytes.
             stream.write_all(b"OK 0\r\nl\x02\0\x01\x65\0\0\0\x01\0\0\0\0\0\0\0").unwrap();
             let _ = stream.read(&mut [0; 256]);
         });

@@ -1,4 +1,4 @@
-//! Sockets that keep to the time that an answer may take.
+//! Unix sockets on which every call ends at a deadline.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 pub use crate::deadline::Deadline;
 
-/// What is written at once.
+/// The most bytes of one write.
 const PIECE: usize = 4 << 10;
 
 /// A connection to a unix socket on which every call ends at the deadline.
@@ -20,10 +20,10 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Connects to the socket at `path`, without waiting for a server that accepts nothing.
+    /// Connects to the socket at `path`. Does not wait for a server that accepts no connection.
     ///
     /// # Errors
-    /// errno of connect(2); `EAGAIN` for a server whose queue is full.
+    /// The errno of connect(2); `EAGAIN` if the server's queue is full.
     pub fn connect(path: &Path, deadline: Deadline) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -36,11 +36,11 @@ impl Stream {
     /// Writes all of `bytes`.
     ///
     /// # Errors
-    /// errno of write(2); `ETIMEDOUT` at the deadline.
+    /// The errno of write(2); `ETIMEDOUT` at the deadline.
     pub fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
         while !bytes.is_empty() {
-            // For each write anew, and no write is long: the kernel lets a server that takes a few bytes now and then
-            // have the time again for each.
+            // The timeout is set anew for each write, and each write is short. The kernel restarts the timeout
+            // whenever the server takes a few bytes, so one long write could outlast the deadline.
             let left = self.deadline.left()?;
             let piece = bytes.get(..PIECE).unwrap_or(bytes);
             let written = self.stream.set_write_timeout(Some(left)).and_then(|()| self.stream.write(piece));
@@ -57,7 +57,7 @@ impl Stream {
     /// Fills `buffer`.
     ///
     /// # Errors
-    /// errno of read(2); `ETIMEDOUT` at the deadline, `ECONNRESET` at an early end.
+    /// The errno of read(2); `ETIMEDOUT` at the deadline, `ECONNRESET` if the stream ends too early.
     pub fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<(), Errno> {
         while !buffer.is_empty() {
             match self.read(buffer)? {
@@ -68,10 +68,10 @@ impl Stream {
         Ok(())
     }
 
-    /// As read(2).
+    /// Reads as read(2) does: returns the number of bytes, 0 at the end of the stream.
     ///
     /// # Errors
-    /// errno of read(2); `ETIMEDOUT` at the deadline.
+    /// The errno of read(2); `ETIMEDOUT` at the deadline.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         loop {
             let left = self.deadline.left()?;
@@ -90,7 +90,7 @@ impl AsFd for Stream {
     }
 }
 
-/// A time-out on a socket shows as `EAGAIN`.
+/// Returns the errno of an error. The kernel reports a timeout of a socket as `EAGAIN`, which becomes `ETIMEDOUT`.
 fn errno(error: &io::Error) -> Errno {
     match crate::error::errno_of(error) {
         Errno::AGAIN => Errno::TIMEDOUT,
@@ -133,7 +133,7 @@ mod tests {
         let mut stream = Stream::connect(&path, deadline).unwrap();
         let mut server = listener.accept().unwrap().0;
         let slow = std::thread::spawn(move || {
-            // Until the client is gone.
+            // Reads until the client has closed the connection.
             while matches!(server.read(&mut [0; 16 << 10]), Ok(1..)) {
                 std::thread::sleep(Duration::from_millis(100));
             }

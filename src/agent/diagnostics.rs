@@ -1,4 +1,4 @@
-//! How the boot went, and what is wrong: health, with times, the log of the provisioning, and faults.
+//! How the boot went and what is wrong: health, boot times, the log of the provisioning, and faults.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::systemd::Manager;
 use super::text::{self, Lines};
 use super::{SCHEMA, json};
 
-/// Nobody waits for this as for `/health`.
+/// How long systemd's managers may take. It is longer than for `/health`, because no host waits for the diagnostics.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The units whose times tell how the boot went, where they are there.
+/// The units whose times show how the boot went. Units that do not exist are left out.
 const UNITS: [&str; 9] = [
     "glowplug-ready.service",
     "ssh.service",
@@ -27,10 +27,10 @@ const UNITS: [&str; 9] = [
     "chrony.service",
     "systemd-timesyncd.service",
 ];
-/// Faults that another package has found, one a line; podman machine's layer leaves them here.
+/// The file of faults that another package has found, one a line. The package `glowplug-podman-machine` writes it.
 pub const FAULTS: &str = "/run/glowplug/faults";
-/// The most of them that are told, and the longest that is told whole, in characters: the other package may repeat what
-/// it has from somebody else.
+/// The most faults that are shown. The other package may repeat text that somebody else wrote, so number and length
+/// are bounded.
 const MOST_FAULTS: usize = 64;
 const LONGEST_FAULT: usize = 400;
 
@@ -40,29 +40,30 @@ const LONGEST_FAULT: usize = 400;
 pub struct Diagnostics {
     version: u32,
     health: Health,
-    /// Milliseconds from the kernel's start to systemd's in the root; none if systemd could not be asked.
+    /// Milliseconds from the kernel's start to the start of systemd in the real root; `None` if systemd gave no
+    /// answer.
     initramfs: Option<u64>,
-    /// Milliseconds from the kernel's start to the end of the boot; none before it.
+    /// Milliseconds from the kernel's start to the end of the boot; `None` while the machine is booting.
     boot: Option<u64>,
     units: Vec<Timed>,
-    /// What glowplug told in the initramfs and after.
+    /// What glowplug logged in the initramfs and in the real root.
     log: Vec<Line>,
-    /// What is wrong, in words that can be searched for.
+    /// What is wrong, in fixed phrases that can be searched for.
     faults: Vec<String>,
 }
 
-/// A unit, and when it became active.
+/// A unit and when it became active.
 #[derive(Debug, Serialize)]
 struct Timed {
     name: String,
-    /// In systemd's words.
+    /// The unit's active state, in systemd's words.
     active: String,
-    /// Milliseconds from the kernel's start; none for a unit that has not been active.
+    /// Milliseconds from the kernel's start; `None` for a unit that has not been active.
     since: Option<u64>,
 }
 
 impl Diagnostics {
-    /// Finds it out.
+    /// Collects the diagnostics.
     pub fn read() -> Self {
         let mut health = Health::read(health::PATIENT);
         let mut reader = Reader::default();
@@ -87,7 +88,7 @@ impl Diagnostics {
         Self { version: SCHEMA, health, initramfs, boot, units, log, faults }
     }
 
-    /// Returns the same for people: lines without control characters.
+    /// Returns the diagnostics as text for people: lines without control characters.
     pub fn text(&self) -> String {
         let mut lines = Lines::default();
         self.write(&mut lines);
@@ -169,7 +170,7 @@ fn ask(health: &Health) -> Result<Times, Failure> {
     for unit in manager.units(&names)? {
         if unit.is_there() {
             let since = match manager.active_since(&unit) {
-                // It has gone meanwhile.
+                // The unit has been unloaded since it was listed.
                 Err(rustix::io::Errno::NOMSG) => continue,
                 since => reached(since?),
             };
@@ -186,7 +187,7 @@ mod tests {
     use crate::agent::system::Interface;
     use crate::agent::text::is_hidden;
 
-    /// In everything that is told, whoever could have named it.
+    /// Names come from many sources, so each part of the text is tried with control characters.
     #[test]
     fn the_text_is_lines_without_control_characters() {
         let evil = || "x\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}\nfault: made up".to_owned();

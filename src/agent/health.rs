@@ -1,4 +1,4 @@
-//! How the machine is: facts, and the verdict that follows from them.
+//! The health of the machine: facts, and the verdict that follows from them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,38 +15,38 @@ use super::text;
 use super::{Provisioning, SCHEMA, Signal};
 use crate::error::{errno_of, io_words};
 
-/// How long a systemd may take: one that is busy is not one that hangs.
+/// How long a manager of systemd may take to answer. A busy manager is slow but not hung.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long podman's API may take where the host waits: the whole of `/health` has 300 ms.
+/// How long podman's API may take when the host waits for the answer: the whole of `/health` has 300 ms.
 pub const PROMPT: Duration = Duration::from_millis(200);
-/// And where nobody does: one that has just been started takes its time.
+/// How long podman's API may take when no host waits. An API that has just been started is slow.
 pub const PATIENT: Duration = Duration::from_secs(5);
-/// Less than one part in so many of memory or disk is too little.
+/// Less than 1/50 of memory or disk left is too little.
 const LITTLE: u64 = 50;
-/// Enough to see why a boot does not end.
+/// The most running jobs that are named, enough to see why a boot does not end.
 const MOST_JOBS: usize = 8;
-/// The most failed units that are named. Users can make units fail, as many as they like.
+/// The most failed units that are named. Users can make any number of units fail.
 const MOST_FAILED: usize = 32;
 const READY: &str = "glowplug-ready.service";
 const SSH: [&str; 2] = ["ssh.service", "ssh.socket"];
 const EMERGENCY: [&str; 2] = ["emergency.target", "rescue.target"];
 
-/// The verdict on a machine, from good to bad.
+/// The verdict on the machine, from good to bad.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Everything is as it should be.
+    /// Nothing is wrong.
     Ok,
-    /// It is booting, and nothing has gone wrong yet.
+    /// The machine is booting, and nothing has gone wrong yet.
     Starting,
-    /// It can be used, but not for everything.
+    /// The machine is usable, but something does not work.
     Degraded,
-    /// The host cannot use it.
+    /// The host cannot use the machine.
     Failed,
 }
 
 impl Verdict {
-    /// As in the JSON and on the console.
+    /// Returns the word for the JSON and for the console.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -56,7 +56,7 @@ impl Verdict {
         }
     }
 
-    /// The exit code of `glowplug-agent health`, listed in `glowplug-agent(8)`.
+    /// Returns the exit code of `glowplug-agent health`, listed in `glowplug-agent(8)`.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -67,31 +67,31 @@ impl Verdict {
     }
 }
 
-/// What systemd says of the whole system.
+/// The state of the whole system, as systemd reports it.
 #[derive(Debug, Default, Serialize)]
 pub struct System {
-    /// As `systemctl is-system-running`; empty if systemd could not be asked.
+    /// The word that `systemctl is-system-running` prints; empty if systemd gave no answer.
     pub state: String,
     /// The units that have failed, at most 32.
     pub failed: Vec<String>,
-    /// Whether more have failed.
+    /// Whether more units than these have failed.
     #[serde(skip)]
     pub more_failed: bool,
-    /// The units that something is being done to.
+    /// The units with a running job, at most 8.
     pub jobs: Vec<String>,
-    /// Whether it is in emergency or rescue mode, or on the way to it.
+    /// Whether the machine is in emergency or rescue mode, or about to enter it.
     pub emergency: bool,
-    /// Why systemd could not be asked.
+    /// Why systemd gave no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// sshd, as a service or by its socket.
+/// The state of sshd's units. sshd runs as a service or behind a socket.
 #[derive(Debug, Default, Serialize)]
 pub struct Ssh {
-    /// What systemd says of `ssh.service`; `not-found` where there is none.
+    /// The active state of `ssh.service`; `not-found` if there is no such unit.
     pub service: String,
-    /// What systemd says of `ssh.socket`.
+    /// The active state of `ssh.socket`; `not-found` if there is no such unit.
     pub socket: String,
 }
 
@@ -99,55 +99,55 @@ pub struct Ssh {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
-    /// The number of the schema.
+    /// The version of the schema.
     pub version: u32,
-    /// In one word.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Why it is not `ok`; the gravest first.
+    /// Why the verdict is not `ok`, the gravest reason first.
     pub reasons: Vec<String>,
-    /// systemd.
+    /// The state of systemd.
     pub system: System,
-    /// The stamp.
+    /// What the stamp says.
     pub provisioning: Provisioning,
-    /// The signal to the host.
+    /// The record of the ready signal.
     pub ready: Signal,
-    /// sshd.
+    /// The state of sshd.
     pub ssh: Ssh,
-    /// podman's API for root and for whoever is at work.
+    /// podman's API for root and for each user whose manager runs.
     pub podman: Vec<Podman>,
-    /// Addresses, route and name servers.
+    /// Addresses, default route and name servers.
     pub network: Network,
     /// Seconds since the kernel's start.
     pub uptime: u64,
-    /// Bytes.
+    /// Memory, in bytes.
     pub memory: Amount,
-    /// Bytes, of `/`.
+    /// The file system of `/`, in bytes.
     pub disk: Amount,
-    /// What could not be read.
+    /// What could not be read, and why.
     pub errors: Vec<String>,
-    /// How long it took to find all this out, in milliseconds.
+    /// How long this answer took, in milliseconds.
     pub took: u64,
 }
 
 impl Health {
-    /// Finds it out; podman's API has `patience`.
+    /// Collects the facts and judges them. podman's API may take `patience`.
     pub fn read(patience: Duration) -> Self {
         let begin = Instant::now();
         let mut reader = Reader::default();
         let users = system::users_at_work(&mut reader);
         let passwd = reader.text("/etc/passwd");
-        // Each may hang for itself.
+        // Each question is asked in a thread of its own, because each may hang.
         let deadline = Deadline::after(PATIENCE);
         let ask_podman = |uid| podman::ask(system::user_name(&passwd, uid), uid, deadline, patience);
         let mut health = thread::scope(|scope| {
-            // A machine that is out of memory or tasks has no thread to give.
+            // Starting a thread fails on a machine that is out of memory or tasks.
             let systemd = thread::Builder::new().spawn_scoped(scope, || ask_systemd(deadline));
             let askers: Vec<_> = [0]
                 .into_iter()
                 .chain(users)
                 .map(|uid| thread::Builder::new().spawn_scoped(scope, move || ask_podman(uid)))
                 .collect();
-            // What cannot hang, meanwhile.
+            // What cannot hang is read here while the threads wait.
             let mut health = Self::of_kernel_and_files(&mut reader);
             let joined = systemd.map_err(|error| errno_of(&error));
             let joined = joined.map_err(Failure::from);
@@ -195,7 +195,7 @@ impl Health {
         self.reasons = reasons.into_iter().map(|(_, reason)| reason).collect();
     }
 
-    /// Returns one line without control characters: `ok`, or the verdict and its reasons.
+    /// Returns the verdict as one line without control characters: `ok`, or the verdict and its reasons.
     pub fn line(&self) -> String {
         let word = self.verdict.word();
         if self.reasons.is_empty() {
@@ -205,13 +205,13 @@ impl Health {
         }
     }
 
-    /// The boot is over, so that what is not there does not come any more.
+    /// Returns whether the boot is over. What is missing then will not appear by itself.
     fn is_up(&self) -> bool {
         matches!(self.system.state.as_str(), "running" | "degraded")
     }
 
-    /// What is not as it should be, and how bad that is. No reason has a number that changes by itself: the console
-    /// shows a line for each change.
+    /// Returns what is wrong and how bad each reason is. No reason contains a number that changes by itself, because
+    /// the console shows a line for each change.
     fn judge(&self) -> Vec<(Verdict, String)> {
         let mut reasons = Vec::new();
         self.judge_system(&mut reasons);
@@ -237,7 +237,7 @@ impl Health {
             return;
         }
         match self.system.state.as_str() {
-            // systemd says so itself only when no job is left.
+            // systemd's own state says `maintenance` only when no job is left, so the units are checked as well.
             _ if self.system.emergency => {
                 reasons.push((Verdict::Failed, "the machine is in emergency or rescue mode".to_owned()));
             }
@@ -266,7 +266,7 @@ impl Health {
         if let Some(error) = &self.provisioning.error {
             let verdict = if self.provisioning.is_missing { Verdict::Degraded } else { Verdict::Failed };
             reasons.push((verdict, error.clone()));
-            // Without it nothing is sent, and that is no other fault.
+            // Without a valid stamp no ready signal is sent. The missing signal is not a second fault.
             return;
         }
         match &self.ready {
@@ -290,11 +290,11 @@ impl Health {
             let (user, error) = (&podman.user, podman.error.as_deref().unwrap_or_default());
             let what = match podman.api {
                 Api::Answers | Api::OnDemand => continue,
-                // As Debian leaves it; whoever wants it on has to say so.
+                // On Debian the socket is off unless an administrator turns it on.
                 Api::Off if podman.socket != "failed" => continue,
-                // Said of systemd already.
+                // The failure of systemd is a reason already.
                 Api::Unknown if podman.uid == 0 && self.system.error.is_some() => continue,
-                // It comes up late in a boot.
+                // The manager of a user starts late in the boot.
                 Api::Unknown if !self.is_up() => continue,
                 Api::Silent => format!("podman of {user} does not answer: {error}"),
                 Api::Off => format!("podman of {user} has no API: podman.socket has failed"),
@@ -316,7 +316,7 @@ impl Ssh {
     }
 }
 
-/// In systemd's words: it is there, or on the way.
+/// Returns whether an active state of systemd means that the unit runs or is starting.
 fn is_running(state: &str) -> bool {
     matches!(state, "active" | "activating" | "reloading")
 }
@@ -329,7 +329,7 @@ fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Failure> {
     failed.sort_unstable();
     failed.truncate(MOST_FAILED);
     let mut jobs = manager.running_jobs()?;
-    // It is said with the signal, and better.
+    // The ready signal has a reason of its own, which says more than the job does.
     jobs.retain(|unit| unit != READY);
     jobs.sort_unstable();
     jobs.truncate(MOST_JOBS);

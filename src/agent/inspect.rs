@@ -1,4 +1,4 @@
-//! What the machine is: its configuration, its resources, and the packages that are installed.
+//! The configuration of the machine, its resources, and its installed packages.
 
 use serde::Serialize;
 
@@ -6,9 +6,9 @@ use super::packages::{self, Package};
 use super::system::{self, Account, Amount, Reader};
 use super::{Provisioning, SCHEMA, json};
 
-/// A machine for containers has some hundreds.
+/// The most mounts in the answer. A machine with many containers has some hundreds.
 const MOST_MOUNTS: usize = 1000;
-/// The makers of an initramfs that glowplug works with.
+/// The initramfs generators that glowplug supports.
 const GENERATORS: [&str; 2] = ["initramfs-tools", "dracut"];
 
 /// The answer to `GET /inspect`: `docs/schema/inspect.json`.
@@ -21,7 +21,7 @@ pub struct Inspection<'t> {
     system: String,
     kernel: Kernel,
     provisioning: Provisioning,
-    /// What made the initramfs.
+    /// The package of the initramfs generator.
     generator: Option<&'t Package<'t>>,
     users: Vec<Account>,
     mounts: Vec<Mount>,
@@ -30,7 +30,7 @@ pub struct Inspection<'t> {
     errors: Vec<String>,
 }
 
-/// As uname(2) tells it.
+/// The kernel, as uname(2) describes it.
 #[derive(Debug, Serialize)]
 struct Kernel {
     release: String,
@@ -41,15 +41,15 @@ struct Kernel {
 #[derive(Debug, Serialize)]
 struct Resources {
     processors: usize,
-    /// Of the last minute.
+    /// The load average of the last minute.
     load: f64,
     /// Seconds since the kernel's start.
     uptime: u64,
-    /// Bytes.
+    /// Memory, in bytes.
     memory: Amount,
-    /// Bytes.
+    /// Swap, in bytes.
     swap: Amount,
-    /// Bytes, of `/`.
+    /// The file system of `/`, in bytes.
     disk: Amount,
 }
 
@@ -60,12 +60,12 @@ struct Mount {
     target: String,
     #[serde(rename = "type")]
     kind: String,
-    /// The file system itself, not this one mount of it.
+    /// Whether the file system itself is read-only, not only this mount of it.
     read_only: bool,
 }
 
 impl Inspection<'_> {
-    /// Finds it out, as JSON.
+    /// Collects the answer and returns it as JSON.
     pub fn read() -> String {
         let mut reader = Reader::default();
         let database = reader.or_note("dpkg's database", packages::database()).unwrap_or_default();
@@ -109,8 +109,8 @@ fn resources(reader: &mut Reader) -> Resources {
     }
 }
 
-/// `proc_pid_mountinfo(5)`, the uppermost one of each place. Of the options only the first is shown, `ro` or `rw`:
-/// others can be passwords.
+/// Parses `proc_pid_mountinfo(5)` and returns the uppermost mount of each mount point. Only the first option is
+/// shown, `ro` or `rw`, because the others can contain passwords.
 fn mounts(mountinfo: &str) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = Vec::new();
     for line in mountinfo.lines() {
@@ -131,7 +131,7 @@ fn mounts(mountinfo: &str) -> Vec<Mount> {
     mounts
 }
 
-/// Spaces and the like stand as `\040`.
+/// Decodes the octal escapes of mountinfo: a space is written as `\040`.
 fn unescaped(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut out = parts.next().unwrap_or_default().to_owned();

@@ -1,7 +1,7 @@
-//! Lines of the journal, by systemd's own program for it: bounded in number, size and time.
+//! Reads lines of the journal by running journalctl. Number, size and time are bounded.
 //!
-//! Any user can write to the journal, under every identifier. Only the fields whose name begins with `_` are journald's
-//! own (systemd.journal-fields(7)): these decide whose a line is.
+//! Any user can write to the journal under any identifier. Only journald itself sets the fields whose names begin
+//! with `_` (systemd.journal-fields(7)), so these fields decide to whom a line belongs.
 
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
@@ -20,40 +20,41 @@ use super::request::Refusal;
 use super::text;
 use crate::error::errno_of;
 
-/// Where systemd is.
+/// The path of journalctl.
 const JOURNALCTL: &str = "/usr/bin/journalctl";
-/// How long the journal may be searched.
+/// How long journalctl may search.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// The most lines of one answer.
 pub const MOST_LINES: u32 = 1000;
-/// As many if the request does not say.
+/// The number of lines if the request does not say one.
 const LINES: u32 = 100;
-/// The most bytes of journalctl's output; what comes after is left out.
+/// The most bytes that are read of journalctl's output. The rest is left out.
 const LIMIT: usize = 2 << 20;
-/// The longest message that is shown whole, in characters.
+/// The longest message that is shown in full, in characters.
 const LONGEST: usize = 4096;
 
-/// Where the image turns the journal on: each file here, whatever is in it, opens a part of it.
+/// The directory in which the image turns the journal on. A file here enables a part of it, whatever the file
+/// contains.
 const SWITCHES: &str = "/etc/glowplug/agent.d";
-/// Turns `/journal` on, for what is no user's.
+/// Enables `/journal` for units that do not belong to a user.
 const OF_SYSTEM: &str = "journal";
-/// Turns it on for sessions and managers of users too, and so for their containers.
+/// Enables it also for the sessions and managers of users, and so for their containers.
 const OF_USERS: &str = "journal-users";
-/// The unit that runs glowplug in the initramfs of dracut. Where there is none, glowplug writes to the kernel's log.
+/// The unit that runs glowplug in an initramfs of dracut. In other initramfs glowplug writes to the kernel's log.
 const UNIT: &str = "glowplug.service";
 
-/// Which lines are asked for.
+/// The lines to read.
 #[derive(Debug, Clone, Copy)]
 pub enum Selection<'a> {
-    /// What glowplug told in this boot: the last 200 lines.
+    /// What glowplug logged in this boot: the last 200 lines.
     Glowplug,
     /// The last lines of a unit.
     Unit {
         /// The unit's name.
         name: &'a str,
-        /// How many lines.
+        /// The number of lines.
         count: u32,
-        /// Also lines of processes that belong to the session or the manager of a user.
+        /// Whether lines are included of processes that belong to the session or manager of a user.
         of_users: bool,
     },
 }
@@ -61,13 +62,13 @@ pub enum Selection<'a> {
 /// A line of the journal.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Line {
-    /// Microseconds since 1970.
+    /// Microseconds since 1970-01-01 UTC.
     pub time: u64,
-    /// 0 (emergency) to 7 (debug), as syslog(3).
+    /// The priority of syslog(3): 0 (emergency) to 7 (debug).
     pub priority: u8,
-    /// Who says it, in its own words.
+    /// The identifier that the writer gave itself.
     pub identifier: String,
-    /// What.
+    /// The message.
     pub message: String,
 }
 
@@ -77,15 +78,16 @@ pub struct Journal {
     version: u32,
     unit: String,
     lines: Vec<Line>,
-    /// Whether older lines that were asked for were too much.
+    /// Whether older lines that were asked for are left out, because they were too many bytes.
     cut: bool,
 }
 
 impl Journal {
-    /// The last lines of this boot of the unit that `query` names, `unit=NAME[&lines=NUMBER]`.
+    /// Returns the last lines of this boot of the unit that `query` names, `unit=NAME[&lines=NUMBER]`.
     ///
     /// # Errors
-    /// A journal that the image has not turned on, a query that names no unit, or a journal that cannot be read.
+    /// A refusal if the image has not turned the journal on, if the query names no unit, or if the journal cannot be
+    /// read.
     pub fn read(query: &str) -> Result<Self, Refusal> {
         let (unit, count, of_users) = allowed(Path::new(SWITCHES), query)?;
         let selection = Selection::Unit { name: &unit, count, of_users };
@@ -95,8 +97,8 @@ impl Journal {
     }
 }
 
-/// Returns what a query asks for, if the files in `switches` allow it: the unit, the number of lines, and whether lines
-/// of users are among them.
+/// Parses a query and checks that the files in `switches` allow it. Returns the unit, the number of lines, and
+/// whether lines of users may be included.
 fn allowed(switches: &Path, query: &str) -> Result<(String, u32, bool), Refusal> {
     let is_on = |name: &str| {
         let path = switches.join(name);
@@ -121,12 +123,12 @@ fn allowed(switches: &Path, query: &str) -> Result<(String, u32, bool), Refusal>
     Ok((unit, count, of_users))
 }
 
-/// Returns whether the unit is the manager or a session of a user. Containers of a user run below his manager.
+/// Returns whether the unit is the manager or a session of a user. Containers of a user run below the user's manager.
 fn is_of_user(unit: &str) -> bool {
     unit.starts_with("user@") || unit.starts_with("session-")
 }
 
-/// The unit and the number of lines that a query names.
+/// Parses the unit and the number of lines from a query.
 pub fn parse(query: &str) -> Result<(String, u32), Refusal> {
     let (mut unit, mut count) = (None, LINES);
     for part in query.split('&').filter(|part| !part.is_empty()) {
@@ -149,7 +151,8 @@ pub fn parse(query: &str) -> Result<(String, u32), Refusal> {
     }
 }
 
-/// As systemd.unit(5) has it; patterns are none, nor slices: journalctl takes them for all that is in them.
+/// Returns whether `name` is a unit name by systemd.unit(5). Patterns and slices are refused, because journalctl
+/// takes them for all units that they contain.
 fn is_unit_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     let suffix = name.rsplit_once('.').filter(|(name, _)| !name.is_empty()).map_or("", |(_, suffix)| suffix);
@@ -157,7 +160,7 @@ fn is_unit_name(name: &str) -> bool {
     name.len() < 256 && !name.starts_with('-') && has_suffix && name.bytes().all(is_allowed)
 }
 
-/// Percent-encoding undone, RFC 3986, section 2.1.
+/// Decodes percent-encoding (RFC 3986, section 2.1). `None` if it is malformed or not UTF-8.
 fn unescaped(text: &str) -> Option<String> {
     let mut parts = text.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
@@ -173,7 +176,7 @@ fn unescaped(text: &str) -> Option<String> {
 }
 
 impl Selection<'_> {
-    /// Returns the arguments of journalctl that ask for these lines.
+    /// Returns the arguments that make journalctl print these lines.
     fn arguments(&self) -> Vec<String> {
         match self {
             Self::Glowplug => [
@@ -191,7 +194,7 @@ impl Selection<'_> {
         }
     }
 
-    /// Returns whether the line is one of these, by the fields that nobody but journald can set.
+    /// Returns whether a line belongs to the selection, by the fields that only journald can set.
     fn has(&self, origin: &Origin) -> bool {
         match self {
             Self::Glowplug => origin.transport == "kernel" || origin.uid == "0" && origin.unit == UNIT,
@@ -200,11 +203,11 @@ impl Selection<'_> {
     }
 }
 
-/// Returns the last lines of this boot that are among `selection`, oldest first, and whether older ones were left out
-/// since they are too much.
+/// Returns the last lines of this boot that belong to `selection`, oldest first, and whether older lines were left
+/// out because they were too many bytes.
 ///
 /// # Errors
-/// errno of running it; `ETIMEDOUT` at the deadline, `EIO` if it fails.
+/// The errno of running journalctl; `ETIMEDOUT` at the deadline, `EIO` if journalctl fails.
 pub fn lines(selection: &Selection<'_>, deadline: Deadline) -> Result<(Vec<Line>, bool), Errno> {
     const FIELDS: &str =
         "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM,_TRANSPORT,_UID,_SYSTEMD_UNIT,_SYSTEMD_OWNER_UID";
@@ -214,7 +217,7 @@ pub fn lines(selection: &Selection<'_>, deadline: Deadline) -> Result<(Vec<Line>
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| errno_of(&error))?;
     let output = read(&mut child, deadline);
-    // One that has more to say, or nothing within the time, is ended.
+    // journalctl may still have output to write, or may have written nothing in time.
     let _ = child.kill();
     let status = child.wait().map_err(|error| errno_of(&error))?;
     let (output, is_whole) = output?;
@@ -224,7 +227,8 @@ pub fn lines(selection: &Selection<'_>, deadline: Deadline) -> Result<(Vec<Line>
     Ok((selected(&output, selection), !is_whole))
 }
 
-/// Returns the lines of an output of journalctl, which has the newest first, that are among `selection`.
+/// Returns the lines in journalctl's output that belong to `selection`, oldest first. The output has the newest line
+/// first.
 fn selected(output: &[u8], selection: &Selection<'_>) -> Vec<Line> {
     let lines = output.split(|byte| *byte == b'\n').filter_map(line);
     let mut lines: Vec<Line> =
@@ -239,7 +243,7 @@ pub fn parse_lines(output: &[u8]) -> Vec<Line> {
     selected(output, &Selection::Glowplug)
 }
 
-/// The child's output, and whether it is all of it.
+/// Returns the child's output, and whether the output is complete.
 fn read(child: &mut Child, deadline: Deadline) -> Result<(Vec<u8>, bool), Errno> {
     let mut pipe = child.stdout.take().ok_or(Errno::PIPE)?;
     let (mut output, mut buffer) = (Vec::new(), vec![0; 32 << 10]);
@@ -257,21 +261,22 @@ fn read(child: &mut Child, deadline: Deadline) -> Result<(Vec<u8>, bool), Errno>
     Ok((output, false))
 }
 
-/// Where a line comes from, by journald's own fields; a field that is not there is empty.
+/// Where a line comes from, by journald's own fields. A missing field is empty.
 #[derive(Debug)]
 struct Origin {
     transport: String,
     uid: String,
     unit: String,
-    /// The user whose session or manager the process belongs to.
+    /// The uid of the user whose session or manager the process belongs to.
     owner: String,
 }
 
-/// A message that is not text is an array of bytes; one that was given twice is an array of such.
+/// Returns the text of a field. A value that is not text is an array of bytes. A field that was given more than once
+/// is an array of values.
 fn field_text(value: Option<Value>) -> String {
     let mut text = match value {
         Some(Value::String(text)) => text,
-        // What was given last.
+        // The last value is taken.
         Some(Value::Array(mut items)) if !items.iter().all(Value::is_number) => {
             return field_text(items.pop());
         }
@@ -286,9 +291,9 @@ fn field_text(value: Option<Value>) -> String {
     text
 }
 
-/// An object of journalctl's; the last one of an output that was cut is none.
+/// Parses an object of journalctl's output. `None` for a malformed one, such as the last one of output that was cut.
 fn line(object: &[u8]) -> Option<(Origin, Line)> {
-    // Not into a structure of its own, whose code would be several KB.
+    // A `Value` is used because a structure with its own decoder would add several KB to the program.
     let mut object: Value = serde_json::from_slice(object).ok()?;
     let mut field = |name: &str| field_text(object.get_mut(name).map(Value::take));
     let origin = Origin {
@@ -300,7 +305,7 @@ fn line(object: &[u8]) -> Option<(Origin, Line)> {
     let (identifier, command) = (field("SYSLOG_IDENTIFIER"), field("_COMM"));
     let line = Line {
         time: field("__REALTIME_TIMESTAMP").parse().ok()?,
-        // What tells none is informational.
+        // A line without a priority is informational (6).
         priority: field("PRIORITY").parse().unwrap_or(6),
         identifier: if identifier.is_empty() { command } else { identifier },
         message: field("MESSAGE"),
@@ -371,12 +376,12 @@ mod tests {
         }
         std::fs::write(folder.path("agent.d/journal-users"), "").unwrap();
         assert_eq!(allowed("unit=user@501.service&lines=2"), Ok(("user@501.service".into(), 2, true)));
-        // Not to know is not to be allowed.
+        // If the switch cannot be looked up, the query must be refused.
         std::os::unix::fs::symlink("loop", folder.path("loop")).unwrap();
         assert_eq!(super::allowed(&folder.path("loop"), "unit=a.service").unwrap_err().status, 500);
     }
 
-    /// As journalctl gives them, the newest first.
+    /// As journalctl prints them, the newest first.
     const LINES_OF_ALL: &str = r#"{"__REALTIME_TIMESTAMP":"5","MESSAGE":"by hand","SYSLOG_IDENTIFIER":"glowplug","_TRANSPORT":"syslog","_UID":"501","_SYSTEMD_UNIT":"user@501.service","_SYSTEMD_OWNER_UID":"501"}
 {"__REALTIME_TIMESTAMP":"4","MESSAGE":"a container of root","SYSLOG_IDENTIFIER":"glowplug","_TRANSPORT":"journal","_UID":"0","_SYSTEMD_UNIT":"libpod-conmon-1.scope"}
 {"__REALTIME_TIMESTAMP":"3","MESSAGE":"no root","SYSLOG_IDENTIFIER":"glowplug","_TRANSPORT":"stdout","_UID":"33","_SYSTEMD_UNIT":"glowplug.service"}

@@ -1,6 +1,8 @@
-//! Looking in from the host: health, inspection, diagnostics and the journal, over vsock or by hand. Read-only.
+//! What the host can ask of the running machine: health, inspection, diagnostics and the journal, over vsock or by
+//! hand. The agent only reads.
 //!
-//! systemd starts one process for each connection (`glowplug-agent.socket`); it answers one request and is gone.
+//! systemd starts one process for each connection (`glowplug-agent.socket`). The process answers one request and
+//! exits.
 
 pub mod console;
 pub mod dbus;
@@ -27,19 +29,20 @@ use crate::fd;
 use crate::ready::{self, Refusal};
 use crate::stamp::LIMIT;
 
-/// The number of the schemas in `docs/schema/`: another one whenever a field comes, goes or changes its meaning.
+/// The version of the schemas in `docs/schema/`. It changes whenever a field is added, removed or changes its
+/// meaning.
 pub const SCHEMA: u32 = 1;
 
-/// What the stamp says.
+/// What the stamp says about the provisioning.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Provisioning {
     /// Whether this root has been provisioned.
     pub provisioned: bool,
-    /// When: RFC 3339, UTC.
+    /// When the root was provisioned: RFC 3339, UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
-    /// By which version of glowplug; none where another program did it.
+    /// The version of glowplug that provisioned the root; `None` if another program did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Where the config came from.
@@ -54,7 +57,7 @@ pub struct Provisioning {
     /// What is wrong with the stamp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// There is no stamp at all.
+    /// Whether there is no stamp at all.
     #[serde(skip)]
     pub is_missing: bool,
 }
@@ -88,15 +91,16 @@ impl Provisioning {
 /// The record of the ready signal, as `glowplug-ready` leaves it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Signal {
-    /// Whether the host has it.
+    /// Whether the host has taken the signal.
     pub sent: bool,
-    /// Where it went.
+    /// Where the signal was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// After so many tries.
+    /// The number of tries that were needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
-    /// Why it was not sent, in the words of `glowplug-ready(8)`; `trying` while it is; none before that.
+    /// Why the signal was not sent, in the words of `glowplug-ready(8)`; `trying` while `glowplug-ready` tries;
+    /// `None` before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -116,7 +120,7 @@ impl Signal {
 
 /// Returns one of the answers as JSON with a final newline and without control characters.
 pub fn json(answer: &impl Serialize) -> String {
-    // Nothing in an answer can fail to be written as JSON.
+    // All answers consist of types that JSON can represent, so serialization does not fail.
     let mut text = text::escaped(&serde_json::to_string(answer).unwrap_or_default());
     text.push('\n');
     text
@@ -127,7 +131,7 @@ pub(crate) mod tests {
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// A folder for sockets, which goes with the value.
+    /// A temporary directory for sockets, which is removed on drop.
     pub(crate) struct Folder(PathBuf);
 
     impl Folder {

@@ -1,4 +1,4 @@
-//! The packages that are installed, read from dpkg's own database (dpkg(1), `/var/lib/dpkg/status`).
+//! Reads the installed packages from dpkg's database (dpkg(1), `/var/lib/dpkg/status`).
 
 use rustix::io::Errno;
 use serde::Serialize;
@@ -6,24 +6,24 @@ use serde::Serialize;
 use crate::fd;
 
 const STATUS: &str = "/var/lib/dpkg/status";
-/// A desktop with 4,000 packages has 5 MB.
+/// The most bytes of the database. A desktop with 4,000 packages has 5 MB.
 const LIMIT: u64 = 64 << 20;
 
-/// A package that is installed.
+/// An installed package.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Package<'t> {
     /// Its name.
     pub name: &'t str,
     /// Debian's version.
     pub version: &'t str,
-    /// `all`, or the processor that it is for.
+    /// `all`, or the architecture that the package was built for.
     pub architecture: &'t str,
 }
 
-/// The database's text; none where there is no dpkg.
+/// Returns the text of the database; `None` if there is no dpkg.
 ///
 /// # Errors
-/// errno of reading it.
+/// The errno of reading it.
 pub fn database() -> Result<Option<String>, Errno> {
     match fd::read_file(STATUS.as_ref(), LIMIT) {
         Err(Errno::NOENT) => Ok(None),
@@ -32,19 +32,19 @@ pub fn database() -> Result<Option<String>, Errno> {
     }
 }
 
-/// The installed ones of the database, in its order.
+/// Parses the database and returns the installed packages in its order.
 pub fn installed(database: &str) -> Vec<Package<'_>> {
     let mut packages = Vec::new();
     for paragraph in database.split("\n\n") {
         let (mut name, mut version, mut architecture, mut is_installed) = ("", "", "", false);
         for line in paragraph.lines() {
-            // A line that begins with a space goes on with a field that is none of these.
+            // A line that begins with a space continues a field, and is none of the fields below.
             let Some((field, value)) = line.split_once(": ") else { continue };
             match field {
                 "Package" => name = value,
                 "Version" => version = value,
                 "Architecture" => architecture = value,
-                // Wanted, fault, state.
+                // The three words are the wanted action, an error flag and the state.
                 "Status" => is_installed = value.split(' ').nth(2) == Some("installed"),
                 _ => {}
             }
@@ -72,7 +72,7 @@ mod tests {
         assert!(installed("").is_empty());
     }
 
-    /// Where there is dpkg at all.
+    /// Compares with `dpkg-query` on machines that have dpkg.
     #[test]
     fn the_same_packages_as_dpkg_query() {
         let Some(database) = database().unwrap() else { return };

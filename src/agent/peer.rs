@@ -1,5 +1,6 @@
-//! Sockets in the directory of one user. The user may put anything there and may listen himself, while this program is
-//! root: so no link is followed, no file system but the directory's own is touched, and only that user is talked to.
+//! Sockets in the runtime directory of a user. This program is root, while the user may put any file there and may
+//! run any server. So no symbolic link is followed, no other mount is entered, and only servers of that user are
+//! talked to.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -15,13 +16,14 @@ use crate::fd;
 /// Why a socket gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// A call failed, or the other side did not answer as it should.
+    /// A system call failed, or the server broke the protocol.
     Errno(Errno),
-    /// A symbolic link is in the socket's path: not asked.
+    /// A symbolic link is in the socket's path. The socket was not opened.
     Link,
-    /// Another file system is mounted in the socket's path, for example by the user with FUSE: not asked.
+    /// Another file system is mounted in the socket's path, for example by the user with FUSE. The socket was not
+    /// opened.
     Mount,
-    /// Another user than the directory's listens on the socket: not asked.
+    /// Another user than the directory's owner listens on the socket. Nothing was sent.
     Stranger,
 }
 
@@ -43,11 +45,11 @@ impl Failure {
     }
 }
 
-/// The runtime directory of a user: `/run` for root.
+/// The runtime directory of a user: `/run/user/UID`, or `/run` for root.
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
-    /// The number of the mount that it is on.
+    /// The id of the mount that the directory is on.
     mount: String,
     uid: u32,
 }
@@ -56,7 +58,7 @@ impl Directory {
     /// Opens the runtime directory of the user `uid`.
     ///
     /// # Errors
-    /// `ENOENT` for a user who has none; [`Failure::Mount`] if it is not the tmpfs that systemd-logind mounts there.
+    /// `ENOENT` if the user has none; [`Failure::Mount`] if it is not the tmpfs that systemd-logind mounts there.
     pub fn of(uid: u32) -> Result<Self, Failure> {
         if uid == 0 {
             return Self::open(Path::new("/run"), uid);
@@ -69,32 +71,34 @@ impl Directory {
         }
     }
 
-    /// Opens the directory at `path`, whose parents are root's, and in which only the user `uid` is talked to.
+    /// Opens the directory at `path` for talking to servers of the user `uid`. Only root may be able to change the
+    /// parents of `path`.
     ///
     /// # Errors
-    /// As for [`Directory::of`]; `ENOTDIR` also for a link.
+    /// As for [`Directory::of`]; `ENOTDIR` also for a symbolic link.
     pub(super) fn open(path: &Path, uid: u32) -> Result<Self, Failure> {
         let fd = look_up(CWD, path, OFlags::DIRECTORY)?;
         Ok(Self { mount: mount_of(&fd)?, fd, uid })
     }
 
-    /// Returns whether this is the directory of root, who is trusted.
+    /// Returns whether this is root's directory. Root is trusted.
     pub fn is_root(&self) -> bool {
         self.uid == 0
     }
 
-    /// Finds what stands at `name` below the directory, without opening it.
+    /// Looks up `name` below the directory without opening the file itself.
     ///
-    /// It goes name by name instead of by openat2(2), which `RestrictSUIDSGID=` of systemd takes away.
+    /// The path is walked name by name, because `RestrictSUIDSGID=` of systemd blocks openat2(2).
     ///
     /// # Errors
-    /// errno of openat(2); [`Failure::Link`] and [`Failure::Mount`].
+    /// The errno of openat(2); [`Failure::Link`] and [`Failure::Mount`].
     pub fn find(&self, name: &str) -> Result<OwnedFd, Failure> {
         let mut found: Option<OwnedFd> = None;
         for part in name.split('/') {
             let parent = found.as_ref().unwrap_or(&self.fd);
             let child = look_up(parent.as_fd(), Path::new(part), OFlags::empty())?;
-            // First of all: the file system of a user could never answer a question for the type.
+            // The mount must be checked before anything else: a user's file system could block even a question for
+            // the file type.
             if mount_of(&child)? != self.mount {
                 return Err(Failure::Mount);
             }
@@ -109,12 +113,12 @@ impl Directory {
     /// Reads the text of the file at `name` below the directory.
     ///
     /// # Errors
-    /// As for [`Directory::find`]; `EFBIG` for more than 64 KiB, `EAGAIN` for a fifo that somebody holds open.
+    /// As for [`Directory::find`]; `EFBIG` for more than 64 KiB, `EAGAIN` for a FIFO that somebody holds open.
     #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only read")]
     pub fn text(&self, name: &str) -> Result<String, Failure> {
         const LIMIT: u64 = 64 << 10;
         let found = self.find(name)?;
-        // A fifo in the file's place must not be waited for.
+        // Without NONBLOCK the open of a FIFO in the file's place would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat(CWD, by_descriptor(&found), flags, Mode::empty())?;
         let bytes = fd::read_all(file.as_fd(), LIMIT)?;
@@ -131,32 +135,32 @@ impl Directory {
     pub fn connect(&self, name: &str, deadline: Deadline) -> Result<Stream, Failure> {
         let socket = self.find(name)?;
         let stream = Stream::connect(Path::new(&by_descriptor(&socket)), deadline)?;
-        // Of the process that listens, as it was when it began to.
+        // The kernel reports the owner of the listening process at the time when it began to listen.
         let peer = socket_peercred(stream.as_fd())?;
         if peer.uid.as_raw() == self.uid { Ok(stream) } else { Err(Failure::Stranger) }
     }
 }
 
-/// Opens what stands at `path` below `parent` for nothing but to find it again. A link at its end is opened itself.
+/// Opens `path` below `parent` with O_PATH. If it ends in a symbolic link, the link itself is opened.
 #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only looked up")]
 fn look_up(parent: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     openat(parent, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | flags, Mode::empty())
 }
 
-/// Returns a path that leads to this very file, and not to what the user has put in its place meanwhile.
+/// Returns a path that leads to exactly this file, even if the user has replaced it meanwhile.
 fn by_descriptor(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Returns the number of the mount that a descriptor is on. The kernel tells its own knowledge here and asks no file
-/// system, which could be one that a user serves and that never answers.
+/// Returns the id of the mount that a descriptor is on. The kernel answers this itself. A file system that a user
+/// serves is not asked, because it might never answer.
 fn mount_of(fd: &OwnedFd) -> Result<String, Errno> {
     let info = fd::read_text(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
     let number = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
     number.map(|number| number.trim().to_owned()).ok_or(Errno::NODATA)
 }
 
-/// Returns the type of the file system of a mount, by `/proc/self/mountinfo`.
+/// Returns the file system type of a mount, by `/proc/self/mountinfo`.
 fn mount_type<'t>(mountinfo: &'t str, mount: &str) -> Option<&'t str> {
     let line = mountinfo.lines().find(|line| line.split(' ').next() == Some(mount))?;
     line.split_once(" - ")?.1.split(' ').next()
@@ -199,7 +203,7 @@ mod tests {
             "somebody was asked"
         );
         assert!(directory.connect("real/socket", deadline()).is_ok());
-        // The directory itself, too.
+        // The same for a link in place of the directory itself.
         let linked = Directory::open(&folder.path("link"), own_uid());
         assert_eq!(linked.err(), Some(Failure::Errno(Errno::NOTDIR)));
     }
@@ -219,7 +223,7 @@ mod tests {
         let folder = Folder::new("files");
         std::fs::write(folder.path("file"), "").unwrap();
         std::fs::create_dir(folder.path("directory")).unwrap();
-        // To open it would wait without end.
+        // Opening the FIFO would wait without end.
         let fifo = std::process::Command::new("mkfifo").arg(folder.path("fifo")).status().unwrap();
         assert!(fifo.success());
         let directory = Directory::open(&folder.path(""), own_uid()).unwrap();
@@ -239,7 +243,7 @@ mod tests {
 
     #[test]
     fn another_file_system_is_not_entered() {
-        // The kernel's own files are on a file system of their own.
+        // `/proc` is another mount.
         let directory = Directory::open(Path::new("/"), 0).unwrap();
         assert_eq!(directory.find("proc/version").err(), Some(Failure::Mount));
         let mountinfo = "22 1 254:1 / / rw shared:1 - ext4 /dev/vda3 rw\n\

@@ -1,4 +1,5 @@
-//! Whether podman's API answers, without starting it: systemd listens for it, and starts it for who connects.
+//! Asks whether podman's API answers, without starting it. systemd listens on the API's socket and starts the API for
+//! a client, so the state of the units is asked first.
 
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use super::systemd::{Manager, Unit};
 const API: &str = "podman/podman.sock";
 const SOCKET: &str = "podman.socket";
 const SERVICE: &str = "podman.service";
-/// However long the manager took, the API has so much.
+/// The least time for the API, however long the user's manager took.
 const LEAST: Duration = Duration::from_millis(40);
-/// How podman 5's answer begins, and how it ends.
+/// The question, and how the answer of podman 5 begins.
 const REQUEST: &[u8] = b"GET /_ping HTTP/1.0\r\nHost: d\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.0 200 ";
 
@@ -23,39 +24,40 @@ const ANSWER: &[u8] = b"HTTP/1.0 200 ";
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Podman {
-    /// Whose it is.
+    /// The name of the user whose API this is.
     pub user: String,
-    /// The user's number.
+    /// The user id.
     pub uid: u32,
-    /// What systemd says of `podman.socket`.
+    /// The active state of `podman.socket`, in systemd's words.
     pub socket: String,
-    /// What systemd says of `podman.service`.
+    /// The active state of `podman.service`, in systemd's words.
     pub service: String,
-    /// What a client would find.
+    /// What a client would meet.
     pub api: Api,
-    /// Why it is so, where that is a fault.
+    /// What is wrong, if the state is a fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What a client of podman's API would find.
+/// What a client of podman's API would meet.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum Api {
-    /// It runs and answers.
+    /// The API runs and answers.
     Answers,
-    /// It does not run, and is started for the next client.
+    /// The API does not run, but systemd starts it for the next client.
     OnDemand,
-    /// It runs and does not answer in time, or with an error.
+    /// The API runs, but gives an error or no answer in time.
     Silent,
-    /// Nothing listens.
+    /// Nothing listens on the API's socket.
     Off,
-    /// The user's manager or the API could not be asked, or was not since the path of its socket cannot be trusted.
+    /// The state is unknown: the user's manager or the API gave no answer, or the path of a socket cannot be trusted.
     Unknown,
 }
 
-/// Asks for the API of one user; none where podman is not installed. The manager has until `deadline`; API and manager
-/// together have `patience`, except for root's manager, who is systemd itself.
+/// Asks for the API of one user. Returns `None` if podman is not installed. The user's manager must answer by
+/// `deadline`. Manager and API together may take `patience`; for root, whose manager is systemd itself, `patience` is
+/// for the API alone.
 pub fn ask(user: String, uid: u32, deadline: Deadline, patience: Duration) -> Option<Podman> {
     ask_in(&Directory::of(uid), (user, uid), deadline, patience)
 }
@@ -120,7 +122,7 @@ fn of_units(
     Some(podman)
 }
 
-/// One question to the API.
+/// Sends one request to the API and checks the answer.
 fn ping(directory: &Directory, deadline: Deadline) -> Result<(), Failure> {
     let mut stream = directory.connect(API, deadline)?;
     stream.write_all(REQUEST)?;
@@ -176,8 +178,8 @@ mod tests {
         }
     }
 
-    /// A program of the user in the place of his manager: it answers the question for the units with `state`, and then
-    /// says nothing more.
+    /// Plays a program that a user runs in place of the user's manager: it answers the question for the units with
+    /// `state`, and then says nothing more.
     fn with_manager(state: &str, pause: Duration) -> (Option<Podman>, Duration) {
         let folder = Folder::new("manager");
         std::fs::create_dir(folder.path("systemd")).unwrap();
@@ -187,7 +189,7 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 1024]);
             std::thread::sleep(pause);
-            // The client may have gone away already.
+            // The client may have closed the connection already.
             let _ = stream.write_all(b"OK 0\r\n");
             let _ = stream.read(&mut [0; 1024]);
             let _ = stream.write_all(&body);
@@ -195,7 +197,7 @@ mod tests {
         });
         let begin = Instant::now();
         let uid = rustix::process::getuid().as_raw();
-        // Not root's, which is trusted: the number that decides it is the question's.
+        // The uid of the question decides whether the directory is root's, so this one is not trusted.
         let directory = Directory::open(&folder.path(""), uid);
         let patience = Duration::from_millis(200);
         let found = ask_in(&directory, ("core".into(), 501), Deadline::after(PATIENT), patience);
@@ -241,7 +243,7 @@ mod tests {
         let (late, took) = with_manager("inactive", Duration::from_secs(1));
         let late = late.unwrap();
         assert_eq!(late.api, Api::Unknown);
-        // In the words of the C library.
+        // The error text is the C library's.
         assert!(late.error.as_ref().unwrap().ends_with("timed out"), "{late:?}");
         assert!(took < Duration::from_millis(800), "{took:?}");
     }
@@ -270,7 +272,7 @@ mod tests {
                 stream.read_exact(&mut request).unwrap();
                 stream.write_all(answer.as_bytes()).unwrap();
             }
-            // Kept open, without a word.
+            // The connection stays open, but nothing is sent.
             listener.accept().unwrap()
         });
         let ping = |milliseconds| ping(&directory, Deadline::after(Duration::from_millis(milliseconds)));

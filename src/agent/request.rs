@@ -1,4 +1,4 @@
-//! A request of HTTP/1.1: only `GET`, without a body, and everything else with the reason why not.
+//! Parses an HTTP/1.1 request. Only `GET` without a body is accepted; everything else is refused with a reason.
 
 use rustix::io::Errno;
 use serde::Serialize;
@@ -7,10 +7,10 @@ use super::SCHEMA;
 use crate::error::errno_words;
 use crate::http::{Broken, HEADERS, Input, Reader};
 
-/// Why there is no answer: a status of HTTP and a sentence.
+/// Why a request is refused: an HTTP status and a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// RFC 9110, section 15.
+    /// The HTTP status (RFC 9110, section 15).
     pub status: u16,
     /// What is wrong.
     pub what: String,
@@ -24,30 +24,30 @@ pub struct Told<'a> {
 }
 
 impl Refusal {
-    /// The client's fault.
+    /// Returns the refusal of a malformed request (400).
     pub fn bad(what: impl Into<String>) -> Self {
         Self { status: 400, what: what.into() }
     }
 
-    /// This machine's fault.
+    /// Returns the refusal for a failure of this machine (500).
     pub fn broken(act: &str, errno: Errno) -> Self {
         Self { status: 500, what: format!("{act}: {}", errno_words(errno)) }
     }
 
-    /// The body to send.
+    /// Returns the body to send.
     pub fn told(&self) -> Told<'_> {
         Told { version: SCHEMA, error: &self.what }
     }
 }
 
-/// What is asked for.
+/// A request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
     /// The path, as it stands in the request.
     pub path: String,
-    /// What stands after the question mark.
+    /// The text after the question mark; empty if there is none.
     pub query: String,
-    /// The client takes plain text and did not ask for JSON.
+    /// Whether the client accepts plain text and did not ask for JSON.
     pub wants_text: bool,
 }
 
@@ -55,7 +55,7 @@ impl Request {
     /// Reads the head of a request.
     ///
     /// # Errors
-    /// Whatever is no such request.
+    /// The refusal of a request that is malformed, too long, or not a plain `GET`.
     pub(crate) fn read(stream: &dyn Input) -> Result<Self, Refusal> {
         let head = Reader::new(stream).head().map_err(|broken| match broken {
             Broken::Closed => Refusal::bad("the request ended before its empty line"),
@@ -81,7 +81,7 @@ impl Request {
                 .find(|header| header.name.eq_ignore_ascii_case(name))
                 .map(|header| header.value)
         };
-        // RFC 9112, section 3.2.
+        // HTTP/1.1 requires a Host field (RFC 9112, section 3.2).
         if request.version == Some(1) && header("host").is_none() {
             return Err(Refusal::bad("HTTP/1.1 wants a Host"));
         }

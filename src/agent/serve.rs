@@ -1,4 +1,4 @@
-//! One connection of the host: a request, an answer, the end.
+//! Serves one connection of the host: reads a request, sends an answer, and closes.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,20 +19,20 @@ use super::request::{Refusal, Request};
 use crate::error::{errno_of, errno_words, io_words};
 use crate::http::Input;
 
-/// How long the client may take for its request, and for taking the answer.
+/// How long the client may take to send its request, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the client may take to close after the answer.
+/// How long the client may take to close the connection after the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// What is written at once.
+/// The most bytes of one write.
 const PIECE: usize = 16 << 10;
 
-/// What there is to ask for.
+/// The paths that can be asked for.
 const PATHS: &str = "/health, /inspect, /diagnostics, /journal?unit=NAME&lines=NUMBER";
 
-/// Answers the connection on `socket`. Only the host is answered.
+/// Answers the connection on `socket`. Only the host gets an answer.
 ///
 /// # Errors
-/// What is wrong with the connection, for the journal; a refused request is none.
+/// What is wrong with the connection, in words for the journal. A refused request is not an error.
 pub fn serve(socket: OwnedFd) -> Result<(), String> {
     let stream = VsockStream::from(socket);
     let peer =
@@ -47,7 +47,7 @@ pub fn serve(socket: OwnedFd) -> Result<(), String> {
     let sent = connection.send(answer, PATIENCE);
     match (is_host, sent) {
         (false, _) => Err(format!("vsock CID {} asked, which is not the host", peer.cid())),
-        // The host may go when it likes.
+        // The host may close the connection at any time.
         (true, Ok(()) | Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN | Errno::TIMEDOUT)) => Ok(()),
         (true, Err(errno)) => Err(format!("answer the host: {}", errno_words(errno))),
     }
@@ -116,7 +116,7 @@ impl Connection {
         }
     }
 
-    /// Sends the answer, for which the client has `patience` in all.
+    /// Sends the answer. The client may take `patience` for all of it.
     fn send(&self, answer: Result<Body, Refusal>, patience: Duration) -> Result<(), Errno> {
         let (status, body) = match answer {
             Ok(body) => (200, body),
@@ -135,7 +135,8 @@ impl Connection {
         let mut rest = whole.as_bytes();
         while !rest.is_empty() {
             self.wait(PollFlags::OUT, deadline)?;
-            // A write that waits could do so anew whenever the client has taken a few bytes.
+            // Pieces are small because the kernel restarts the timeout of a waiting write whenever the client takes a
+            // few bytes.
             let piece = rest.get(..PIECE).unwrap_or(rest);
             match send(&self.0, piece, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
@@ -147,10 +148,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the client to close first: to close while something of its is unread would reset the connection, and
-    /// could take the answer with it.
+    /// Waits until the client closes the connection. To close a socket with unread bytes resets the connection, and
+    /// the answer could be lost.
     fn see_off(&self) {
-        // The answer is out; what becomes of the connection now does not matter.
+        // The answer has been sent, so errors from here on do not matter.
         let _ = shutdown(&self.0, Shutdown::Write);
         let until = self.until(Deadline::after(FAREWELL));
         while matches!(until.read(&mut [0; 4096]), Ok(1..)) {}
@@ -164,10 +165,10 @@ impl Input for Until<'_> {
     }
 }
 
-/// The connection that systemd passes as standard input.
+/// Returns the connection that systemd passes as standard input.
 ///
 /// # Errors
-/// errno of dup(2).
+/// The errno of dup(2).
 pub fn standard_input() -> Result<OwnedFd, Errno> {
     std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| errno_of(&error))
 }

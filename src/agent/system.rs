@@ -1,4 +1,4 @@
-//! What the kernel and files of the running system tell: memory, disk, network, accounts.
+//! Facts from the kernel and from files of the running system: memory, disk, network and accounts.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::systemd::SOCKET;
 use crate::sort::sort;
 use crate::{fd, sys};
 
-/// Reads what is there, and keeps what could not be read for the answer.
+/// Reads facts, and collects the failures for the answer.
 #[derive(Debug, Default)]
 pub struct Reader {
     /// What could not be read, and why.
@@ -19,7 +19,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// `read`'s value, or its default and the error kept.
+    /// Returns the value of `read`. On a failure, notes it under the name `what` and returns the default.
     pub fn or_note<T: Default>(&mut self, what: &str, read: Result<T, impl Into<Failure>>) -> T {
         read.unwrap_or_else(|failure| {
             self.errors.push(format!("{what}: {}", failure.into().words()));
@@ -27,13 +27,13 @@ impl Reader {
         })
     }
 
-    /// The text of a file; one that cannot be read is noted and empty.
+    /// Returns the text of a file. A file that cannot be read is noted and counts as empty.
     pub fn text(&mut self, path: &str) -> String {
         let text = fd::read_text(path);
         self.or_note(path, text)
     }
 
-    /// The text of a file that need not be there.
+    /// Returns the text of a file, `None` if the file does not exist.
     pub fn text_if_there(&mut self, path: &str) -> Option<String> {
         match fd::read_text(path) {
             Err(Errno::NOENT) => None,
@@ -42,12 +42,12 @@ impl Reader {
     }
 }
 
-/// Bytes of something that can run out.
+/// The size of a resource that can run out, in bytes.
 #[derive(Debug, Default, Serialize, Clone, Copy, PartialEq, Eq)]
 pub struct Amount {
-    /// All of it.
+    /// The whole size.
     pub total: u64,
-    /// What is left.
+    /// What is still available.
     pub available: u64,
 }
 
@@ -58,7 +58,7 @@ impl Amount {
     }
 }
 
-/// Memory and swap, by `/proc/meminfo`.
+/// Returns memory and swap, by `/proc/meminfo`.
 pub fn memory(reader: &mut Reader) -> (Amount, Amount) {
     let text = reader.text("/proc/meminfo");
     let bytes = |key: &str| {
@@ -72,7 +72,7 @@ pub fn memory(reader: &mut Reader) -> (Amount, Amount) {
     )
 }
 
-/// The file system of `/`.
+/// Returns the size of the file system of `/`.
 pub fn disk(reader: &mut Reader) -> Amount {
     let stat = reader.or_note("/", statvfs("/").map(Some));
     stat.map_or_else(Amount::default, |stat| Amount {
@@ -81,7 +81,7 @@ pub fn disk(reader: &mut Reader) -> Amount {
     })
 }
 
-/// Seconds since the kernel's start.
+/// Returns the seconds since the kernel's start.
 pub fn uptime() -> u64 {
     u64::try_from(rustix::system::sysinfo().uptime).unwrap_or(0)
 }
@@ -89,37 +89,37 @@ pub fn uptime() -> u64 {
 /// A network interface.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Interface {
-    /// As the kernel calls it.
+    /// The kernel's name for it.
     pub name: String,
-    /// IPv4 and IPv6 addresses.
+    /// Its IPv4 and IPv6 addresses.
     pub addresses: Vec<String>,
 }
 
-/// What this machine is connected by.
+/// The network connection of this machine.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
-    /// Those with an address, without the loopback.
+    /// The interfaces that have an address, without the loopback.
     pub interfaces: Vec<Interface>,
-    /// Whether there is a way to everywhere.
+    /// Whether there is a default route.
     pub default_route: bool,
-    /// Who is asked for names.
+    /// The addresses of the DNS servers.
     pub name_servers: Vec<String>,
-    /// All of it could be read.
+    /// Whether all of this could be read.
     #[serde(skip)]
     pub is_known: bool,
 }
 
-/// Interfaces that container engines make for themselves.
+/// Prefixes of the names of interfaces that container engines create.
 const OF_CONTAINERS: [&str; 5] = ["podman", "docker", "br-", "cni-", "veth"];
 
 fn is_of_containers(interface: &str) -> bool {
     OF_CONTAINERS.iter().any(|prefix| interface.starts_with(prefix))
 }
 
-/// The most interfaces that are told; each container has one.
+/// The most interfaces in the answer, because each container adds one.
 const MOST_INTERFACES: usize = 32;
-/// The most addresses of one interface, and the most name servers.
+/// The most addresses of one interface, and the most DNS servers.
 const MOST_ADDRESSES: usize = 32;
 
 /// Groups addresses by their interfaces: the machine's own first, then those of containers, both in the kernel's order.
@@ -146,15 +146,15 @@ fn interfaces(addresses: Vec<(String, String)>) -> Vec<Interface> {
 }
 
 impl Network {
-    /// Reads it.
+    /// Reads the state of the network.
     pub fn read(reader: &mut Reader) -> Self {
         let errors = reader.errors.len();
         let addresses = reader.or_note("network addresses", sys::network_addresses());
         let addresses = addresses.into_iter().map(|(name, address)| (name, address.to_string())).collect();
         let routes = reader.text_if_there("/proc/net/route").unwrap_or_default();
         let routes6 = reader.text_if_there("/proc/net/ipv6_route").unwrap_or_default();
-        // systemd-resolved's own file has the real servers, the other one resolved itself. Its directory belongs to
-        // the user systemd-resolve.
+        // systemd-resolved's own file names the real servers, while `/etc/resolv.conf` names only resolved itself.
+        // The directory belongs to the user systemd-resolve, so it is opened as that of a user.
         let resolved = Directory::open(Path::new("/run/systemd/resolve"), 0)
             .and_then(|directory| directory.text("resolv.conf"));
         let resolv = match resolved {
@@ -170,7 +170,7 @@ impl Network {
         }
     }
 
-    /// Whether there is an address that others can reach: neither link-local nor made up for want of one.
+    /// Returns whether there is an address that others can reach: neither link-local nor self-assigned.
     pub fn has_address(&self) -> bool {
         let is_own = |interface: &&Interface| !is_of_containers(&interface.name);
         let addresses = self.interfaces.iter().filter(is_own).flat_map(|interface| &interface.addresses);
@@ -179,8 +179,8 @@ impl Network {
     }
 }
 
-/// By the kernel's tables: IPv4's second column is the destination, IPv6's the first, with its length, and the last
-/// the interface.
+/// Looks for a default route in the kernel's tables. In IPv4's table the second column is the destination. In IPv6's
+/// the first two columns are the destination and its prefix length, and the last one is the interface.
 fn has_default_route(ipv4: &str, ipv6: &str) -> bool {
     let mut ipv4 = ipv4.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
     let is_default6 = |line: &str| {
@@ -196,7 +196,7 @@ fn has_default_route(ipv4: &str, ipv6: &str) -> bool {
 pub struct Account {
     /// The user's name.
     pub name: String,
-    /// The user's number.
+    /// The user id.
     pub uid: u32,
     /// The home directory.
     pub home: String,
@@ -206,7 +206,7 @@ pub struct Account {
     pub groups: Vec<String>,
 }
 
-/// A group, by its number or by one of its members.
+/// A group, with its gid or the name of a member as the key.
 #[derive(Clone, Copy, Default)]
 struct Group<'t> {
     key: &'t str,
@@ -214,7 +214,7 @@ struct Group<'t> {
     number: &'t str,
 }
 
-/// Groups that are found by their keys without a look at all of them.
+/// Groups sorted by key, so that a lookup does not scan all of them.
 #[derive(Default)]
 struct Groups<'t>(Vec<Group<'t>>);
 
@@ -231,9 +231,9 @@ impl<'t> Groups<'t> {
     }
 }
 
-/// The accounts of passwd(5) and group(5) texts that somebody can log in to: those with a shell.
+/// Parses passwd(5) and group(5), and returns the accounts with a login shell.
 pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
-    // Both files may have tens of thousands of lines: each is read once.
+    // Both files may have tens of thousands of lines, so each is read only once.
     let (mut of_number, mut of_member) = (Groups::default(), Groups::default());
     for line in group.lines() {
         let fields: Vec<&str> = line.split(':').collect();
@@ -254,7 +254,7 @@ pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
         let others = of_member.of(name).iter().filter(|group| group.number != gid);
         let groups = of_number.of(gid).iter().chain(others).map(|group| group.name.to_owned());
         let mut groups: Vec<String> = groups.collect();
-        // Who is a member of a group twice.
+        // A user may be listed twice as a member.
         groups.dedup();
         let [name, home, shell] = [name, home, shell].map(str::to_owned);
         accounts.push(Account { name, uid, home, shell, groups });
@@ -262,9 +262,9 @@ pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
     accounts
 }
 
-/// The users other than root whose manager runs, by number, the first eight.
+/// Returns the ids of the users other than root whose manager runs, in ascending order and at most eight.
 pub fn users_at_work(reader: &mut Reader) -> Vec<u32> {
-    /// A machine for containers has one.
+    /// A machine for containers has one such user.
     const MOST: usize = 8;
     let names = match fd::list(Path::new("/run/user")) {
         Err(Errno::NOENT) => Vec::new(),
@@ -272,8 +272,7 @@ pub fn users_at_work(reader: &mut Reader) -> Vec<u32> {
     };
     let mut users: Vec<u32> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
     users.sort_unstable();
-    // The directory is there before the manager listens. Whatever else is wrong with it is said when the manager is
-    // to be asked.
+    // The directory exists before the manager listens. Other failures are reported when the manager is asked.
     let is_there = |uid: u32| {
         let found = Directory::of(uid).and_then(|directory| directory.find(SOCKET));
         !matches!(found, Err(Failure::Errno(Errno::NOENT)))
@@ -281,14 +280,14 @@ pub fn users_at_work(reader: &mut Reader) -> Vec<u32> {
     users.into_iter().filter(|uid| *uid != 0 && is_there(*uid)).take(MOST).collect()
 }
 
-/// The name of a user, or the number where there is none.
+/// Returns the name of a user; the uid in digits if `passwd` does not list it.
 pub fn user_name(passwd: &str, uid: u32) -> String {
     let number = uid.to_string();
     let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(number.as_str()));
     line.and_then(|line| line.split(':').next()).unwrap_or(&number).to_owned()
 }
 
-/// The machine's name.
+/// Returns the host name.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -308,7 +307,7 @@ mod tests {
             format!("{zeros} {length} {zeros} 00 {zeros} ffffffff 00000001 00000000 00200200 {interface}\n")
         };
         assert!(has_default_route("", &ipv6("00", "eth0")));
-        // The kernel's own, for what cannot be reached.
+        // The kernel keeps this route on the loopback for unreachable destinations.
         assert!(!has_default_route("", &ipv6("00", "lo")));
         assert!(!has_default_route("", &ipv6("40", "eth0")));
         assert!(!has_default_route("", ""));

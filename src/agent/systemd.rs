@@ -1,4 +1,4 @@
-//! What a systemd manager says of itself and its units, by its D-Bus interface (org.freedesktop.systemd1(5)).
+//! Asks a manager of systemd about itself and its units, by its D-Bus interface (org.freedesktop.systemd1(5)).
 
 use rustix::io::Errno;
 
@@ -6,12 +6,13 @@ use super::dbus::{Connection, Method, Reply, Values, Writer};
 use super::deadline::Deadline;
 use super::peer::{Directory, Failure};
 
-/// The private socket of a manager, below the runtime directory of its user: there from the manager's first moment, and
-/// for nobody but its user and root.
+/// The private socket of a manager, below the runtime directory of its user. It exists from the manager's first
+/// moment, and only that user and root can connect.
 pub const SOCKET: &str = "systemd/private";
-/// More than any answer of the system manager; a unit takes some 300 bytes.
+/// The longest message of the system manager, in bytes. A unit takes about 300.
 const LONGEST: usize = 4 << 20;
-/// The same for the manager of a user, who can put what he likes in its place. He is asked for two units.
+/// The longest message of a user's manager, in bytes. It is asked for two units only, and the user could run any
+/// program in its place.
 const LONGEST_OF_USER: usize = 16 << 10;
 
 const OBJECT: &str = "/org/freedesktop/systemd1";
@@ -21,18 +22,18 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// A unit's state, in systemd's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
-    /// With its suffix.
+    /// The name with its suffix.
     pub name: String,
-    /// `loaded`, `not-found`, `masked`, ...
+    /// The load state: `loaded`, `not-found`, `masked`, ...
     pub load: String,
-    /// `active`, `inactive`, `failed`, `activating`, ...
+    /// The active state: `active`, `inactive`, `failed`, `activating`, ...
     pub active: String,
     object: String,
 }
 
 impl Unit {
-    /// Whether the state is one of systemd's, and not something that a user put in the place of his manager has made
-    /// up: that could have any length.
+    /// Returns whether the active state is one that systemd knows. A program that a user runs in place of the manager
+    /// could send a text of any length.
     pub fn is_known(&self) -> bool {
         const STATES: [&str; 8] = [
             "active",
@@ -47,7 +48,7 @@ impl Unit {
         STATES.contains(&self.active.as_str())
     }
 
-    /// Whether systemd knows a file of this name that may be used.
+    /// Returns whether the unit has a unit file and is not masked.
     pub fn is_there(&self) -> bool {
         !matches!(self.load.as_str(), "not-found" | "masked")
     }
@@ -63,7 +64,8 @@ impl Unit {
 pub struct Manager(Connection);
 
 impl Manager {
-    /// Connects to the manager of the user whose runtime directory this is; root's is the system manager.
+    /// Connects to the manager of the user who owns this runtime directory. The manager of root is the system
+    /// manager.
     ///
     /// # Errors
     /// As for [`Directory::connect`] and [`Connection::open`].
@@ -81,8 +83,8 @@ impl Manager {
         self.0.call(&get, &arguments)
     }
 
-    /// `initializing`, `starting`, `running`, `degraded`, `maintenance` or `stopping`, as `systemctl
-    /// is-system-running` says.
+    /// Returns the word that `systemctl is-system-running` prints: `initializing`, `starting`, `running`, `degraded`,
+    /// `maintenance` or `stopping`.
     ///
     /// # Errors
     /// As for [`Connection::call`].
@@ -91,7 +93,8 @@ impl Manager {
         Ok(reply.values().variant("s")?.string()?.to_owned())
     }
 
-    /// A point in time of the boot, in microseconds since the kernel's start; zero for one not reached.
+    /// Returns a timestamp of the boot in microseconds since the kernel's start; 0 if that point has not been
+    /// reached.
     ///
     /// # Errors
     /// As for [`Connection::call`].
@@ -99,7 +102,7 @@ impl Manager {
         self.property(OBJECT, MANAGER, name)?.values().variant("t")?.u64()
     }
 
-    /// When the unit became active last, as [`Manager::time`].
+    /// Returns when the unit last became active, as [`Manager::time`] does.
     ///
     /// # Errors
     /// As for [`Connection::call`].
@@ -108,7 +111,7 @@ impl Manager {
         self.property(&unit.object, interface, "ActiveEnterTimestampMonotonic")?.values().variant("t")?.u64()
     }
 
-    /// The units of these names, also those that are not there.
+    /// Returns the units of these names, also those that do not exist.
     ///
     /// # Errors
     /// As for [`Connection::call`].
@@ -116,7 +119,7 @@ impl Manager {
         self.list("ListUnitsByNames", names)
     }
 
-    /// The units that have failed.
+    /// Returns the failed units.
     ///
     /// # Errors
     /// As for [`Connection::call`].
@@ -131,7 +134,7 @@ impl Manager {
         self.0.call(&method, &arguments)?.values().structures(unit)
     }
 
-    /// The units that something is being done to now: whatever keeps a boot from its end is among them.
+    /// Returns the units that have a running job. A job that delays the end of the boot is among them.
     ///
     /// # Errors
     /// As for [`Connection::call`].
@@ -142,13 +145,14 @@ impl Manager {
     }
 }
 
-/// The units in the body of an answer, which may be any bytes.
+/// Parses the units in the body of a reply, which may be any bytes.
 #[cfg(fuzzing)]
 pub fn parse_units(body: &[u8]) -> Result<Vec<Unit>, Errno> {
     Values::new(body).structures(unit)
 }
 
-/// `(ssssssouso)`: name, description, load, active, sub, followed, object, job's number, kind and object.
+/// Reads a unit, `(ssssssouso)`: name, description, load, active and sub state, followed unit, object path, and the
+/// id, type and object path of its job.
 fn unit(values: &mut Values<'_>) -> Result<Unit, Errno> {
     let (name, _description) = (values.string()?, values.string()?);
     let (load, active, _sub) = (values.string()?, values.string()?, values.string()?);
@@ -158,7 +162,8 @@ fn unit(values: &mut Values<'_>) -> Result<Unit, Errno> {
     Ok(Unit { name, load, active, object })
 }
 
-/// `(usssoo)`: number, unit, kind, state, object, unit's object.
+/// Reads a job, `(usssoo)`: id, unit, type, state, object path, and the unit's object path. Returns the unit if the
+/// job runs.
 fn job(values: &mut Values<'_>) -> Result<Option<String>, Errno> {
     let (_number, unit, _kind, state) = (values.u32()?, values.string()?, values.string()?, values.string()?);
     let _objects = (values.string()?, values.string()?);

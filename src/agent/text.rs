@@ -1,10 +1,10 @@
-//! Text that somebody else wrote, made safe to show: a terminal obeys control characters, and a line break or a
-//! direction mark lets one line look like another.
+//! Makes text of other writers safe to show. A terminal obeys control characters, and a line break or a direction
+//! mark can make one line look like another.
 
 use std::fmt::{self, Write as _};
 
-/// Returns whether a terminal or a reader would not see `character` as a character of its own: controls (C0, DEL, C1),
-/// line and paragraph separators, direction marks, and characters without a width.
+/// Returns whether `character` is hidden, so that it could mislead a terminal or a reader: control characters (C0,
+/// DEL, C1), line and paragraph separators, direction marks, and characters without a width.
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -12,8 +12,8 @@ pub fn is_hidden(character: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns `text` as one line for people: a space stands for each tab and line break, U+FFFD for every other hidden
-/// character.
+/// Returns `text` as one line for people. Tabs and line breaks become spaces, and every other hidden character
+/// becomes U+FFFD.
 pub fn shown(text: &str) -> String {
     text.chars()
         .map(|character| match character {
@@ -32,8 +32,8 @@ pub fn cut(text: &mut String, limit: usize) {
     }
 }
 
-/// Returns `json` with every hidden character as an escape, which says the same to a program and nothing to a
-/// terminal. `json` has no hidden characters outside of strings.
+/// Returns `json` with every hidden character escaped. The meaning stays the same, but a terminal gets no control
+/// character. `json` must have hidden characters only inside of strings.
 pub fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
@@ -49,7 +49,7 @@ pub fn escaped(json: &str) -> String {
     text
 }
 
-/// A text of lines, none of which can be broken or hidden by what it shows.
+/// Text made of lines. No value that is shown can break a line or hide a part of it.
 #[derive(Debug, Default)]
 pub struct Lines(String);
 
@@ -70,7 +70,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// One of each kind that a terminal or a reader could be misled with.
+    /// One character of each kind that could mislead a terminal or a reader.
     const HIDDEN: &str = "\u{0}\u{7}\u{8}\u{1b}\u{7f}\u{85}\u{90}\u{9b}\u{9d}\u{ad}\u{61c}\u{180e}\u{200b}\u{200d}\
         \u{200e}\u{2028}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{feff}\u{fff9}\u{e0041}";
 
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(shown("a\tb\r\nfault: c"), "a b  fault: c");
         assert_eq!(shown("\u{1b}[31mred\u{9b}2J"), "\u{fffd}[31mred\u{fffd}2J");
         assert_eq!(shown(HIDDEN), "\u{fffd}".repeat(HIDDEN.chars().count()));
-        // Letters of every script, and what stands on a keyboard, are shown.
+        // Letters of every script and keyboard characters are shown unchanged.
         assert_eq!(shown("Grüße, 世界: שלום ~!\u{a0}…"), "Grüße, 世界: שלום ~!\u{a0}…");
         let mut lines = Lines::default();
         lines.add(format_args!("one {}", "two\nthree"));

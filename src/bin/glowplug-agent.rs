@@ -1,4 +1,4 @@
-//! Tells how this machine is: to the host over vsock, to a person, or on the console.
+//! Reports the state of the machine: to the host over vsock, to a person, or on the console.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     if !rustix::process::geteuid().is_root() {
         return complain("what it asks is for root alone: sudo glowplug-agent ...", 1);
     }
-    // All but the one that writes to the console only look.
+    // Every command but `console` only reads.
     if words != ["console"] {
         match sys::forbid_changes() {
             Ok(true) => {}
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints to standard output; `code` counts unless that fails.
+/// Prints `text` to standard output. Returns `code`, or 1 if printing fails.
 fn tell(text: &str, code: u8) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::from(code),
@@ -84,7 +84,7 @@ fn tell(text: &str, code: u8) -> ExitCode {
 }
 
 fn complain(what: &str, code: u8) -> ExitCode {
-    // Standard error may be closed; the exit code tells the same.
+    // Standard error may be closed. The exit code still shows the failure.
     let _ = writeln!(std::io::stderr(), "glowplug-agent: {}", what.trim_end());
     ExitCode::from(code)
 }

@@ -1,4 +1,4 @@
-//! The helper of the real root: tells the host that the machine is ready, once a boot.
+//! Runs in the real root and tells the host, once a boot, that the machine is ready.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ Usage:
   glowplug-ready --help | --version
 ";
 
-/// How long the host is tried where the call does not say.
+/// How long to try if the arguments do not say.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         },
         _ => return tell(HELP, 2),
     };
-    // The journal shows standard error; if it is closed, the exit code tells the same.
+    // The journal shows standard error. If it is closed, the exit code still tells the outcome.
     let mut stderr = std::io::stderr();
     match ready::signal(patience) {
         Ok(Outcome::Sent(tries)) => {
