@@ -5,7 +5,7 @@
 //! and text.
 #![no_main]
 
-use glowplug::fuzz::{Kind, Reader, SyntaxError};
+use glowplug::fuzz::{Kind, JsonReader, SyntaxError};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -24,7 +24,7 @@ fuzz_target!(|text: &[u8]| {
 });
 
 fn skip(text: &[u8]) -> Result<(), SyntaxError> {
-    let mut reader = Reader::new(text);
+    let mut reader = JsonReader::new(text);
     reader.skip()?;
     reader.end()
 }
@@ -36,7 +36,7 @@ enum Open {
 }
 
 fn read(text: &[u8]) -> Result<Value, SyntaxError> {
-    let mut reader = Reader::new(text);
+    let mut reader = JsonReader::new(text);
     let mut open: Vec<Open> = Vec::new();
     loop {
         let mut first = false;
@@ -89,7 +89,7 @@ fn read(text: &[u8]) -> Result<Value, SyntaxError> {
 }
 
 /// Reads a string, and compares it by itself: one lone surrogate elsewhere would hide all others.
-fn string(text: &[u8], reader: &mut Reader<'_>) -> Result<String, SyntaxError> {
+fn string(text: &[u8], reader: &mut JsonReader<'_>) -> Result<String, SyntaxError> {
     let start = reader.offset();
     let ours = reader.string()?;
     match serde_json::from_slice::<String>(&text[start..reader.offset()]) {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-type Fault = Cow<'static, str>;
+use super::report::Message;
 
 /// A `data` URL, split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct DataUrl<'u> {
 }
 
 /// What is wrong with the URL, in the reference's words.
-pub(super) fn check(url: &str) -> Result<(), Fault> {
+pub(super) fn check(url: &str) -> Result<(), Message> {
     let DataUrl { is_base64, data } = split(url)?;
     let allowed = |byte: u8| {
         if is_base64 {
@@ -70,7 +70,7 @@ pub fn split(url: &str) -> Result<DataUrl<'_>, Cow<'static, str>> {
 }
 
 /// Passes over `text/plain`.
-fn media_type(head: &str) -> Result<&str, Fault> {
+fn media_type(head: &str) -> Result<&str, Message> {
     // The reference's library looks for "x-" and lets whatever follows an "x" pass.
     let unseen = match head.strip_prefix(['x', 'X']).and_then(|rest| rest.chars().next()) {
         Some(second) => second.len_utf8().saturating_add(1),
@@ -96,7 +96,7 @@ fn media_type(head: &str) -> Result<&str, Fault> {
 }
 
 /// Passes over the value of a parameter.
-fn parameter_value(text: &str) -> Result<&str, Fault> {
+fn parameter_value(text: &str) -> Result<&str, Message> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, after) = token(text);
         return match after.bytes().next() {
@@ -141,7 +141,7 @@ fn is_base64_digit(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
 }
 
-fn check_escapes(text: &str) -> Result<(), Fault> {
+fn check_escapes(text: &str) -> Result<(), Message> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
         rest = rest.get(at.saturating_add(1)..).unwrap_or_default();
@@ -157,7 +157,7 @@ fn check_escapes(text: &str) -> Result<(), Fault> {
 }
 
 /// The fault that Go's decoder finds first.
-fn check_base64(data: &[u8]) -> Result<(), Fault> {
+fn check_base64(data: &[u8]) -> Result<(), Message> {
     let corrupt = |at: usize| Err(Cow::Owned(format!("illegal base64 data at input byte {at}")));
     let digits = data.iter().position(|&byte| byte == b'=').unwrap_or(data.len());
     let whole = data.len().saturating_sub(digits);

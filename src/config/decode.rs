@@ -1,49 +1,47 @@
-//! From JSON text to the typed [`Config`](super::Config): keys matched as Go's `encoding/json` does it.
+//! From JSON text to the typed [`Config`](super::Config). Keys are matched as Go's `encoding/json` matches them.
 
 mod mismatch;
+mod remarks;
 
 use std::borrow::Cow;
 
-use super::hints;
-use super::json::{Kind, Reader, SyntaxError};
-use super::report::{Finding, Path, Report, Severity, Step, last_key};
-use super::schema::{ListMut, Object, Shape, Value};
-use crate::sort::sort;
+use super::go::same_key;
+use super::json::{JsonReader, Kind, SyntaxError};
+use super::report::{Report, Step, last_key};
+use super::schema::{ListMut, Object, ShapeMut};
+use remarks::Remarks;
 
-/// All lists of a config together may hold this many items, so that a small text cannot ask for endless memory.
+/// The largest number of items that all lists of a config hold together, so that a small text cannot take endless
+/// memory.
 const MAX_ITEMS: u32 = 100_000;
-/// As many keys may stand twice: each takes a look at all that was said before.
-const MAX_REPEATED: u32 = 1_000;
-/// Digits of a number that a message shows.
+/// The largest number of bytes of a number that a message shows.
 const LONGEST_NUMBER: usize = 4_096;
-/// As many remarks are kept while the text is read.
-const MOST_REMARKS: usize = 10_000;
-/// Newer than all versions: what was read depends on the version.
+/// Stands for a version newer than all others: the version of the config decides what the text means.
 const DEPENDS: u8 = u8::MAX;
 
-/// Why the text could not be read.
+/// Why a text could not be decoded.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum DecodeError {
     /// It is not JSON.
     Syntax(SyntaxError),
     /// A value is of the wrong type.
-    Type(TypeFault),
-    /// There is more of this than anybody writes.
+    Type(TypeMismatch),
+    /// A bound on the size of configs is passed; the words name the bound.
     TooMany(&'static str),
 }
 
 /// A value of the wrong type.
 #[derive(Debug)]
-pub(super) struct TypeFault {
-    /// The byte that the reference shows: the one after the value, or after its opening bracket.
+pub(super) struct TypeMismatch {
+    /// The offset that the reference shows, in bytes: after the value, or after its opening bracket.
     pub offset: usize,
     /// What is wrong, in Go's words.
     pub message: String,
-    /// Where, and what is wanted there.
+    /// The path of the value, and which type it must have.
     pub hint: String,
 }
 
-impl From<SyntaxError> for Fault {
+impl From<SyntaxError> for DecodeError {
     fn from(error: SyntaxError) -> Self {
         if error.is_too_large() {
             return Self::TooMany("its strings, decoded, take more than the memory that is left for them");
@@ -52,7 +50,7 @@ impl From<SyntaxError> for Fault {
     }
 }
 
-/// What a config may still take beside its text.
+/// How much more a text may take while it is decoded, beside the text itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
     /// Items of lists.
@@ -62,126 +60,112 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// The room of one config, or of several that belong together, on a machine with `bytes` of memory for them.
+    /// Returns the room of one config, or of several that belong together. All their decoded strings take at most
+    /// `bytes`.
     pub fn new(bytes: u64) -> Self {
         Self { items: MAX_ITEMS, bytes }
     }
 }
 
-type Result<T> = std::result::Result<T, Fault>;
+type Result<T> = std::result::Result<T, DecodeError>;
 
 /// The state of one pass over the text.
 pub(super) struct Decoder<'a> {
-    reader: Reader<'a>,
+    reader: JsonReader<'a>,
+    /// The minor version of the spec whose keys and types hold.
     minor: u8,
+    /// Whether everything but `ignition.version` is passed over.
     only_version: bool,
+    /// The path of the value that is being decoded.
     path: Vec<Step>,
-    /// The names of the objects that are being read, from the outermost.
+    /// The reference's names of the objects that are being decoded, from the outermost.
     objects: Vec<&'static str>,
-    /// Keys on the way here that were not written exactly so: the reference's report does not see what is below.
+    /// The number of keys on the path that are spelled in another case. The reference's report does not see what is
+    /// below such a key.
     inexact: u32,
-    remarks: Vec<Remark>,
-    left_off: usize,
-    /// Items that lists may still have.
+    remarks: Remarks,
+    /// The number of items that lists may still have.
     items: u32,
-    repeated: u32,
-    /// The newest version of which a field was read.
+    /// The newest minor version of which a field was decoded, or [`DEPENDS`].
     newest: u8,
 }
 
-/// What is to be said about a place, though it does not make the config invalid.
-#[derive(Default)]
-struct Remark {
-    path: Vec<Step>,
-    offset: usize,
-    message: String,
-    hint: Option<String>,
-}
-
 /// What a pass over the text leaves beside the config.
-pub(super) struct Read {
-    /// The minor version of the newest field that was read; more than there are where what was read depends on the
-    /// version.
+pub(super) struct Decoded {
+    /// The minor version of the newest field in the text. It is above every version if the meaning of the text depends
+    /// on the version.
     pub newest: u8,
-    /// What other texts may still take.
+    /// How much more other texts may take that share the room.
     pub room: Room,
-    remarks: Vec<Remark>,
-    left_off: usize,
+    remarks: Remarks,
 }
 
-impl Read {
-    /// Adds the keys that the version does not know, and the objects that are `null`.
-    pub fn report(mut self, report: &mut Report) {
-        // Of a key that stands several times the last one counts.
-        sort(&mut self.remarks, &|one, other| one.path.cmp(&other.path).then(other.offset.cmp(&one.offset)));
-        self.remarks.dedup_by(|later, kept| later.path == kept.path);
-        for Remark { path, offset, message, hint } in self.remarks {
-            report.push(Finding {
-                severity: Severity::Warning,
-                message: Cow::Owned(message),
-                position: None,
-                path,
-                offset: Some(offset),
-                hint,
-            });
-        }
-        report.left_off = report.left_off.saturating_add(self.left_off);
+impl Decoded {
+    /// Adds warnings for the keys that the version does not have, and for objects that are `null`.
+    pub fn report(self, report: &mut Report) {
+        self.remarks.report(report);
     }
 }
 
-/// Reads `text` as one value of the spec version 3.`minor`, within `room`; with `only_version`, nothing of it but
-/// `ignition.version`.
+/// Decodes `text` into `object` by the spec version 3.`minor`, within `room`. With `only_version`, only
+/// `ignition.version` is decoded.
+///
+/// # Errors
+/// The first error in the text. `object` holds then what came before it.
 pub(super) fn decode<'a>(
     text: &'a [u8],
     minor: u8,
     only_version: bool,
     room: Room,
-    value: &mut dyn Value<'a>,
-) -> Result<Read> {
+    object: &mut dyn Object<'a>,
+) -> Result<Decoded> {
     let mut decoder = Decoder {
-        reader: Reader::within(text, room.bytes),
+        reader: JsonReader::within(text, room.bytes),
         minor,
         only_version,
         path: Vec::new(),
         objects: Vec::new(),
         inexact: 0,
-        remarks: Vec::new(),
-        left_off: 0,
+        remarks: Remarks::default(),
         items: room.items,
-        repeated: 0,
         newest: 0,
     };
-    value.decode(&mut decoder)?;
+    decoder.object(object)?;
     decoder.reader.end()?;
-    Ok(Read {
+    Ok(Decoded {
         newest: decoder.newest,
         room: Room { items: decoder.items, bytes: decoder.reader.room() },
         remarks: decoder.remarks,
-        left_off: decoder.left_off,
     })
 }
 
-/// Whether `text` is JSON at all.
-pub(super) fn check(text: &[u8]) -> std::result::Result<(), SyntaxError> {
-    let mut reader = Reader::new(text);
-    reader.skip()?;
-    reader.end()
-}
-
 impl<'a> Decoder<'a> {
-    /// Whether the value is `null`, which is then passed over.
-    pub fn null(&mut self) -> Result<bool> {
-        let is_null = self.reader.peek()? == Kind::Null;
-        if is_null {
-            self.reader.null()?;
+    /// Decodes the next value into `target`.
+    fn value(&mut self, target: ShapeMut<'_, 'a>) -> Result<()> {
+        match target {
+            ShapeMut::Text(text) => {
+                if let Some(found) = self.string()? {
+                    *text = found;
+                }
+            }
+            ShapeMut::Integer(integer) => {
+                if let Some(found) = self.integer()? {
+                    *integer = found;
+                }
+            }
+            ShapeMut::OptionalText(text) => *text = self.string()?,
+            ShapeMut::OptionalInteger(integer) => *integer = self.integer()?,
+            ShapeMut::OptionalBool(bool) => *bool = self.bool()?,
+            ShapeMut::Object(object) => return self.object(object),
+            ShapeMut::List(list) => return self.list(list),
         }
-        Ok(is_null)
+        Ok(())
     }
 
     /// Reads a string; `None` for `null`.
-    pub fn string(&mut self) -> Result<Option<Cow<'a, str>>> {
+    fn string(&mut self) -> Result<Option<Cow<'a, str>>> {
         match self.reader.peek()? {
-            Kind::Null => self.reader.null().map(|()| None).map_err(Fault::from),
+            Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
             Kind::String => Ok(Some(self.reader.string()?)),
             found => {
                 let in_list = matches!(self.path.last(), Some(Step::Index(_)));
@@ -193,44 +177,44 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads a boolean; `None` for `null`.
-    pub fn bool(&mut self) -> Result<Option<bool>> {
+    fn bool(&mut self) -> Result<Option<bool>> {
         match self.reader.peek()? {
-            Kind::Null => self.reader.null().map(|()| None).map_err(Fault::from),
+            Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
             Kind::Bool => Ok(Some(self.reader.bool()?)),
             found => self.mismatch(found, "bool", "true or false"),
         }
     }
 
     /// Reads an integer; `None` for `null`.
-    pub fn integer(&mut self) -> Result<Option<i64>> {
+    fn integer(&mut self) -> Result<Option<i64>> {
         match self.reader.peek()? {
-            Kind::Null => self.reader.null().map(|()| None).map_err(Fault::from),
+            Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
             Kind::Number => {
                 let text = self.reader.number()?;
                 if let Ok(value) = text.parse() {
                     return Ok(Some(value));
                 }
                 let text = text.get(..LONGEST_NUMBER).unwrap_or(text);
-                Err(self.type_fault(&format!("number {text}"), "int", "an integer of 64 bits"))
+                Err(self.type_error(&format!("number {text}"), "int", "an integer of 64 bits"))
             }
             found => self.mismatch(found, "int", "an integer"),
         }
     }
 
     /// Reads a list. As in the reference, the items of one that stands twice are read over those of the first.
-    pub fn list(&mut self, list: &mut dyn ListMut<'a>) -> Result<()> {
+    fn list(&mut self, list: &mut dyn ListMut<'a>) -> Result<()> {
         match self.reader.peek()? {
             Kind::Null => {
-                list.cut(0);
+                list.truncate(0);
                 return Ok(self.reader.null()?);
             }
             Kind::Array => self.reader.enter()?,
             found => {
-                let wanted = match list.slot(0).map(|item| item.shape()) {
-                    Some(Shape::Object(object)) if object.name() == "HTTPHeader" => {
+                let wanted = match list.slot(0) {
+                    Some(ShapeMut::Object(object)) if object.name() == "HTTPHeader" => {
                         "types.HTTPHeaders".to_owned()
                     }
-                    Some(Shape::Object(object)) => format!("[]types.{}", self.object_name(object.name())),
+                    Some(ShapeMut::Object(object)) => format!("[]types.{}", self.object_name(object.name())),
                     _ => format!("[]types.{}", self.text_name()),
                 };
                 return self.mismatch(found, &wanted, "a list");
@@ -239,20 +223,20 @@ impl<'a> Decoder<'a> {
         let mut count = 0;
         while self.reader.next_item(count == 0)? {
             let items = self.items.checked_sub(1);
-            self.items = items.ok_or(Fault::TooMany("the lists hold more than 100,000 items"))?;
+            self.items = items.ok_or(DecodeError::TooMany("the lists hold more than 100,000 items"))?;
             self.path.push(Step::Index(count));
             if let Some(item) = list.slot(count) {
-                item.decode(self)?;
+                self.value(item)?;
             }
             self.path.pop();
             count = count.saturating_add(1);
         }
-        list.cut(count);
+        list.truncate(count);
         Ok(())
     }
 
     /// Reads an object into `object`; a key that stands twice is read twice, into the same place.
-    pub fn object(&mut self, object: &mut dyn Object<'a>) -> Result<()> {
+    fn object(&mut self, object: &mut dyn Object<'a>) -> Result<()> {
         match self.reader.peek()? {
             Kind::Null => return self.null_object(object),
             Kind::Object => {}
@@ -261,8 +245,8 @@ impl<'a> Decoder<'a> {
                 return self.mismatch(found, &wanted, "an object");
             }
         }
-        if object.given(self.minor) {
-            self.newest = DEPENDS;
+        if object.name() == "ClevisCustom" {
+            self.begin_custom_pin(object);
         }
         self.objects.push(self.object_name(object.name()));
         self.reader.enter()?;
@@ -273,7 +257,7 @@ impl<'a> Decoder<'a> {
             let known = self.field(&*object, &key);
             let Some((index, exact)) = known.filter(|_| !self.passes_over(&key)) else {
                 if known.is_none() {
-                    self.unused(&key, start, &*object);
+                    self.note_unused_key(&key, start, &*object);
                 }
                 self.reader.skip()?;
                 continue;
@@ -282,19 +266,19 @@ impl<'a> Decoder<'a> {
             let is_exact = exact == key;
             let bit = u32::try_from(index).ok().and_then(|index| 1u32.checked_shl(index)).unwrap_or(0);
             if seen & bit != 0 {
-                self.again(is_exact && seen_exactly & bit != 0)?;
+                self.note_repeated_key(is_exact && seen_exactly & bit != 0)?;
             }
             seen |= bit;
             if is_exact {
                 seen_exactly |= bit;
             } else {
                 self.path.pop();
-                self.unused(&key, start, &*object);
+                self.note_unused_key(&key, start, &*object);
                 self.path.push(Step::Key(exact));
                 self.inexact = self.inexact.saturating_add(1);
             }
             if let Some(value) = object.field_mut(index) {
-                value.decode(self)?;
+                self.value(value)?;
             }
             if !is_exact {
                 self.inexact = self.inexact.saturating_sub(1);
@@ -305,18 +289,17 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// The key that the path leads to stands there again. Of keys that are written alike the reference's report sees
-    /// the last only.
-    fn again(&mut self, alike: bool) -> Result<()> {
-        self.repeated = self.repeated.saturating_add(1);
-        if self.repeated > MAX_REPEATED {
-            return Err(Fault::TooMany("more than 1,000 keys stand twice"));
+    /// Sets the strings of a custom pin in 3.2, where an empty object is not the same as none. In other versions it is.
+    fn begin_custom_pin(&mut self, object: &mut dyn Object<'a>) {
+        self.newest = DEPENDS;
+        if self.minor != 2 {
+            return;
         }
-        if alike {
-            let path = &self.path;
-            self.remarks.retain(|remark| !remark.path.starts_with(path));
+        for index in 0..object.fields().len() {
+            if let Some(ShapeMut::OptionalText(text)) = object.field_mut(index) {
+                text.get_or_insert_with(Cow::default);
+            }
         }
-        Ok(())
     }
 
     /// The index and the exact key of the field for `key`, if the version has it.
@@ -353,51 +336,12 @@ impl<'a> Decoder<'a> {
                 return Ok(());
             }
         }
-        let message = format!(
-            "context tree does not match content tree at {}. Line and column reporting may be inconsistent. \
-             Unused keys may not be reported",
-            Path(&self.path)
-        );
-        let hint = Some("leave the key out: null stands for no object".to_owned());
-        self.remark(Remark { path: self.path.clone(), offset, message, hint });
+        self.note_null_object(offset);
         Ok(())
-    }
-
-    fn unused(&mut self, key: &str, offset: usize, object: &dyn Object<'a>) {
-        // The key goes into the path and the message, and into the line that is made of them.
-        if !self.reader.take(key.len().saturating_mul(4)) {
-            self.left_off = self.left_off.saturating_add(1);
-            return;
-        }
-        let mut path = self.path.clone();
-        path.push(Step::Unused(key.into()));
-        let hint = hints::for_unused_key(key, object, self.minor);
-        self.remark(Remark { path, offset, message: format!("unused key {key}"), hint });
-    }
-
-    fn remark(&mut self, remark: Remark) {
-        if self.inexact > 0 || self.only_version {
-            return;
-        }
-        if self.remarks.len() >= MOST_REMARKS {
-            self.left_off = self.left_off.saturating_add(1);
-            return;
-        }
-        self.remarks.push(remark);
     }
 
     /// The key of the value that is being read, or of the list that it is in.
     fn last_key(&self) -> &'static str {
         last_key(&self.path)
     }
-}
-
-/// Whether Go takes `key` for `exact`: without regard to case, two signs beyond ASCII included.
-pub(super) fn same_key(exact: &str, key: &str) -> bool {
-    let folded = key.chars().map(|c| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    });
-    folded.eq(exact.chars().map(|c| c.to_ascii_lowercase()))
 }

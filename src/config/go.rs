@@ -1,4 +1,4 @@
-//! Go's ways of quoting, which the reference's messages carry.
+//! What the reference has from Go's standard library: how text is quoted in messages, and how keys are matched.
 
 use std::fmt::{self, Write as _};
 
@@ -60,6 +60,17 @@ fn is_printable(c: char) -> bool {
             || c.is_whitespace()
             || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
             || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..))
+}
+
+/// Returns whether `encoding/json` takes `key` for the key `exact`. Case does not count, so that the long s (U+017F) and
+/// the Kelvin sign (U+212A) are taken for s and k.
+pub(super) fn same_key(exact: &str, key: &str) -> bool {
+    let folded = key.chars().map(|c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    });
+    folded.eq(exact.chars().map(|c| c.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

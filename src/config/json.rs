@@ -58,7 +58,7 @@ type Result<T> = std::result::Result<T, SyntaxError>;
 
 /// The reader: a cursor over the bytes of the config.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct JsonReader<'a> {
     text: &'a [u8],
     at: usize,
     /// Lists and objects that are open.
@@ -67,13 +67,13 @@ pub struct Reader<'a> {
     room: u64,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     /// Starts before the first value of `text`.
     pub fn new(text: &'a [u8]) -> Self {
         Self::within(text, u64::MAX)
     }
 
-    /// As [`Reader::new`]. All strings that cannot be borrowed from the text take at most `room` bytes together: those
+    /// As [`JsonReader::new`]. All strings that cannot be borrowed from the text take at most `room` bytes together: those
     /// with escapes, and those with invalid UTF-8, of which each byte becomes three.
     pub fn within(text: &'a [u8], room: u64) -> Self {
         Self { text, at: 0, depth: 0, room }
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// Enters an object or list. Follow with [`Reader::next_key`] or [`Reader::next_item`].
+    /// Enters an object or list. Follow with [`JsonReader::next_key`] or [`JsonReader::next_item`].
     pub fn enter(&mut self) -> Result<()> {
         if self.depth >= MAX_DEPTH {
             return self.misfit("exceeded max depth");
@@ -333,7 +333,7 @@ impl<'a> Reader<'a> {
         Ok(Some((key, start)))
     }
 
-    /// As [`Reader::next_key`], without the key; false past the end.
+    /// As [`JsonReader::next_key`], without the key; false past the end.
     fn skip_key(&mut self, first: bool) -> Result<bool> {
         if !self.next(first, b'}', AFTER_PAIR)? {
             return Ok(false);
@@ -416,6 +416,16 @@ impl<'a> Reader<'a> {
         self.space();
         if self.byte().is_some() { self.misfit("after top-level value") } else { Ok(()) }
     }
+}
+
+/// Checks that `text` is one JSON value.
+///
+/// # Errors
+/// The first error of its syntax.
+pub(super) fn check(text: &[u8]) -> Result<()> {
+    let mut reader = JsonReader::new(text);
+    reader.skip()?;
+    reader.end()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::json::{Kind, Reader, SyntaxError};
+use super::json::{JsonReader, Kind, SyntaxError};
 use super::report::{Finding, Position, Step};
 use crate::sort::{order, sort};
 
@@ -16,7 +16,7 @@ pub(super) fn locate(text: &[u8], findings: &mut [Finding]) {
     sought.retain(|index| findings.get(*index).is_some_and(|finding| finding.offset.is_none()));
     if !sought.is_empty() {
         // The text was read before: a syntax error cannot come up again, and would only leave places out.
-        drop(place(&mut Reader::new(text), findings, &sought, 0));
+        drop(place(&mut JsonReader::new(text), findings, &sought, 0));
     }
     sort(findings, &|one, other| one.offset.cmp(&other.offset));
     positions(text, findings);
@@ -24,7 +24,7 @@ pub(super) fn locate(text: &[u8], findings: &mut [Finding]) {
 
 /// The findings numbered in `sought` share the path to the value that comes next, `depth` steps long.
 fn place(
-    reader: &mut Reader<'_>,
+    reader: &mut JsonReader<'_>,
     findings: &mut [Finding],
     sought: &[usize],
     depth: usize,

@@ -1,5 +1,6 @@
 //! The language: what an Ignition config says, as types. No I/O happens here.
 
+mod checker;
 pub mod data_url;
 mod decode;
 pub(crate) mod encode;
@@ -34,7 +35,7 @@ pub use unsupported::{
 pub use version::Version;
 
 use crate::error::{Error, Reason, Result};
-use decode::{Fault, Read};
+use decode::{DecodeError, Decoded};
 
 /// A config as it was parsed and found valid.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ pub fn from_cache(text: &[u8], bytes: u64) -> Result<Config<'_>> {
     let mut config = Config::default();
     match decode::decode(text, Version::NEWEST.minor(), false, Room::new(bytes), &mut config) {
         Ok(_) => Ok(config),
-        Err(fault) => Err(Refused::Fault(fault).explain(text, &mut Report::default())),
+        Err(error) => Err(Refused::Text(error).explain(text, &mut Report::default())),
     }
 }
 
@@ -115,7 +116,7 @@ fn refuse_if_fatal(report: &Report, what: &str) -> Result<()> {
 
 /// Why a text was not read.
 enum Refused {
-    Fault(Fault),
+    Text(DecodeError),
     /// `ignition.version`, which is not known or empty.
     Version(String),
 }
@@ -132,17 +133,17 @@ fn read<'a>(
         return Ok((config, version));
     }
     // What is not JSON at all counts first, then the version, then values of the wrong type.
-    decode::check(text).map_err(|error| Refused::Fault(Fault::Syntax(error)))?;
+    json::check(text).map_err(|error| Refused::Text(DecodeError::Syntax(error)))?;
     let version = version_of(text, *room)?;
     let mut config = Config::default();
-    let read = decode::decode(text, version.minor(), false, *room, &mut config).map_err(Refused::Fault)?;
+    let read = decode::decode(text, version.minor(), false, *room, &mut config).map_err(Refused::Text)?;
     *room = read.room;
     read.report(report);
     Ok((config, version))
 }
 
 /// The config as the newest version reads it; `None` where its own version reads it otherwise, or not at all.
-fn read_as_newest(text: &[u8], room: Room) -> Option<(Config<'_>, Version, Read)> {
+fn read_as_newest(text: &[u8], room: Room) -> Option<(Config<'_>, Version, Decoded)> {
     let mut config = Config::default();
     let read = decode::decode(text, Version::NEWEST.minor(), false, room, &mut config).ok()?;
     let version = Version::named(&config.ignition.version)?;
@@ -153,7 +154,7 @@ fn read_as_newest(text: &[u8], room: Room) -> Option<(Config<'_>, Version, Read)
 fn version_of(text: &[u8], room: Room) -> std::result::Result<Version, Refused> {
     let mut probe = Config::default();
     let newest = Version::NEWEST.minor();
-    decode::decode(text, newest, true, room, &mut probe).map_err(Refused::Fault)?;
+    decode::decode(text, newest, true, room, &mut probe).map_err(Refused::Text)?;
     let found = &probe.ignition.version;
     Version::named(found).ok_or_else(|| Refused::Version(found.to_string()))
 }
@@ -163,14 +164,14 @@ impl Refused {
     fn explain(self, text: &[u8], report: &mut Report) -> Error {
         let (offset, message, hint) = match self {
             Self::Version(found) => return version::refusal(&found, text),
-            Self::Fault(Fault::TooMany(what)) => {
+            Self::Text(DecodeError::TooMany(what)) => {
                 return Error::new(Reason::ConfigSyntax, format!("the config is too large: {what}"));
             }
             // The reference shows the byte after the offending one.
-            Self::Fault(Fault::Syntax(error)) => {
+            Self::Text(DecodeError::Syntax(error)) => {
                 (error.offset.saturating_add(1), error.to_string(), hints::for_syntax(text, &error))
             }
-            Self::Fault(Fault::Type(fault)) => (fault.offset, fault.message, Some(fault.hint)),
+            Self::Text(DecodeError::Type(error)) => (error.offset, error.message, Some(error.hint)),
         };
         let mut findings = vec![Finding {
             severity: Severity::Error,

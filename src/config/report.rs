@@ -1,5 +1,7 @@
 //! The report on a config: one finding a line, in the reference's words.
 
+mod hints;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
@@ -23,6 +25,9 @@ impl fmt::Display for Position {
         write!(f, "line {} col {}", self.line, self.column)
     }
 }
+
+/// What a finding says, in the reference's words.
+pub(super) type Message = Cow<'static, str>;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -59,7 +64,7 @@ pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
     /// What it is.
-    pub message: Cow<'static, str>,
+    pub message: Message,
     /// Where in the text it is, where that is known.
     pub position: Option<Position>,
     pub(super) path: Vec<Step>,
@@ -70,7 +75,7 @@ pub struct Finding {
 impl Finding {
     /// How to mend it, where the message leaves that open.
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref().or_else(|| super::hints::for_message(&self.message))
+        self.hint.as_deref().or_else(|| hints::for_message(&self.message))
     }
 }
 
@@ -128,7 +133,7 @@ impl fmt::Display for Finding {
         })?;
         let mut before = " at ";
         if !self.path.is_empty() {
-            write!(f, "{before}{}", Path(&self.path))?;
+            write!(f, "{before}{}", JsonPath(&self.path))?;
             before = ", ";
         }
         if let Some(position) = self.position {
@@ -139,9 +144,9 @@ impl fmt::Display for Finding {
 }
 
 /// A path as it is shown.
-pub(super) struct Path<'p>(pub &'p [Step]);
+pub(super) struct JsonPath<'p>(pub &'p [Step]);
 
-impl fmt::Display for Path<'_> {
+impl fmt::Display for JsonPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("$")?;
         for step in self.0 {

@@ -5,12 +5,11 @@
 
 use std::borrow::Cow;
 
-use super::decode::{Decoder, Fault};
-use super::merge::Merge;
-use super::schema::{Duplicates, Field, Object, Shape, Value};
+use super::merge::{Conflicts as _, Merge};
+use super::schema::{Duplicates, Field, Object, Shape, ShapeMut, Value};
 
 /// A string of the config that may be absent.
-pub type Text<'a> = Option<Cow<'a, str>>;
+pub type OptionalText<'a> = Option<Cow<'a, str>>;
 
 macro_rules! duplicates {
     () => {
@@ -21,12 +20,27 @@ macro_rules! duplicates {
     };
 }
 
-/// `Name "Go's name" { field, "key", since: type; }`, with `Kept` or `Shared` after a list's version where
-/// [`Duplicates`] differ from the rule.
+macro_rules! key {
+    ($object:expr;) => {
+        Cow::Borrowed("")
+    };
+    ($object:expr; $field:ident) => {
+        $object.$field.shape().key()
+    };
+    ($object:expr; $number:ident or $label:ident) => {
+        key_of_partition($object.$number, $object.$label.as_deref())
+    };
+}
+
+/// Declares the objects of the spec, each as a table of its fields:
+/// `Name "Go's name" by field { field, "key", since: type; }`.
+///
+/// `by` names the field that tells the items of a list apart; it is left out for an object that stands in no list. A
+/// list whose [`Duplicates`] are not refused has `Kept` or `Shared` after its version.
 macro_rules! objects {
     ($(
         $(#[$about:meta])*
-        $name:ident $(<$lifetime:lifetime>)? $go:literal {
+        $name:ident $(<$lifetime:lifetime>)? $go:literal $(by $key_field:ident $(or $other:ident)?)? {
             $( $field:ident, $key:literal, $since:literal $($duplicates:ident)?: $type:ty; )*
         }
     )*) => { $(
@@ -44,6 +58,10 @@ macro_rules! objects {
                 $go
             }
 
+            fn key(&self) -> Cow<'_, str> {
+                key!(self; $($key_field $(or $other)?)?)
+            }
+
             fn fields(&self) -> &'static [Field] {
                 const FIELDS: &[Field] = &[$(
                     Field { key: $key, since: $since, duplicates: duplicates!($($duplicates)?) },
@@ -59,9 +77,9 @@ macro_rules! objects {
                 Shape::Absent
             }
 
-            fn field_mut(&mut self, index: usize) -> Option<&mut dyn Value<'a>> {
+            fn field_mut(&mut self, index: usize) -> Option<ShapeMut<'_, 'a>> {
                 $(
-                    let Some(index) = index.checked_sub(1) else { return Some(&mut self.$field) };
+                    let Some(index) = index.checked_sub(1) else { return Some(self.$field.shape_mut()) };
                 )*
                 let _ = index;
                 None
@@ -69,22 +87,31 @@ macro_rules! objects {
         }
 
         impl<'a> Value<'a> for $name $(<$lifetime>)? {
-            fn decode(&mut self, decoder: &mut Decoder<'a>) -> Result<(), Fault> {
-                decoder.object(self)
-            }
-
             fn shape(&self) -> Shape<'_, 'a> {
                 Shape::Object(self)
+            }
+
+            fn shape_mut(&mut self) -> ShapeMut<'_, 'a> {
+                ShapeMut::Object(self)
             }
         }
 
         impl $(<$lifetime>)? Merge for $name $(<$lifetime>)? {
             fn merge(&mut self, mut child: Self, _: Duplicates) {
-                super::merge::make_way(self, &mut child);
+                self.remove_conflicts(&mut child);
                 $( self.$field.merge(child.$field, duplicates!($($duplicates)?)); )*
             }
         }
     )* };
+}
+
+/// Returns the key of a partition: its number, or its label if the number is 0, the next free one; empty without both.
+fn key_of_partition(number: i64, label: Option<&str>) -> Cow<'_, str> {
+    match (number, label) {
+        (0, Some(label)) => Cow::Owned(format!("label:{label}")),
+        (0, None) => Cow::Borrowed(""),
+        (number, _) => Cow::Owned(format!("number:{number}")),
+    }
 }
 
 objects! {
@@ -114,8 +141,8 @@ objects! {
 
     /// `ignition.proxy`.
     Proxy<'a> "Proxy" {
-        http_proxy, "httpProxy", 1: Text<'a>;
-        https_proxy, "httpsProxy", 1: Text<'a>;
+        http_proxy, "httpProxy", 1: OptionalText<'a>;
+        https_proxy, "httpsProxy", 1: OptionalText<'a>;
         no_proxy, "noProxy", 1: Vec<Cow<'a, str>>;
     }
 
@@ -136,22 +163,22 @@ objects! {
     }
 
     /// Bytes behind a URL. Where it is a config or a certificate, 3.0 has no compression.
-    Resource<'a> "Resource" {
-        compression, "compression", 0: Text<'a>;
+    Resource<'a> "Resource" by source {
+        compression, "compression", 0: OptionalText<'a>;
         http_headers, "httpHeaders", 1: Vec<HttpHeader<'a>>;
-        source, "source", 0: Text<'a>;
+        source, "source", 0: OptionalText<'a>;
         verification, "verification", 0: Verification<'a>;
     }
 
     /// A header to send with a request.
-    HttpHeader<'a> "HTTPHeader" {
+    HttpHeader<'a> "HTTPHeader" by name {
         name, "name", 1: Cow<'a, str>;
-        value, "value", 1: Text<'a>;
+        value, "value", 1: OptionalText<'a>;
     }
 
     /// What the bytes must hash to.
     Verification<'a> "Verification" {
-        hash, "hash", 0: Text<'a>;
+        hash, "hash", 0: OptionalText<'a>;
     }
 
     /// `kernelArguments`.
@@ -167,27 +194,27 @@ objects! {
     }
 
     /// `passwd.groups[]`.
-    Group<'a> "PasswdGroup" {
+    Group<'a> "PasswdGroup" by name {
         gid, "gid", 0: Option<i64>;
         name, "name", 0: Cow<'a, str>;
-        password_hash, "passwordHash", 0: Text<'a>;
+        password_hash, "passwordHash", 0: OptionalText<'a>;
         should_exist, "shouldExist", 2: Option<bool>;
         system, "system", 0: Option<bool>;
     }
 
     /// `passwd.users[]`.
-    User<'a> "PasswdUser" {
-        gecos, "gecos", 0: Text<'a>;
+    User<'a> "PasswdUser" by name {
+        gecos, "gecos", 0: OptionalText<'a>;
         groups, "groups", 0: Vec<Cow<'a, str>>;
-        home_dir, "homeDir", 0: Text<'a>;
+        home_dir, "homeDir", 0: OptionalText<'a>;
         name, "name", 0: Cow<'a, str>;
         no_create_home, "noCreateHome", 0: Option<bool>;
         no_log_init, "noLogInit", 0: Option<bool>;
         no_user_group, "noUserGroup", 0: Option<bool>;
-        password_hash, "passwordHash", 0: Text<'a>;
-        primary_group, "primaryGroup", 0: Text<'a>;
+        password_hash, "passwordHash", 0: OptionalText<'a>;
+        primary_group, "primaryGroup", 0: OptionalText<'a>;
         ssh_authorized_keys, "sshAuthorizedKeys", 0: Vec<Cow<'a, str>>;
-        shell, "shell", 0: Text<'a>;
+        shell, "shell", 0: OptionalText<'a>;
         should_exist, "shouldExist", 2: Option<bool>;
         system, "system", 0: Option<bool>;
         uid, "uid", 0: Option<i64>;
@@ -205,7 +232,7 @@ objects! {
     }
 
     /// `storage.directories[]`.
-    Directory<'a> "Directory" {
+    Directory<'a> "Directory" by path {
         group, "group", 0: NodeGroup<'a>;
         overwrite, "overwrite", 0: Option<bool>;
         path, "path", 0: Cow<'a, str>;
@@ -214,27 +241,27 @@ objects! {
     }
 
     /// `storage.disks[]`.
-    Disk<'a> "Disk" {
+    Disk<'a> "Disk" by device {
         device, "device", 0: Cow<'a, str>;
         partitions, "partitions", 0: Vec<Partition<'a>>;
         wipe_table, "wipeTable", 0: Option<bool>;
     }
 
     /// `storage.disks[].partitions[]`.
-    Partition<'a> "Partition" {
-        guid, "guid", 0: Text<'a>;
-        label, "label", 0: Text<'a>;
+    Partition<'a> "Partition" by number or label {
+        guid, "guid", 0: OptionalText<'a>;
+        label, "label", 0: OptionalText<'a>;
         number, "number", 0: i64;
         resize, "resize", 2: Option<bool>;
         should_exist, "shouldExist", 0: Option<bool>;
         size_mib, "sizeMiB", 0: Option<i64>;
         start_mib, "startMiB", 0: Option<i64>;
-        type_guid, "typeGuid", 0: Text<'a>;
+        type_guid, "typeGuid", 0: OptionalText<'a>;
         wipe_partition_entry, "wipePartitionEntry", 0: Option<bool>;
     }
 
     /// `storage.files[]`.
-    File<'a> "File" {
+    File<'a> "File" by path {
         group, "group", 0: NodeGroup<'a>;
         overwrite, "overwrite", 0: Option<bool>;
         path, "path", 0: Cow<'a, str>;
@@ -245,51 +272,51 @@ objects! {
     }
 
     /// `storage.filesystems[]`.
-    Filesystem<'a> "Filesystem" {
+    Filesystem<'a> "Filesystem" by device {
         device, "device", 0: Cow<'a, str>;
-        format, "format", 0: Text<'a>;
-        label, "label", 0: Text<'a>;
+        format, "format", 0: OptionalText<'a>;
+        label, "label", 0: OptionalText<'a>;
         mount_options, "mountOptions", 1 Kept: Vec<Cow<'a, str>>;
         options, "options", 0 Kept: Vec<Cow<'a, str>>;
-        path, "path", 0: Text<'a>;
-        uuid, "uuid", 0: Text<'a>;
+        path, "path", 0: OptionalText<'a>;
+        uuid, "uuid", 0: OptionalText<'a>;
         wipe_filesystem, "wipeFilesystem", 0: Option<bool>;
     }
 
     /// `storage.links[]`.
-    Link<'a> "Link" {
+    Link<'a> "Link" by path {
         group, "group", 0: NodeGroup<'a>;
         overwrite, "overwrite", 0: Option<bool>;
         path, "path", 0: Cow<'a, str>;
         user, "user", 0: NodeUser<'a>;
         hard, "hard", 0: Option<bool>;
-        target, "target", 0: Text<'a>;
+        target, "target", 0: OptionalText<'a>;
     }
 
     /// `group` of a file, directory or link.
     NodeGroup<'a> "NodeGroup" {
         id, "id", 0: Option<i64>;
-        name, "name", 0: Text<'a>;
+        name, "name", 0: OptionalText<'a>;
     }
 
     /// `user` of a file, directory or link.
     NodeUser<'a> "NodeUser" {
         id, "id", 0: Option<i64>;
-        name, "name", 0: Text<'a>;
+        name, "name", 0: OptionalText<'a>;
     }
 
     /// `storage.luks[]`.
-    Luks<'a> "Luks" {
+    Luks<'a> "Luks" by name {
         cex, "cex", 5: Cex;
         clevis, "clevis", 2: Clevis<'a>;
-        device, "device", 2: Text<'a>;
+        device, "device", 2: OptionalText<'a>;
         discard, "discard", 4: Option<bool>;
         key_file, "keyFile", 2: Resource<'a>;
-        label, "label", 2: Text<'a>;
+        label, "label", 2: OptionalText<'a>;
         name, "name", 2: Cow<'a, str>;
         open_options, "openOptions", 4: Vec<Cow<'a, str>>;
         options, "options", 2 Kept: Vec<Cow<'a, str>>;
-        uuid, "uuid", 2: Text<'a>;
+        uuid, "uuid", 2: OptionalText<'a>;
         wipe_volume, "wipeVolume", 2: Option<bool>;
     }
 
@@ -308,22 +335,22 @@ objects! {
 
     /// `storage.luks[].clevis.custom`.
     ClevisCustom<'a> "ClevisCustom" {
-        config, "config", 2: Text<'a>;
+        config, "config", 2: OptionalText<'a>;
         needs_network, "needsNetwork", 2: Option<bool>;
-        pin, "pin", 2: Text<'a>;
+        pin, "pin", 2: OptionalText<'a>;
     }
 
     /// `storage.luks[].clevis.tang[]`.
-    Tang<'a> "Tang" {
-        advertisement, "advertisement", 4: Text<'a>;
-        thumbprint, "thumbprint", 2: Text<'a>;
+    Tang<'a> "Tang" by url {
+        advertisement, "advertisement", 4: OptionalText<'a>;
+        thumbprint, "thumbprint", 2: OptionalText<'a>;
         url, "url", 2: Cow<'a, str>;
     }
 
     /// `storage.raid[]`.
-    Raid<'a> "Raid" {
+    Raid<'a> "Raid" by name {
         devices, "devices", 0: Vec<Cow<'a, str>>;
-        level, "level", 0: Text<'a>;
+        level, "level", 0: OptionalText<'a>;
         name, "name", 0: Cow<'a, str>;
         options, "options", 0 Kept: Vec<Cow<'a, str>>;
         spares, "spares", 0: Option<i64>;
@@ -335,8 +362,8 @@ objects! {
     }
 
     /// `systemd.units[]`.
-    Unit<'a> "Unit" {
-        contents, "contents", 0: Text<'a>;
+    Unit<'a> "Unit" by name {
+        contents, "contents", 0: OptionalText<'a>;
         dropins, "dropins", 0: Vec<Dropin<'a>>;
         enabled, "enabled", 0: Option<bool>;
         mask, "mask", 0: Option<bool>;
@@ -344,8 +371,8 @@ objects! {
     }
 
     /// `systemd.units[].dropins[]`.
-    Dropin<'a> "Dropin" {
-        contents, "contents", 0: Text<'a>;
+    Dropin<'a> "Dropin" by name {
+        contents, "contents", 0: OptionalText<'a>;
         name, "name", 0: Cow<'a, str>;
     }
 }

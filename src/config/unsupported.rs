@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::locate::locate;
-use super::report::{Finding, Path, Severity, Step};
+use super::report::{Finding, JsonPath, Severity, Step};
 use super::scheme::Scheme;
 use super::types::{Config, Resource};
 use crate::error::{Error, Problems, Reason, Result};
@@ -21,7 +21,7 @@ pub struct Unsupported {
 impl Unsupported {
     /// The part's place in the config: `$.storage.disks`.
     pub fn place(&self) -> String {
-        Path(&self.path).to_string()
+        JsonPath(&self.path).to_string()
     }
 
     /// Whether the part is a reference to another config.
@@ -38,7 +38,7 @@ impl Unsupported {
 /// `partitioning disks is not supported, at $.storage.disks`
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, at {}", self.words(), Path(&self.path))
+        write!(f, "{}, at {}", self.words(), JsonPath(&self.path))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The spec versions that are understood.
 
-use super::json::{Kind, Reader};
+use super::json::{JsonReader, Kind};
 use crate::error::{Error, Reason};
 
 /// A supported version of the Ignition spec, by its minor number: 3.0.0 to 3.6.0 and 3.7.0-experimental.
@@ -114,7 +114,7 @@ fn foreign(text: &[u8]) -> Option<&'static str> {
     const MANIFEST: &str = "this is a MachineConfig or another manifest of Kubernetes, so serve the Ignition config \
                             inside it (spec.config)";
     const CLOUD_INIT: &str = "this is a config of cloud-init, and glowplug takes Ignition configs";
-    let mut reader = Reader::new(text);
+    let mut reader = JsonReader::new(text);
     if reader.peek() != Ok(Kind::Object) || reader.enter().is_err() {
         return None;
     }

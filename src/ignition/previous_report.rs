@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::change::{Kind, View as _};
-use crate::config::json::{Reader, SyntaxError};
+use crate::config::json::{JsonReader, SyntaxError};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::kmsg_logger::NOTICE;
 use crate::root::Root;
@@ -30,7 +30,7 @@ pub(super) fn previous_report(root: &Root) -> Result<Option<String>> {
          more than once per system."
     );
     let whole = |text: &[u8]| -> std::result::Result<(), SyntaxError> {
-        let mut reader = Reader::new(text);
+        let mut reader = JsonReader::new(text);
         reader.skip()?;
         reader.end()
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::cache;
 use crate::config::encode::quote;
-use crate::config::json::{Kind, Reader, SyntaxError};
+use crate::config::json::{JsonReader, Kind, SyntaxError};
 use crate::error::{Error, Reason, Result, io_words};
 use crate::file;
 use crate::provision::render::FetchedConfig;
@@ -60,7 +60,7 @@ impl State {
     }
 
     fn read(&mut self, text: &[u8]) -> std::result::Result<(), SyntaxError> {
-        let mut reader = Reader::new(text);
+        let mut reader = JsonReader::new(text);
         if reader.peek()? != Kind::Object {
             return reader.end();
         }
@@ -147,7 +147,7 @@ impl State {
 
 /// Whether an item of the list has the kind `user`.
 fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
-    let mut reader = Reader::new(list);
+    let mut reader = JsonReader::new(list);
     if reader.peek()? == Kind::Null {
         return Ok(false);
     }

@@ -2,8 +2,8 @@
 
 use super::super::hints;
 use super::super::json::Kind;
-use super::super::report::{Path, Step};
-use super::{Decoder, Fault, Result, TypeFault};
+use super::super::report::{JsonPath, Step};
+use super::{DecodeError, Decoder, Result, TypeMismatch};
 
 impl Decoder<'_> {
     /// The value that comes next is not of the type `wanted`.
@@ -16,7 +16,7 @@ impl Decoder<'_> {
         }
         let mend = hints::for_type(self.last_key(), found, hint, text.as_deref());
         let hint = mend.map_or_else(|| hint.to_owned(), |mend| format!("{hint}: {mend}"));
-        Err(self.type_fault(found.word(), wanted, &hint))
+        Err(self.type_error(found.word(), wanted, &hint))
     }
 
     /// The name of the reference's type of an object that is called `name` in the newest version.
@@ -46,7 +46,7 @@ impl Decoder<'_> {
         }
     }
 
-    pub(super) fn type_fault(&self, found: &str, wanted: &str, hint: &str) -> Fault {
+    pub(super) fn type_error(&self, found: &str, wanted: &str, hint: &str) -> DecodeError {
         let keys: Vec<&str> = self
             .path
             .iter()
@@ -60,10 +60,10 @@ impl Decoder<'_> {
             (None, ..) => ("value".to_owned(), wanted),
             (Some(object), ..) => (format!("struct field {object}.{}", keys.join(".")), wanted),
         };
-        Fault::Type(TypeFault {
+        DecodeError::Type(TypeMismatch {
             offset: self.reader.offset(),
             message: format!("json: cannot unmarshal {found} into Go {place} of type {wanted}"),
-            hint: format!("{} must be {hint}", Path(&self.path)),
+            hint: format!("{} must be {hint}", JsonPath(&self.path)),
         })
     }
 }

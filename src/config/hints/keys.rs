@@ -1,6 +1,6 @@
 //! What may be meant by a key that an object does not have.
 
-use super::super::decode::same_key;
+use super::super::go::same_key;
 use super::super::schema::{Field, Object, Shape};
 
 /// Keys of other languages and common slips: the object's type (empty for any), the key without `_` and `-`, the hint.

@@ -133,7 +133,7 @@ fn unclosed(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::decode::check;
+    use super::super::super::json::check;
     use super::*;
 
     fn hint(text: &str) -> String {

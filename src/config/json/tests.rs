@@ -1,7 +1,7 @@
 use super::*;
 
 fn string(text: &str) -> Result<Cow<'_, str>> {
-    Reader::new(text.as_bytes()).string()
+    JsonReader::new(text.as_bytes()).string()
 }
 
 #[test]
@@ -12,8 +12,8 @@ fn strings_are_borrowed_unless_escaped() {
     assert_eq!(string(r#""\ud83dx""#).unwrap(), "\u{fffd}x");
     assert_eq!(string(r#""\ud83d\u0041""#).unwrap(), "\u{fffd}A");
     assert_eq!(string(r#""\udc00""#).unwrap(), "\u{fffd}");
-    assert_eq!(Reader::new(b"\"a\xffb\"").string().unwrap(), "a\u{fffd}b");
-    assert_eq!(Reader::new(b"\"\xe2\x82\"").string().unwrap(), "\u{fffd}\u{fffd}");
+    assert_eq!(JsonReader::new(b"\"a\xffb\"").string().unwrap(), "a\u{fffd}b");
+    assert_eq!(JsonReader::new(b"\"\xe2\x82\"").string().unwrap(), "\u{fffd}\u{fffd}");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn skip_checks_whole_values() {
     for good in
         ["null", "[]", "{}", "[1,-2.5e+3,\"x\"]", "{\"a\":{\"b\":[true,false,{}]}}", " 0 ", "[[],[{}]]"]
     {
-        let mut reader = Reader::new(good.as_bytes());
+        let mut reader = JsonReader::new(good.as_bytes());
         assert_eq!(reader.skip().and_then(|()| reader.end()), Ok(()), "{good}");
     }
     for bad in [
@@ -63,7 +63,7 @@ fn skip_checks_whole_values() {
         "{1:2}",
         "[}",
     ] {
-        let mut reader = Reader::new(bad.as_bytes());
+        let mut reader = JsonReader::new(bad.as_bytes());
         assert!(reader.skip().and_then(|()| reader.end()).is_err(), "{bad}");
     }
 }
@@ -71,10 +71,10 @@ fn skip_checks_whole_values() {
 #[test]
 fn depth_is_bounded_without_recursion() {
     let deep = "[".repeat(MAX_DEPTH + 1);
-    let error = Reader::new(deep.as_bytes()).skip().unwrap_err();
+    let error = JsonReader::new(deep.as_bytes()).skip().unwrap_err();
     assert_eq!(error.to_string(), "invalid character '[' exceeded max depth");
     let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
-    assert_eq!(Reader::new(fits.as_bytes()).skip(), Ok(()));
+    assert_eq!(JsonReader::new(fits.as_bytes()).skip(), Ok(()));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn errors_are_in_the_words_of_go() {
         ("{} x", "invalid character 'x' after top-level value"),
         ("'a'", "invalid character '\\'' looking for beginning of value"),
     ] {
-        let mut reader = Reader::new(text.as_bytes());
+        let mut reader = JsonReader::new(text.as_bytes());
         let error = reader.skip().and_then(|()| reader.end()).unwrap_err();
         assert_eq!(error.to_string(), words, "{text}");
     }

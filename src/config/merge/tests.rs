@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::config::{Report, parse, validate_merged};
+use crate::config::{Config, Report, parse, validate_merged};
 
 /// A small generator of numbers, so that a failure can be repeated.
 struct Random(u64);

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::super::decode;
+use super::super::checker::{Checker, Rules, is_set};
+use super::super::json;
 use super::super::keys::Keys;
 use super::super::path::path_fault;
 use super::super::report::Step;
 use super::super::types::{ClevisCustom, Disk, Filesystem, Luks, Partition, Raid, Tang};
 use super::resources::{is_bad_source, tang_fault};
-use super::{Checker, Rules, is_set};
+use super::storage::check_path;
 use crate::sort::order;
 
 impl Rules for Disk<'_> {
@@ -17,7 +18,7 @@ impl Rules for Disk<'_> {
             checker.fault("device", Some("disk device is required"));
             return;
         }
-        checker.path("device", &self.device);
+        check_path("device", &self.device, checker);
         let partition = |index| [Step::Key("partitions"), Step::Index(index)];
         if let Some(index) = colliding_number(&self.partitions) {
             checker.error(&partition(index), "partition numbers collide");
@@ -28,10 +29,6 @@ impl Rules for Disk<'_> {
         if let Some(index) = colliding_label(&self.partitions) {
             checker.error(&partition(index), "cannot use the same partition label twice");
         }
-    }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.device)
     }
 }
 
@@ -105,14 +102,6 @@ impl Rules for Partition<'_> {
         checker.fault("guid", guid_fault(self.guid.as_deref()));
         checker.fault("typeGuid", guid_fault(self.type_guid.as_deref()));
     }
-
-    fn key(&self) -> Cow<'_, str> {
-        match (self.number, self.label.as_deref()) {
-            (0, Some(label)) => Cow::Owned(format!("label:{label}")),
-            (0, None) => Cow::Borrowed(""),
-            (number, _) => Cow::Owned(format!("number:{number}")),
-        }
-    }
 }
 
 fn guid_fault(guid: Option<&str>) -> Option<&'static str> {
@@ -150,10 +139,6 @@ impl Rules for Raid<'_> {
             }
         }
     }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.name)
-    }
 }
 
 impl Rules for Filesystem<'_> {
@@ -168,10 +153,6 @@ impl Rules for Filesystem<'_> {
         if is_tag {
             self.check_without_device(checker);
         }
-    }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.device)
     }
 }
 
@@ -273,10 +254,6 @@ impl Rules for Luks<'_> {
             }
         }
     }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.name)
-    }
 }
 
 impl Rules for ClevisCustom<'_> {
@@ -297,15 +274,6 @@ impl Rules for ClevisCustom<'_> {
             checker.fault("config", Some("missing required custom clevis config"));
         }
     }
-
-    /// In 3.2 an empty object is not the same as none.
-    fn given(&mut self, minor: u8) -> bool {
-        if minor == 2 {
-            self.pin.get_or_insert_with(Default::default);
-            self.config.get_or_insert_with(Default::default);
-        }
-        true
-    }
 }
 
 impl Rules for Tang<'_> {
@@ -315,13 +283,9 @@ impl Rules for Tang<'_> {
             checker.fault("thumbprint", Some("thumbprint is required"));
         }
         let advertisement = self.advertisement.as_deref().filter(|text| !text.is_empty());
-        if advertisement.is_some_and(|text| decode::check(text.as_bytes()).is_err()) {
+        if advertisement.is_some_and(|text| json::check(text.as_bytes()).is_err()) {
             checker.fault("advertisement", Some("advertisement is not valid JSON"));
         }
-    }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.url)
     }
 }
 

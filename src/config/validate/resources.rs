@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::super::checker::{Checker, Rules, is_set};
 use super::super::report::Step;
 use super::super::types::{HttpHeader, IgnitionConfig, Proxy, Resource, Tls, Verification};
-use super::{Checker, Rules, is_set, url};
+use super::url;
 
 const NOT_A_URL: &str = "unable to parse url";
 
@@ -18,14 +19,6 @@ impl Rules for Resource<'_> {
         check_compression(self.compression.as_deref(), checker);
         check_source(source, &self.verification, checker);
         check_headers(&self.http_headers, source, checker);
-    }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(self.source.as_deref().unwrap_or_default())
-    }
-
-    fn make_way(&mut self, child: &mut Self) {
-        self.take_headers_away(child);
     }
 }
 
@@ -65,10 +58,6 @@ impl Rules for HttpHeader<'_> {
         if self.value.as_deref() == Some("") {
             checker.fault("value", Some("unable to parse HTTP header"));
         }
-    }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.name)
     }
 }
 

@@ -1,13 +1,11 @@
 //! Rules for files, directories and links.
 
-use std::borrow::Cow;
-
+use super::super::checker::{Checker, Rules, is_set};
 use super::super::hints;
 use super::super::keys::Keys;
-use super::super::path::clean;
+use super::super::path::{clean, path_fault};
 use super::super::report::{Severity, Step};
 use super::super::types::{Directory, File, Link, NodeGroup, NodeUser, Storage};
-use super::{Checker, Rules, is_set};
 
 /// Directories above a path that are looked at.
 const MAX_DEPTH: usize = 257;
@@ -26,10 +24,6 @@ impl Rules for Storage<'_> {
             check_link(link, index, &directories, checker);
         }
         self.check_filesystems(checker);
-    }
-
-    fn make_way(&mut self, child: &mut Self) {
-        self.free_paths(child);
     }
 }
 
@@ -102,26 +96,30 @@ impl Storage<'_> {
 
 impl Rules for File<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        checker.path("path", &self.path);
+        check_path("path", &self.path, checker);
         check_mode(self.mode, checker);
         if self.overwrite == Some(true) && self.contents.source.is_none() {
             checker.fault("overwrite", Some("overwrite must be false if source is unspecified"));
         }
     }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.path)
-    }
 }
 
 impl Rules for Directory<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        checker.path("path", &self.path);
+        check_path("path", &self.path, checker);
         check_mode(self.mode, checker);
     }
+}
 
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.path)
+/// Adds what is wrong with the path in the field `key`, or a hint that its author may have meant another path.
+pub(super) fn check_path(key: &'static str, path: &str, checker: &mut Checker<'_>) {
+    let hint = hints::for_path(path);
+    match (path_fault(path), hint) {
+        (Some(fault), hint) => {
+            checker.with_hint(Severity::Error, &[Step::Key(key)], fault, hint.map(str::to_owned));
+        }
+        (None, Some(hint)) => checker.hint(&[Step::Key(key)], hint),
+        (None, None) => {}
     }
 }
 
@@ -147,14 +145,10 @@ fn check_mode(mode: Option<i64>, checker: &mut Checker<'_>) {
 
 impl Rules for Link<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        checker.path("path", &self.path);
+        check_path("path", &self.path, checker);
         if let Some(hint) = self.target.as_deref().and_then(hints::for_target) {
             checker.hint(&[Step::Key("target")], hint);
         }
-    }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.path)
     }
 }
 

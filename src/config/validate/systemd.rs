@@ -1,12 +1,11 @@
 //! Rules for units and drop-ins.
 
-use std::borrow::Cow;
-
+use super::super::checker::{Checker, Rules};
 use super::super::go::Quoted;
 use super::super::keys::Keys;
 use super::super::report::Step;
 use super::super::types::{Dropin, Systemd, Unit};
-use super::{Checker, Rules, unit_file};
+use super::unit_file;
 
 /// An enabled instance does nothing if its template in the config cannot be installed.
 impl Rules for Systemd<'_> {
@@ -68,10 +67,6 @@ impl Rules for Unit<'_> {
             Ok(_) => {}
         }
     }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.name)
-    }
 }
 
 impl Rules for Dropin<'_> {
@@ -82,10 +77,6 @@ impl Rules for Dropin<'_> {
         if extension(&self.name) != ".conf" {
             checker.fault("name", Some("invalid systemd drop-in extension"));
         }
-    }
-
-    fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.name)
     }
 }
 

@@ -5,19 +5,18 @@
 use std::borrow::Cow;
 
 use super::super::go::Quoted;
+use super::super::report::Message;
 
 /// The size of Go's `bufio.Reader`.
 const BUFFER: usize = 4096;
 /// The longest line of systemd by go-systemd's reckoning.
 const LINE_MAX: usize = 2048;
 
-type Fault = Cow<'static, str>;
-
 /// Whether the unit file has an option in a section `[Install]`.
 ///
 /// # Errors
 /// What makes go-systemd refuse the file.
-pub(super) fn has_install_options(text: &str) -> Result<bool, Fault> {
+pub(super) fn has_install_options(text: &str) -> Result<bool, Message> {
     let mut lexer = Lexer { text: text.as_bytes(), at: 0, filled: 0, at_end: false };
     let mut section: &[u8] = b"";
     let mut found = false;
@@ -108,7 +107,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// Refuses a line that is longer than the buffer shows now.
-    fn check_line(&self) -> Result<(), Fault> {
+    fn check_line(&self) -> Result<(), Message> {
         match self.buffered().get(..LINE_MAX) {
             Some(line) if !line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) => {
                 Err(Cow::Borrowed("line too long (max 2048 bytes)"))
@@ -164,7 +163,7 @@ impl<'t> Lexer<'t> {
         (line.strip_suffix(b"\r").filter(|_| at_end).unwrap_or(line), at_end)
     }
 
-    fn option_name(&mut self) -> Result<(), Fault> {
+    fn option_name(&mut self) -> Result<(), Message> {
         loop {
             match self.character() {
                 None => return Err(Cow::Borrowed("EOF")),

@@ -4,9 +4,7 @@
 use std::borrow::Cow;
 
 use super::super::data_url;
-use super::super::report::find;
-
-type Fault = Cow<'static, str>;
+use super::super::report::{Message, find};
 
 /// The parts of a URL that rules look at.
 pub(super) struct Url<'u> {
@@ -18,7 +16,7 @@ pub(super) struct Url<'u> {
 }
 
 /// What is wrong with `text` as the source of a resource in a config of 3.`minor`.
-pub(super) fn fault(text: &str, minor: u8) -> Option<Fault> {
+pub(super) fn fault(text: &str, minor: u8) -> Option<Message> {
     let Some(url) = parse(text) else { return Some(Cow::Borrowed("unable to parse url")) };
     match url.scheme.as_str() {
         "http" | "https" | "tftp" => None,
@@ -30,7 +28,7 @@ pub(super) fn fault(text: &str, minor: u8) -> Option<Fault> {
     }
 }
 
-fn version_fault(url: &Url<'_>) -> Option<Fault> {
+fn version_fault(url: &Url<'_>) -> Option<Message> {
     let version = url.query.split('&').filter(|pair| !pair.is_empty()).find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         // Go's parser of queries passes over what it cannot read.
@@ -41,7 +39,7 @@ fn version_fault(url: &Url<'_>) -> Option<Fault> {
 }
 
 /// An ARN has six parts; one of S3 names a bucket and a key, or an access point and a key.
-fn arn_fault(url: &Url<'_>) -> Option<Fault> {
+fn arn_fault(url: &Url<'_>) -> Option<Message> {
     let invalid = Some(Cow::Borrowed("invalid S3 ARN format"));
     // partition, service, region, account, resource
     let mut parts = url.opaque.splitn(5, ':');

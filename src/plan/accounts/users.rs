@@ -84,7 +84,7 @@ fn check<'c>(
     subject: &Subject,
     problems: &mut Problems,
 ) -> Wanted<'c> {
-    let field = |key: &str, text: &'c config::Text| match text.as_deref() {
+    let field = |key: &str, text: &'c config::OptionalText| match text.as_deref() {
         None | Some("") => Ok(None),
         Some(text) => subject.field(key, text).map(Some),
     };

@@ -6,7 +6,7 @@ use super::super::accounts::Accounts;
 use super::super::tree::Tree;
 use super::{Context, Entry, Node, Place};
 use crate::change::{Attributes, Kind, Piece, Stat, check_is_not_above_stamp, check_path};
-use crate::config::{Directory, File, Link, NodeGroup, NodeUser, Text};
+use crate::config::{Directory, File, Link, NodeGroup, NodeUser, OptionalText};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::source::{Source, Transport};
 
@@ -256,7 +256,7 @@ fn attributes(
 
 fn owner(
     id: Option<i64>,
-    name: &Text<'_>,
+    name: &OptionalText<'_>,
     kind: &str,
     find: impl Fn(&str) -> Option<u32>,
 ) -> Result<Option<u32>> {

@@ -1,9 +1,9 @@
 //! Directories in a user's home that nobody gives to the user.
 
+use super::super::checker::Checker;
 use super::super::keys::Keys;
 use super::super::report::Step;
 use super::super::types::{Config, Passwd, User};
-use super::super::validate::Checker;
 
 /// As many directories are told.
 const MOST_TOLD: usize = 32;
@@ -23,7 +23,7 @@ struct Home<'c> {
 
 /// Adds a hint for each entry that makes directories below a home which will belong to root: those above an entry that
 /// the config does not list, and those that it lists without an owner.
-pub(in super::super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
+pub(super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
     let homes = homes(&config.passwd);
     if homes.is_empty() {
         return;
