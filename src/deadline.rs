@@ -1,10 +1,10 @@
-//! How long something may take, and how long to pause between two tries of it.
+//! How long an action may take, and how long to pause between tries.
 
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-/// The time by which something must be over.
+/// The time by which an action must have ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     start: Instant,
@@ -12,28 +12,28 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Returns the deadline that lies `patience` after now.
+    /// Returns the deadline that is `patience` from now.
     pub fn after(patience: Duration) -> Self {
         Self { start: Instant::now(), patience }
     }
 
-    /// Returns the earlier of the two.
+    /// Returns the earlier of the two deadlines.
     #[must_use]
     pub fn or_sooner(self, other: Self) -> Self {
         if other.remaining() < self.remaining() { other } else { self }
     }
 
-    /// Returns the whole time that was given at the start.
+    /// Returns the whole time that the deadline allowed when it was made.
     pub fn patience(self) -> Duration {
         self.patience
     }
 
-    /// Returns the time that remains; zero when the deadline has passed.
+    /// Returns the remaining time; zero when the deadline has passed.
     pub fn remaining(self) -> Duration {
         self.patience.saturating_sub(self.start.elapsed())
     }
 
-    /// Returns the time that is left, for callers that stop when there is none.
+    /// Returns the remaining time, for callers that stop when none is left.
     ///
     /// # Errors
     /// `ETIMEDOUT` when the deadline has passed.
@@ -43,7 +43,7 @@ impl Deadline {
     }
 }
 
-/// The pauses between the tries of something that needs a host: 50 ms at first, doubling up to 1 s.
+/// The pauses between tries that need a host: 50 ms at first, doubling up to 1 s.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     pause: Duration,
@@ -53,12 +53,12 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(1);
 
-    /// Returns a back-off whose next pause is the first one.
+    /// Returns a back-off whose next pause is 50 ms.
     pub(crate) fn new() -> Self {
         Self { pause: Self::FIRST }
     }
 
-    /// Pauses before the next try. Returns false at once, without a pause, if `deadline` would pass meanwhile.
+    /// Pauses before the next try. Returns false at once, without a pause, if `deadline` would pass during the pause.
     pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
         if deadline.remaining() <= self.pause {
             return false;

@@ -1,4 +1,4 @@
-//! Files of the running system that are held whole: configs and what belongs to them.
+//! Reads whole files of the running system, such as configs.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::{fd, memory};
 /// Reads a file of the running system, at most `limit` bytes.
 ///
 /// # Errors
-/// [`Reason::System`] where it cannot be read, [`Reason::BadAnswer`] where it is larger.
+/// [`Reason::System`] if it cannot be read, [`Reason::BadAnswer`] if it is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     within(path, limit, fd::read_file(path, limit))
 }
@@ -30,12 +30,12 @@ fn within(path: &Path, limit: u64, read: std::result::Result<Vec<u8>, Errno>) ->
     Ok(bytes)
 }
 
-/// The bytes of a file.
+/// The bytes of a file, in memory or mapped.
 #[derive(Debug)]
 pub enum FileBytes {
     /// Read into memory.
     Read(Vec<u8>),
-    /// Left where it is.
+    /// Mapped from the file.
     Mapped(Mapped),
 }
 
@@ -56,7 +56,7 @@ impl From<Vec<u8>> for FileBytes {
     }
 }
 
-/// Reads a file of the running system, or standard input for `-`, up to half of the available memory.
+/// Reads a file of the running system, or standard input if `path` is `-`. The limit is half of the available memory.
 ///
 /// # Errors
 /// As for [`read`].
@@ -69,12 +69,12 @@ pub fn read_argument(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Maps a file of this program's own, which is never changed in place. A file that cannot be mapped is read.
+/// Maps a file that this program has written and never changes in place. A file that cannot be mapped is read.
 ///
 /// # Errors
 /// As for [`read`].
 pub fn map(path: &Path) -> Result<FileBytes> {
-    // What cannot be mapped, like an empty file, is read, which also tells what is wrong with it.
+    // An empty file cannot be mapped. For other failures the read reports what is wrong.
     match Mapped::new(path) {
         Ok(mapped) => Ok(FileBytes::Mapped(mapped)),
         Err(_) => read(path, memory::limit()).map(FileBytes::Read),

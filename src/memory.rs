@@ -1,25 +1,26 @@
-//! How large a config may be: what the machine has room for.
+//! How large a config may be on this machine.
 
 use crate::error::{Error, Reason};
 use crate::fd::read_text;
 
-/// Where the kernel does not tell, this is taken: far more than any config needs.
+/// Assumed if the kernel does not report the available memory: 64 MiB, which is far more than a config needs.
 const FALLBACK: u64 = 64 << 20;
 
-/// Half of the memory that can be had without swapping, in bytes: planning and the page cache need the rest.
+/// Returns half of the memory that is available without swapping, in bytes. Planning and the page cache need the
+/// other half.
 pub(crate) fn limit() -> u64 {
     let text = read_text("/proc/meminfo").unwrap_or_default();
     available(&text).map_or(FALLBACK, |bytes| bytes / 2)
 }
 
-/// `MemAvailable` of proc(5), in bytes.
+/// Parses `MemAvailable` of proc(5) and returns it in bytes.
 fn available(meminfo: &str) -> Option<u64> {
     let rest = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
 
-/// Returns the failure of a config that does not fit into `limit` bytes.
+/// Returns the error for a config of more than `limit` bytes.
 pub(crate) fn too_large(limit: u64) -> Error {
     Error::new(
         Reason::BadAnswer,

@@ -1,6 +1,6 @@
 //! The ready signal: one line to the host, once a boot, if the stamp says that this root is provisioned.
 //!
-//! Nothing here allocates in its steady state: the helper waits for its host in a few pages of memory.
+//! While the program waits for the host, it allocates nothing, so a waiting program holds only a few pages of memory.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -21,43 +21,43 @@ use crate::fd;
 use crate::stamp::{self, Fault, LIMIT, STAMP, Stamp, Verdict};
 use crate::sys;
 
-/// The port that podman listens on for the signal, where its config names no other.
+/// The vsock port on which podman listens for the signal, unless its config names another.
 const PORT: u32 = 1025;
-/// podman's own unit: on Hyper-V only its text has the port, which is another for every machine.
+/// podman's own unit. On Hyper-V only this unit tells the port, which differs between machines.
 const UNIT: &str = "/etc/systemd/system/ready.service";
-/// What stands before the port there.
+/// The text in the unit before the port.
 const BEFORE_PORT: &[u8] = b"VSOCK-CONNECT:2:";
-/// podman's unit is under 1 KiB.
+/// The most bytes of the unit that are read. podman's has less than 1 KiB.
 const UNIT_LIMIT: usize = 8 << 10;
-/// The name of the port that podman's QEMU listens on.
+/// The name of the virtio port on which podman's QEMU listens.
 const VIRTIO_PORT: &str = "org.fedoraproject.port.0";
-/// What the host reads up to the end of the line.
+/// The signal. The host reads up to the end of the line.
 const SIGNAL: &[u8] = b"Ready\n";
-/// Where the outcome is recorded.
+/// The file in which the outcome is recorded.
 pub(crate) const RECORD: &str = "/run/glowplug/ready.json";
-/// How long one connection may take to come about. A host without time may still accept one that was given up here,
-/// and podman takes an empty connection for the end: so rather long, and not less than so much at the deadline.
+/// How long one attempt to connect may take, at least and at most. The attempt may not be short: a busy host may
+/// still accept a connection that was given up here, and podman takes an empty connection for the end of the boot.
 const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
 /// How long one write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why no signal was sent. The word is stable and decides the exit code.
+/// Why no signal was sent. Each reason has a stable word and an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no stamp: this root has not been provisioned.
     StampMissing,
-    /// The stamp says nothing about this root.
+    /// The stamp does not prove that this root is provisioned.
     Stamp(Fault),
-    /// There is neither a vsock device nor a virtio port to send to.
+    /// There is no vsock device and no virtio port, so there is no way to the host.
     NoDevice,
     /// The host did not take the signal before the deadline.
     NoHost(Errno),
-    /// The outcome cannot be recorded, so that a second signal could not be prevented.
+    /// The outcome cannot be recorded, so a second signal could not be prevented.
     NoRecord(Errno),
 }
 
 impl Refusal {
-    /// The stable word, as it stands in the record and in the manual.
+    /// Returns the stable word that stands in the record and in the manual.
     pub fn word(self) -> &'static str {
         match self {
             Self::StampMissing => "stamp-missing",
@@ -68,7 +68,7 @@ impl Refusal {
         }
     }
 
-    /// The exit code, listed in `glowplug-ready(8)`.
+    /// Returns the exit code, listed in `glowplug-ready(8)`.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::StampMissing => 60,
@@ -98,17 +98,17 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// How the signal went out.
+/// How the signal was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The line was written after this many tries.
+    /// The line was written at this try; the first try is 1.
     Sent(u32),
-    /// It was written before in this boot.
+    /// The line was already written earlier in this boot.
     SentBefore,
 }
 
-/// Checks the stamp and sends the signal, trying again until `patience` is over. Once sent, it is never sent
-/// again in this boot.
+/// Checks the stamp and sends the signal. Tries again until `patience` is over. A signal that was sent is never sent
+/// again in the same boot.
 ///
 /// # Errors
 /// The [`Refusal`], which is recorded as well.
@@ -118,7 +118,7 @@ pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
     }
     let mut buffer = [0; LIMIT];
     let done = read_stamp(&mut buffer).and_then(|_| {
-        // Before anything is sent: what cannot be recorded could be sent twice.
+        // The record must be writable before anything is sent. Otherwise the signal could be sent twice.
         record(format_args!("{{\"sent\":false,\"reason\":\"trying\"}}")).map_err(Refusal::NoRecord)?;
         send(patience)
     });
@@ -129,7 +129,7 @@ pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
             Ok(Outcome::Sent(tries))
         }
         Err(refusal) => {
-            // The refusal is the error to tell, also where it cannot be recorded.
+            // This refusal is returned even if it cannot be recorded.
             let _ = record(format_args!("{{\"sent\":false,\"reason\":\"{}\"}}", refusal.word()));
             Err(refusal)
         }
@@ -157,7 +157,7 @@ fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     Ok(buffer.get(..length).unwrap_or_default())
 }
 
-/// The stamp of the running system, if it says that this root is provisioned.
+/// Returns the stamp of the running system if it says that this root is provisioned.
 pub(crate) fn read_stamp(buffer: &mut [u8; LIMIT]) -> Result<Stamp<'_>, Refusal> {
     match stamp::judge_running_system(buffer).map_err(Refusal::Stamp)? {
         Verdict::Missing => Err(Refusal::StampMissing),
@@ -165,7 +165,7 @@ pub(crate) fn read_stamp(buffer: &mut [u8; LIMIT]) -> Result<Stamp<'_>, Refusal>
     }
 }
 
-/// The character device of the virtio port that podman's QEMU listens on: `/dev/vport1p1`.
+/// Returns the character device of the virtio port on which podman's QEMU listens, such as `/dev/vport1p1`.
 fn virtio_port() -> Option<String<64>> {
     let class = "/sys/class/virtio-ports";
     for entry in std::fs::read_dir(class).ok()?.flatten() {
@@ -185,7 +185,8 @@ fn virtio_port() -> Option<String<64>> {
     None
 }
 
-/// The vsock port that podman's unit names, if it is one line that starts a program and names one.
+/// Returns the vsock port that podman's unit names. The unit must have exactly one line that starts a program, and
+/// that line must name a port.
 fn unit_port(unit: &Path) -> Option<u32> {
     let mut buffer = [0; UNIT_LIMIT];
     let text = read_file(unit, &mut buffer).ok()?;
@@ -201,7 +202,7 @@ fn send(patience: Duration) -> Result<(u32, String<64>), Refusal> {
     let port = virtio_port();
     let vsock_port = unit_port(Path::new(UNIT)).unwrap_or(PORT);
     let mut to: String<64> = String::new();
-    // Both fit.
+    // The buffer has space for either text.
     let _ = match &port {
         Some(_) => to.write_str(VIRTIO_PORT),
         None => write!(to, "vsock 2:{vsock_port}"),
@@ -226,7 +227,8 @@ fn send(patience: Duration) -> Result<(u32, String<64>), Refusal> {
     }
 }
 
-/// The host closes as soon as it has the line, so that success is the line written and nothing after it.
+/// The signal is sent when the line has been written. The host closes the connection as soon as it has the line, so
+/// no answer is waited for.
 fn send_to_vsock(port: u32, left: Duration) -> Result<(), Errno> {
     let patience = left.clamp(*CONNECT_TIMEOUT.start(), *CONNECT_TIMEOUT.end());
     let write = || -> io::Result<()> {
@@ -239,18 +241,18 @@ fn send_to_vsock(port: u32, left: Duration) -> Result<(), Errno> {
 
 #[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
 fn send_to_port(device: &str) -> Result<(), Errno> {
-    // Without NONBLOCK the write waits for as long as nobody listens on the host.
+    // Without NONBLOCK the write would wait while nobody listens on the host.
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(device, flags, Mode::empty())?;
     let count = rustix::io::write(&fd, SIGNAL)?;
-    // The port takes a whole buffer or nothing.
+    // The port takes a buffer as a whole or not at all.
     if count == SIGNAL.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
-/// Whether the record of an earlier call in this boot says that the signal went out.
+/// Returns whether an earlier call in this boot has recorded that it sent the signal.
 ///
 /// # Errors
-/// A record that cannot be read could be one of a signal.
+/// A record that cannot be read is an error, because it could be that of a sent signal.
 fn was_sent() -> Result<bool, Refusal> {
     #[derive(serde::Deserialize)]
     struct Sent {

@@ -1,8 +1,9 @@
-//! One sort for the whole program. The standard library's is 6 KB of the initramfs, once more for each kind of element.
+//! The one sort of the program. The standard library's adds 6 KB to the initramfs for each element type.
 
 use std::cmp::Ordering;
 
-/// The numbers below `count` in the order of `compare`, equal ones in their own: a merge sort.
+/// Returns the numbers below `count`, sorted by `compare`. Equal numbers stay in ascending order. This is a merge
+/// sort.
 pub fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut sorted: Vec<usize> = (0..count).collect();
     let mut run: usize = 1;
@@ -10,7 +11,7 @@ pub fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<us
         let mut merged = Vec::with_capacity(count);
         for runs in sorted.chunks(run.saturating_mul(2)) {
             let (mut left, mut right) = runs.split_at_checked(run).unwrap_or((runs, &[]));
-            // What comes in order, as most does, is not compared again.
+            // Two runs that are in order already need no further comparison. Most input is in order.
             if let (Some(last), Some(first)) = (left.last(), right.first()) {
                 if compare(*last, *first).is_le() {
                     (left, right) = (runs, &[]);
@@ -34,7 +35,7 @@ pub fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<us
     sorted
 }
 
-/// Sorts `items` by `compare`, equal ones in their own order.
+/// Sorts `items` by `compare`. Equal items keep their order.
 pub fn sort<T: Default>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
     let by_index = |one: usize, other: usize| match (items.get(one), items.get(other)) {
         (Some(one), Some(other)) => compare(one, other),
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn every_length_is_sorted() {
         for count in 0..70 {
-            // Multiples of a number that is prime to the modulus come in no order.
+            // 37 is coprime to 101, so its multiples come in no particular order.
             let mut items: Vec<usize> = (0..count).map(|number| number * 37 % 101).collect();
             let mut expected = items.clone();
             expected.sort_unstable();

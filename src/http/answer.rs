@@ -1,10 +1,11 @@
-//! An HTTP/1.x answer: status, head, and a body by length, in chunks, or up to the end of the connection.
+//! Reads an HTTP/1.x answer: status, head, and a body that ends by its length, by its last chunk, or with the
+//! connection.
 
 use super::client::{CUT, Failure};
 use super::{Broken, HEAD, HEADERS, Input, Reader};
 use crate::memory;
 
-/// The longest line that tells a chunk's size.
+/// The most bytes of a line with a chunk size.
 const CHUNK_LINE: usize = 256;
 /// The most interim answers (1xx) before the final one. Go's HTTP client allows 5.
 const INTERIM: usize = 8;
@@ -21,10 +22,10 @@ impl From<Broken> for Failure {
     }
 }
 
-/// An answer that is being read.
+/// Reads one answer.
 pub(super) struct Answer<'s>(Reader<'s>);
 
-/// How the end of the body is told.
+/// How the end of the body is found.
 enum Length {
     Bytes(u64),
     Chunked,
@@ -36,12 +37,12 @@ impl<'s> Answer<'s> {
         Self(Reader::new(stream))
     }
 
-    /// Whether bytes after the answer were read already.
+    /// Returns whether bytes after the answer are buffered already.
     pub(super) fn has_more(&self) -> bool {
         self.0.has_bytes()
     }
 
-    /// Reads head and body. A connection that ends too early is worth another try.
+    /// Reads head and body. A connection that ends too early is a passing failure.
     pub(super) fn body(&mut self, limit: u64) -> Result<Vec<u8>> {
         let length = self.head()?;
         let mut body = Vec::new();
@@ -96,7 +97,7 @@ impl<'s> Answer<'s> {
             let at_hand = self.0.fill()?;
             let count = at_hand.len();
             if count == 0 {
-                // Without a length an empty config and a host that died after its head look the same.
+                // Without a length, an empty config and a host that died after the head look the same.
                 return if body.is_empty() { Err(Failure::passing(CUT)) } else { Ok(()) };
             }
             body.extend_from_slice(at_hand);
@@ -107,7 +108,7 @@ impl<'s> Answer<'s> {
         }
     }
 
-    /// RFC 9112, section 7.1.
+    /// Reads a body in chunks (RFC 9112, section 7.1).
     fn chunks(&mut self, limit: u64, body: &mut Vec<u8>) -> Result<()> {
         loop {
             let size = self.chunk_size()?;
@@ -129,8 +130,8 @@ impl<'s> Answer<'s> {
         parse_chunk_size(&line).ok_or_else(broken_chunk)
     }
 
-    /// Reads the trailer section up to its empty line and ignores the fields. What is not a field is refused, because a
-    /// body after a chunk size of 0 would be lost otherwise.
+    /// Reads the trailer section up to its empty line, and ignores the fields. A line that is not a field is refused:
+    /// otherwise the body after a wrong chunk size of 0 would be lost.
     fn trailers(&mut self) -> Result<()> {
         let mut section: heapless::Vec<u8, HEAD> = heapless::Vec::new();
         loop {
@@ -141,7 +142,7 @@ impl<'s> Answer<'s> {
             if line == b"\r\n" {
                 break;
             }
-            // Checked line by line, because the rest of a lost body may never have an empty line.
+            // Each line is checked at once, because a body that is taken for trailers may have no empty line.
             if !line.ends_with(b"\r\n") || !line.contains(&b':') {
                 return Err(broken_trailers());
             }
@@ -162,9 +163,9 @@ fn broken_trailers() -> Failure {
     Failure::bad("the host's answer has something other than trailers after its last chunk")
 }
 
-/// Parses the line before a chunk (RFC 9112, section 7.1): 1 to 16 hexadecimal digits, perhaps an extension after `;`,
-/// and CRLF. `None` for everything else: `httparse::parse_chunk_size` takes a line without a digit for 0, the end of
-/// the body.
+/// Parses the line before a chunk (RFC 9112, section 7.1): 1 to 16 hexadecimal digits, an optional extension after
+/// `;`, and CRLF. Everything else is `None`. `httparse::parse_chunk_size` is not used, because it takes a line
+/// without a digit for the size 0, which ends the body.
 fn parse_chunk_size(line: &[u8]) -> Option<u64> {
     let line = line.strip_suffix(b"\r\n")?;
     let count = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -175,13 +176,13 @@ fn parse_chunk_size(line: &[u8]) -> Option<u64> {
     if count > 16 || !(rest.is_empty() || is_extension) {
         return None;
     }
-    // An empty text is no number here, so that a line without a digit is refused.
+    // An empty text is not a number, so a line without a digit is refused.
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// Judges the head of an answer. `None` for an interim answer, which another one follows.
+/// Checks the head of an answer and returns how its body ends; `None` for an interim answer.
 fn read_head(head: &[u8]) -> Result<Option<Length>> {
-    // httparse also takes a bare LF as the end of a line, and skips empty lines before the status line.
+    // httparse also accepts a bare LF as a line end, and skips empty lines before the status line.
     let has_bare_newline = head
         .iter()
         .zip(std::iter::once(&b' ').chain(head))
@@ -200,15 +201,15 @@ fn read_head(head: &[u8]) -> Result<Option<Length>> {
     }
     match response.code.unwrap_or_default() {
         200 => length(response.version == Some(1), response.headers).map(Some),
-        // 101 would begin another protocol, which was not asked for.
+        // Status 101 would switch to another protocol, which the client never asks for.
         100 | 102..=199 => Ok(None),
         status @ 500..=599 => Err(Failure::passing(format_args!("the host answered HTTP status {status}"))),
         status => Err(Failure::bad(format!("the host answered HTTP status {status:03}"))),
     }
 }
 
-/// Tells how the body of an answer to GET with status 200 ends (RFC 9112, section 6.3). Whatever tells it twice is
-/// refused, because two readers could understand it differently.
+/// Returns how the body of an answer to GET with status 200 ends (RFC 9112, section 6.3). A head that tells it twice
+/// is refused, because two readers could understand it differently.
 fn length(is_http_1_1: bool, headers: &[httparse::Header<'_>]) -> Result<Length> {
     let mut length = None;
     for header in headers {
@@ -237,7 +238,7 @@ fn length(is_http_1_1: bool, headers: &[httparse::Header<'_>]) -> Result<Length>
     Ok(length.unwrap_or(Length::UntilClose))
 }
 
-/// Parses the value of `Content-Length`: decimal digits and nothing else. `str::parse` alone would take `+1`.
+/// Parses the value of `Content-Length`, which must be decimal digits only. `str::parse` alone would accept `+1`.
 fn parse_content_length(value: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(value).ok()?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()

@@ -1,4 +1,4 @@
-//! A request over HTTP/1.1, tried again until a deadline, bounded in every direction.
+//! An HTTP/1.1 client that tries a request again until a deadline. Every wait and every size is bounded.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,29 +13,29 @@ use super::answer::Answer;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{Error, Reason, Result, io_words};
 
-/// A host that is silent for this long is tried anew: a connection can be accepted by a proxy that has nobody
-/// behind it.
+/// After this time without a byte from the host, the client tries again on a new connection. A proxy can accept a
+/// connection although no server is behind it.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
-/// How long the client listens for a body that the host said was empty: an empty config makes a machine without users,
-/// so a host that miscounts must not bring one about.
+/// How long the client listens for more after a body that the host said is empty. An empty config makes a machine
+/// without users, so a host that miscounts must not cause one.
 const SURPLUS_WAIT: Duration = Duration::from_millis(250);
-/// A read needs some time, however near the deadline is.
+/// The shortest timeout of a read or write, used when the deadline is nearer.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 pub(super) const CUT: &str = "the host closed the connection before its answer was whole";
 
 /// A connection to the host.
 pub(crate) trait Stream: AsFd {
-    /// Bounds each later read and write.
+    /// Sets the timeout of each later read and write.
     fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
 }
 
-/// Why one try gave no config.
+/// Why one try brought no config.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Another try may go better.
+    /// Another try may succeed.
     Passing(String),
-    /// The host has answered; asking again would bring the same.
+    /// The host has answered, and another try would bring the same answer.
     Final(Error),
 }
 
@@ -47,7 +47,7 @@ impl Failure {
     pub(super) fn io(act: &str, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::WouldBlock => Self::passing(format_args!("{act}: the host is silent")),
-            // Which call is the first to see the end is chance.
+            // These errors all mean that the host has closed the connection. Which of them comes depends on timing.
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
                 Self::passing(CUT)
             }
@@ -60,13 +60,13 @@ impl Failure {
     }
 }
 
-/// What is asked of a host. Only methods whose answers have a body: not HEAD.
+/// A request. Methods whose answers have no body, such as HEAD, are not supported.
 pub(crate) struct Request<'r> {
-    /// The method: `GET`.
+    /// The method, such as `GET`.
     pub(crate) method: &'r str,
-    /// The path with its query: `/`.
+    /// The path with its query, such as `/`.
     pub(crate) path: &'r str,
-    /// The header fields, with `Host` among them. The client adds `Connection: close`.
+    /// The header fields, including `Host`. The client adds `Connection: close`.
     pub(crate) headers: &'r [(&'r str, &'r str)],
 }
 
@@ -84,24 +84,24 @@ impl Request<'_> {
     }
 }
 
-/// Asks one host, over a new connection for each try.
+/// Asks one host, with a new connection for each try.
 pub(crate) struct Client<'c> {
-    /// The host's name in messages: `vsock 2:1024`.
+    /// The host's name in messages, such as `vsock 2:1024`.
     pub(crate) peer: &'c str,
     /// Connects to the host.
     pub(crate) connect: &'c dyn Fn() -> io::Result<Box<dyn Stream>>,
-    /// When the last try must be over.
+    /// When the last try must have ended.
     pub(crate) deadline: Deadline,
-    /// The most bytes that a body may have.
+    /// The most bytes of a body.
     pub(crate) limit: u64,
 }
 
 impl Client<'_> {
-    /// Fetches the body that the host answers `request` with. Failures that can pass are tried again until the deadline.
+    /// Returns the body of the host's answer to `request`. Passing failures are tried again until the deadline.
     ///
     /// # Errors
-    /// [`Reason::NoHost`] at the deadline, with the last try's failure; [`Reason::BadAnswer`] for an answer that is not
-    /// 200, is malformed, or has a body that is too large.
+    /// [`Reason::NoHost`] at the deadline, with the last try's failure; [`Reason::BadAnswer`] for an answer that has
+    /// another status than 200, is malformed, or has a body that is too large.
     pub(crate) fn fetch(&self, request: &Request<'_>) -> Result<Vec<u8>> {
         let peer = self.peer;
         let head = request.head();
@@ -144,7 +144,7 @@ impl Client<'_> {
     }
 }
 
-/// Reads one answer, without the time around it.
+/// Reads one answer from `stream`, for the fuzz targets: without retries or timeouts.
 #[cfg(fuzzing)]
 pub(crate) fn answer(stream: &dyn Input, limit: u64) -> std::result::Result<Vec<u8>, String> {
     Answer::new(stream).body(limit).map_err(|failure| match failure {
@@ -153,11 +153,11 @@ pub(crate) fn answer(stream: &dyn Input, limit: u64) -> std::result::Result<Vec<
     })
 }
 
-/// A stream whose every read and write ends at the deadline of the whole fetch.
+/// A connection on which every read and write ends at the deadline of the whole fetch.
 struct Connection {
     stream: Box<dyn Stream>,
     deadline: Deadline,
-    /// Something of the answer has come.
+    /// Whether any byte of the answer has come.
     has_begun: Cell<bool>,
 }
 
@@ -170,13 +170,14 @@ impl Connection {
         self.stream.set_timeout(left.clamp(SHORTEST_WAIT, LONGEST_SILENCE))
     }
 
-    /// A host that sends, but too slowly or without end, is not a silent one.
+    /// Returns the error at the deadline. It tells a host that sends too slowly, or without end, from one that is
+    /// silent.
     fn over(&self) -> io::Error {
         let midst = if self.has_begun.get() { " in the midst of the answer" } else { "" };
         io::Error::new(io::ErrorKind::TimedOut, format!("the time is over{midst}"))
     }
 
-    /// Whether the host sends anything in the next `time`. A host that closes or fails sends nothing.
+    /// Returns whether the host sends a byte within `time`. A host that closes the connection, or fails, sends none.
     fn sends_within(&self, time: Duration) -> bool {
         let time = self.deadline.remaining().min(time).max(SHORTEST_WAIT);
         self.stream.set_timeout(time).is_ok()

@@ -1,5 +1,5 @@
-//! HTTP/1.1: the client that fetches configs, and what it shares with the agent: heads and lines, bounded, from one
-//! buffer.
+//! HTTP/1.1: the client that fetches configs, and the bounded, buffered reading of heads and lines that the client
+//! shares with the agent.
 
 mod answer;
 mod client;
@@ -10,30 +10,30 @@ use std::io;
 pub(crate) use client::answer;
 pub(crate) use client::{Client, Request, Stream};
 
-/// The longest head of a message, and the longest block of trailers.
+/// The most bytes of a message head, and of a trailer section.
 pub(crate) const HEAD: usize = 16 << 10;
-/// As many header fields as a head may have.
+/// The most header fields of a message head.
 pub(crate) const HEADERS: usize = 64;
 const BUFFER: usize = 32 << 10;
 
-/// Where a message comes from.
+/// The source of the bytes of a message.
 pub(crate) trait Input {
-    /// As read(2).
+    /// Reads as read(2) does: returns the number of bytes, 0 at the end of the stream.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
-/// Why there is no more to be had of a stream.
+/// Why a head or a line could not be read.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// It ended before what was wanted was whole.
+    /// The stream ended too early.
     Closed,
-    /// What was wanted has no end within its bound.
+    /// The head or line is longer than its bound.
     TooLong,
-    /// It could not be read.
+    /// Reading failed.
     Io(io::Error),
 }
 
-/// A stream that is being read.
+/// Reads a stream through a buffer.
 pub(crate) struct Reader<'s> {
     stream: &'s dyn Input,
     buffer: Box<[u8]>,
@@ -46,7 +46,7 @@ impl<'s> Reader<'s> {
         Self { stream, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
     }
 
-    /// The bytes at hand, after reading more if there are none; empty at the end of the stream.
+    /// Returns the buffered bytes, and reads more first if there are none. Empty only at the end of the stream.
     pub(crate) fn fill(&mut self) -> Result<&[u8], Broken> {
         if self.start == self.end {
             self.start = 0;
@@ -61,12 +61,12 @@ impl<'s> Reader<'s> {
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
     }
 
-    /// Whether bytes are at hand without reading more.
+    /// Returns whether the buffer holds unread bytes.
     pub(crate) fn has_bytes(&self) -> bool {
         self.start < self.end
     }
 
-    /// Passes over `count` of the bytes at hand.
+    /// Skips `count` buffered bytes.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.end);
     }
@@ -77,7 +77,7 @@ impl<'s> Reader<'s> {
         byte.ok_or(Broken::Closed)
     }
 
-    /// Reads everything up to and including the first empty line. Lines may end in CRLF or in a bare LF here.
+    /// Reads up to and including the first empty line. A line may end in CRLF or in a bare LF.
     pub(crate) fn head(&mut self) -> Result<heapless::Vec<u8, HEAD>, Broken> {
         let mut head = heapless::Vec::new();
         while !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n") {
@@ -87,7 +87,7 @@ impl<'s> Reader<'s> {
         Ok(head)
     }
 
-    /// A line with its end.
+    /// Reads a line with its line end. A line of more than `MOST` bytes is [`Broken::TooLong`].
     pub(crate) fn line<const MOST: usize>(&mut self) -> Result<heapless::Vec<u8, MOST>, Broken> {
         let mut line = heapless::Vec::new();
         while !line.ends_with(b"\n") {

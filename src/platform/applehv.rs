@@ -1,4 +1,5 @@
-//! The host's HTTP server on vsock port 1024, as vfkit, krunkit and QEMU with a vsock device offer it.
+//! Fetches the config from the host's HTTP server on vsock port 1024. vfkit, krunkit, and QEMU with a vsock device
+//! offer this server.
 
 use std::io;
 use std::time::Duration;
@@ -22,10 +23,11 @@ pub(super) static APPLEHV: Provider = Provider {
              runs and until the first successful stop), then start again.",
 };
 
-/// The port that podman serves the config on.
+/// The vsock port on which podman serves the config.
 const PORT: u32 = 1024;
 
-/// Whether this machine is a guest with a vsock device, loading what drives it if nothing has.
+/// Returns whether this machine is a guest with a vsock device. Loads the device's driver if no vsock driver is
+/// loaded yet.
 fn has_transport() -> bool {
     is_guest() || {
         APPLEHV.load_module();
@@ -33,7 +35,7 @@ fn has_transport() -> bool {
     }
 }
 
-/// Whether the kernel knows a CID for this machine: it does where a transport has found its device.
+/// Returns whether the kernel knows a CID of this machine. It knows one once a vsock driver has found its device.
 fn is_guest() -> bool {
     match vsock::get_local_cid() {
         Ok(cid) => ![VMADDR_CID_ANY, VMADDR_CID_LOCAL, VMADDR_CID_HOST].contains(&cid),
@@ -51,12 +53,12 @@ impl Stream for VsockStream {
     }
 }
 
-/// Fetches the config, trying again until `patience` is over.
+/// Fetches the config. Tries again until `patience` is over.
 fn fetch(patience: Duration) -> Result<Vec<u8>> {
     if !has_transport() {
         log::warn!("no vsock device has been found; trying all the same");
     }
-    // The kernel gives up a connection that nobody answers after two seconds (AF_VSOCK's default).
+    // The kernel gives up an unanswered connection attempt after two seconds (AF_VSOCK's default).
     let connect = || -> io::Result<Box<dyn Stream>> {
         Ok(Box::new(VsockStream::connect_with_cid_port(VMADDR_CID_HOST, PORT)?))
     };

@@ -1,4 +1,4 @@
-//! The kernel command line. Its values are data: nothing here is ever evaluated.
+//! Parses the kernel command line. Its values are data and are never evaluated.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::file;
 
-/// How long a fetch may take where `glowplug.timeout=` does not say.
+/// How long a fetch may take if `glowplug.timeout=` is missing.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
-/// Far more than any kernel takes.
+/// The most bytes that are read. No kernel accepts a command line of this length.
 const LIMIT: u64 = 1 << 20;
 
-/// What the kernel command line says to this program.
+/// The arguments on the kernel command line that concern this program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandLine {
     /// `ignition.platform.id=`: the platform's name.
     pub platform: Option<String>,
-    /// Whether `ignition.firstboot=` forbids provisioning: `0`, `no`, `off` or empty after the `=`.
+    /// Whether `ignition.firstboot=` forbids provisioning: its value is `0`, `no`, `off` or empty.
     pub forbidden: bool,
     /// `glowplug.timeout=`: how long a fetch may take.
     pub timeout: Duration,
-    /// `glowplug.timeout=` is there and not a number of seconds.
+    /// Whether `glowplug.timeout=` is present but not a number of seconds.
     pub bad_timeout: bool,
-    /// `glowplug.debug`: log more.
+    /// Whether `glowplug.debug` is present: log more.
     pub debug: bool,
-    /// `ignition.config.url=`: where the user's config is.
+    /// `ignition.config.url=`: the URL of the user's config.
     pub config_url: Option<String>,
     /// `ignition.config.device=`: the label of the file system that holds the user's config.
     pub config_device: Option<String>,
-    /// `ignition.config.path=`: the user's config in that file system.
+    /// `ignition.config.path=`: the path of the user's config in that file system.
     pub config_path: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl CommandLine {
         let path = std::env::var_os("IGNITION_KERNEL_CMDLINE_PATH").filter(|path| !path.is_empty());
         let path = path.unwrap_or_else(|| "/proc/cmdline".into());
         let text = file::read(Path::new(&path), LIMIT)?;
-        // What is not UTF-8 is not ours, but stands beside what is.
+        // An argument that is not UTF-8 is not for this program, but it may stand beside arguments that are.
         let line = Self::parse(&String::from_utf8_lossy(&text));
         if line.bad_timeout {
             log::warn!("glowplug.timeout on the kernel command line is not a number of seconds");
@@ -49,7 +49,7 @@ impl CommandLine {
         Ok(line)
     }
 
-    /// Of a key that stands several times the last one counts, as for the kernel itself.
+    /// Parses the command line. If a key is given more than once, the last value counts, as in the kernel.
     fn parse(text: &str) -> Self {
         let mut parsed = Self {
             platform: None,
@@ -68,7 +68,7 @@ impl CommandLine {
             };
             let off = matches!(value, Some("" | "0" | "no" | "off"));
             match (key, value) {
-                // An empty name says nothing.
+                // An empty value counts as no argument.
                 (_, Some("")) if key.starts_with("ignition.config.") || key == "ignition.platform.id" => {}
                 ("ignition.platform.id", Some(value)) => parsed.platform = Some(value.to_owned()),
                 ("ignition.config.url", Some(value)) => parsed.config_url = Some(value.to_owned()),
@@ -87,7 +87,7 @@ impl CommandLine {
     }
 }
 
-/// Splits at white space outside double quotes, which are taken away.
+/// Splits at white space outside of double quotes, and removes the quotes.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();

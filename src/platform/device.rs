@@ -1,4 +1,4 @@
-//! A config in a file of a labelled file system, which is mounted for no longer than the file is read.
+//! Reads a config from a file in a labelled file system. The file system is mounted only while the file is read.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,10 +17,11 @@ use crate::error::{Error, Reason, Result, errno_words, io_words};
 use crate::fd::{read_all, read_text};
 use crate::memory;
 
-/// udev's links to the file systems that have a label.
+/// The directory of udev's links to the labelled file systems.
 pub(super) const BY_LABEL: &str = "/dev/disk/by-label";
 const FILE_SYSTEMS: &str = "/proc/filesystems";
-/// What usually holds a config. The kernel loads their modules itself, and lists them only then.
+/// The file system types that usually hold a config. The kernel loads their modules on demand and lists a type only
+/// after that.
 const USUAL: [&str; 5] = ["vfat", "iso9660", "ext4", "xfs", "btrfs"];
 const LABEL_ADVICE: &str =
     "Correct ignition.config.device on the kernel command line: it is the label of a file system.";
@@ -30,24 +31,24 @@ const PATH_ADVICE: &str =
     "Correct ignition.config.path on the kernel command line, or put the config there, then start again.";
 const TYPE_ADVICE: &str =
     "Put the config on vfat, iso9660, ext4 or another file system whose driver is in the initramfs.";
-/// What can be done about every other failure.
+/// The advice for every other failure.
 pub(super) const ADVICE: &str = "Check the disk that ignition.config.device on the kernel command line names, and its file \
     system, then start again.";
-/// The longest wait for a device, as in the reference: a disk that is there shows itself long before, and a label that
-/// no disk has will not appear.
+/// The longest wait for a device, as in the reference. A disk that is present appears much earlier, and waiting does
+/// not help for a label that no disk has.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often a path is looked up again that the kernel could not be sure of.
+/// How often the lookup of a path is repeated when openat2(2) fails with `EAGAIN`.
 const MOST_TRIES: u32 = 1000;
 
-/// Reads `path` in the file system labelled `label`. Waits for its device to appear among `labels` for `patience`, but
-/// for 30 s at the most.
+/// Reads `path` in the file system labelled `label`. Waits `patience`, but at most 30 s, for the device to appear in
+/// the directory `labels`.
 ///
 /// # Errors
-/// [`Reason::Usage`] for a label that is not a file name, [`Reason::NoHost`] where the device does not appear or has
-/// no such file, [`Reason::System`] where it cannot be read.
+/// [`Reason::Usage`] for a label that is not a file name, [`Reason::NoHost`] if the device does not appear or has no
+/// such file, [`Reason::System`] if the device or file cannot be read.
 pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) -> Result<Vec<u8>> {
-    // The label becomes part of a path, which it may not lead elsewhere.
+    // The label becomes a file name, and must not lead to another directory.
     if label.contains('/') || label == "." || label == ".." {
         let what = format!("ignition.config.device=\"{label}\" on the kernel command line is not a label");
         return Err(Error::new(Reason::Usage, what).advise(LABEL_ADVICE));
@@ -73,13 +74,13 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
     Ok(text)
 }
 
-/// Returns when the wait for a device ends where a fetch may take `patience`.
+/// Returns when the wait for a device ends, if the whole fetch may take `patience`.
 fn deadline(patience: Duration) -> Deadline {
     Deadline::after(patience.min(LONGEST_WAIT))
 }
 
-/// Mounts the device that `link` leads to, waiting until the deadline for it to appear and to be let go: a
-/// check of the file system keeps it to itself.
+/// Mounts the device that `link` leads to. Waits until the deadline for the device to appear, and for other programs
+/// to release it: a file system check opens it exclusively.
 fn wait_and_mount(link: &Path, deadline: Deadline) -> Result<OwnedFd> {
     let failed = |act: &str, path: &Path, words: &str| {
         Error::new(Reason::System, format!("{act} {}: {words}", path.display()))
@@ -114,14 +115,14 @@ fn wait_and_mount(link: &Path, deadline: Deadline) -> Result<OwnedFd> {
     }
 }
 
-/// Mounts `device` read-only with the first type that takes it, attached nowhere: it goes with the descriptor.
-/// `NODEV` where none does.
+/// Mounts `device` read-only with the first type that accepts it. The mount is attached to no directory and ends when
+/// its descriptor is closed. `NODEV` if no type accepts the device.
 fn mount(device: &Path, names: &str) -> std::result::Result<OwnedFd, Errno> {
     let mut failure = Errno::NODEV;
     for name in types(names) {
         match mount_as(device, name) {
             Ok(mount) => return Ok(mount),
-            // Not of this type, or there is no such type.
+            // The device is not of this type, or the kernel does not have the type.
             Err(Errno::INVAL | Errno::NODEV) => {}
             Err(errno) => failure = errno,
         }
@@ -141,14 +142,15 @@ fn mount_as(device: &Path, name: &str) -> std::result::Result<OwnedFd, Errno> {
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// The types that need a device, of those that the kernel lists, and the usual ones that it does not list yet.
+/// Returns the types that the kernel lists and that need a device, then the usual types that the kernel does not list
+/// yet.
 fn types(names: &str) -> impl Iterator<Item = &str> {
     let listed = names.lines().filter_map(|line| line.strip_prefix('\t'));
     let rest = USUAL.into_iter().filter(move |name| !names.lines().any(|line| line.trim() == *name));
     listed.chain(rest)
 }
 
-/// Opens a file as a process whose root is `mount` would.
+/// Opens `path` as a process whose root is `mount` would open it.
 #[allow(clippy::disallowed_methods, reason = "a file system of its own, not a path of the root")]
 fn open(mount: &OwnedFd, path: &str) -> std::result::Result<OwnedFd, Errno> {
     // Without NONBLOCK the open of a FIFO would wait for a writer.
@@ -157,7 +159,7 @@ fn open(mount: &OwnedFd, path: &str) -> std::result::Result<OwnedFd, Errno> {
     let mut tries = MOST_TRIES;
     loop {
         match rustix::fs::openat2(mount, path, flags, Mode::empty(), resolve) {
-            // A rename or mount anywhere in the system, while the kernel went up a directory.
+            // Somewhere in the system a rename or mount happened while the kernel resolved a `..`.
             Err(Errno::AGAIN) if tries > 0 => tries = tries.saturating_sub(1),
             opened => return opened,
         }

@@ -1,4 +1,4 @@
-//! A file of the running system, for tests and for images that bring their config themselves.
+//! Reads the config from a file of the running system, for tests and for images that bring their own config.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Hyper-V's key-value pairs, as the kernel hands them on: no daemon runs in an initramfs, so that this program
-//! takes the daemon's place at `/dev/vmbus/hv_kvp` until the config is there.
+//! Reads the config from Hyper-V's key-value pairs, as the kernel passes them on. No key-value daemon runs in an
+//! initramfs, so this program takes the daemon's place at `/dev/vmbus/hv_kvp` until it has the config.
 
 mod message;
 mod pool;
@@ -24,7 +24,7 @@ pub(super) static HYPERV: Provider = Provider {
     source: "key-value pairs ignition.config, or ignition.config.0 and on",
     module: Some(c"hv_utils"),
     detect: Some(has_device),
-    // Any guest of Hyper-V has the device; only one that is to be provisioned has the keys.
+    // Every guest of Hyper-V has the device, but only a machine that is to be provisioned gets the keys.
     patience: Some(Duration::from_secs(5)),
     fetch,
     advice: "Check that the host gives this machine the key-value pairs ignition.config.0 and on (podman does so at \
@@ -34,13 +34,13 @@ pub(super) static HYPERV: Provider = Provider {
 const DEVICE: &str = "/dev/vmbus/hv_kvp";
 const DEVICE_ADVICE: &str = "Check that this is a guest of Hyper-V, that the initramfs has the module hv_utils, and that \
     nothing in it takes the key-value pairs first, as hv_kvp_daemon does.";
-/// There where Hyper-V's bus has been found.
+/// Exists if the kernel has found Hyper-V's bus.
 const BUS: &str = "/sys/bus/vmbus";
-/// The host does not tell how many keys there are. It sends one after the other: silence of this length, after a
-/// config that lacks nothing, is their end. The reference takes the same time.
+/// The host sends the keys one after the other and does not tell how many there are. If it is silent for this long
+/// after a config that lacks no part, the config is complete. The reference waits equally long.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Whether this machine is a guest of Hyper-V with key-value pairs.
+/// Returns whether this machine is a guest of Hyper-V with key-value pairs.
 fn has_device() -> bool {
     let is_there = |path: &str| Path::new(path).metadata().is_ok();
     if is_there(BUS) && !is_there(DEVICE) {
@@ -49,7 +49,7 @@ fn has_device() -> bool {
     is_there(DEVICE)
 }
 
-/// Takes the config from the host's keys, waiting for them until `patience` is over.
+/// Reads the config from the host's keys. Waits for them until `patience` is over.
 fn fetch(patience: Duration) -> Result<Vec<u8>> {
     if Path::new(DEVICE).metadata().is_err() {
         HYPERV.load_module();
@@ -69,7 +69,7 @@ fn open() -> io::Result<File> {
     std::fs::OpenOptions::new().read(true).write(true).open(DEVICE)
 }
 
-/// Registers as the daemon and answers the host until the config is there.
+/// Registers as the daemon and answers the host until the config is complete.
 fn converse(device: &mut File, deadline: Deadline, limit: u64) -> Result<Vec<u8>> {
     let mut pool = Pool::new(limit);
     let mut message = message::register();
@@ -96,7 +96,7 @@ fn converse(device: &mut File, deadline: Deadline, limit: u64) -> Result<Vec<u8>
     }
 }
 
-/// Does what a message asks for. Returns the status of the answer, `None` where none may be sent.
+/// Carries out a message. Returns the status for the answer; `None` if the message must not be answered.
 fn take(pool: &mut Pool, message: &Message) -> Result<Option<u32>> {
     let malformed = || Error::new(Reason::BadAnswer, "the host sent a key or value that is too long");
     Ok(match message::parse(message).ok_or_else(malformed)? {
@@ -107,13 +107,13 @@ fn take(pool: &mut Pool, message: &Message) -> Result<Option<u32>> {
         }
         Request::Delete { key } => Some(if pool.delete(key)? { DONE } else { NO_MORE }),
         Request::SetElsewhere => Some(DONE),
-        // Names and addresses are for the daemon of the started system to tell.
+        // Queries for names and addresses are left to the daemon of the real root.
         Request::Other => Some(NO_MORE),
     })
 }
 
 fn send(device: &mut File, message: &Message) -> Result<()> {
-    // The kernel takes whole messages only.
+    // The kernel accepts whole messages only.
     let sent = loop {
         match device.write(message) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -131,7 +131,7 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
-/// Waits for a message; the device's read would wait without end even if told not to.
+/// Waits for a message. The read itself would wait without end, because the device ignores O_NONBLOCK.
 fn is_readable(device: &File, wait: Duration) -> Result<bool> {
     let timeout = Timespec {
         tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),

@@ -1,4 +1,4 @@
-//! A machine that has no config of its own: the kernel command line or the system names it.
+//! A machine without a source of configs. Only the kernel command line or the system's directories can name a config.
 
 use super::Provider;
 

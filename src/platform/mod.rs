@@ -1,6 +1,6 @@
-//! Where the config comes from. Nothing here knows what a config means.
+//! Where configs come from. Nothing here knows what a config means.
 //!
-//! To add a platform, write a file with its `Provider` and add that to `TABLE`: the help text, the messages and the
+//! To add a platform, write a file with its `Provider` and add that to `TABLE`. The help text, the messages, and the
 //! checks of the manual and of the initramfs hooks follow from the table.
 
 mod applehv;
@@ -23,10 +23,10 @@ pub use user_config::{Answer, Choice, Origin, UserConfig, user_config};
 
 use crate::error::{Error, Reason, Result};
 
-/// The platforms that a config can be fetched on, in the order in which a machine is tried for them.
+/// The platforms on which a config can be fetched, in the order in which they are tried.
 static TABLE: [&Provider; 5] = [&qemu::QEMU, &hyperv::HYPERV, &applehv::APPLEHV, &metal::METAL, &file::FILE];
 
-/// The names of all platforms of the reference. One that is not in [`TABLE`] is refused by its name.
+/// The names of all platforms of the reference. A platform that is not in [`TABLE`] is refused as unsupported.
 const REFERENCE: &str = "akamai aliyun applehv aws azure azurestack cloudstack digitalocean exoscale file gcp hetzner \
     hyperv ibmcloud kubevirt metal nutanix nvidiabluefield openstack oraclecloud packet powervs proxmoxve qemu scaleway \
     upcloud virtualbox vmware vultr zvm";
@@ -37,16 +37,16 @@ struct Provider {
     name: &'static str,
     /// Where its configs come from, for people: the help text and the manual show it. At most 66 characters.
     source: &'static str,
-    /// The kernel module that it needs in the initramfs.
+    /// The kernel module that must be in the initramfs.
     module: Option<&'static CStr>,
-    /// Whether this machine is of this platform. `None` for a platform that somebody has to name.
+    /// Returns whether this machine is of this platform. `None` for a platform that must be named.
     detect: Option<fn() -> bool>,
-    /// The longest wait for a config where nobody named the platform; none by then is no failure. `None` for a
-    /// platform whose recognition already shows that a host should have a config.
+    /// How long to wait for a config if nobody named the platform. If none has come by then, there is none, which is
+    /// not a failure. `None` for a platform whose detection already shows that the host should have a config.
     patience: Option<Duration>,
-    /// Fetches the config, within the time that is given. An empty one is none.
+    /// Fetches the config within the given time. An empty text means that there is no config.
     fetch: fn(Duration) -> Result<Vec<u8>>,
-    /// What a person can do when the fetch fails.
+    /// The advice for a failed fetch that has no advice of its own.
     advice: &'static str,
 }
 
@@ -59,7 +59,7 @@ impl Provider {
     }
 }
 
-/// A platform that a config can be fetched on.
+/// A platform on which a config can be fetched.
 #[derive(Clone, Copy)]
 pub struct Platform(&'static Provider);
 
@@ -81,7 +81,8 @@ impl Platform {
     /// Returns the platform that the reference calls `name`.
     ///
     /// # Errors
-    /// [`Reason::Unsupported`] for one that this program does not fetch from, [`Reason::Usage`] where there is none.
+    /// [`Reason::Unsupported`] for a platform on which only the reference can fetch, [`Reason::Usage`] for an unknown
+    /// name.
     pub fn named(name: &str) -> Result<Self> {
         if let Some(platform) = Self::all().find(|platform| platform.name() == name) {
             return Ok(platform);
@@ -95,7 +96,7 @@ impl Platform {
         })
     }
 
-    /// Returns all platforms that a config can be fetched on.
+    /// Returns all platforms on which a config can be fetched.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|provider| Self(provider))
     }
@@ -110,21 +111,21 @@ impl Platform {
         self.0.source
     }
 
-    /// Returns the first platform of the table that this machine shows itself to be; `None` where it shows none.
+    /// Returns the first platform of the table that detects this machine; `None` if none does.
     pub fn detect() -> Option<Self> {
         Self::all().find(|platform| platform.0.detect.is_some_and(|detect| detect()))
     }
 
-    /// Fetches the config; an empty one is none. `patience` bounds the whole fetch.
+    /// Fetches the config within `patience`. An empty text means that there is no config.
     ///
     /// # Errors
-    /// [`Reason::NoHost`] and [`Reason::BadAnswer`] for a host that gives no config, [`Reason::System`] for a
-    /// device or file that cannot be read.
+    /// [`Reason::NoHost`] and [`Reason::BadAnswer`] if the host gives no usable config, [`Reason::System`] if a
+    /// device or file cannot be read.
     pub fn fetch(self, patience: Duration) -> Result<Vec<u8>> {
         (self.0.fetch)(patience).map_err(|error| error.advise_otherwise(self.0.advice))
     }
 
-    /// Fetches the config on a platform that nobody named: `None` where the host has none within the platform's own
+    /// Fetches the config on a platform that nobody named. `None` if the host has no config within the platform's own
     /// patience.
     ///
     /// # Errors

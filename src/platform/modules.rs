@@ -1,12 +1,12 @@
-//! Kernel modules that nothing else loads before the config is needed.
+//! Loads kernel modules that nothing else loads before the config is needed.
 
 use std::ffi::CStr;
 
 use crate::error::errno_words;
 use crate::sys;
 
-/// Loads `name` if it is a module of the running kernel. One that is missing or built in is no failure here:
-/// whoever needs its device says so.
+/// Loads the module `name`. A module that is missing or built in is not a failure here: the code that needs its
+/// device reports a missing device.
 pub(super) fn load(name: &CStr) {
     match sys::spawn_and_wait(&[c"modprobe", c"-q", name]) {
         Ok(code) => log::debug!("modprobe {name:?}: exit {code:?}"),

@@ -1,4 +1,5 @@
-//! QEMU's firmware configuration device, `opt/com.coreos/config`: what `-fw_cfg name=...,file=...` gives.
+//! Reads the config from QEMU's firmware configuration device, from the entry `opt/com.coreos/config`. QEMU's option
+//! `-fw_cfg name=...,file=...` fills the entry.
 
 use std::path::Path;
 
@@ -21,7 +22,7 @@ pub(super) static QEMU: Provider = Provider {
 
 const DEVICE: &str = "/sys/firmware/qemu_fw_cfg";
 const ENTRY: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config";
-/// The longest text of a size.
+/// The most bytes of the file that tells the entry's size.
 const LIMIT: u64 = 4096;
 
 fn load_module() {
@@ -30,13 +31,13 @@ fn load_module() {
     }
 }
 
-/// Whether QEMU offers a config.
+/// Returns whether QEMU offers a config.
 fn has_config() -> bool {
     load_module();
     Path::new(ENTRY).metadata().is_ok()
 }
 
-/// Reads the config; QEMU without one gives an empty config, as in the reference.
+/// Reads the config. The text is empty if QEMU offers no config, as in the reference.
 fn fetch() -> Result<Vec<u8>> {
     if !has_config() {
         return Ok(Vec::new());
@@ -54,7 +55,8 @@ fn fetch() -> Result<Vec<u8>> {
         return Err(memory::too_large(limit));
     }
     let raw_path = Path::new(ENTRY).join("raw");
-    // The kernel reads the entry from its start for every read, so that one that only finds the end is spared.
+    // For each read the kernel copies the entry from its start. With this limit no extra read is needed to find the
+    // end.
     let bytes = read_file(&raw_path, size.saturating_sub(1)).map_err(|errno| failed(&raw_path, errno))?;
     if bytes.len() as u64 != size {
         let what = format!("read {}: {} bytes came instead of {size}", raw_path.display(), bytes.len());

@@ -1,4 +1,5 @@
-//! Configs that the running system carries, in three directories, the highest first.
+//! Configs in three directories of the running system. A file in an earlier directory hides one of the same name in
+//! later ones.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,63 +13,65 @@ use crate::fd::list;
 use crate::file::read;
 use crate::memory;
 
-/// What can be done about a failure.
+/// The advice for every failure here.
 const ADVICE: &str = "Correct or remove what is named: it is a config that the initramfs itself brings.";
-/// The variables that name the directories, and where those are otherwise.
+/// The environment variables that name the directories, and the default of each. The first one has the highest
+/// priority.
 const DIRECTORIES: [(&str, &str); 3] = [
     ("IGNITION_SYSTEM_RUNTIME_CONFIG_DIR", "/run/ignition"),
     ("IGNITION_SYSTEM_LOCAL_CONFIG_DIR", "/etc/ignition"),
     ("IGNITION_SYSTEM_CONFIG_DIR", "/usr/lib/ignition"),
 ];
-/// Far more than anybody lays there.
+/// The most configs in the fragment directories of one name. Real systems have far fewer.
 const MOST_CONFIGS: usize = 1024;
 
-/// A config and where it stood.
+/// A config and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Its file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its text, which may be empty.
+    /// The text, which may be empty.
     pub text: Vec<u8>,
 }
 
-/// The configs that the user's is merged over, each list in the order of merging.
+/// The configs over which the user's config is merged, each list in the order of merging.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseConfigs {
-    /// Those of `base.d`.
+    /// The configs of `base.d`.
     pub common: Vec<Found>,
-    /// Those of `base.platform.d`, after all of `base.d`. For the reference what is wrong with one of them makes all
-    /// of them void, and nothing else.
+    /// The configs of `base.platform.d`, which are merged after `base.d`. If one of them is wrong, none of them is
+    /// used, and the run goes on. The reference does the same.
     pub platform: Vec<Found>,
 }
 
 impl BaseConfigs {
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.common.is_empty() && self.platform.is_empty()
     }
 }
 
-/// The highest directory's `user.ign`.
+/// Returns `user.ign` of the first directory that has one.
 ///
 /// # Errors
-/// [`Reason::System`] for one that cannot be read, [`Reason::BadAnswer`] for one that is too large.
+/// [`Reason::System`] for a file that cannot be read, [`Reason::BadAnswer`] for one that is too large.
 pub fn user_config() -> Result<Option<Found>> {
     user_config_in(&directories())
 }
 
-/// The configs of `base.d`, and of `base.platform.d` for `platform`.
+/// Returns the configs of `base.d`, and those of `base.platform.d` for `platform`.
 ///
 /// # Errors
-/// As for [`user_config`], but for `base.platform.d`, where they are only logged.
+/// As for [`user_config`]. A failure in `base.platform.d` is only logged.
 pub fn base_configs(platform: Option<Platform>) -> Result<BaseConfigs> {
     base_configs_in(&directories(), platform)
 }
 
-/// As [`base_configs`], for a platform by its name: also one that no config is fetched from here.
+/// Returns what [`base_configs`] returns, for a platform by its name. The platform need not be one on which this
+/// program can fetch.
 ///
 /// # Errors
-/// As there.
+/// As for [`base_configs`].
 pub fn base_configs_of(platform: &str) -> Result<BaseConfigs> {
     base_configs_named(&directories(), Some(platform))
 }
@@ -116,10 +119,10 @@ fn base_configs_named(directories: &[PathBuf], platform: Option<&str>) -> Result
     Ok(BaseConfigs { common, platform })
 }
 
-/// The files of the directory `name` in all of `directories`, in the order of their names; of the same name only the
-/// highest directory's. Whatever lies there counts as a config, as in the reference.
+/// Returns the files of the directory `name` in all of `directories`, sorted by name. Of files with the same name,
+/// the first directory's is taken. Every file counts as a config, whatever its name, as in the reference.
 fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<Found>> {
-    // In the order of the names.
+    // Sorted by name.
     let mut files: Vec<(OsString, PathBuf)> = Vec::new();
     for directory in directories {
         let path = directory.join(name);

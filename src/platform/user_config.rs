@@ -1,4 +1,4 @@
-//! The user's config: the kernel command line comes before the system's, and that before the platform's.
+//! Finds the user's config. The kernel command line is asked first, then the system's directories, then the platform.
 
 use std::path::{Path, PathBuf};
 
@@ -14,16 +14,16 @@ const URL_ADVICE: &str = "Correct ignition.config.url on the kernel command line
 /// Where a config was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// What the kernel command line holds or names.
+    /// The kernel command line holds or names it.
     CommandLine,
-    /// `user.ign` of the running system.
+    /// The file `user.ign` of the running system.
     SystemFile(PathBuf),
-    /// The platform.
+    /// The platform gave it.
     Platform(Platform),
 }
 
 impl Origin {
-    /// The reference's word for it in its log and state.
+    /// Returns the reference's word for the origin, for its log and state file.
     pub fn source(&self) -> &'static str {
         match self {
             Self::CommandLine => "cmdline",
@@ -36,25 +36,25 @@ impl Origin {
 /// The user's config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserConfig {
-    /// Its text. An empty one is no config, and stands all the same: what comes after its origin is not asked.
+    /// Its text. An empty text means "no config", and later origins are still not asked.
     pub text: Vec<u8>,
     /// Where it was found.
     pub from: Origin,
 }
 
-/// The platform to ask, and who chose it.
+/// The platform to ask, and how it was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Somebody named it, so it must have a config.
+    /// Somebody named the platform, so it must have a config.
     Named(Platform),
-    /// The machine shows itself to be of it.
+    /// The machine was detected to be of this platform.
     Detected(Platform),
-    /// There is none to ask.
+    /// There is no platform to ask.
     Nothing,
 }
 
 impl Choice {
-    /// Chooses `named`, else what the kernel command line names, else what the machine shows itself to be.
+    /// Chooses `named`, otherwise the platform that the kernel command line names, otherwise the detected one.
     ///
     /// # Errors
     /// Those of [`Platform::named`] for the name on the kernel command line.
@@ -79,22 +79,22 @@ impl Choice {
     }
 }
 
-/// What came of looking for the user's config.
+/// The result of looking for the user's config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It was found.
+    /// A config was found.
     Config(UserConfig),
-    /// It is behind the network, which was not to be used.
+    /// The config needs the network, which must not be used now.
     NeedsNetwork,
-    /// Nothing names one, and there is no platform to ask.
+    /// No origin has a config.
     Nothing,
 }
 
-/// Fetches the user's config from the first origin that has one. With `offline` nothing that needs the network is
+/// Fetches the user's config from the first origin that has one. With `offline`, nothing that needs the network is
 /// tried.
 ///
 /// # Errors
-/// Those of the origin; the ones after it are not asked then.
+/// Those of the origin that failed. Later origins are not asked.
 pub fn user_config(
     choice: Choice,
     line: &CommandLine,
@@ -107,7 +107,8 @@ pub fn user_config(
     from_system_or_platform(&system::directories(), choice, line)
 }
 
-/// What the kernel command line holds or names; `None` where it says nothing. File systems are found among `labels`.
+/// Returns the config that the kernel command line holds or names; `None` if it names none. File systems are looked
+/// up in the directory `labels`.
 fn from_command_line(
     labels: &Path,
     line: &CommandLine,
@@ -138,7 +139,7 @@ fn from_command_line(
     }
 }
 
-/// What the system's `user.ign` in one of `directories` says, else the platform's config.
+/// Returns `user.ign` from one of `directories`, otherwise the platform's config.
 fn from_system_or_platform(directories: &[PathBuf], choice: Choice, line: &CommandLine) -> Result<Answer> {
     let config = |text, from| Answer::Config(UserConfig { text, from });
     if let Some(found) = system::user_config_in(directories)? {
@@ -152,7 +153,7 @@ fn from_system_or_platform(directories: &[PathBuf], choice: Choice, line: &Comma
     Ok(text.map_or(Answer::Nothing, |text| config(text, Origin::Platform(platform))))
 }
 
-/// The bytes behind `url`; `None` where they cannot be had offline.
+/// Returns the bytes behind `url`; `None` if they need the network and `offline` is set.
 fn from_url(url: &str, offline: bool, transport: &dyn Transport) -> Result<Option<Vec<u8>>> {
     const ARGUMENT: &str = "the kernel argument ignition.config.url";
     let source = Source::at_url(url, ARGUMENT, transport)

@@ -1,12 +1,12 @@
-//! `data` URLs (RFC 2397), read as strictly as the reference reads them: only characters of RFC 2396 and
-//! `%XX`, base64 of the standard alphabet with its padding.
+//! Decodes `data` URLs (RFC 2397) as strictly as the reference does: only characters of RFC 2396 and `%XX`, and
+//! padded base64 with the standard alphabet.
 
 use std::borrow::Cow;
 
 use super::transport::ByteStream;
 use crate::config::data_url::{self, DataUrl, is_url_character};
 
-/// The value of each base64 digit of the standard alphabet; 64 is of no digit.
+/// The value of each base64 digit of the standard alphabet; 64 for a byte that is not a digit.
 #[allow(clippy::indexing_slicing, reason = "checked by the compiler, which computes it")]
 const DIGITS: [u8; 256] = {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -23,14 +23,14 @@ fn digit(byte: u8) -> u8 {
     DIGITS.get(usize::from(byte)).copied().unwrap_or(64)
 }
 
-/// What is left to decode of a URL.
+/// The part of a URL that is still to be decoded.
 pub(super) struct Decoder<'a> {
     is_base64: bool,
     rest: &'a [u8],
 }
 
 impl<'a> Decoder<'a> {
-    /// A decoder of the bytes that `url` holds.
+    /// Returns a decoder of the bytes that `url` holds.
     ///
     /// # Errors
     /// What is wrong with the URL before its data.
@@ -39,7 +39,7 @@ impl<'a> Decoder<'a> {
         Ok(Self { is_base64, rest: data.as_bytes() })
     }
 
-    /// Decodes as many groups of four digits as there is room for. Only the last one can have padding.
+    /// Decodes as many groups of four digits as fit into `buffer`. Only the last group may be padded.
     fn base64(&mut self, buffer: &mut [u8]) -> Result<usize, &'static str> {
         const BROKEN: &str = "it is not base64 with its padding";
         let room = (buffer.len() / 3).saturating_mul(4);
@@ -59,7 +59,7 @@ impl<'a> Decoder<'a> {
                 all |= a | b | c | d;
             }
         }
-        // What the last digit before the padding has to spare does not matter to the reference.
+        // The unused bits of the last digit before the padding may be anything, as in the reference.
         match (groups.remainder(), places.next()) {
             ([one, two, three @ ..], Some([first, second, _])) => {
                 let (one, two) = (digit(*one), digit(*two));
@@ -73,7 +73,7 @@ impl<'a> Decoder<'a> {
         if all >= 64 { Err(BROKEN) } else { Ok(digits.len().saturating_mul(3) / 4) }
     }
 
-    /// Decodes `%XX` and refuses what may not stand in a URL.
+    /// Decodes `%XX` and refuses characters that are not allowed in a URL.
     fn percent(&mut self, buffer: &mut [u8]) -> Result<usize, &'static str> {
         let mut count: usize = 0;
         for slot in buffer {
@@ -108,7 +108,7 @@ impl ByteStream for Decoder<'_> {
 mod tests {
     use super::*;
 
-    /// What `url` holds, read in pieces of `size` bytes at the most.
+    /// Returns the bytes of `url`, read into a buffer of `size` bytes.
     fn read_by(url: &str, size: usize) -> Option<Vec<u8>> {
         let mut decoder = Decoder::new(url).ok()?;
         let mut bytes = Vec::new();

@@ -1,9 +1,9 @@
-//! Hashes of the config: `sha512-HEX` and `sha256-HEX`, checked while the bytes pass.
+//! Hashes of the config: `sha512-HEX` and `sha256-HEX`, computed while the bytes are read.
 
 use sha2::Digest as _;
 use sha2::{Sha256, Sha512};
 
-/// The hash that some bytes must have.
+/// The hash that the bytes must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Digest {
     function: Function,
@@ -17,7 +17,7 @@ enum Function {
 }
 
 impl Digest {
-    /// Reads `verification.hash`; the errors are the reference's words.
+    /// Parses `verification.hash`. The errors are the reference's words.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let (function, hex) = text.split_once('-').ok_or("malformed hash specifier")?;
         let (function, length) = match function {
@@ -32,14 +32,14 @@ impl Digest {
     }
 }
 
-/// Hashes bytes as they pass.
+/// Hashes bytes piece by piece.
 pub(super) enum Hasher {
     Sha256(Sha256),
     Sha512(Sha512),
 }
 
 impl Hasher {
-    /// The hasher for `expected`.
+    /// Returns a hasher for the kind of `expected`.
     pub(super) fn new(expected: &Digest) -> Self {
         match expected.function {
             Function::Sha256 => Self::Sha256(Sha256::new()),
@@ -47,7 +47,7 @@ impl Hasher {
         }
     }
 
-    /// Takes in what has passed.
+    /// Adds `bytes` to the hash.
     pub(super) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
@@ -55,7 +55,7 @@ impl Hasher {
         }
     }
 
-    /// Whether all that has passed has the hash `expected`.
+    /// Returns whether all bytes so far have the hash `expected`.
     pub(super) fn fits(&self, expected: &Digest) -> bool {
         let found = match self {
             Self::Sha256(hasher) => hex(&hasher.clone().finalize()),
@@ -71,7 +71,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The SHA-512 of `bytes` in lower-case hexadecimal.
+/// Returns the SHA-512 of `bytes` in lower-case hexadecimal.
 pub fn sha512_hex(bytes: &[u8]) -> String {
     hex(&Sha512::digest(bytes))
 }

@@ -1,4 +1,4 @@
-//! gzip (RFC 1952) over a bare inflater: all members, each checked against its length and CRC-32.
+//! Decompresses gzip (RFC 1952) with a bare inflater. Each member is checked against its length and CRC-32.
 
 use std::borrow::Cow;
 
@@ -7,19 +7,19 @@ use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
 use super::transport::ByteStream;
 
-/// What is wrong with the data.
+/// What is wrong with the data, in words.
 type Words = Cow<'static, str>;
 
 const BUFFER: usize = 16 << 10;
 
-// Flags of a member's header, RFC 1952 section 2.3.1.
+// Flags of a member's header (RFC 1952, section 2.3.1).
 const HEADER_CRC: u8 = 2;
 const EXTRA: u8 = 4;
 const NAME: u8 = 8;
 const COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
 
-/// Decompresses what `inner` gives.
+/// Decompresses the bytes of `inner`.
 pub(super) struct Gunzip<'a> {
     inner: Box<dyn ByteStream + 'a>,
     buffer: Box<[u8]>,
@@ -52,7 +52,7 @@ impl<'a> Gunzip<'a> {
         }
     }
 
-    /// The compressed bytes at hand, after reading more if there are none; empty at the end.
+    /// Returns the buffered compressed bytes, and reads more first if there are none. Empty only at the end.
     fn fill(&mut self) -> Result<&[u8], Words> {
         if self.start == self.end {
             self.start = 0;
@@ -88,7 +88,7 @@ impl<'a> Gunzip<'a> {
         if flags & RESERVED != 0 {
             return Err(Words::Borrowed("the gzip header has unknown flags"));
         }
-        // Time, extra flags and operating system mean nothing here.
+        // Skips the time, the extra flags and the operating system.
         self.number::<4>()?;
         self.number::<2>()?;
         if flags & EXTRA != 0 {
@@ -118,7 +118,7 @@ impl<'a> Gunzip<'a> {
         Ok(())
     }
 
-    /// Inflates into `out`; zero bytes mean that the member's data has ended.
+    /// Inflates into `out` and returns the number of bytes; 0 at the end of the member's data.
     fn data(&mut self, out: &mut [u8]) -> Result<usize, Words> {
         loop {
             self.fill()?;
@@ -171,8 +171,8 @@ impl ByteStream for Gunzip<'_> {
     }
 }
 
-/// One byte more into a CRC-32 (RFC 1952, section 8), half a byte at a time: the usual table would be as large
-/// as the inflater.
+/// Adds one byte to a CRC-32 (RFC 1952, section 8), half a byte at a time. The usual table of 256 entries would be as
+/// large as the inflater.
 fn crc32(crc: u32, byte: u8) -> u32 {
     const TABLE: [u32; 16] = [
         0x0000_0000,
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(!crc, 0xcbf4_3926);
     }
 
-    /// What gzip(1) makes of a large text, read in odd pieces.
+    /// A large text that gzip(1) has compressed is read with odd buffer sizes.
     #[test]
     fn what_gzip_makes_is_read_whole() {
         use std::io::Write as _;

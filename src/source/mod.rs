@@ -1,4 +1,4 @@
-//! The bytes behind a URL of the config: fetched, decompressed, verified, always as a stream.
+//! The bytes behind a URL of the config: fetched, decompressed and verified as a stream.
 
 mod data_url;
 mod digest;
@@ -17,24 +17,24 @@ use gzip::Gunzip;
 use transport::Kept;
 pub use transport::{ByteStream, NoTransport, Transport};
 
-/// Bytes read at once where all are wanted.
+/// The buffer size for reading a whole source, in bytes.
 const BUFFER: usize = 4 << 10;
 
-/// A URL of the config with what the config says of its bytes. They are fetched once at the most: whoever opens a source
-/// takes it, and what was read while planning is kept for that.
+/// A URL of the config, with the compression and hash that the config names. The bytes are fetched at most once:
+/// opening a source consumes it, and bytes that were read while planning are kept for that.
 #[derive(Debug)]
 pub struct Source<'a> {
     url: &'a str,
     scheme: Scheme<'a>,
     gzip: bool,
     digest: Option<Digest>,
-    /// Where the URL stands: `$.storage.files.0.contents.source`.
+    /// Where the URL stands in the config: `$.storage.files.0.contents.source`.
     place: String,
     transport: &'a dyn Transport,
     kept: OnceCell<Vec<u8>>,
 }
 
-/// The same URL at the same place with the same rules.
+/// Two sources are equal if they have the same URL at the same place, with the same compression and hash.
 impl PartialEq for Source<'_> {
     fn eq(&self, other: &Self) -> bool {
         let parts = |source: &Self| (source.gzip, source.digest.clone(), source.place.clone());
@@ -45,11 +45,11 @@ impl PartialEq for Source<'_> {
 impl Eq for Source<'_> {}
 
 impl<'a> Source<'a> {
-    /// Makes the source of `resource`, which stands at `place` (`$.storage.files.0.contents`) in the config; `None`
-    /// where it has none. An empty URL stands for no bytes. Nothing is fetched yet.
+    /// Makes the source of `resource`, which stands at `place` in the config (`$.storage.files.0.contents`); `None`
+    /// if the resource has no source. An empty URL means no bytes. Nothing is fetched yet.
     ///
     /// # Errors
-    /// [`Reason::ConfigInvalid`] for an unknown compression or hash, and for a text that is no URL.
+    /// [`Reason::ConfigInvalid`] for an unknown compression or hash, and for a text that is not a URL.
     pub fn new(
         resource: &'a Resource<'_>,
         place: impl fmt::Display,
@@ -78,7 +78,7 @@ impl<'a> Source<'a> {
         Ok(Some(source))
     }
 
-    /// Makes the source of the bytes behind `url` as they are; `None` for a text without a scheme. `place` says in
+    /// Makes the source of the unchanged bytes behind `url`; `None` for a text without a scheme. `place` tells in
     /// messages where the URL stands.
     pub fn at_url(url: &'a str, place: impl Into<String>, transport: &'a dyn Transport) -> Option<Self> {
         let scheme = Scheme::of(url)?;
@@ -86,12 +86,12 @@ impl<'a> Source<'a> {
         Some(Self { url, scheme, gzip: false, digest: None, place, transport, kept: OnceCell::new() })
     }
 
-    /// Whether the bytes are not in the URL itself.
+    /// Returns whether the bytes must be fetched, because the URL does not hold them itself.
     pub fn is_remote(&self) -> bool {
         self.scheme != Scheme::Data
     }
 
-    /// Opens the stream of the final bytes.
+    /// Opens the stream of the decoded bytes.
     ///
     /// # Errors
     /// Those of the transport; [`Reason::Resource`] for a malformed `data` URL.
@@ -107,7 +107,7 @@ impl<'a> Source<'a> {
         self.fetch()
     }
 
-    /// Returns the final bytes to a reader that leaves the source to others. They are fetched by the first call and kept.
+    /// Returns the decoded bytes without consuming the source. The first call fetches the bytes and keeps them.
     ///
     /// # Errors
     /// Those of [`Self::open`] and of [`Stream::read`]; [`Reason::ConfigInvalid`] for more than `limit` bytes.
@@ -123,7 +123,7 @@ impl<'a> Source<'a> {
         Ok(self.kept.get().map_or(&[], Vec::as_slice))
     }
 
-    /// Fetches the bytes. Private, since each source is to be fetched once.
+    /// Fetches the bytes. This is private because each source must be fetched at most once.
     fn fetch(&self) -> Result<Stream<'a>> {
         let mut bytes: Box<dyn ByteStream + 'a> = match self.scheme {
             Scheme::Data => Box::new(
@@ -144,17 +144,17 @@ impl<'a> Source<'a> {
 pub struct Stream<'a> {
     bytes: Box<dyn ByteStream + 'a>,
     gzip: bool,
-    /// What hashes the bytes, and the hash that they must have.
+    /// The hasher, and the hash that the bytes must have.
     check: Option<(Hasher, Digest)>,
     place: String,
 }
 
 impl Stream<'_> {
-    /// Reads into `buffer`, which has room for three bytes at least; 0 only at the end. The read that finds the end
-    /// fails if the hash does not fit.
+    /// Reads into `buffer`, which must have space for at least three bytes. Returns 0 only at the end. The read that
+    /// finds the end fails if the hash is wrong.
     ///
     /// # Errors
-    /// [`Reason::Resource`] for bytes that cannot be had or decoded, [`Reason::Verification`] for a wrong hash.
+    /// [`Reason::Resource`] for bytes that cannot be fetched or decoded, [`Reason::Verification`] for a wrong hash.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let place = &self.place;
         let count = self.bytes.read(buffer).map_err(|words| {
@@ -164,7 +164,7 @@ impl Stream<'_> {
         if let Some((hasher, expected)) = &mut self.check {
             hasher.update(buffer.get(..count).unwrap_or_default());
             if count == 0 && !hasher.fits(expected) {
-                // Neither hash is told: the config's own never reaches a log.
+                // The message contains neither hash, because the config's hash must never reach a log.
                 let what =
                     "hash verification failed: the contents do not have the hash that the config names";
                 let place = place.strip_suffix(".source").unwrap_or(place);
@@ -177,7 +177,7 @@ impl Stream<'_> {
         Ok(count)
     }
 
-    /// Reads to the end, or until there are more than `limit` bytes.
+    /// Reads to the end, or until more than `limit` bytes have been read.
     ///
     /// # Errors
     /// As for [`Self::read`].
@@ -193,8 +193,8 @@ impl Stream<'_> {
         Ok(bytes)
     }
 
-    /// Reads to the end, so that a bad source is found. Returns the bytes, or nothing where there are more than `most`,
-    /// and how many there are.
+    /// Reads to the end, so that a bad source is found. Returns the number of bytes, and the bytes themselves if
+    /// there are at most `most`.
     ///
     /// # Errors
     /// As for [`Self::read`].
@@ -264,7 +264,7 @@ mod tests {
         }
     }
 
-    /// A transport that counts what it opens, and gives "one" in gzip.
+    /// A transport that counts how often it is opened, and gives "one" as gzip data.
     #[derive(Debug, Default)]
     struct Counting(std::cell::Cell<u32>);
 

@@ -1,4 +1,4 @@
-//! How the bytes behind a URL are had.
+//! How the bytes behind a URL are fetched.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,26 +6,26 @@ use std::fmt;
 use crate::config;
 use crate::error::Result;
 
-/// Bytes that come in pieces.
+/// A stream of bytes.
 pub trait ByteStream {
-    /// Reads into `buffer`, which has room for three bytes at least; 0 only at the end.
+    /// Reads into `buffer`, which must have space for at least three bytes. Returns 0 only at the end.
     ///
     /// # Errors
-    /// What is wrong, in words that hold nothing of the URL or of the bytes.
+    /// What is wrong, in words that contain no part of the URL or of the bytes.
     fn read(&mut self, buffer: &mut [u8]) -> std::result::Result<usize, Cow<'static, str>>;
 }
 
-/// Gets the bytes of URLs that do not hold them themselves. Whoever makes a [`Source`](super::Source) hands one in, so
-/// that plan and root know nothing of schemes.
+/// Fetches the bytes of URLs that do not hold them themselves. Whoever makes a [`Source`](super::Source) passes a
+/// transport in, so that plan and root know nothing of schemes.
 pub trait Transport: fmt::Debug {
-    /// Opens the bytes behind `url`, which has `scheme` and stands at `place` in the config.
+    /// Opens the bytes behind `url`, which has the scheme `scheme` and stands at `place` in the config.
     ///
     /// # Errors
-    /// [`Reason::Unsupported`](crate::error::Reason::Unsupported) for a scheme that this transport does not have.
+    /// [`Reason::Unsupported`](crate::error::Reason::Unsupported) for a scheme that this transport does not support.
     fn open(&self, url: &str, scheme: &str, place: &str) -> Result<Box<dyn ByteStream>>;
 }
 
-/// The transport of a program that fetches nothing: it refuses every URL by the name of its scheme.
+/// A transport that fetches nothing. It refuses every URL and names the URL's scheme.
 #[derive(Debug)]
 pub struct NoTransport;
 
@@ -35,7 +35,7 @@ impl Transport for NoTransport {
     }
 }
 
-/// Bytes that were read before.
+/// A stream of bytes that were read before.
 pub(super) struct Kept {
     bytes: Vec<u8>,
     at: usize,

@@ -1,20 +1,20 @@
 //! The messages of `/dev/vmbus/hv_kvp`: `struct hv_kvp_msg` of `linux/hyperv.h`, in the machine's byte order.
 
-/// The size of every message.
+/// The size of every message, in bytes.
 pub(super) const SIZE: usize = 7432;
-/// A message as it is read and written.
+/// One message, as read from and written to the device.
 pub(super) type Message = [u8; SIZE];
 
 const OPERATION: usize = 0;
 const POOL: usize = 1;
-/// Where the body begins; its first four bytes are the kind of value in a SET, the key's size in a DELETE.
+/// The start of the body. Its first four bytes are the value type of a SET and the key size of a DELETE.
 const BODY: usize = 4;
 const SET_KEY_SIZE: usize = 8;
 const SET_VALUE_SIZE: usize = 12;
 const SET_KEY: usize = 16;
 const SET_VALUE: usize = SET_KEY + KEY_ROOM;
 const DELETE_KEY: usize = 8;
-/// The room for a key and for a value, with the NUL that ends each.
+/// The space for a key and for a value, including the NUL that ends each.
 const KEY_ROOM: usize = 512;
 const VALUE_ROOM: usize = 2048;
 
@@ -24,27 +24,27 @@ const OP_REGISTER1: u8 = 100;
 /// The pool that the host writes and the guest reads.
 const POOL_EXTERNAL: u8 = 0;
 
-/// The host's call is done.
+/// The status of an answer: the request was carried out.
 pub(super) const DONE: u32 = 0;
-/// There is no such key, or no more of them.
+/// The status of an answer: there is no such key, or no further key.
 pub(super) const NO_MORE: u32 = 0x8007_0103;
 
-/// What the kernel hands over.
+/// A request of the host, or the kernel's part of the handshake.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request<'a> {
-    /// The kernel's half of the handshake, which takes no answer.
+    /// The kernel's part of the handshake. It must not be answered.
     Registered,
-    /// The host sets a key of its pool.
+    /// The host sets a key of its own pool.
     Set { key: &'a [u8], value: &'a [u8] },
-    /// The host takes a key of its pool away.
+    /// The host deletes a key of its own pool.
     Delete { key: &'a [u8] },
-    /// The host sets a key of a pool that no config is in.
+    /// The host sets a key of another pool, which never holds a config.
     SetElsewhere,
-    /// The host asks for something of the guest.
+    /// Any other request of the host.
     Other,
 }
 
-/// The message that begins the conversation.
+/// Returns the message that begins the conversation.
 pub(super) fn register() -> Message {
     let mut message = [0; SIZE];
     if let Some(operation) = message.get_mut(OPERATION) {
@@ -53,7 +53,7 @@ pub(super) fn register() -> Message {
     message
 }
 
-/// Reads a message; `None` for one whose sizes do not fit.
+/// Parses a message; `None` if a size in it is larger than the space for the text.
 pub(super) fn parse(message: &Message) -> Option<Request<'_>> {
     let is_external = byte(message, POOL) == POOL_EXTERNAL;
     match byte(message, OPERATION) {
@@ -68,7 +68,7 @@ pub(super) fn parse(message: &Message) -> Option<Request<'_>> {
     }
 }
 
-/// Makes of a request the answer to it: a status stands where the operation stood.
+/// Turns a request into its answer. The status is written over the operation.
 pub(super) fn answer(message: &mut Message, status: u32) {
     if let Some(head) = message.first_chunk_mut() {
         *head = status.to_ne_bytes();
@@ -79,12 +79,12 @@ fn byte(message: &Message, at: usize) -> u8 {
     message.get(at).copied().unwrap_or(0)
 }
 
-/// The text at `at`, whose size with the NUL that ends it stands at `size_at`.
+/// Returns the text at `at`. The size at `size_at` includes the NUL at the text's end.
 fn text(message: &Message, size_at: usize, at: usize, room: usize) -> Option<&[u8]> {
     let size = u32::from_ne_bytes(*message.get(size_at..)?.first_chunk()?);
     let size = usize::try_from(size).ok().filter(|size| *size <= room)?;
     let text = message.get(at..)?.get(..size)?;
-    // The kernel ends each text with a NUL; what it takes for one byte more is not part of it.
+    // The kernel ends each text with a NUL. The NUL, and bytes after it, are not part of the text.
     text.split(|byte| *byte == 0).next()
 }
 
@@ -92,7 +92,7 @@ fn text(message: &Message, size_at: usize, at: usize, room: usize) -> Option<&[u
 pub(super) mod tests {
     use super::*;
 
-    /// What the kernel sends for a SET.
+    /// Returns a SET as the kernel sends it.
     pub(in super::super) fn set(pool: u8, key: &[u8], value: &[u8]) -> Message {
         let mut message = [0; SIZE];
         message[0] = 1;
@@ -105,7 +105,7 @@ pub(super) mod tests {
         message
     }
 
-    /// What the kernel sends for a DELETE of the host's pool.
+    /// Returns a DELETE in the host's pool as the kernel sends it.
     pub(in super::super) fn delete(key: &[u8]) -> Message {
         let mut message = [0; SIZE];
         message[0] = 2;

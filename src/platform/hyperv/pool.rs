@@ -1,4 +1,4 @@
-//! The config's keys in the host's pool: `ignition.config`, or `ignition.config.0` and on.
+//! Collects the keys of the config in the host's pool: `ignition.config`, or `ignition.config.0` and so on.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use crate::error::{Error, Reason, Result};
 use crate::memory;
 
 const KEY: &[u8] = b"ignition.config";
-/// Parts are numbered below this. Hosts make parts of about 1000 bytes, so that it is far more than they need.
+/// The most parts of a config. Hosts make parts of about 1000 bytes, so this is far more than they need.
 const MOST_PARTS: u32 = 1 << 16;
 
-/// Where a value of a key belongs.
+/// Which part of the config a key holds.
 enum Slot {
     Whole,
     Part(u32),
 }
 
-/// What the host has set so far, at most `limit` bytes of it.
+/// The keys that the host has set so far, with at most `limit` bytes of values.
 pub(super) struct Pool {
     whole: Vec<u8>,
-    /// By their numbers, in order.
+    /// Numbers and values, sorted by number.
     parts: Vec<(u32, Vec<u8>)>,
     size: u64,
     limit: u64,
@@ -29,10 +29,10 @@ impl Pool {
         Self { whole: Vec::new(), parts: Vec::new(), size: 0, limit }
     }
 
-    /// Keeps the value of a key of the config; another key is nobody's concern here.
+    /// Keeps the value of a key if the key belongs to the config.
     ///
     /// # Errors
-    /// [`Reason::BadAnswer`] for a part whose number is too high, or for too much of everything.
+    /// [`Reason::BadAnswer`] if the number of a part is too high, or if all values together are too large.
     pub(super) fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let Some(slot) = slot(key)? else {
             return Ok(());
@@ -57,7 +57,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Forgets a key. Whether it was there.
+    /// Forgets a key. Returns whether the key was set.
     pub(super) fn delete(&mut self, key: &[u8]) -> Result<bool> {
         let old = match slot(key)? {
             Some(Slot::Whole) if !self.whole.is_empty() => std::mem::take(&mut self.whole),
@@ -71,16 +71,17 @@ impl Pool {
         Ok(true)
     }
 
-    /// Whether a config is there, without a part that is missing before its last one. The host does not tell how
-    /// many parts there are.
+    /// Returns whether a config is present in which no part before the last one is missing. The host does not tell
+    /// how many parts there are.
     pub(super) fn has_config(&self) -> bool {
         !self.whole.is_empty() || (!self.parts.is_empty() && self.missing().is_none())
     }
 
-    /// The config that came within `patience`: the key that holds all of it, else the parts in their order.
+    /// Returns the config: the key that holds all of it, otherwise the parts in ascending order. `patience` is the
+    /// time that the host had, for the error.
     ///
     /// # Errors
-    /// [`Reason::BadAnswer`] where a part is missing, [`Reason::NoHost`] where there is none at all.
+    /// [`Reason::BadAnswer`] if a part is missing, [`Reason::NoHost`] if the host has sent no part at all.
     pub(super) fn config(self, patience: Duration) -> Result<Vec<u8>> {
         if !self.whole.is_empty() {
             return Ok(self.whole);
@@ -105,7 +106,7 @@ impl Pool {
         Ok(config)
     }
 
-    /// The first part that is missing before the last one.
+    /// Returns the number of the first missing part before the last one.
     fn missing(&self) -> Option<u32> {
         (0..)
             .zip(&self.parts)
@@ -114,7 +115,7 @@ impl Pool {
     }
 }
 
-/// Where the value of `key` belongs; `None` for a key that is not the config's.
+/// Returns which part of the config `key` holds; `None` for a key that does not belong to the config.
 fn slot(key: &[u8]) -> Result<Option<Slot>> {
     let Some(rest) = key.strip_prefix(KEY) else {
         return Ok(None);
@@ -124,7 +125,7 @@ fn slot(key: &[u8]) -> Result<Option<Slot>> {
         [b'.', digits @ ..] => digits,
         _ => return Ok(None),
     };
-    // Only a number as it is usually written: "01" or "+1" would be a second name of the same part.
+    // Only the usual form of a number is accepted: "01" or "+1" would be a second name of the same part.
     let is_number = matches!(digits, [b'0'] | [b'1'..=b'9', ..]) && digits.iter().all(u8::is_ascii_digit);
     if !is_number {
         return Ok(None);
@@ -214,7 +215,7 @@ mod tests {
     fn sizes_and_numbers_are_bounded() {
         let mut pool = Pool::new(4);
         pool.set(b"ignition.config.0", b"1234").unwrap();
-        // What is replaced does not count.
+        // The replaced value does not count towards the limit.
         pool.set(b"ignition.config.0", b"5678").unwrap();
         assert_eq!(pool.set(b"ignition.config.1", b"9").unwrap_err().reason(), Reason::BadAnswer);
         for number in ["65536", "4294967296", "99999999999999999999"] {

@@ -1,4 +1,4 @@
-//! Conversations over a socket pair, the other end of which plays the kernel.
+//! Conversations over a socket pair. The other end plays the kernel.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -9,11 +9,11 @@ use super::message::{SIZE, register};
 use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
-/// For what ends at the deadline: enough for a busy machine to say all that is to be said before.
+/// The patience of fetches that end at the deadline. Even a busy machine can exchange all messages before it.
 const SHORT: Duration = Duration::from_secs(3);
 
-/// The kernel's side: takes the registration, completes the handshake, then sends each request and reads its answer.
-/// Returns the answers' statuses.
+/// Plays the kernel: takes the registration, completes the handshake, then sends each request and reads its answer.
+/// Returns the statuses of the answers.
 fn kernel(socket: &UnixDatagram, requests: &[Message]) -> Vec<u32> {
     socket.set_read_timeout(Some(LONG)).unwrap();
     let mut message = [0; SIZE];
@@ -32,12 +32,12 @@ fn kernel(socket: &UnixDatagram, requests: &[Message]) -> Vec<u32> {
     statuses
 }
 
-/// What the program makes of `requests`, and what it answers to each.
+/// Sends `requests` to the program. Returns the result of the fetch and the status of each answer.
 fn fetch(requests: Vec<Message>, patience: Duration) -> (Result<Vec<u8>>, Vec<u32>) {
     let (device, socket) = UnixDatagram::pair().unwrap();
     let kernel = thread::spawn(move || {
         let statuses = kernel(&socket, &requests);
-        // The kernel's end stays open until the program has closed its own.
+        // The kernel's end stays open until the program has closed its end.
         (statuses, socket)
     });
     let mut device = File::from(OwnedFd::from(device));
@@ -50,7 +50,7 @@ fn part(number: u32, value: &str) -> Message {
     set(0, format!("ignition.config.{number}").as_bytes(), value.as_bytes())
 }
 
-/// A request by its operation alone.
+/// Returns a request that has an operation and no content.
 fn bare(operation: u8) -> Message {
     let mut message = [0; SIZE];
     message[0] = operation;
@@ -108,7 +108,7 @@ fn malformed_messages_end_the_conversation() {
         converse(&mut device, Deadline::after(LONG), 1 << 20).unwrap_err().reason()
     };
     assert_eq!(talk(vec![1; 100]), Reason::System);
-    // All sizes of it are far beyond their room.
+    // All sizes in this message are far larger than their space.
     let mut oversized = vec![0xff; SIZE];
     oversized[..2].copy_from_slice(&[1, 0]);
     assert_eq!(talk(oversized), Reason::BadAnswer);

@@ -1,4 +1,4 @@
-//! System configs in directories of the test's own.
+//! System configs in temporary directories.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
-/// Three directories, the highest first, none of which exists yet.
+/// Three directories in order of priority, none of which exists yet.
 struct Directories {
     base: PathBuf,
     all: Vec<PathBuf>,

@@ -1,4 +1,4 @@
-//! Which origin is asked, and what it answers.
+//! Which origin is asked, and which config it gives.
 
 use std::fs;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn with_device(label: Option<&str>, path: Option<&str>) -> CommandLine {
     CommandLine { config_device: label.map(Into::into), config_path: path.map(Into::into), ..line() }
 }
 
-/// Without system configs and labels.
+/// Fetches on a machine without system configs and labels.
 fn fetch(choice: Choice, line: &CommandLine, offline: bool) -> Result<Answer> {
     fetch_from(&[], choice, line, offline)
 }
@@ -61,7 +61,7 @@ fn the_command_line_comes_before_the_system_and_that_before_the_platform() {
     let both = CommandLine { config_device: Some("x".into()), ..url };
     assert_eq!(fetch(&both), Ok(found("of the line", Origin::CommandLine)));
     assert_eq!(fetch(&line()), Ok(found("of the system", Origin::SystemFile(file.clone()))));
-    // An empty one is the user's wish, too.
+    // An empty file also hides later origins.
     fs::write(&file, "").unwrap();
     assert_eq!(fetch(&line()), Ok(found("", Origin::SystemFile(file.clone()))));
     fs::remove_file(&file).unwrap();
@@ -123,7 +123,7 @@ fn device_and_path_come_together_or_not_at_all() {
     assert_eq!(fetch(Choice::Named(metal()), &line, true).unwrap_err().reason(), Reason::NoHost);
 }
 
-/// A platform whose host answers with the time that it was given, or never.
+/// Returns a platform whose host answers with the time that it was given, or is silent.
 fn provider(patience: Option<u64>, answers: bool) -> Platform {
     let fetch: fn(Duration) -> Result<Vec<u8>> = if answers {
         |patience| Ok(patience.as_secs().to_string().into_bytes())
@@ -153,7 +153,7 @@ fn a_platform_that_nobody_named_may_have_no_config() {
     assert_eq!(reason(fetch(Choice::Detected(without), &line, false)), Reason::NoHost);
 }
 
-/// The platform's patience is for the platform only: a device that the kernel command line names must be there.
+/// The patience applies to the platform only. A device that the kernel command line names must appear.
 #[test]
 fn a_missing_device_is_a_failure_on_every_platform() {
     let line = with_device(Some("LABEL"), Some("/x"));
