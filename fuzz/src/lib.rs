@@ -1,13 +1,13 @@
 //! What the fuzz targets share: the way from bytes to a plan, a root in memory, and what a plan must hold to.
 
-mod memory;
 mod scenario;
 
-pub use memory::Memory;
+pub use glowplug::change::memory::Memory;
 pub use scenario::Scenario;
 
 use std::path::Path;
 
+use glowplug::change::memory::is_clean;
 use glowplug::change::{Op, Piece, View};
 use glowplug::config::{self, Parsed, Report};
 use glowplug::plan::{self, Options, Today};
@@ -87,9 +87,22 @@ fn assert_clean(path: &Path) {
     assert!(is_clean(path) && !has_nul, "{} is not absolute and simplified", path.display());
 }
 
-/// Nothing that a kernel would read in another way than it is written. `Path` itself hides `//` and `/./`.
-fn is_clean(path: &Path) -> bool {
-    let Some(steps) = path.as_os_str().as_encoded_bytes().strip_prefix(b"/") else { return false };
-    let mut each = steps.split(|byte| *byte == b'/');
-    steps.is_empty() || each.all(|step| !matches!(step, b"" | b"." | b".."))
+/// Returns a Debian root, much shortened, with links that lead astray.
+pub fn debian() -> Memory {
+    let mut root = Memory::debian();
+    root.file("/etc/subuid", "");
+    root.directory("/usr/games", 0, 0, 0o755);
+    root.directory("/var/mail", 0, 0, 0o755);
+    root.link("/lib", "usr/lib");
+    root.link("/up", "../../../etc");
+    root.link("/loop", "loop");
+    root.link("/abs", "/usr/./../var//mail");
+    root.link("/dangling", "nowhere/at/all");
+    let unit = "[Install]\nWantedBy=multi-user.target\nAlias=b.service\nAlso=a@x.service\n";
+    root.file("/usr/lib/systemd/system/a.service", unit);
+    let template = "[Install]\nDefaultInstance=d\nRequiredBy=%i.target\n";
+    root.file("/usr/lib/systemd/system/a@.service", template);
+    root.link("/etc/systemd/system/a.target.wants/a.service", "/lib/systemd/system/a.service");
+    root.link("/etc/systemd/system/masked.service", "/dev/null");
+    root
 }

@@ -38,7 +38,7 @@ impl Scenario {
                     root.link(path, target);
                 }
                 Some(_) => {}
-                None if line.ends_with('/') => root.directory(&line),
+                None if line.ends_with('/') => root.directory(&line, 0, 0, 0o755),
                 None => root.file(&line, contents),
             }
         }

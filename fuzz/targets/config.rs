@@ -3,7 +3,7 @@
 #![no_main]
 
 use glowplug::change::{Op, Piece};
-use glowplug_fuzz::{Memory, merge_with_itself, read_in_pieces, with_plan};
+use glowplug_fuzz::{debian, merge_with_itself, read_in_pieces, with_plan};
 use libfuzzer_sys::fuzz_target;
 
 /// What this root adds to a config without asking: the files of accounts and the preset file, with their directories.
@@ -11,7 +11,7 @@ const OWN_OPS: usize = 64;
 
 fuzz_target!(|text: &[u8]| {
     merge_with_itself(text);
-    let mut root = Memory::debian();
+    let mut root = debian();
     let fragment = text.len() % 2 == 1;
     let planned = root.clone();
     with_plan(text, fragment, &planned, |ops| {

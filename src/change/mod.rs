@@ -1,5 +1,7 @@
 //! What a plan hands to the root: the operations, and the view of the root that they are planned against.
 
+#[cfg(any(test, fuzzing))]
+pub mod memory;
 mod op;
 mod reserved;
 mod view;

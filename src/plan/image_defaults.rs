@@ -92,8 +92,8 @@ impl ImageDefaults {
 
 #[cfg(test)]
 mod tests {
-    use super::super::accounts::memory::Memory;
     use super::*;
+    use crate::change::memory::Memory;
 
     /// The list of Debian's package as it is installed.
     const DEBIAN: &str = include_str!("../../defaults/50-debian.conf");

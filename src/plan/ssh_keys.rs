@@ -85,9 +85,10 @@ fn in_the_way(at: &Path, kind: Kind) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::accounts::{self, Today, memory::Memory};
+    use super::super::accounts::{self, Today};
     use super::*;
     use crate::change::Op;
+    use crate::change::memory::Memory;
 
     const GAMES: &str = r#"{"name": "games", "sshAuthorizedKeys": ["ssh-ed25519 A a", "ssh-ed25519 B b"]}"#;
 

@@ -23,8 +23,6 @@ mod groups;
 mod home;
 mod ids;
 mod mail;
-#[cfg(test)]
-pub(in crate::plan) mod memory;
 mod modify_user;
 mod number;
 mod subject;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::memory::Memory;
 use super::{Accounts, Today, plan};
+use crate::change::memory::Memory;
 use crate::change::{Attributes, Op, Piece};
 use crate::error::{Error, Problems, Reason};
 use crate::plan::Tree;

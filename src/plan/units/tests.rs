@@ -1,74 +1,38 @@
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-
 use super::*;
-use crate::change::Op;
-use crate::change::{Stat, View};
+use crate::change::memory::Memory;
 use crate::config::Dropin;
 
-/// A root in memory: files and, with contents that begin with `-> `, links.
-struct Root(BTreeMap<PathBuf, Vec<u8>>);
+/// A root in memory whose files begin with `-> ` where they are links.
+struct Root(Memory);
 
 impl Root {
     fn new(files: &[(&str, &str)]) -> Self {
-        Self(files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect())
-    }
-
-    fn apply(&mut self, ops: Vec<Op>) {
-        for op in ops {
-            match op {
-                Op::Remove { path } => self.0.retain(|at, _| !at.starts_with(&path)),
-                Op::File { path, contents, attributes } => {
-                    assert_eq!(attributes, Attributes::root(0o644));
-                    let [Piece::Bytes(bytes)] = contents.as_slice() else { panic!("{contents:?}") };
-                    self.0.insert(path, bytes.to_vec());
-                }
-                Op::Symlink { path, target, .. } => {
-                    self.0.insert(path, [b"-> ", target.as_os_str().as_encoded_bytes()].concat());
-                }
-                Op::Directory { attributes, .. } => assert_eq!(attributes, Attributes::root(0o755)),
-                other => panic!("{other:?}"),
+        let mut root = Memory::default();
+        for (path, text) in files {
+            match text.strip_prefix("-> ") {
+                Some(target) => root.link(path, target),
+                None => root.file(path, text),
             }
         }
+        Self(root)
     }
 
     fn text(&self, path: &str) -> Option<&str> {
-        self.0.get(Path::new(path)).map(|bytes| std::str::from_utf8(bytes).unwrap())
+        self.0.contents(path).map(|bytes| std::str::from_utf8(bytes).unwrap())
     }
 
-    /// What is below `/etc/systemd/system`, without what was there before.
+    /// What is below `/etc/systemd/system`: `name text` of a file, `name -> target` of a link.
     fn links(&self) -> Vec<String> {
-        let below =
-            self.0.iter().filter_map(|(path, text)| Some((path.strip_prefix(load::CONFIG).ok()?, text)));
-        below.map(|(path, text)| format!("{} {}", path.display(), String::from_utf8_lossy(text))).collect()
-    }
-}
-
-impl View for Root {
-    fn stat(&self, path: &Path) -> Result<Option<Stat>> {
-        let kind = match self.0.get(path) {
-            Some(text) if text.starts_with(b"-> ") => Kind::Symlink,
-            Some(_) => Kind::File,
-            None if self.0.keys().any(|at| at.starts_with(path)) => Kind::Directory,
-            None => return Ok(None),
-        };
-        Ok(Some(Stat { kind, attributes: Attributes::root(0o644), size: 0, identity: (0, 0), links: 1 }))
-    }
-
-    fn read_link(&self, path: &Path) -> Result<PathBuf> {
-        Ok(PathBuf::from(&self.text(path.to_str().unwrap()).unwrap()[3..]))
-    }
-
-    fn read(&self, path: &Path, _: u64) -> Result<Vec<u8>> {
-        Ok(self.0[path].clone())
-    }
-
-    fn list(&self, path: &Path) -> Result<Vec<OsString>> {
-        let below = self.0.keys().filter_map(|at| at.strip_prefix(path).ok()?.iter().next().map(Into::into));
-        let mut names: Vec<OsString> = below.collect();
-        names.dedup();
-        Ok(names)
+        let below = self.0.paths().filter(|path| path.starts_with(load::CONFIG));
+        let shown = below.map(|path| {
+            let name = path.strip_prefix(load::CONFIG).unwrap().display();
+            let path = path.to_str().unwrap();
+            match self.0.target(path) {
+                Some(target) => format!("{name} -> {}", target.display()),
+                None => format!("{name} {}", self.text(path).unwrap()),
+            }
+        });
+        shown.collect()
     }
 }
 
@@ -83,17 +47,17 @@ fn with(enabled: bool, names: &[&'static str]) -> Vec<Unit<'static>> {
 fn apply(files: &[(&str, &str)], units: Vec<Unit<'static>>) -> Root {
     let mut root = Root::new(files);
     let systemd = Systemd { units };
-    let mut tree = Tree::new(&root);
+    let mut tree = Tree::new(&root.0);
     plan(&systemd, &mut tree).unwrap();
     let ops = tree.into_planned().ops;
-    root.apply(ops);
+    root.0.commit(&ops);
     root
 }
 
 fn refusal(units: Vec<Unit<'static>>) -> String {
     let systemd = Systemd { units };
     let root = Root::new(&[]);
-    let error = plan(&systemd, &mut Tree::new(&root)).unwrap_err();
+    let error = plan(&systemd, &mut Tree::new(&root.0)).unwrap_err();
     assert_eq!(error.reason(), Reason::ConfigInvalid);
     error.to_string()
 }
@@ -228,7 +192,7 @@ fn masking_another_name_of_a_unit_is_warned_of() {
         ("/etc/systemd/system/sshd.service", "-> /usr/lib/systemd/system/ssh.service"),
     ]);
     let systemd = Systemd { units: vec![Unit { mask: Some(true), ..unit("sshd.service") }] };
-    let mut tree = Tree::new(&root);
+    let mut tree = Tree::new(&root.0);
     plan(&systemd, &mut tree).unwrap();
     let warning = "masking sshd.service does not keep ssh.service from starting: sshd.service is another name of \
                    ssh.service, mask that one";

@@ -1,11 +1,21 @@
-//! A root in memory that is as strict as the kernel, and the commit of a plan to it.
+//! A root in memory for tests and fuzz targets: as strict as the kernel, with the commit of a plan to it.
+//!
+//! Whatever planning must never ask for is a panic here: a path that is not simplified, or one whose parents have links.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::missing_panics_doc,
+    reason = "a failed assumption is the test's own message"
+)]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use glowplug::change::{Attributes, Kind, Op, Piece, Stat, View};
-use glowplug::error::{Error, Reason, Result};
+use super::{Attributes, Kind, Op, Piece, Stat, View};
+use crate::error::{Error, Reason, Result};
 
 const PATH_MAX: usize = 4096;
 const NAME_MAX: usize = 255;
@@ -15,12 +25,14 @@ enum Thing {
     Directory,
     File(Vec<u8>),
     Link(PathBuf),
+    Special,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Node {
     thing: Thing,
     attributes: Attributes,
+    device: u64,
     inode: u64,
 }
 
@@ -28,62 +40,77 @@ struct Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     nodes: BTreeMap<PathBuf, Node>,
+    device: u64,
     inodes: u64,
+    /// How often planning asked for something.
+    pub calls: Cell<usize>,
+    /// Whether every read of a file fails with an I/O error.
+    pub broken: Cell<bool>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        let mut root = Self { nodes: BTreeMap::new(), inodes: 0 };
+        let (calls, broken) = (Cell::new(0), Cell::new(false));
+        let mut root = Self { nodes: BTreeMap::new(), device: 1, inodes: 0, calls, broken };
         root.insert(PathBuf::from("/"), Thing::Directory, Attributes::root(0o755));
         root
     }
 }
 
 impl Memory {
-    /// A Debian root, much shortened, with links that lead astray.
+    /// Returns a root with Debian's account files, shortened.
     pub fn debian() -> Self {
         let mut root = Self::default();
-        root.file("/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\ngames:x:5:60:games:/usr/games:/bin/sh\n");
-        root.file("/etc/group", b"root:x:0:\nadm:x:4:\nshadow:x:42:\ngames:x:60:\nusers:x:100:\n");
-        root.file("/etc/shadow", b"root:*:20000:0:99999:7:::\ngames:*:20000:0:99999:7:::\n");
-        root.file("/etc/gshadow", b"root:*::\nadm:*::\nshadow:*::\ngames:*::\nusers:*::\n");
-        root.file("/etc/subuid", b"");
-        root.file("/etc/login.defs", b"USERGROUPS_ENAB yes\nHOME_MODE 0700\n");
-        root.file("/etc/default/useradd", b"SHELL=/bin/sh\n");
-        root.file("/etc/skel/.profile", b"umask\n");
-        root.directory("/home");
-        root.directory("/usr/games");
-        root.directory("/var/mail");
-        root.link("/lib", "usr/lib");
-        root.link("/up", "../../../etc");
-        root.link("/loop", "loop");
-        root.link("/abs", "/usr/./../var//mail");
-        root.link("/dangling", "nowhere/at/all");
-        let unit = b"[Install]\nWantedBy=multi-user.target\nAlias=b.service\nAlso=a@x.service\n";
-        root.file("/usr/lib/systemd/system/a.service", unit);
-        let template = b"[Install]\nDefaultInstance=d\nRequiredBy=%i.target\n";
-        root.file("/usr/lib/systemd/system/a@.service", template);
-        root.link("/etc/systemd/system/a.target.wants/a.service", "/lib/systemd/system/a.service");
-        root.link("/etc/systemd/system/masked.service", "/dev/null");
+        root.file("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\ngames:x:5:60:games:/usr/games:/bin/sh\n");
+        root.file("/etc/group", "root:x:0:\nadm:x:4:\nshadow:x:42:\ngames:x:60:\nusers:x:100:\n");
+        root.file("/etc/shadow", "root:*:20000:0:99999:7:::\ngames:*:20000:0:99999:7:::\n");
+        root.file("/etc/gshadow", "root:*::\nadm:*::\nshadow:*::\ngames:*::\nusers:*::\n");
+        root.owned("/etc/shadow", 0, 42, 0o640);
+        root.file("/etc/login.defs", "USERGROUPS_ENAB yes\nHOME_MODE 0700\n");
+        root.file("/etc/default/useradd", "SHELL=/bin/sh\n");
+        root.file("/etc/skel/.profile", "umask\n");
+        root.directory("/home", 0, 0, 0o755);
         root
     }
 
     /// Puts a file of root's, with the directories above it.
-    pub fn file(&mut self, path: &str, contents: &[u8]) {
-        self.add(path, Thing::File(contents.to_vec()), 0o644);
+    pub fn file(&mut self, path: &str, contents: impl AsRef<[u8]>) {
+        self.add(path, Thing::File(contents.as_ref().to_vec()), Attributes::root(0o644));
     }
 
     /// Puts a symbolic link, with the directories above it.
     pub fn link(&mut self, path: &str, target: &str) {
-        self.add(path, Thing::Link(target.into()), 0o777);
+        self.add(path, Thing::Link(target.into()), Attributes::root(0o777));
     }
 
     /// Puts a directory, with those above it.
-    pub fn directory(&mut self, path: &str) {
-        self.add(path, Thing::Directory, 0o755);
+    pub fn directory(&mut self, path: &str, uid: u32, gid: u32, mode: u32) {
+        self.add(path, Thing::Directory, Attributes { uid, gid, mode });
     }
 
-    fn add(&mut self, path: &str, thing: Thing, mode: u32) {
+    /// Puts a device node, with the directories above it.
+    pub fn special(&mut self, path: &str) {
+        self.add(path, Thing::Special, Attributes::root(0o600));
+    }
+
+    /// Gives what stands at `path` another owner and mode.
+    pub fn owned(&mut self, path: &str, uid: u32, gid: u32, mode: u32) {
+        self.nodes.get_mut(Path::new(path)).unwrap().attributes = Attributes { uid, gid, mode };
+    }
+
+    /// Puts whatever follows on another file system.
+    pub fn next_device(&mut self) {
+        self.device += 1;
+    }
+
+    /// Returns the root without the file at `path`, which must be there.
+    #[must_use]
+    pub fn without(mut self, path: &str) -> Self {
+        self.nodes.remove(Path::new(path)).unwrap();
+        self
+    }
+
+    fn add(&mut self, path: &str, thing: Thing, attributes: Attributes) {
         let path: PathBuf = Path::new("/").join(path).components().collect();
         let steps = || path.components().skip(1);
         let kernel_takes_it = |step: std::path::Component<'_>| {
@@ -100,7 +127,7 @@ impl Memory {
             }
         }
         self.take(&path);
-        self.insert(path, thing, Attributes::root(mode));
+        self.insert(path, thing, attributes);
     }
 
     /// Whether there is a symbolic link anywhere.
@@ -114,6 +141,20 @@ impl Memory {
             Thing::File(bytes) => Some(bytes),
             _ => None,
         }
+    }
+
+    /// Returns the target of the link at `path`.
+    pub fn target(&self, path: &str) -> Option<&Path> {
+        match &self.nodes.get(Path::new(path))?.thing {
+            Thing::Link(target) => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Returns the paths of all that is no directory, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let nodes = self.nodes.iter().filter(|(_, node)| node.thing != Thing::Directory);
+        nodes.map(|(path, _)| path.as_path())
     }
 
     /// Carries out a plan that was made for this root, as the commit does it. An operation that the commit would
@@ -193,7 +234,7 @@ impl Memory {
 
     fn insert(&mut self, path: PathBuf, thing: Thing, attributes: Attributes) {
         self.inodes += 1;
-        self.nodes.insert(path, Node { thing, attributes, inode: self.inodes });
+        self.nodes.insert(path, Node { thing, attributes, device: self.device, inode: self.inodes });
     }
 
     /// Puts something in place of what is there; a directory stays the one that it is.
@@ -213,7 +254,8 @@ impl Memory {
 
     /// The node at `path`, found as `openat2(2)` finds it when told to follow no links.
     fn look_up(&self, path: &Path) -> Result<Option<&Node>> {
-        assert!(super::is_clean(path), "planning asks for {}", path.display());
+        self.calls.set(self.calls.get() + 1);
+        assert!(is_clean(path), "planning asks for {}", path.display());
         let failed = |what| Err(Error::new(Reason::RootIo, format!("look up {}: {what}", path.display())));
         let too_long = path.iter().any(|name| name.len() > NAME_MAX);
         if too_long || path.parent().is_some_and(|parent| parent.as_os_str().len() >= PATH_MAX) {
@@ -235,8 +277,11 @@ impl View for Memory {
                 Thing::Directory => (Kind::Directory, 4096),
                 Thing::File(bytes) => (Kind::File, bytes.len() as u64),
                 Thing::Link(target) => (Kind::Symlink, target.as_os_str().len() as u64),
+                Thing::Special => (Kind::Special, 0),
             };
-            Stat { kind, attributes: node.attributes, size, identity: (1, node.inode) }
+            let links = self.nodes.values().filter(|other| other.inode == node.inode).count() as u64;
+            let links = if kind == Kind::Directory { 2 } else { links };
+            Stat { kind, attributes: node.attributes, size, identity: (node.device, node.inode), links }
         }))
     }
 
@@ -249,6 +294,9 @@ impl View for Memory {
 
     fn read(&self, path: &Path, _: u64) -> Result<Vec<u8>> {
         match self.look_up(path)?.map(|node| &node.thing) {
+            Some(Thing::File(_)) if self.broken.get() => {
+                Err(Error::new(Reason::RootIo, format!("read {}: input/output error", path.display())))
+            }
             Some(Thing::File(bytes)) => Ok(bytes.clone()),
             other => panic!("{} is not a file: {other:?}", path.display()),
         }
@@ -263,4 +311,11 @@ impl View for Memory {
         let children = below.filter(|(at, _)| at.parent() == Some(path));
         Ok(children.filter_map(|(at, _)| at.file_name()).map(OsString::from).collect())
     }
+}
+
+/// Tells whether a kernel reads `path` as it is written. `Path` itself hides `//` and `/./`.
+pub fn is_clean(path: &Path) -> bool {
+    let Some(steps) = path.as_os_str().as_encoded_bytes().strip_prefix(b"/") else { return false };
+    let mut each = steps.split(|byte| *byte == b'/');
+    steps.is_empty() || each.all(|step| !matches!(step, b"" | b"." | b".."))
 }
