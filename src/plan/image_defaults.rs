@@ -1,7 +1,7 @@
-//! The paths that an image brings only as a default: a config may put something else there without `overwrite`.
+//! The paths that an image ships only as a default. A config may put something else there without `overwrite`.
 //!
-//! A reference image is made for configs: it has no `/etc/hostname`. A plain Debian has one, and most configs were not
-//! written for it.
+//! Images for the reference are made for configs and have, for example, no `/etc/hostname`. A plain Debian has one,
+//! and most configs were not written with Debian in mind.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use crate::change::Kind;
 use crate::config::path_fault;
 use crate::error::{Reason, Result};
 
-/// Where the lists are. Files that do not end in `.conf` are not read.
+/// The directory of the lists. Only files that end in `.conf` are read.
 const DIRECTORY: &str = "/usr/lib/glowplug/defaults.d";
-/// The largest list in bytes.
+/// The largest list, in bytes.
 const MOST_BYTES: u64 = 64 << 10;
-/// As many paths are taken from all lists together.
+/// The most paths that are taken from all lists together.
 const MOST_PATHS: usize = 1000;
 
 /// The resolved paths of all lists.
@@ -23,11 +23,11 @@ const MOST_PATHS: usize = 1000;
 pub(super) struct ImageDefaults(Map<()>);
 
 impl ImageDefaults {
-    /// Reads the lists of the root. What is wrong with them is warned of and ignored: a list must not keep a machine
-    /// from starting.
+    /// Reads the lists of the root. A faulty list or line causes a warning and is ignored, because a list must not
+    /// prevent a machine from starting.
     ///
     /// # Errors
-    /// Those of reading the root.
+    /// [`Reason::RootIo`](crate::error::Reason::RootIo) if the root cannot be read.
     pub(super) fn read(tree: &mut Tree) -> Result<Self> {
         let mut defaults = Self::default();
         let directory = tree.resolve(Path::new(DIRECTORY))?;
@@ -37,7 +37,7 @@ impl ImageDefaults {
         let mut room = MOST_PATHS;
         for name in tree.list(&directory)? {
             let name = Path::new(&name);
-            // A link to /dev/null turns a list off: it leads to no file.
+            // A link to `/dev/null` disables a list, because it leads to no regular file.
             let path = tree.resolve(&directory.join(name))?;
             let Some(stat) = tree.stat(&path)?.filter(|stat| stat.kind == Kind::File) else { continue };
             if name.extension().is_none_or(|extension| extension != "conf") {
@@ -54,7 +54,7 @@ impl ImageDefaults {
         Ok(defaults)
     }
 
-    /// Adds the paths of the list `name`, as many as there is `room` for.
+    /// Adds the paths of the list `name`, at most `room` of them.
     fn add(&mut self, list: &[u8], name: &str, room: &mut usize, tree: &mut Tree) -> Result<()> {
         for (index, line) in list.split(|byte| *byte == b'\n').enumerate() {
             let line = std::str::from_utf8(line).map_or("\u{fffd}", str::trim);
@@ -84,7 +84,7 @@ impl ImageDefaults {
         Ok(())
     }
 
-    /// Whether the image brings what stands at the resolved `path` only as a default.
+    /// Returns whether the image ships the file at the resolved `path` only as a default.
     pub(super) fn contains(&self, path: &Path) -> bool {
         self.0.get(path.as_os_str().as_encoded_bytes()).is_some()
     }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::change::memory::Memory;
 
-    /// The list of Debian's package as it is installed.
+    /// The list that Debian's package installs.
     const DEBIAN: &str = include_str!("../../defaults/50-debian.conf");
 
     fn read(lists: &[(&str, &str)]) -> (ImageDefaults, Vec<String>) {

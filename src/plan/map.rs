@@ -1,10 +1,10 @@
-//! One map for the whole of planning: each kind of key or value that the standard library's tree is used for costs its
-//! own copy of the algorithm, 3 KB of the initramfs.
+//! The one map for planning. The standard library's tree would add 3 KB to the initramfs for each pair of key and
+//! value types.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-/// Values by name, in the order of the names' bytes.
+/// Values by name, sorted by the bytes of the names.
 #[derive(Debug)]
 pub(super) struct Map<V> {
     numbers: BTreeMap<Vec<u8>, usize>,
@@ -18,32 +18,32 @@ impl<V> Default for Map<V> {
 }
 
 impl<V> Map<V> {
-    /// The value of `name`.
+    /// Returns the value of `name`.
     pub(super) fn get(&self, name: &[u8]) -> Option<&V> {
         self.values.get(*self.numbers.get(name)?)
     }
 
-    /// The same, to be changed.
+    /// Returns the value of `name` for changing it.
     pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut V> {
         self.values.get_mut(*self.numbers.get(name)?)
     }
 
-    /// The number of the value of `name`. Values are numbered from 0 in the order in which they came.
+    /// Returns the number of the value of `name`. Values are numbered from 0 in the order of their insertion.
     pub(super) fn number(&self, name: &[u8]) -> Option<usize> {
         self.numbers.get(name).copied()
     }
 
-    /// The value of this number.
+    /// Returns the value with this number.
     pub(super) fn at(&self, number: usize) -> Option<&V> {
         self.values.get(number)
     }
 
-    /// The same, to be changed.
+    /// Returns the value with this number for changing it.
     pub(super) fn at_mut(&mut self, number: usize) -> Option<&mut V> {
         self.values.get_mut(number)
     }
 
-    /// Gives `name` a value, in place of the one that it has, and returns the value's number.
+    /// Sets the value of `name`, replacing an earlier one, and returns the value's number.
     pub(super) fn insert(&mut self, name: &[u8], value: V) -> usize {
         if let Some(number) = self.number(name) {
             if let Some(there) = self.values.get_mut(number) {
@@ -57,24 +57,24 @@ impl<V> Map<V> {
         number
     }
 
-    /// Removes `name` and returns whether it was there. Its value keeps its number and its memory.
+    /// Removes `name` and returns whether it was present. Its value keeps its number and its memory.
     pub(super) fn remove(&mut self, name: &[u8]) -> bool {
         self.numbers.remove(name).is_some()
     }
 
-    /// The first name that is not before `name`, with its value.
+    /// Returns the first name that is equal to `name` or after it, with its value.
     pub(super) fn first_from<'m>(&'m self, name: &'m [u8]) -> Option<(&'m [u8], &'m V)> {
         self.from(name).next()
     }
 
-    /// The last name that is not after `name`, with its value.
+    /// Returns the last name that is equal to `name` or before it, with its value.
     pub(super) fn last_up_to(&self, name: &[u8]) -> Option<(&[u8], &V)> {
         let range = (Bound::Unbounded, Bound::Included(name));
         let (name, number) = self.numbers.range::<[u8], _>(range).next_back()?;
         Some((name, self.values.get(*number)?))
     }
 
-    /// All names that begin with `prefix`, in order, with the numbers of their values.
+    /// Returns all names that begin with `prefix`, in order, each with the number of its value.
     pub(super) fn beginning_with<'m>(
         &'m self,
         prefix: &'m [u8],
@@ -90,7 +90,7 @@ impl<V> Map<V> {
         names.filter_map(|(name, number)| Some((name.as_slice(), self.values.get(*number)?)))
     }
 
-    /// Names and values in order.
+    /// Returns names and values, sorted by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         self.from(b"")
     }

@@ -1,7 +1,8 @@
-//! From a config and a read-only view of the root to the ordered operations that make the root so.
+//! Turns a config and a read-only view of the root into the ordered operations that bring the root to what the config
+//! asks for.
 //!
-//! Nothing here writes. Order and results follow the reference's files stage: groups and users, then
-//! directories, files and links from the top of the tree down, then units.
+//! Nothing here writes. Order and results follow the reference's `files` stage: groups and users, then directories,
+//! files and links from the top of the tree down, then units.
 
 mod accounts;
 mod image_defaults;
@@ -22,27 +23,27 @@ use crate::error::{Problems, Result};
 use crate::source::Transport;
 use image_defaults::ImageDefaults;
 
-/// What a plan depends on beside the config and the root.
+/// What a plan depends on besides the config and the root.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
-    /// The day that is written as the last change of a password.
+    /// The day that is written as the day of the last password change.
     pub today: Today,
     /// Whether ssh keys go to `.ssh/authorized_keys.d/ignition` instead of `.ssh/authorized_keys`.
     pub ssh_key_fragment: bool,
-    /// Whether the image's list of default paths counts: see `docs/image.md`. The reference has none.
+    /// Whether the image's lists of default paths are used (`docs/image.md`). The reference has no such lists.
     pub image_defaults: bool,
-    /// What gets the bytes of URLs that do not hold them themselves.
+    /// Fetches the bytes of URLs that do not hold them themselves.
     pub transport: &'a dyn Transport,
 }
 
-/// The part of a config that operations come from. The number is the entry's in its list.
+/// The part of a config that operations belong to. A number is the index of the entry in its list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// An entry of `passwd.groups`.
     Group(usize),
     /// An entry of `passwd.users`.
     User(usize),
-    /// The account files, in which all users and groups are written together.
+    /// The account files. All users and groups are written together.
     AccountFiles,
     /// `storage`.
     Storage,
@@ -52,21 +53,22 @@ pub enum Part {
     Presets,
 }
 
-/// What a config comes to on a root.
+/// The plan for a config on a root.
 #[derive(Debug)]
 pub struct Planned<'a> {
-    /// What is done, in order.
+    /// The operations, in order.
     pub ops: Vec<Op<'a>>,
-    /// Where the operations of each part begin: the number of the first, which may be that of the next part as well.
+    /// Each part with the number of its first operation. A part without operations has the same number as the next
+    /// part.
     pub parts: Vec<(usize, Part)>,
-    /// What the config's author should know although nothing fails: whole messages, a bounded number of them.
+    /// Warnings for the config's author, as whole messages. Their number and length are bounded.
     pub warnings: Vec<String>,
-    /// The paths where an entry of the config replaces what the image brings only as a default, in order.
+    /// The paths at which an entry of the config replaces a default of the image, in order.
     pub replaced_defaults: Vec<PathBuf>,
 }
 
 impl<'a> Planned<'a> {
-    /// Writes to the log what is to be known beside the operations, and returns these.
+    /// Logs the replaced defaults and the warnings, and returns the operations.
     pub fn log_remarks(self) -> Vec<Op<'a>> {
         for path in &self.replaced_defaults {
             log::info!("{} replaces the image's default", path.display());
@@ -81,9 +83,9 @@ impl<'a> Planned<'a> {
 /// Plans everything that `config` asks of the root.
 ///
 /// # Errors
-/// One error holds all that is found wrong. [`Reason::Unsupported`]: the config asks for what this program does not do.
-/// [`Reason::ConfigInvalid`], [`Reason::Conflict`] and [`Reason::Account`] name the place in the config.
-/// [`Reason::RootIo`]: the root cannot be read.
+/// One error holds all problems that were found. [`Reason::Unsupported`]: the config asks for something that this
+/// program does not do. [`Reason::ConfigInvalid`], [`Reason::Conflict`] and [`Reason::Account`] name the place in the
+/// config. [`Reason::RootIo`]: the root cannot be read.
 ///
 /// [`Reason::Unsupported`]: crate::error::Reason::Unsupported
 /// [`Reason::ConfigInvalid`]: crate::error::Reason::ConfigInvalid
@@ -91,7 +93,7 @@ impl<'a> Planned<'a> {
 /// [`Reason::Account`]: crate::error::Reason::Account
 /// [`Reason::RootIo`]: crate::error::Reason::RootIo
 pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -> Result<Planned<'a>> {
-    // A config is applied whole or not at all, and whoever has to correct it wants to know everything at once.
+    // Planning goes on after a problem, so that all problems are reported at once.
     let mut problems = Problems::default();
     problems.take(config::refuse_unsupported(&config::unsupported_changes(config)));
     let mut tree = Tree::new(view);
@@ -109,7 +111,8 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
         problems.take(check_ops(&planned.ops));
     }
     if !problems.is_empty() {
-        // The caller gets no plan and so no warnings, which may tell the cause.
+        // A caller that gets an error gets no plan and no warnings. A warning may explain the error, so it is logged
+        // here.
         for warning in &planned.warnings {
             log::warn!("{warning}");
         }

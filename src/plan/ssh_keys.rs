@@ -1,4 +1,4 @@
-//! The ssh keys of the config's users, where `sshd` looks for them.
+//! Puts the ssh keys of the config's users where `sshd` looks for them.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -12,13 +12,13 @@ use crate::change::{Attributes, Kind};
 use crate::config::{self, Passwd};
 use crate::error::{Error, Problems, Reason, Result};
 
-/// Plans each user's keys into `.ssh/authorized_keys` of their home, or, as a `fragment`, into
-/// `.ssh/authorized_keys.d/ignition`. A file that is there is replaced.
+/// Plans each user's keys into `.ssh/authorized_keys` in the user's home. With `fragment`, plans them into
+/// `.ssh/authorized_keys.d/ignition`. An existing file is replaced.
 ///
-/// What is missing above the file is made: below the home 0700 and the user's, the home itself too, what is above
-/// it 0755 and root's. (The reference writes as the user and fails where the home is missing and cannot be made.)
-/// Symbolic links below the home are not followed: a link in place of a directory is refused, since it could lead the
-/// keys anywhere; one in place of the file is replaced.
+/// Missing directories are made: the home and those below it get mode 0700 and belong to the user, those above it get
+/// mode 0755 and belong to root. The reference writes as the user instead, and fails if the home is missing and
+/// cannot be made. Symbolic links below the home are not followed. A link in place of a directory is refused, because
+/// it could lead the keys anywhere. A link in place of the file is replaced.
 pub(super) fn plan(passwd: &Passwd, accounts: &Accounts, tree: &mut Tree, fragment: bool) -> Result<()> {
     let mut problems = Problems::default();
     for (index, user) in passwd.users.iter().enumerate() {

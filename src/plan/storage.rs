@@ -1,5 +1,5 @@
-//! `storage.directories`, `storage.files` and `storage.links` as operations: in which order, and what is wrong with
-//! several of them.
+//! Plans `storage.directories`, `storage.files` and `storage.links`: the order of the entries, and conflicts between
+//! them.
 
 mod entry;
 
@@ -17,7 +17,7 @@ use crate::error::{Error, Problems, Reason, Result};
 use crate::sort::order;
 use crate::source::Transport;
 
-/// One entry of the config, with its place in it and the path that its parents' links lead to.
+/// One entry of the config, with its place there and its path. In the path, links in the parents are resolved.
 struct Node<'a> {
     place: Place,
     path: PathBuf,
@@ -25,7 +25,7 @@ struct Node<'a> {
     entry: Entry<'a>,
 }
 
-/// `$.storage.files.0`
+/// The place of an entry in the config, shown as `$.storage.files.0`.
 #[derive(Clone, Copy)]
 struct Place(&'static str, usize);
 
@@ -42,23 +42,23 @@ enum Entry<'a> {
     Link(&'a Link<'a>),
 }
 
-/// What the entries need beside themselves and the tree.
+/// What planning an entry needs besides the entry and the tree.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'c, 'a> {
-    /// The users and groups that owners are names of.
+    /// The users and groups by which the names of owners are resolved.
     pub accounts: &'c Accounts,
-    /// The paths that the image brings only as a default.
+    /// The paths that the image ships only as a default.
     pub defaults: &'c ImageDefaults,
-    /// What gets the bytes of URLs that do not hold them themselves.
+    /// Fetches the bytes of URLs that do not hold them themselves.
     pub transport: &'a dyn Transport,
 }
 
-/// Plans all directories, files and links from the top of the tree down, hard links last.
+/// Plans all directories, files and links from the top of the tree down, then hard links.
 ///
-/// All paths are resolved before anything is planned: links that the config makes are not followed.
+/// All paths are resolved before anything is planned, so links that the config makes are not followed.
 ///
 /// # Errors
-/// Everything that is wrong with the entries. One that depends on an entry that has failed is left out.
+/// One error holds all problems of the entries. An entry that depends on a failed one causes no further problem.
 pub(super) fn plan<'a>(
     storage: &'a Storage<'a>,
     context: Context<'_, 'a>,
@@ -69,19 +69,20 @@ pub(super) fn plan<'a>(
     let nodes = collect(storage, tree, &mut problems);
     let doubled = doubles(&nodes, &mut problems);
     let rank = |index: usize| nodes.get(index).map(|node| (is_hard(node.entry), node.depth));
-    // Stable, so that the order is the config's own within one depth.
+    // The sort is stable: entries of the same depth stay in the config's order.
     let sorted = order(nodes.len(), &|one, other| rank(one).cmp(&rank(other)));
     for node in sorted.iter().filter_map(|index| nodes.get(*index)) {
         let is_double = doubled.get(node.path.as_os_str().as_encoded_bytes()).is_some();
         if is_double || problems.take(entry::put(node, context, tree)).is_none() {
-            // The plan fails. A stand-in keeps the entries below and the hard links from failing for the same cause.
+            // The plan has failed already. The stand-in keeps entries below this one, and hard links to it, from
+            // failing for the same cause.
             problems.take(stand_in(node, tree));
         }
     }
     problems.finish()
 }
 
-/// Lays what the entry would have put over the tree, without looking at what is in the way.
+/// Plans an empty stand-in for the entry, whatever stands in the way.
 fn stand_in(node: &Node<'_>, tree: &mut Tree) -> Result<()> {
     if node.path == Path::new("/") {
         return Ok(());
@@ -99,7 +100,7 @@ fn stand_in(node: &Node<'_>, tree: &mut Tree) -> Result<()> {
 }
 
 fn put_stand_in(path: &Path, is_directory: bool, tree: &mut Tree) {
-    // A directory in place of a planned file has nothing in it.
+    // Planning a file first discards what the tree knows below `path`, so that a directory there is empty.
     tree.put_file(path.to_owned(), Vec::new(), Attributes::default());
     if is_directory {
         tree.put_directory(path.to_owned(), Attributes::default());
@@ -124,7 +125,7 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>, problems: &mut Pro
         .chain(links.map(|(index, entry)| (Place("links", index), Entry::Link(entry), &entry.path)));
 
     let mut nodes = Vec::new();
-    // Most entries share their directories, which need to be followed only once.
+    // Most entries share their directories, so each directory is resolved only once.
     let mut followed: Map<PathBuf> = Map::default();
     for (place, entry, path) in entries {
         let has_nul = path.contains('\0').then_some("path contains a NUL byte");
@@ -147,10 +148,10 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>, problems: &mut Pro
     nodes
 }
 
-/// Refuses paths that two entries have, and returns them. Two entries may name one path in two ways, by a link in the
-/// root.
+/// Reports the paths that more than one entry has, and returns them. Because of links in the root, two entries may
+/// name one path in two ways.
 fn doubles(nodes: &[Node<'_>], problems: &mut Problems) -> Map<()> {
-    // Resolved paths are the same only if their bytes are.
+    // Resolved paths are equal only if their bytes are.
     let path = |index: usize| nodes.get(index).map(|node| node.path.as_os_str());
     let sorted = order(nodes.len(), &|one, other| path(one).cmp(&path(other)));
     let mut doubles = Map::default();

@@ -16,35 +16,35 @@ use crate::change::{Attributes, Kind, Stat, View};
 use crate::change::{Contents, Op, Piece};
 use crate::error::{Error, Reason, Result, shorten};
 
-/// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).
+/// The most symbolic links that the kernel follows in one path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
-/// Directories inside of directories, deeper than anybody makes them: each one that is missing is an operation with
-/// its whole path.
+/// The most directories in one path. Each missing directory becomes an operation that holds its whole path, so the
+/// depth must be bounded.
 const MAX_STEPS: usize = 256;
-/// Files that planning itself reads (account files, units): none is anywhere near this large.
+/// The most bytes of a file that planning itself reads, such as account files and units. Real ones are far smaller.
 const READ_LIMIT: u64 = 16 << 20;
-/// As many warnings are kept.
+/// The most warnings that are kept.
 const MOST_WARNINGS: usize = 20;
 /// The most bytes of a warning.
 const MOST_OF_WARNING: usize = 800;
 
-/// The overlay and the operations that make it so, in order.
+/// The overlay, and the operations that produce it, in order.
 pub struct Tree<'a, 'v> {
     view: &'v dyn View,
-    /// By the number of the directory's place and the name.
+    /// The places, by the number of the directory's place and the name.
     places: RefCell<Map<Place>>,
     ops: Vec<Op<'a>>,
     warnings: Vec<String>,
-    /// How many warnings there were beside these.
+    /// The number of warnings that were not kept.
     untold: usize,
     replaced_defaults: Vec<PathBuf>,
     parts: Vec<(usize, Part)>,
-    /// The planned names of files that have several.
+    /// The planned names of files that have more than one name.
     names: Vec<shared::Name>,
 }
 
 impl<'a, 'v> Tree<'a, 'v> {
-    /// The root as it is.
+    /// Returns the tree of a root without any operation.
     pub fn new(view: &'v dyn View) -> Self {
         let mut places = Map::default();
         places.insert(b"", Place::default());
@@ -60,13 +60,13 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
     }
 
-    /// Says which part of the config the operations from here on come from.
+    /// Says which part of the config the next operations belong to.
     pub(super) fn begin(&mut self, part: Part) {
         self.parts.push((self.ops.len(), part));
     }
 
-    /// Keeps a warning for the config's author; nothing fails. A warning is told once, and of many only the first
-    /// ones: the rest is counted.
+    /// Keeps a warning for the config's author. Equal warnings are kept once. Warnings beyond the bound are only
+    /// counted.
     pub fn warn(&mut self, warning: String) {
         let warning = shorten(warning, MOST_OF_WARNING);
         if self.warnings.len() >= MOST_WARNINGS {
@@ -81,7 +81,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         self.replaced_defaults.push(path.to_owned());
     }
 
-    /// Ends the planning.
+    /// Ends the planning and returns the plan.
     pub fn into_planned(mut self) -> Planned<'a> {
         if self.untold > 0 {
             self.warnings.push(format!("and {} more warnings", self.untold));
@@ -99,7 +99,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         step
     }
 
-    /// Walks to `path` and makes the places that are missing on the way.
+    /// Walks to `path` and adds the missing places on the way.
     fn enter(&self, path: &Path) -> Step {
         let mut places = self.places.borrow_mut();
         let mut step = start(&places);
@@ -120,7 +120,8 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
     }
 
-    /// What will stand at `path`, whose parents are resolved; the last component is not followed.
+    /// Returns what will stand at `path`, `None` if nothing will. The parents must be resolved. The last component is
+    /// not followed.
     pub fn stat(&self, path: &Path) -> Result<Option<Stat>> {
         let step = self.walk(path);
         match self.planned(step) {
@@ -174,12 +175,12 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(stat)
     }
 
-    /// What stood at `path` before anything was planned.
+    /// Returns what stood at `path` before anything was planned.
     pub fn was(&self, path: &Path) -> Result<Option<Stat>> {
         self.view.stat(path)
     }
 
-    /// Where the view has what will stand at `path`, for a path without a node of its own.
+    /// Returns where the view holds what will stand at `path`, if `path` has no node of its own.
     fn backing(&self, step: Step, path: &Path) -> Option<PathBuf> {
         self.backing_of(step.base, bytes(path))
     }
@@ -203,7 +204,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
     }
 
-    /// The target of the symbolic link that will stand at `path`.
+    /// Returns the target of the symbolic link that will stand at `path`.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf> {
         let step = self.walk(path);
         match self.planned(step) {
@@ -238,7 +239,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         self.list_view(number, Some(&at))
     }
 
-    /// The names that will stand in the directory at `path`, sorted.
+    /// Returns the names that will stand in the directory at `path`, sorted.
     pub fn list(&self, path: &Path) -> Result<Vec<OsString>> {
         let step = self.enter(path);
         let Some(number) = step.number else { return Ok(Vec::new()) };
@@ -264,7 +265,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(children.filter_map(name).collect())
     }
 
-    /// Makes a place for each name that the view has in the directory `at`, which is what place `number` has now.
+    /// Adds a place for each name that the view has in the directory `at`. Place `number` has the contents of `at`.
     fn list_view(&self, number: usize, at: Option<&Path>) -> Result<()> {
         if self.places.borrow().at(number).is_none_or(|place| place.is_listed) {
             return Ok(());
@@ -276,7 +277,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             }
         }
         let mut places = self.places.borrow_mut();
-        // What has a place already and is not in the list is not there.
+        // A name that has a place but is not in the list does not exist.
         let prefix = key(number, b"");
         let known: Vec<usize> = places.beginning_with(&prefix).map(|(_, number)| number).collect();
         for child in known {
@@ -298,7 +299,8 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(())
     }
 
-    /// What the regular file at `path` will hold; `None` where there is none. Links are not followed.
+    /// Returns the contents of the regular file that will stand at `path`; `None` if there will be no file. Links are
+    /// not followed.
     pub fn read(&self, path: &Path) -> Result<Option<Cow<'_, [u8]>>> {
         let from_view = |at: &Path| -> Result<Option<Cow<'_, [u8]>>> {
             match self.view.stat(at)? {
@@ -323,7 +325,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
     }
 
-    /// What the file at `path` will hold, as pieces for another file: used to append to it.
+    /// Returns the contents of the file that will stand at `path`, as pieces of another file. Appending needs them.
     pub fn contents(&self, path: &Path) -> Result<Contents<'a>> {
         let step = self.walk(path);
         match self.planned(step) {
@@ -358,8 +360,8 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(Cow::Owned(joined))
     }
 
-    /// Follows the links in all components of `path` but the last, as a process inside the root would.
-    /// A component that does not exist is taken as it is, and so is all that follows it.
+    /// Follows the links in all components of `path` but the last, as a process inside the root would. From the first
+    /// missing component on, the path is taken as it is.
     pub fn resolve_parent(&self, path: &Path) -> Result<PathBuf> {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(self.resolve(parent)?.join(name)),
@@ -371,7 +373,7 @@ impl<'a, 'v> Tree<'a, 'v> {
     pub fn resolve(&self, path: &Path) -> Result<PathBuf> {
         let mut links: usize = 0;
         let mut resolved: Vec<u8> = Vec::new();
-        // The root and each directory in `resolved`, with the length of `resolved` before it.
+        // The root and each directory in `resolved`, with the length of `resolved` before that directory.
         let mut steps = vec![(start(&self.places.borrow()), 0)];
         let mut rest: Cow<'_, [u8]> = Cow::Borrowed(bytes(path));
         refuse_depth(path, &rest)?;
@@ -381,7 +383,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             let Some((name, length)) = next.map(|(name, length)| (name.to_vec(), length)) else { break };
             at = at.saturating_add(length);
             if name == b".." {
-                // Above the root is the root itself.
+                // `..` in the root is the root itself.
                 if steps.len() > 1 {
                     resolved.truncate(steps.pop().map_or(0, |(_, length)| length));
                 }
@@ -417,7 +419,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(PathBuf::from(OsString::from_vec(resolved)))
     }
 
-    /// What will stand at `path`, to which `step` leads; the view is asked only once.
+    /// Returns what will stand at `path`, to which `step` leads. The view is asked at most once.
     fn find(&self, step: Step, path: &[u8]) -> Result<Found> {
         match self.planned(step) {
             Some(Node::Gone) => return Ok(Found::Nothing),
@@ -442,7 +444,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(found)
     }
 
-    /// What the view has at `at`.
+    /// Asks the view what stands at `at`.
     fn look(&self, at: &Path) -> Result<Seen> {
         Ok(match self.view.stat(at)?.map(|stat| stat.kind) {
             None => Seen::Nothing,
@@ -451,7 +453,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         })
     }
 
-    /// Plans the directories above `path` that do not exist yet: root's, 0755.
+    /// Plans the missing directories above `path`, with owner root and mode 0755.
     pub fn make_parents(&mut self, path: &Path) -> Result<()> {
         let Some(parent) = path.parent().map(bytes) else { return Ok(()) };
         let mut step = start(self.places.get_mut());
@@ -480,13 +482,13 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(())
     }
 
-    /// Plans a directory, new or existing, with its attributes.
+    /// Plans a directory with its attributes. The directory may already exist.
     pub fn put_directory(&mut self, path: PathBuf, attributes: Attributes) {
         let step = self.enter(&path);
         let backing = match self.planned(step) {
             Some(Node::Directory { backing, .. }) => backing,
             Some(_) => None,
-            // Where the view is known to have nothing, it need not be asked for what is below.
+            // The view is known to have nothing here, so it need not be asked for names below.
             None => {
                 let places = self.places.get_mut();
                 let place = step.number.and_then(|number| places.at(number));
@@ -498,13 +500,13 @@ impl<'a, 'v> Tree<'a, 'v> {
         self.ops.push(Op::Directory { path, attributes });
     }
 
-    /// Plans a file in place of what is there, except a directory.
+    /// Plans a file. It replaces anything but a directory.
     pub fn put_file(&mut self, path: PathBuf, contents: Contents<'a>, attributes: Attributes) {
         self.set_node(&path, Node::File { attributes, op: self.ops.len() });
         self.ops.push(Op::File { path, contents, attributes });
     }
 
-    /// Plans a symbolic link in place of what is there, except a directory.
+    /// Plans a symbolic link. It replaces anything but a directory.
     pub fn put_symlink(&mut self, path: PathBuf, target: PathBuf, uid: u32, gid: u32) {
         self.set_node(&path, Node::Symlink { target: target.clone(), uid, gid });
         self.ops.push(Op::Symlink { path, target, uid, gid });
@@ -526,7 +528,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(())
     }
 
-    /// Plans other attributes for what is there.
+    /// Plans new attributes for what stands at `path`.
     pub fn set_attributes(&mut self, path: PathBuf, attributes: Attributes) -> Result<()> {
         let step = self.walk(&path);
         let node = match self.planned(step) {
@@ -554,14 +556,14 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(())
     }
 
-    /// Plans that nothing stands at `path`, nor below it.
+    /// Plans the removal of `path` and of everything below it.
     pub fn remove(&mut self, path: PathBuf) {
         self.forget_below(&path);
         self.set_node(&path, Node::Gone);
         self.ops.push(Op::Remove { path });
     }
 
-    /// Plans another name for the directory or file at `from`, which must be the root's own, unplanned.
+    /// Plans a new name for the directory or file at `from`. It must come from the root and not be planned itself.
     pub fn rename(&mut self, from: PathBuf, to: PathBuf) -> Result<()> {
         let step = self.walk(&from);
         if let (Some(stat), Some(at)) = (self.stat(&from)?, self.backing(step, &from)) {
@@ -570,7 +572,7 @@ impl<'a, 'v> Tree<'a, 'v> {
                 Kind::Directory => Node::Directory { attributes, backing: Some(at) },
                 _ => Node::Kept { at, attributes },
             };
-            // Nothing stood there, which is known of names below it as well.
+            // Nothing stood at `to`. What the tree knows of names below `to` is outdated now.
             self.forget_below(&to);
             self.set_node(&to, node);
         }
@@ -600,7 +602,8 @@ impl<'a, 'v> Tree<'a, 'v> {
     }
 }
 
-/// Returns a piece of the file that is planned at `path` for another file. The bytes behind a URL go into one file only.
+/// Returns a copy of a piece of the file that is planned at `path`, for use in another file. A piece from a URL
+/// cannot be copied, because its bytes go into one file only.
 fn copied<'a>(piece: &Piece<'a>, path: &Path) -> Result<Piece<'a>> {
     match piece {
         Piece::Bytes(bytes) => Ok(Piece::Bytes(bytes.clone())),

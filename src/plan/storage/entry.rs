@@ -1,4 +1,4 @@
-//! One directory, file or link of the config.
+//! Plans one directory, file or link of the config.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::source::{Source, Transport};
 const DEFAULT_FILE_MODE: u32 = 0o644;
 const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 
-/// The bytes that an entry brings.
+/// The sources of an entry's contents.
 #[derive(Default)]
 struct Sources<'a> {
     contents: Option<Source<'a>>,
@@ -21,7 +21,7 @@ struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    /// The errors name their place in the config themselves.
+    /// Makes the sources of `entry`. Each error names its place in the config.
     fn of(entry: Entry<'a>, place: Place, transport: &'a dyn Transport) -> Result<Self> {
         let Entry::File(file) = entry else { return Ok(Self::default()) };
         let mut problems = Problems::default();
@@ -48,7 +48,7 @@ pub(super) fn put<'a>(node: &Node<'a>, context: Context<'_, 'a>, tree: &mut Tree
     put_entry(node, sources, is_default, accounts, tree).map_err(|error| error.at(&node.place))
 }
 
-/// Plans an entry. What stands at its path goes if the config says so, or if `is_default`.
+/// Plans an entry. A file in its way is removed if the config says `overwrite`, or if `is_default`.
 fn put_entry<'a>(
     node: &Node<'a>,
     sources: Sources<'a>,
@@ -64,7 +64,7 @@ fn put_entry<'a>(
     } == Some(true);
     check_path(path)?;
     let mut present = tree.stat(path)?;
-    // A directory that is there is kept without `overwrite`, as any is.
+    // An existing directory satisfies a directory entry, so it is kept without `overwrite`.
     let in_the_way =
         present.filter(|stat| stat.kind != Kind::Directory || !matches!(node.entry, Entry::Directory(_)));
     let replaces_default = is_default && !overwrite && in_the_way.is_some();
@@ -75,7 +75,7 @@ fn put_entry<'a>(
         if path == Path::new("/") {
             return Err(Error::new(Reason::ConfigInvalid, "the root itself cannot be overwritten"));
         }
-        // A file or link is replaced in one step by its successor; only directories have to go first.
+        // A file or link is replaced by its successor in one step. Only a directory must be removed first.
         let is_directory = present.is_some_and(|stat| stat.kind == Kind::Directory);
         if is_directory || matches!(node.entry, Entry::Directory(_)) {
             tree.remove(path.clone());
@@ -184,12 +184,12 @@ fn put_hard_link<'a>(
         return Err(invalid("is a directory"));
     }
     match present {
-        // Linked again if the file gets another owner or mode, and perhaps a new inode with it.
+        // The existing link is made again, because a new owner or mode may give the file a new inode.
         Some(stat) if stat.identity == found.identity && stat.identity != (0, 0) => {
             let was = tree.was(&target)?.map(|was| was.attributes);
             if was == Some(found.attributes) { Ok(()) } else { tree.put_hard_link(path.to_owned(), target) }
         }
-        // A second name of the file that the config has put another in place of: it follows.
+        // The path is a second name of a file that the config replaces. It becomes a name of the new file.
         Some(stat) if tree.was(&target)?.is_some_and(|was| was.identity == stat.identity) => {
             tree.put_hard_link(path.to_owned(), target)
         }
@@ -208,7 +208,7 @@ fn link_target<'a>(link: &'a Link<'a>) -> Result<&'a str> {
     }
 }
 
-/// Two targets are the same if they are so once simplified (reference: `filepath.Clean`).
+/// Returns whether two targets are equal after simplification (reference: `filepath.Clean`).
 fn same_target(one: &Path, other: &Path) -> bool {
     clean(one) == clean(other)
 }
@@ -234,7 +234,7 @@ fn in_the_way(path: &Path, kind: Kind) -> Error {
     )
 }
 
-/// Owner and mode as the config says, else `defaults`.
+/// Returns the owner and mode that the config names; for what it does not name, those of `defaults`.
 fn attributes(
     mode: Option<i64>,
     user: &NodeUser<'_>,
@@ -262,7 +262,7 @@ fn owner(
 ) -> Result<Option<u32>> {
     match (id, name.as_deref().filter(|name| !name.is_empty())) {
         (Some(_), Some(_)) => Err(Error::new(Reason::ConfigInvalid, "cannot set both id and name")),
-        // All bits set means "leave it" to chown(2), so that it cannot be an owner.
+        // An id with all bits set cannot be an owner, because chown(2) takes it for "leave unchanged".
         (Some(id), None) => match u32::try_from(id) {
             Ok(id) if id != u32::MAX => Ok(Some(id)),
             _ => Err(Error::new(Reason::ConfigInvalid, format!("{kind} id {id} is not an id of Linux"))),

@@ -1,46 +1,48 @@
-//! The names in the tree. Each has a place of its own, found by the number of its directory's place, so that no path is
-//! compared as a whole.
+//! The names in the tree. Each name has a numbered place, and is found by the number of its directory's place. So no
+//! path is compared as a whole.
 
 use std::path::PathBuf;
 
 use crate::change::{Attributes, Kind, Stat};
 use crate::plan::map::Map;
 
-/// The number of the root's own place.
+/// The number of the root's place.
 const TOP: usize = 0;
 
 /// What is planned at a path.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
-    /// Taken away, or never there.
+    /// Nothing: removed, or it never existed.
     Gone,
-    /// A directory; `backing` is where its present contents are in the view.
+    /// A directory. `backing` is where the view has its present contents.
     Directory { attributes: Attributes, backing: Option<PathBuf> },
-    /// A file that operation number `op` puts.
+    /// A file that the operation with the number `op` puts.
     File { attributes: Attributes, op: usize },
     /// A symbolic link.
     Symlink { target: PathBuf, uid: u32, gid: u32 },
-    /// What the view has at `at`, perhaps with other attributes.
+    /// What the view has at `at`, with these attributes.
     Kept { at: PathBuf, attributes: Attributes },
 }
 
-/// What the view said of a path without a node of its own.
+/// What the view said about a path without a node of its own.
 #[derive(Debug, Default)]
 pub(super) enum Seen {
-    /// The view was not asked yet.
+    /// The view has not been asked yet.
     #[default]
     Unknown,
     /// Nothing stands there.
     Nothing,
-    /// This kind of file stands there.
+    /// A file of this kind stands there.
     Kind(Kind),
-    /// The same, with all that `stat` tells: kept for what is in a listed directory, which is asked for often.
+    /// A file with this `stat` stands there. The whole `stat` is kept for the names of a listed directory, because
+    /// they are asked for often.
     Stat(Box<Stat>),
     /// A symbolic link to this target.
     Link(PathBuf),
 }
 
-/// One name in the tree. Most paths of a config share their directories: each is looked up once in the view.
+/// One name in the tree. Most paths of a config share their directories, so each directory is looked up in the view
+/// only once.
 #[derive(Debug, Default)]
 pub(super) struct Place {
     pub(super) planned: Option<Node>,
@@ -49,28 +51,28 @@ pub(super) struct Place {
     pub(super) is_listed: bool,
 }
 
-/// Where the view has what stands below a place that has no node of its own.
+/// Where the view holds the contents below a place that has no node of its own.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Base {
     /// At the same path.
     Same,
-    /// At the backing of place `number`, followed by the path from byte `length` on.
+    /// Below the backing of place `number`: the rest of the path from byte `length` on is appended.
     Backing { number: usize, length: usize },
     /// Nowhere.
     Nowhere,
 }
 
-/// Where a walk from the root to a path has come to.
+/// A position on the walk from the root to a path.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
-    /// The place; `None` where nobody came before.
+    /// The number of the place; `None` if the place does not exist yet.
     pub(super) number: Option<usize>,
-    /// The place of the directory, under the same condition.
+    /// The number of the directory's place; `None` if that does not exist yet.
     pub(super) parent: Option<usize>,
     pub(super) base: Base,
 }
 
-/// What stands at a component of a path.
+/// What stands at one component of a path.
 pub(super) enum Found {
     Nothing,
     Kind(Kind),
@@ -78,11 +80,11 @@ pub(super) enum Found {
 }
 
 impl Seen {
-    /// What is known; `None` where the view has to be asked.
+    /// Returns what is known of this place; `None` if the view must be asked.
     pub(super) fn known(&self) -> Option<Found> {
         match self {
             Self::Unknown => None,
-            // The target of the link is not known.
+            // The link's target is not known.
             Self::Stat(stat) if stat.kind == Kind::Symlink => None,
             seen => Some(seen.found()),
         }
@@ -98,9 +100,9 @@ impl Seen {
     }
 }
 
-/// The key of the name in the directory that has place `number`.
+/// Returns the key of `name` in the directory that has place `number`.
 pub(super) fn key(number: usize, name: &[u8]) -> Vec<u8> {
-    // The lowest byte first: keys of different directories mostly differ in their first byte then.
+    // The lowest byte comes first, so that keys of different directories mostly differ in their first byte.
     [&u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes(), name].concat()
 }
 
@@ -109,7 +111,7 @@ pub(super) fn start(places: &Map<Place>) -> Step {
     Step { base: below(places, top, 0), ..top }
 }
 
-/// Where the view has what is below the place of `step`, which is at a path of `length` bytes.
+/// Returns where the view holds the contents below the place of `step`. The place's path has `length` bytes.
 pub(super) fn below(places: &Map<Place>, step: Step, length: usize) -> Base {
     let Some((number, place)) = step.number.and_then(|number| Some((number, places.at(number)?))) else {
         return step.base;
@@ -123,7 +125,7 @@ pub(super) fn below(places: &Map<Place>, step: Step, length: usize) -> Base {
     }
 }
 
-/// The step from a directory to the name in it, which ends at byte `length` of the path.
+/// Steps from a directory to `name` in it. `name` ends at byte `length` of the path.
 pub(super) fn next(places: &Map<Place>, above: Step, name: &[u8], length: usize) -> Step {
     let number = above.number.and_then(|number| places.number(&key(number, name)));
     let is_listed = above.number.and_then(|number| places.at(number)).is_some_and(|place| place.is_listed);
@@ -132,7 +134,7 @@ pub(super) fn next(places: &Map<Place>, above: Step, name: &[u8], length: usize)
     Step { base: below(places, step, length), ..step }
 }
 
-/// As [`next`], and makes the place if it is missing.
+/// Steps as [`next`] does, and adds the place if it is missing.
 pub(super) fn enter(places: &mut Map<Place>, above: Step, name: &[u8], length: usize) -> Step {
     let step = next(places, above, name, length);
     let (None, Some(parent)) = (step.number, above.number) else { return step };
@@ -141,7 +143,7 @@ pub(super) fn enter(places: &mut Map<Place>, above: Step, name: &[u8], length: u
     Step { number: Some(number), ..step }
 }
 
-/// The components of `path` but `.`, each with the number of bytes up to its end.
+/// Returns the components of `path` without `.`, each with the number of bytes up to its end.
 pub(super) fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     let mut end: usize = 0;
     path.split(|byte| *byte == b'/')

@@ -1,8 +1,8 @@
-//! Files with several names that only get another owner or mode.
+//! Files with several names of which some only get a new owner or mode.
 //!
-//! The names share one inode, and a name outside of the plan may even lie outside of the root, as in trees that
-//! `cp -al` made. A file whose names are not all in the plan therefore gets a new inode, as `append` and account files
-//! always get one. The names that are in the plan stay names of one file.
+//! All names share one inode, and names outside of the plan may even lie outside of the root, as in trees that `cp
+//! -al` made. If a file has a name outside of the plan, the planned names therefore get a new inode, as `append` and
+//! account files always do. The planned names remain names of one file.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use crate::change::{Attributes, Kind, Op, Piece, Stat};
 use crate::error::{Error, Reason, Result};
 use crate::sort::sort;
 
-/// A planned name of a file that has several.
+/// A planned name of a file that has several names.
 #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name {
     identity: (u64, u64),
     path: PathBuf,
-    /// The number of the operation that sets owner and mode; of a hard link none.
+    /// The number of the operation that sets owner and mode; `None` for a hard link.
     op: Option<usize>,
     /// Where the view has the file.
     at: PathBuf,
@@ -26,8 +26,8 @@ pub(super) struct Name {
 }
 
 impl Tree<'_, '_> {
-    /// Notes that `path`, which the view has at `at`, is to be a name with other owner or mode (operation number `op`) or
-    /// a hard link, if the file has several names.
+    /// Notes that `path` gets a new owner or mode from the operation `op`, or becomes a hard link, if its file has
+    /// several names. The view has the file at `at`.
     pub(super) fn note_name(&mut self, path: &Path, at: &Path, op: Option<usize>) -> Result<()> {
         let Some(Stat { kind, identity, links, .. }) = self.view.stat(at)? else { return Ok(()) };
         if kind != Kind::Directory && links > 1 {
@@ -44,10 +44,10 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Plans a new inode for each file of whose names only some are in the plan.
+    /// Plans a new inode for each file that has a planned name and a name outside of the plan.
     ///
     /// # Errors
-    /// [`Reason::Conflict`] for a device, FIFO or socket: it cannot be copied.
+    /// [`Reason::Conflict`] for a device, FIFO or socket, because it cannot be copied.
     pub fn separate_shared(&mut self) -> Result<()> {
         let mut names = std::mem::take(&mut self.names);
         sort(&mut names, &Name::cmp);
@@ -61,7 +61,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    /// Makes the first operation of `group` put a copy, and the others names of the copy.
+    /// Makes the first operation of `group` put a copy of the file, and the others names of the copy.
     fn separate(&mut self, group: &[Name]) -> Result<()> {
         let ops = || group.iter().filter_map(|name| Some((name.op?, name)));
         let (Some((first, leader)), Some((last, _))) = (ops().min(), ops().max()) else { return Ok(()) };

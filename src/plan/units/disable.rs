@@ -1,4 +1,4 @@
-//! Disabling: whether a unit is enabled, and the links that `systemctl disable` removes.
+//! Tells whether a unit is enabled, and removes the links that `systemctl disable` removes.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use super::section::{State, Unit};
 use crate::error::Result;
 use crate::plan::Tree;
 
-/// Whether `systemctl is-enabled` would succeed for `name`: it has links, is known by another name, or needs none.
+/// Returns whether `systemctl is-enabled` would succeed for `name`: the unit has links, is an alias, or needs no
+/// links.
 pub(super) fn is_enabled(name: &str, known: &mut Known, links: &Links, tree: &Tree) -> Result<bool> {
     let mut units = Units::default();
     let found = units.add(name, false).and_then(|start| units.follow(start, true, known, tree));
@@ -36,17 +37,17 @@ pub(super) fn is_enabled(name: &str, known: &mut Known, links: &Links, tree: &Tr
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     Nothing,
-    /// Only the link that brings the unit among the others.
+    /// Only a link that makes the unit known to systemd.
     Linked,
     Enabled,
 }
 
-/// Looks for links that enable `unit`; with `known`, only those of names that its `[Install]` asks for.
+/// Looks for links that enable `unit`. With `known`, only names that its `[Install]` asks for count.
 fn find_links(unit: &Unit, known: bool, links: &Links) -> Found {
     let is_instance = Name::parse(&unit.name).is_some_and(Name::is_instance);
     let mut found = Found::Nothing;
     let mut elsewhere = false;
-    // What is in the directories after the unit's own has no effect under the same name.
+    // In the directories after the unit's own, a link of the same name has no effect.
     let mut hidden = false;
     for (number, directory) in links.directories.iter().enumerate() {
         let config = *directory == Path::new(CONFIG);
@@ -98,7 +99,7 @@ fn links_in(unit: &Unit, known: bool, hidden: bool, directory: usize, links: &Li
     found
 }
 
-/// The names of links that the `[Install]` section of `unit` can ask for.
+/// Returns the link names that the `[Install]` section of `unit` can ask for.
 fn known_names(unit: &Unit) -> Vec<String> {
     let aliases = unit.alias.iter().cloned();
     let template = Name::parse(&unit.name).filter(|name| name.is_template());
@@ -107,7 +108,7 @@ fn known_names(unit: &Unit) -> Vec<String> {
     std::iter::once(unit.name.clone()).chain(default).chain(aliases).collect()
 }
 
-/// Plans that the links are gone which enable the unit `name` and those it names in `Also=`.
+/// Plans the removal of the links that enable the unit `name` and the units in its `Also=`.
 pub(super) fn disable(name: &str, known: &mut Known, links: &mut Links, tree: &mut Tree) -> Result<()> {
     let marked = match marks(name, known, tree) {
         Ok(marked) => marked,
@@ -125,7 +126,7 @@ pub(super) fn disable(name: &str, known: &mut Known, links: &mut Links, tree: &m
     Ok(())
 }
 
-/// The names whose links go.
+/// Returns the names whose links are removed.
 fn marks(name: &str, known: &mut Known, tree: &Tree) -> Outcome<Vec<String>> {
     let mut units = Units::default();
     let start = units.add(name, false)?;

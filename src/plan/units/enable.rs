@@ -1,4 +1,4 @@
-//! Enabling: the links that `systemctl enable` makes.
+//! Makes the links that `systemctl enable` makes.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::change::Kind;
 use crate::error::Result;
 use crate::plan::Tree;
 
-/// Plans the links that enable the unit `name`. What cannot be done is told and left.
+/// Plans the links that enable the unit `name`. A unit or link that cannot be enabled causes a warning only.
 pub(super) fn enable(name: &str, known: &mut Known, tree: &mut Tree) -> Result<()> {
     match enable_all(name, known, tree) {
         Ok(true) => {}
@@ -19,7 +19,7 @@ pub(super) fn enable(name: &str, known: &mut Known, tree: &mut Tree) -> Result<(
     Ok(())
 }
 
-/// Plans the links for the unit `name` and those it names in `Also=`; tells whether any were asked for.
+/// Plans the links for the unit `name` and the units in its `Also=`. Returns whether any link was asked for.
 fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
     let mut units = Units::default();
     let start = units.add(name, false)?;
@@ -41,7 +41,7 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
                 if !known.is_done(&unit) {
                     put_links(&found, tree)?;
                     known.set_done(&unit);
-                    // Links may stand now where nothing was found before.
+                    // A name that was not found before may exist now.
                     found.alias.iter().chain([&unit]).for_each(|name| known.forget(name));
                 }
             }
@@ -56,10 +56,10 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
     Ok(asked)
 }
 
-/// Plans the links that one unit asks for.
+/// Plans the links of one unit.
 fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<()> {
     let Some(name) = Name::parse(&unit.name) else { return Ok(()) };
-    // Another name has to point to where systemd looks for units, also for a file elsewhere.
+    // A link needs a target in systemd's directories, even if the unit's file lies elsewhere.
     let mut target = unit.path.clone();
     if !load::is_searched(&unit.path) {
         target = Path::new(CONFIG).join(&unit.name);
@@ -83,7 +83,7 @@ fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<()> {
 fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<()> {
     match load::unless_loop(tree.resolve(at))? {
         Some(there) => {
-            // Only a link to nothing gives way.
+            // Only a dangling link is replaced.
             let force = tree.stat(&there)?.is_none();
             put(unit, at, target, force, tree)?;
         }
@@ -132,7 +132,7 @@ fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
     text
 }
 
-/// The name of the links in `.wants` and the like; `None` where the default instance cannot be had.
+/// Returns the name of the links in `.wants` and similar directories; `None` if the default instance cannot be used.
 fn link_name(unit: &Unit, name: Name, tree: &Tree) -> Outcome<Option<String>> {
     let instance = match &unit.default_instance {
         Some(instance) if name.is_template() => name.with_instance(instance),
@@ -146,10 +146,10 @@ fn link_name(unit: &Unit, name: Name, tree: &Tree) -> Outcome<Option<String>> {
     }
 }
 
-/// The path below the configuration that `Alias=` asks for, if the unit may have it.
+/// Returns the path below the configuration directory that `Alias=` asks for; `None` if the unit may not have it.
 fn alias_name(unit: Name, unit_name: &str, alias: &str) -> Option<String> {
     if let Some((directory, name)) = alias.rsplit_once('/') {
-        // An old way to ask for a link in .wants or .requires.
+        // This is an old way to ask for a link in `.wants` or `.requires`.
         let by = directory.strip_suffix(".wants").or_else(|| directory.strip_suffix(".requires"))?;
         let by = Name::parse(by)?;
         let parts = Name::parse(name)?;
@@ -166,8 +166,8 @@ fn alias_name(unit: Name, unit_name: &str, alias: &str) -> Option<String> {
     (name == unit_name || Name::parse(&name)?.may_stand_for(unit)).then_some(name)
 }
 
-/// Plans one link, unless what is there does as well; tells whether it is there then. Another link gives way only
-/// to `force`, anything else never.
+/// Plans one link, unless an equivalent one exists. Returns whether the link exists in the end. A different link is
+/// replaced only with `force`; anything else is never replaced.
 fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) -> Result<bool> {
     let at = tree.resolve_parent(path)?;
     if let Some(directory) = at.parent() {
@@ -189,8 +189,8 @@ fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) ->
     Ok(true)
 }
 
-/// Whether a link at `at` to `there` does what one to `target` would: the same file, or the same unit's name in
-/// any of the directories of units.
+/// Returns whether the link at `at`, which leads to `there`, is equivalent to one to `target`: both lead to the same
+/// file, or to the same unit name in any of systemd's directories.
 fn same(at: &Path, there: &Path, target: &Path, tree: &Tree) -> Result<bool> {
     let there = at.parent().unwrap_or(Path::new("/")).join(there);
     if load::unless_loop(tree.resolve(&there))? == Some(tree.resolve(target)?) {

@@ -1,5 +1,5 @@
-//! The links among the units, each found by its name and by what it points at. They are looked up once: every unit that
-//! is to be disabled asks for them.
+//! The links among the units, indexed by name and by target. They are read once, because every unit that is to be
+//! disabled asks for them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,59 +10,59 @@ use crate::error::Result;
 use crate::plan::Tree;
 use crate::plan::map::Map;
 
-/// By what a link is found. The first four are for links right in a directory of units or in one of its `.wants` and the
-/// like, the others for all links below the configuration.
+/// The keys of the index. The first four are for links directly in a unit directory or in its `.wants` and similar
+/// directories. The others are for all links below the configuration directory.
 #[derive(Clone, Copy)]
 enum By {
-    /// Its name, for one in `.wants` and the like.
+    /// The name of a link in `.wants` or a similar directory.
     WantedName,
-    /// The template of that name.
+    /// The template of such a name.
     WantedTemplate,
-    /// Its name, for one right in the directory.
+    /// The name of a link directly in a unit directory.
     TopName,
-    /// The last component of its target, for one right in the directory.
+    /// The last component of the target of a link directly in a unit directory.
     TopTarget,
-    /// Its name.
+    /// The name of a link.
     Name,
-    /// The template of its name.
+    /// The template of a link's name.
     Template,
-    /// The last component of what it leads to in the end.
+    /// The last component of the path to which a link finally leads.
     EndName,
-    /// The path of what it leads to in the end.
+    /// The path to which a link finally leads.
     End,
-    /// The path of its target, which may be a link as well.
+    /// The path of a link's target, which may be a link as well.
     Target,
 }
 
 struct Link {
     path: PathBuf,
     name: String,
-    /// The last component of its target.
+    /// The last component of the link's target.
     target_name: String,
     is_gone: bool,
 }
 
-/// What tells that a link is to go.
+/// What marks links for removal.
 enum Mark {
     /// The name of a unit that is to be disabled.
     Unit(String),
-    /// The path of a link that went.
+    /// The path of a link that is removed.
     Path(PathBuf),
 }
 
 /// All links among the units of a root.
 pub(super) struct Links {
-    /// Where systemd looks for units, first match first.
+    /// The directories in which systemd looks for units; the first match counts.
     pub directories: Vec<&'static Path>,
     all: Vec<Link>,
     found: Map<Vec<usize>>,
-    /// How many names each directory below the configuration holds, by its path.
+    /// The number of names in each directory below the configuration directory, by its path.
     names: Map<usize>,
     config: PathBuf,
 }
 
 impl Links {
-    /// Looks them up.
+    /// Reads all links.
     pub fn read(tree: &Tree) -> Result<Self> {
         let directories = load::directories(tree)?;
         let config = tree.resolve(Path::new(CONFIG))?;
@@ -75,7 +75,7 @@ impl Links {
         Ok(links)
     }
 
-    /// Takes in what is right in a directory of units and in its `.wants` and the like.
+    /// Reads the links directly in a unit directory, and in its `.wants` and similar directories.
     fn read_directory(&mut self, number: usize, tree: &Tree) -> Result<()> {
         let Some(directory) = self.directories.get(number) else { return Ok(()) };
         let at = tree.resolve(directory)?;
@@ -104,7 +104,7 @@ impl Links {
         Ok(())
     }
 
-    /// Takes in all links below the configuration that may have to go.
+    /// Reads all links below the configuration directory that may have to be removed.
     fn read_config(&mut self, tree: &Tree) -> Result<()> {
         let mut directories = vec![self.config.clone()];
         while let Some(directory) = directories.pop() {
@@ -126,7 +126,7 @@ impl Links {
         let target = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&path)?);
         let end = load::unless_loop(tree.resolve(&path))?;
         let target = load::unless_loop(tree.resolve_parent(&target))?;
-        // The same link may be known from its directory: both are marked as gone.
+        // A link may already be known from its directory. Then both entries are marked as removed.
         let link = self.add(path, name, String::new());
         self.find_by(0, By::Name, name.as_bytes(), link);
         if let Some(template) = parts.template() {
@@ -142,7 +142,7 @@ impl Links {
         Ok(())
     }
 
-    /// Adds a link, or finds it if it is there, and returns its number.
+    /// Adds a link if it is new, and returns its number.
     fn add(&mut self, path: PathBuf, name: &str, target_name: String) -> usize {
         let number = self.all.len();
         let key = [b"/", path.as_os_str().as_encoded_bytes()].concat();
@@ -167,28 +167,29 @@ impl Links {
         links.filter_map(|link| self.all.get(*link)).filter(|link| !link.is_gone)
     }
 
-    /// Whether a link in `.wants` and the like of directory number `directory` is called `name`.
+    /// Returns whether `.wants` or a similar directory of the directory number `directory` has a link called `name`.
     pub fn is_wanted(&self, directory: usize, name: &str) -> bool {
         self.find(directory, By::WantedName, name.as_bytes()).next().is_some()
     }
 
-    /// The same for an instance of the template `name`.
+    /// Returns the same for an instance of the template `name`.
     pub fn is_wanted_as_instance(&self, directory: usize, name: &str) -> bool {
         self.find(directory, By::WantedTemplate, name.as_bytes()).next().is_some()
     }
 
-    /// The last component of the target of the link `name` in directory number `directory`.
+    /// Returns the last component of the target of the link `name` in the directory number `directory`.
     pub fn target(&self, directory: usize, name: &str) -> Option<&str> {
         self.find(directory, By::TopName, name.as_bytes()).next().map(|link| link.target_name.as_str())
     }
 
-    /// The names of the links in directory number `directory` whose targets have `name` as their last component.
+    /// Returns the names of the links in the directory number `directory` whose targets have `name` as their last
+    /// component.
     pub fn pointing_at(&self, directory: usize, name: &str) -> impl Iterator<Item = &str> {
         self.find(directory, By::TopTarget, name.as_bytes()).map(|link| link.name.as_str())
     }
 
-    /// Plans that the links below the configuration are gone that have a name of `units`, or lead to one of them. A link
-    /// to a link that went goes too. Returns the names of the links.
+    /// Plans the removal of the links below the configuration directory that have a name of `units` or lead to one of
+    /// them. A link to a removed link is removed too. Returns the names of the removed links.
     pub fn remove(&mut self, units: Vec<String>, tree: &mut Tree) -> Vec<String> {
         let mut marks: Vec<Mark> = units.into_iter().map(Mark::Unit).collect();
         let mut removed = Vec::new();
@@ -198,7 +199,7 @@ impl Links {
                 Mark::Path(path) => (path.as_os_str().as_encoded_bytes(), &[By::End, By::Target]),
             };
             for by in all {
-                // Taken out: what is gone need not be looked at again.
+                // Each entry is taken out, so that it is not looked at again.
                 let links = self.found.get_mut(&key(0, *by, text)).map(std::mem::take).unwrap_or_default();
                 for number in links {
                     let Some(link) = self.all.get_mut(number) else { continue };
@@ -216,7 +217,7 @@ impl Links {
     }
 }
 
-/// Counts one name less in the directory of `path`, and plans that the directory is gone if that was the last one.
+/// Counts one name less in the directory of `path`. Plans the directory's removal if that was the last name.
 fn leave(names: &mut Map<usize>, path: &Path, config: &Path, tree: &mut Tree) {
     let mut path = path;
     while let Some(directory) = path.parent().filter(|directory| *directory != config) {
@@ -234,7 +235,8 @@ fn key(directory: usize, by: By, text: &[u8]) -> Vec<u8> {
     [&[u8::try_from(directory).unwrap_or(u8::MAX), by as u8], text].concat()
 }
 
-/// What is in the directory at `at`, which may be absent. Names that are not text cannot be units, and are empty here.
+/// Returns the entries of the directory at `at`; none if it does not exist. A name that is not UTF-8 cannot be a unit
+/// and becomes an empty name.
 fn entries(at: &Path, tree: &Tree) -> Result<Vec<(String, Kind)>> {
     let mut entries = Vec::new();
     if tree.stat(at)?.is_some_and(|stat| stat.kind == Kind::Directory) {

@@ -1,4 +1,4 @@
-//! Finding units and what their `[Install]` sections say, by systemd's rules.
+//! Finds units and reads their `[Install]` sections by systemd's rules.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,9 +11,10 @@ use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
 use crate::plan::map::Map;
 
-/// Where links are made and removed.
+/// The directory in which links are made and removed.
 pub(super) const CONFIG: &str = "/etc/systemd/system";
-/// Where systemd looks for units, first match first. What it also has in `/run` is of the running system.
+/// The directories in which systemd looks for units; the first match counts. systemd also looks in `/run`, which
+/// belongs to the running system and is left out.
 const DIRECTORIES: [&str; 6] = [
     "/etc/systemd/system.control",
     CONFIG,
@@ -24,25 +25,25 @@ const DIRECTORIES: [&str; 6] = [
 ];
 const USR: &str = "/usr/lib/systemd/system";
 const LIB: &str = "/lib/systemd/system";
-/// As many links as systemd follows from one unit to another.
+/// The most links that systemd follows from one unit to another.
 const MAX_LINKS: usize = 64;
-/// More units than any `Also=` of this world names.
+/// The most units that one call may reach through `Also=`. Real units name far fewer.
 const MAX_UNITS: usize = 1024;
 
-/// Why nothing can be done with a unit.
+/// Why a unit cannot be enabled or disabled.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// There is none of this name.
+    /// No unit has this name.
     Missing,
-    /// Its name is a link to a unit that is not there.
+    /// The name is a link to a unit that does not exist.
     Dangling,
-    /// systemd would refuse it.
+    /// systemd would refuse the unit.
     Refused(&'static str),
     /// The root could not be read.
     Root(Error),
 }
 
-/// What comes of looking for a unit.
+/// The result of looking for a unit.
 pub(super) type Outcome<T> = std::result::Result<T, Fault>;
 
 impl From<Error> for Fault {
@@ -52,7 +53,7 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
-    /// The words for a warning, or the error that ends the run.
+    /// Returns the words for a warning; an error if the root could not be read.
     pub(super) fn words(self) -> Result<&'static str> {
         match self {
             Self::Missing => Ok("the root has no such unit"),
@@ -63,32 +64,32 @@ impl Fault {
     }
 }
 
-/// What is known of units from one call to the next.
+/// Units that earlier calls have looked up.
 #[derive(Default)]
 pub(super) struct Known {
-    /// What came of looking for a unit by its name, under the name that is looked for last and its own.
+    /// The units that were looked up, by the keys that [`known_as`] makes of their names.
     units: Map<Rc<Unit>>,
-    /// The units whose links are all made, or removed.
+    /// The units whose links have all been made or removed.
     done: Map<()>,
 }
 
 impl Known {
-    /// Whether all is done for the unit `name` and those that its `Also=` names.
+    /// Returns whether all links are done for the unit `name` and the units in its `Also=`.
     pub fn is_done(&self, name: &str) -> bool {
         self.done.get(name.as_bytes()).is_some()
     }
 
-    /// Notes that it is.
+    /// Notes that all links of the unit `name` are done.
     pub fn set_done(&mut self, name: &str) {
         self.done.insert(name.as_bytes(), ());
     }
 
-    /// Forgets what was done, before something else is done.
+    /// Forgets which units are done. Call this between enabling and disabling.
     pub fn begin(&mut self) {
         self.done = Map::default();
     }
 
-    /// Forgets what is known of the unit `name`, whose link has come or gone, and of its instances.
+    /// Forgets what is known of the unit `name` and its instances, because a link to the unit was made or removed.
     pub fn forget(&mut self, name: &str) {
         let prefix = [name.as_bytes(), b"\0"].concat();
         let keys: Vec<Vec<u8>> = self.units.beginning_with(&prefix).map(|(key, _)| key.to_vec()).collect();
@@ -115,21 +116,22 @@ impl Known {
     }
 }
 
-/// The key of a unit: for an instance it begins with its template, on which it depends.
+/// Returns the key of a unit. The key of an instance begins with its template's name, because the instance depends on
+/// the template.
 fn known_as(name: &str) -> Vec<u8> {
     let template = Name::parse(name).filter(|name| name.is_instance()).and_then(Name::template);
     [template.as_deref().unwrap_or(name).as_bytes(), b"\0", name.as_bytes()].concat()
 }
 
-/// A unit that a call concerns.
+/// A unit that one call concerns.
 struct Item {
     name: String,
     unit: Option<Rc<Unit>>,
-    /// Only another unit's `Also=` asked for it.
+    /// Whether only the `Also=` of another unit names it.
     auxiliary: bool,
 }
 
-/// The units that one call concerns, in the order in which they came up.
+/// The units that one call concerns, in the order in which they were reached.
 #[derive(Default)]
 pub(super) struct Units {
     list: Vec<Item>,
@@ -137,17 +139,17 @@ pub(super) struct Units {
 }
 
 impl Units {
-    /// The name of unit number `at`, and whether only another unit's `Also=` asked for it.
+    /// Returns the name of the unit `at`, and whether only the `Also=` of another unit names it.
     pub fn name(&self, at: usize) -> Option<(&str, bool)> {
         self.list.get(at).map(|item| (item.name.as_str(), item.auxiliary))
     }
 
-    /// The unit number `at`, once it was looked up.
+    /// Returns the unit `at` if it has been looked up.
     pub fn get(&self, at: usize) -> Option<Rc<Unit>> {
         self.list.get(at)?.unit.clone()
     }
 
-    /// The number of the unit `name`, which is new or known.
+    /// Returns the number of the unit `name`, and adds the unit if it is new.
     pub fn add(&mut self, name: &str, auxiliary: bool) -> Outcome<usize> {
         if let Some(at) = self.numbers.number(name.as_bytes()) {
             if let Some(item) = self.list.get_mut(at) {
@@ -166,8 +168,8 @@ impl Units {
         Ok(self.list.len().saturating_sub(1))
     }
 
-    /// Looks the unit up, follows it from name to name, and tells the number of the one at the end.
-    /// Links of the administrator are followed only where `through_config` allows it.
+    /// Looks up a unit and follows its links. Returns the number of the unit at the end. Links in the administrator's
+    /// directory are followed only with `through_config`.
     pub fn follow(
         &mut self,
         start: usize,
@@ -199,7 +201,7 @@ impl Units {
         Err(Fault::Refused("its name leads round in a circle"))
     }
 
-    /// Finds out about the unit number `at`, by its name or at `path`, then adds what its `Also=` names.
+    /// Looks up the unit `at`, by its name or at `path`, and adds the units in its `Also=`.
     fn read(&mut self, at: usize, path: Option<&Path>, known: &mut Known, tree: &Tree) -> Outcome<()> {
         let Some(item) = self.list.get_mut(at) else { return Err(Fault::Missing) };
         let unit = match (path, &item.unit) {
@@ -229,23 +231,23 @@ pub(super) fn file_name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// Whether `path` is right in one of the directories where systemd looks for units.
+/// Returns whether `path` lies directly in one of the directories in which systemd looks for units.
 pub(super) fn is_searched(path: &Path) -> bool {
     DIRECTORIES.iter().any(|directory| path.parent() == Some(Path::new(directory)))
 }
 
-/// Whether `path` is anywhere below one of them.
+/// Returns whether `path` lies anywhere below one of these directories.
 pub(super) fn is_below_searched(path: &Path) -> bool {
     path.parent().is_some_and(|parent| DIRECTORIES.iter().any(|directory| parent.starts_with(directory)))
 }
 
-/// The directories where systemd looks for units in this root.
+/// Returns the directories in which systemd looks for units in this root.
 pub(super) fn directories(tree: &Tree) -> Result<Vec<&'static Path>> {
     let merged = tree.resolve(Path::new(LIB))? == tree.resolve(Path::new(USR))?;
     Ok(DIRECTORIES.iter().filter(|path| !merged || **path != LIB).map(Path::new).collect())
 }
 
-/// A path with its links followed; `None` where they go round in a circle.
+/// Returns a resolved path; `None` if its links form a loop.
 pub(super) fn unless_loop(resolved: Result<PathBuf>) -> Result<Option<PathBuf>> {
     match resolved {
         Ok(path) => Ok(Some(path)),
@@ -254,8 +256,8 @@ pub(super) fn unless_loop(resolved: Result<PathBuf>) -> Result<Option<PathBuf>> 
     }
 }
 
-/// Looks up `unit` by its name, or for an instance by its template's, with its drop-ins. Without `load` only what
-/// stands at the name is found out.
+/// Looks up `unit` by its name, for an instance also by its template's name, with its drop-ins. Without `load` the
+/// files are not read.
 pub(super) fn search(tree: &Tree, unit: &mut Unit, load: bool) -> Outcome<()> {
     if unit.state != State::Unknown {
         return Ok(());
@@ -293,7 +295,7 @@ fn look_in(
     Ok(false)
 }
 
-/// Finds out what stands at `path`, one of the names of `unit`; false if nothing does.
+/// Looks up `unit` at `path`. Returns whether anything stands there.
 fn look(tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> {
     let Some(at) = unless_loop(tree.resolve_parent(path))? else { return Ok(false) };
     let Some(stat) = tree.stat(&at)? else { return Ok(false) };
@@ -334,11 +336,11 @@ fn look(tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> 
     Ok(true)
 }
 
-/// Whether a link to `target` masks a unit.
+/// Returns whether a link to `target` masks a unit.
 fn is_null(tree: &Tree, target: &Path) -> Result<bool> {
     let null = Path::new("/dev/null");
     let Some(at) = unless_loop(tree.resolve(target))? else { return Ok(false) };
-    // The root's own /dev may well be empty.
+    // The root's own `/dev` may be empty, so the path is compared.
     if target == null || at == null {
         return Ok(true);
     }
@@ -353,7 +355,8 @@ fn load_text(unit: &mut Unit, bytes: &[u8]) -> Outcome<()> {
     parse::install_section(bytes, &mut |key, value| unit.assign(key, value)).map_err(Fault::Refused)
 }
 
-/// Reads the drop-ins of all `names`: of two files of one name the first found counts, in the order of names.
+/// Reads the drop-ins for all `names`, sorted by file name. Of drop-ins with the same file name, the first one found
+/// counts.
 fn load_drop_ins(tree: &Tree, unit: &mut Unit, names: &[String], directories: &[&Path]) -> Outcome<()> {
     let mut files: Map<PathBuf> = Map::default();
     for name in names {
@@ -377,7 +380,7 @@ fn load_drop_ins(tree: &Tree, unit: &mut Unit, names: &[String], directories: &[
         match tree.stat(&at)?.map(|stat| stat.kind) {
             Some(Kind::File) => load_text(unit, &tree.read(&at)?.unwrap_or_default())?,
             Some(Kind::Special) => {}
-            // A link to /dev/null hides a drop-in, also where the root's /dev is empty.
+            // A link to `/dev/null` hides a drop-in, even if the root's `/dev` is empty.
             _ if at == Path::new("/dev/null") => {}
             _ => return Err(Fault::Refused("one of its drop-ins cannot be read")),
         }

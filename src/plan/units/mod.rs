@@ -1,10 +1,10 @@
-//! Units: their files and drop-ins, masks, enabling, and the preset file.
+//! Plans units: their files and drop-ins, masks, enabling, and the preset file.
 //!
-//! The reference leaves enabling to the presets that systemd applies at a first boot, which only comes about where
-//! the image has no machine ID. Here the links are made at once, as `systemctl enable` makes them, and the presets
-//! are written beside them. At a first boot systemd enables every unit that no preset names, so that more units than
-//! with the reference get a "disable" line: one with `"enabled": false` even if it is not enabled now, and a new one
-//! that the config brings without `enabled`.
+//! The reference leaves enabling to the presets, which systemd applies at a first boot only if the image has no
+//! machine ID. Here the links are made at once, as `systemctl enable` makes them, and the presets are written as
+//! well. At a first boot systemd enables every unit that no preset names. So more units get a "disable" line than
+//! with the reference: a unit with `"enabled": false` even if it is not enabled now, and a new unit that the config
+//! brings without `enabled`.
 
 mod disable;
 mod enable;
@@ -30,7 +30,7 @@ use crate::config::{Systemd, Unit};
 use crate::error::{Error, Problems, Reason, Result};
 
 const NULL: &str = "/dev/null";
-/// The kind of unit that the language still allows and systemd has forgotten.
+/// A unit type that the config language still allows, but that systemd no longer has.
 const FORGOTTEN: &str = ".snapshot";
 
 /// Plans units, drop-ins, masks, enabling and the preset file of `systemd` into `tree`.
@@ -38,7 +38,7 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
     if systemd.units.is_empty() {
         return Ok(());
     }
-    // Once a directory is listed, no name in it has to be looked up one by one.
+    // Each directory is listed once, so that its names need not be looked up one by one.
     for directory in load::directories(tree)? {
         tree.look_into(&tree.resolve(directory)?)?;
     }
@@ -61,7 +61,8 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
     };
     let mut preset = Preset::default();
     let mut known = Known::default();
-    // As systemd does with presets: what one unit takes away, another may still ask for.
+    // Disabling comes before enabling, as when systemd applies presets: a unit that one entry disables may be enabled
+    // again by another.
     problems.take(disable_all(&named(false), &mut known, &mut preset, tree));
     known.begin();
     for (number, name) in named(true) {
@@ -75,7 +76,7 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
     problems.finish()
 }
 
-/// Disables units, and presets them so.
+/// Disables the units and adds their "disable" lines to the preset.
 fn disable_all(
     units: &[(usize, &str)],
     known: &mut Known,
@@ -97,7 +98,7 @@ fn disable_all(
     problems.finish()
 }
 
-/// Presets as disabled the new units that no other unit has enabled.
+/// Adds "disable" lines for the new units that no other unit has enabled.
 fn disable_new(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &Tree) -> Result<()> {
     if units.is_empty() {
         return Ok(());
@@ -111,8 +112,8 @@ fn disable_new(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &Tr
     Ok(())
 }
 
-/// Whether the config brings this unit without saying whether it is to be enabled. A unit that the root has is only
-/// changed.
+/// Returns whether the config brings a new unit without saying whether it is enabled. A unit that the root already
+/// has is not new.
 fn is_new(unit: &Unit, tree: &Tree) -> Result<bool> {
     let has_contents = unit.contents.as_deref().is_some_and(|text| !text.is_empty());
     let is_unit = names::Name::parse(&unit.name).is_some();
@@ -130,7 +131,7 @@ fn is_new(unit: &Unit, tree: &Tree) -> Result<bool> {
     Ok(true)
 }
 
-/// Plans the files of one unit.
+/// Plans the files of one unit: masks, unit file and drop-ins.
 fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
     let place = format!("$.systemd.units.{number}");
     let name = checked(&unit.name, &[&names::SUFFIXES, &[FORGOTTEN]], &format_args!("{place}.name"))?;
@@ -143,7 +144,7 @@ fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> R
             problems.take(put_file(&path, contents, tree));
         }
     }
-    // The mask would take away again what is put here.
+    // The unit file would be replaced by the mask, so a masked unit gets no file.
     if let Some(contents) =
         unit.contents.as_deref().filter(|text| !text.is_empty() && unit.mask != Some(true))
     {
@@ -156,7 +157,7 @@ fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> R
     problems.finish()
 }
 
-/// Warns if `name` is only another name of a unit: a mask takes the name away, and the unit still starts by its own.
+/// Warns if `name` is only an alias of a unit. A mask hides the alias, but the unit still starts under its own name.
 fn warn_of_alias(name: &str, mask: bool, tree: &mut Tree) -> Result<()> {
     if !mask {
         return Ok(());
@@ -181,7 +182,7 @@ fn warn_of_alias(name: &str, mask: bool, tree: &mut Tree) -> Result<()> {
     Ok(())
 }
 
-/// Plans a mask, or its removal, at `path`.
+/// Plans a mask at `path`, or the removal of one.
 fn set_mask(path: &Path, mask: bool, tree: &mut Tree) -> Result<()> {
     let at = tree.resolve_parent(path)?;
     let there = tree.stat(&at)?.map(|stat| stat.kind);
@@ -198,7 +199,7 @@ fn set_mask(path: &Path, mask: bool, tree: &mut Tree) -> Result<()> {
     Ok(())
 }
 
-/// Plans a file in place of what is there.
+/// Plans a file that replaces what stands at `path`.
 fn put_file<'a>(path: &Path, contents: &'a str, tree: &mut Tree<'a, '_>) -> Result<()> {
     let at = tree.resolve_parent(path)?;
     refuse_directory(&at, tree)?;
@@ -207,7 +208,7 @@ fn put_file<'a>(path: &Path, contents: &'a str, tree: &mut Tree<'a, '_>) -> Resu
     Ok(())
 }
 
-/// A file cannot be put where a directory stands.
+/// Returns an error if a directory stands at `path`, because a file cannot replace it.
 fn refuse_directory(path: &Path, tree: &Tree) -> Result<()> {
     if tree.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {
         let what = format!("write {} in the root: a directory stands there", path.display());
@@ -216,7 +217,7 @@ fn refuse_directory(path: &Path, tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// The name of a file, if it is one that belongs among the units.
+/// Returns the name of a unit or drop-in if it is a valid file name with one of the `suffixes`.
 fn checked<'n>(name: &'n str, suffixes: &[&[&str]], place: &dyn Display) -> Result<&'n str> {
     let invalid = |why: &str| Error::new(Reason::ConfigInvalid, why).at(place);
     if name.is_empty() {
@@ -225,7 +226,7 @@ fn checked<'n>(name: &'n str, suffixes: &[&[&str]], place: &dyn Display) -> Resu
     if name.len() > names::MAX_LENGTH {
         return Err(invalid("the name is longer than 255 bytes"));
     }
-    // A control character would also break out of its line of the preset file.
+    // A control character could also break out of its line in the preset file.
     if name.contains(|c: char| c == '/' || c.is_control()) {
         return Err(invalid("the name has a slash or a control character"));
     }

@@ -1,4 +1,4 @@
-//! Names of units: what is valid, and which part is what.
+//! Names of units: which are valid, and what their parts are.
 
 /// The kinds of unit that systemd knows.
 pub(super) const SUFFIXES: [&str; 11] = [
@@ -14,22 +14,22 @@ pub(super) const SUFFIXES: [&str; 11] = [
     ".slice",
     ".scope",
 ];
-/// As the kernel's limit on a name.
+/// The most bytes of a name, as the kernel allows.
 pub(super) const MAX_LENGTH: usize = 255;
 
-/// A valid name: `PREFIX.SUFFIX`, or `PREFIX@INSTANCE.SUFFIX` where an empty instance makes a template.
+/// A valid unit name: `PREFIX.SUFFIX`, or `PREFIX@INSTANCE.SUFFIX`. An empty instance makes it a template.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name<'n> {
-    /// What stands before the `@`, or before the suffix.
+    /// The part before the `@`; before the suffix if there is no `@`.
     pub prefix: &'n str,
-    /// What stands between the `@` and the suffix.
+    /// The part between the `@` and the suffix; `None` if there is no `@`.
     pub instance: Option<&'n str>,
-    /// The kind, with its dot.
+    /// The unit type, with its dot.
     pub suffix: &'n str,
 }
 
 impl<'n> Name<'n> {
-    /// The parts of `name`; `None` where systemd would not take it for a unit.
+    /// Parses `name`; `None` if systemd would not accept it as a unit name.
     pub fn parse(name: &'n str) -> Option<Self> {
         let (stem, suffix) = name.split_at(name.rfind('.')?);
         let valid = name.len() <= MAX_LENGTH && SUFFIXES.contains(&suffix) && valid_instance(stem);
@@ -40,38 +40,40 @@ impl<'n> Name<'n> {
         (valid && !prefix.is_empty()).then_some(Self { prefix, instance, suffix })
     }
 
-    /// `x@.service`.
+    /// Returns whether this is a template, such as `x@.service`.
     pub fn is_template(self) -> bool {
         self.instance == Some("")
     }
 
-    /// `x@y.service`.
+    /// Returns whether this is an instance, such as `x@y.service`.
     pub fn is_instance(self) -> bool {
         self.instance.is_some_and(|instance| !instance.is_empty())
     }
 
-    /// The name with `instance` in it, for a template or an instance.
+    /// Returns the name with the given instance; `None` unless this is a template or an instance, and `instance` is
+    /// valid.
     pub fn with_instance(self, instance: &str) -> Option<String> {
         (self.instance.is_some() && valid_instance(instance))
             .then(|| format!("{}@{instance}{}", self.prefix, self.suffix))
     }
 
-    /// The template behind an instance, or the template itself.
+    /// Returns the template of an instance, or the template itself.
     pub fn template(self) -> Option<String> {
         self.instance.map(|_| format!("{}@{}", self.prefix, self.suffix))
     }
 
-    /// Whether units of this kind may have other names.
+    /// Returns whether units of this type may have aliases.
     pub fn may_alias(self) -> bool {
         matches!(self.suffix, ".service" | ".socket" | ".target" | ".device" | ".timer" | ".path")
     }
 
-    /// Whether units of this kind may be templates.
+    /// Returns whether units of this type may be templates.
     pub fn may_template(self) -> bool {
         self.suffix != ".device" && self.may_alias()
     }
 
-    /// Whether a link of this name may stand for the unit `target`: the same kind, and the same instance.
+    /// Returns whether a link of this name may be an alias of `target`: both have the same type and the same
+    /// instance.
     pub fn may_stand_for(self, target: Self) -> bool {
         let propagates = self.is_instance() && target.is_template();
         self.may_alias()
@@ -81,14 +83,14 @@ impl<'n> Name<'n> {
     }
 }
 
-/// Whether every character may stand in an instance, and there is one.
+/// Returns whether the text is not empty and has only characters that an instance may have.
 pub(super) fn valid_instance(text: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     !text.is_empty() && text.bytes().all(valid)
 }
 
-/// `format` with its specifiers filled in for the unit `name`; `None` where one asks for what only the running
-/// system can tell (its host name, its machine ID, ...).
+/// Expands the specifiers in `format` for the unit `name`. `None` if a specifier depends on the running system (its
+/// host name, its machine ID, ...).
 pub(super) fn expand(format: &str, name: &str, default_instance: Option<&str>) -> Option<String> {
     let parts = Name::parse(name)?;
     let instance = match (parts.instance, default_instance) {
@@ -117,7 +119,7 @@ pub(super) fn expand(format: &str, name: &str, default_instance: Option<&str>) -
                     text.push_str(parts.suffix);
                 }
             }
-            // The system's units belong to root.
+            // Units of the system manager run as root.
             Some('u' | 'g') => text.push_str("root"),
             Some('U' | 'G') => text.push('0'),
             Some('%') | None => text.push('%'),

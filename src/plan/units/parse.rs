@@ -1,12 +1,12 @@
-//! Reading unit files as systemd reads them: lines, sections, assignments, words.
+//! Reads unit files as systemd does: lines, sections, assignments, words.
 
-/// An error says what systemd would not take either.
+/// The result of reading. An error names what systemd would refuse too.
 pub(super) type Read = std::result::Result<(), &'static str>;
-/// As long as systemd takes a line, continued or not.
+/// The most bytes of a line, continued or not, as in systemd.
 const LINE_LIMIT: usize = 1 << 20;
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Calls `assign` with key and value of each assignment in `[Install]`.
+/// Calls `assign` with the key and value of each assignment in `[Install]`.
 pub(super) fn install_section(mut bytes: &[u8], assign: &mut dyn FnMut(&str, &str) -> Read) -> Read {
     let mut inside = false;
     let mut marked = false;
@@ -57,7 +57,7 @@ fn logical_line(line: &[u8], inside: &mut bool, assign: &mut dyn FnMut(&str, &st
 
 const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Takes a line off `bytes`: it ends at a line feed, a carriage return, both, or a NUL.
+/// Takes the next line off `bytes`. It ends at a line feed, a carriage return, both, or a NUL.
 fn next_line<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
     if bytes.is_empty() {
         return None;
@@ -79,7 +79,7 @@ fn next_line<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
     Some(line)
 }
 
-/// The words of a list: quotes group, a backslash is kept. `None` where a quote stays open.
+/// Splits a list into words. Quotes group words, and backslashes are kept. `None` if a quote is not closed.
 pub(super) fn words(value: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -102,7 +102,8 @@ pub(super) fn words(value: &str) -> Option<Vec<String>> {
     quote.is_none().then_some(words)
 }
 
-/// The words of `Also=`: no quotes, and a backslash only keeps what follows it. `None` where nothing follows.
+/// Splits the value of `Also=` into words. Quotes have no meaning, and a backslash keeps the next character. `None`
+/// if it ends in a backslash.
 pub(super) fn bare_words(value: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -1,4 +1,4 @@
-//! The preset file: what systemd is to enable and disable where it applies presets at the first boot.
+//! The preset file: which units systemd enables and disables when it applies presets at the first boot.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -8,17 +8,17 @@ use crate::error::Result;
 use crate::plan::Tree;
 use crate::plan::map::Map;
 
-/// Where the reference has it.
+/// The path of the reference's preset file.
 const PATH: &str = "/etc/systemd/system-preset/20-ignition.preset";
 
-/// Lines by the key that the reference sorts them by.
+/// The lines, by the key that the reference sorts them by.
 #[derive(Default)]
 pub(super) struct Preset {
     lines: Map<String>,
 }
 
 impl Preset {
-    /// Adds a unit; the instances of one template share a line.
+    /// Adds a unit. The instances of one template share a line.
     pub fn add(&mut self, name: &str, enabled: bool) {
         let (verb, state) = if enabled { ("enable", "enabled") } else { ("disable", "disabled") };
         let parts = name.split_once('@').and_then(|(prefix, rest)| Some((prefix, rest.rsplit_once('.')?)));
@@ -36,15 +36,15 @@ impl Preset {
         }
     }
 
-    /// Adds a "disable" line for a unit that nobody wants enabled. A template gets none if an instance is enabled: the
-    /// line would disable the instance as well.
+    /// Adds a "disable" line for a unit that nothing enables. A template with an enabled instance gets none, because
+    /// the line would disable the instance as well.
     pub fn add_unless_enabled(&mut self, name: &str) {
         if self.lines.get(format!("{name}-enabled").as_bytes()).is_none() {
             self.add(name, false);
         }
     }
 
-    /// Plans the file: the lines come after those that are there, except one that stands there already.
+    /// Plans the file. New lines are appended to the existing ones, and a line that exists already is not repeated.
     pub fn put(self, tree: &mut Tree) -> Result<()> {
         if self.lines.iter().next().is_none() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A unit and what its `[Install]` section asks for.
+//! A unit and the contents of its `[Install]` section.
 
 use std::path::PathBuf;
 
@@ -14,22 +14,22 @@ pub(super) enum State {
     Unknown,
     /// A unit file.
     File,
-    /// Nothing that can run: an empty file or a link to `/dev/null`.
+    /// A unit that cannot run: an empty file or a link to `/dev/null`.
     Masked,
-    /// A link to another name among the units.
+    /// A link to another unit name.
     Alias,
-    /// A link to a file elsewhere.
+    /// A link to a file outside of systemd's directories.
     Linked,
 }
 
-/// A unit, as far as it is known.
+/// A unit, as far as it has been read.
 #[derive(Clone, Default)]
 pub(super) struct Unit {
     pub name: String,
     pub state: State,
-    /// Where it was found, as systemd names it.
+    /// Where the unit was found, as systemd names the path.
     pub path: PathBuf,
-    /// Where its link points.
+    /// The target of its link.
     pub target: PathBuf,
     /// Why systemd would refuse it.
     pub refused: Option<&'static str>,
@@ -42,7 +42,7 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    /// Takes in one assignment, as systemd does.
+    /// Applies one assignment, as systemd does.
     pub fn assign(&mut self, key: &str, value: &str) -> parse::Read {
         let list = match key {
             "WantedBy" => &mut self.wanted_by,
@@ -75,7 +75,7 @@ impl Unit {
     }
 
     fn assign_default_instance(&mut self, value: &str) -> parse::Read {
-        // An instance takes no notice of it, and elsewhere it has no meaning.
+        // `DefaultInstance=` only has a meaning in a template.
         if Name::parse(&self.name).is_some_and(Name::is_template) {
             let instance = self
                 .expand(value)
@@ -88,12 +88,13 @@ impl Unit {
         Ok(())
     }
 
-    /// `text` with its specifiers filled in; `None` where one asks for what only the running system can tell.
+    /// Expands the specifiers in `text`; `None` if one depends on the running system.
     pub fn expand(&self, text: &str) -> Option<String> {
         names::expand(text, &self.name, self.default_instance.as_deref())
     }
 
-    /// The name behind an alias: where a template stands for an instance, the instance of that template.
+    /// Returns the name that an alias stands for. If an instance's link leads to a template, this is the template's
+    /// instance.
     pub fn target_name(&self) -> String {
         let target = load::file_name(&self.target);
         let instance =
@@ -103,7 +104,7 @@ impl Unit {
         name.unwrap_or_else(|| target.to_owned())
     }
 
-    /// Whether it asks for links of its own.
+    /// Returns whether `[Install]` asks for any link.
     pub fn has_rules(&self) -> bool {
         [&self.alias, &self.wanted_by, &self.required_by, &self.upheld_by].iter().any(|list| !list.is_empty())
     }
