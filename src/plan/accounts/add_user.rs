@@ -1,4 +1,4 @@
-//! A new user, as `useradd` makes them.
+//! Adds a user, as `useradd` does.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,12 +13,12 @@ use super::{Today, groups, home, mail};
 use crate::error::Result;
 use crate::plan::Tree;
 
-/// The longest name that Debian's `useradd` gives out.
+/// The most bytes of a name that Debian's `useradd` accepts.
 const LONGEST_NAME: usize = 255;
-/// A password that never matches.
+/// A password that no input matches, as `useradd` writes it.
 const LOCKED: &[u8] = b"*";
 
-/// Adds the user to all files and makes home and mail spool.
+/// Adds the user to all account files, and makes the home directory and the mail spool.
 pub(super) fn add(
     db: &mut Database,
     tree: &mut Tree,
@@ -83,7 +83,8 @@ fn choose_uid(db: &Database, wanted: &Wanted, subject: &Subject) -> Result<u32> 
     }
 }
 
-/// The primary group of users without one of their own. Debian's is `users`, whether it is there or not.
+/// Returns the primary group of users without a group of their own. The fallback is 100, Debian's group `users`, even
+/// if the root has no such group.
 fn default_group(db: &Database) -> u32 {
     let group = db.useradd.group.as_deref().and_then(|group| db.group_by_any(group));
     group.map_or(100, |group| group.gid)
@@ -94,7 +95,7 @@ fn default_groups(db: &Database) -> Vec<Vec<u8>> {
     known.map(|group| group.name.clone()).collect()
 }
 
-/// Subordinate ids are for people only, and only where the image has the files.
+/// Adds subordinate ids. Only users who are not system users get some, and only if the image has the files.
 fn add_ranges(db: &mut Database, wanted: &Wanted, subject: &Subject) -> Result<()> {
     let (min, max) = (db.defs.number("UID_MIN", 1000), db.defs.number("UID_MAX", 60000));
     let of_a_person = match wanted.uid {
@@ -126,7 +127,7 @@ fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32, subject: &Subject) 
         None => [db.useradd.home.as_slice(), b"/", wanted.name].concat(),
     };
     let shell = wanted.shell.unwrap_or(&db.useradd.shell);
-    // The config's own were checked before.
+    // A home and shell from the config were checked before.
     if home.iter().chain(shell).any(|byte| *byte == b':' || byte.is_ascii_control()) {
         return Err(
             subject.refuse("/etc/default/useradd has a HOME or SHELL that cannot stand in /etc/passwd")

@@ -1,4 +1,4 @@
-//! The copy of a directory tree of the root, as the shadow tools make it.
+//! Copies a directory tree of the root, as the shadow tools do.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,20 +9,20 @@ use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
 use crate::plan::map::Map;
 
-/// What is the same for every file of one copy.
+/// The settings of one copy.
 pub(super) struct Copy<'p> {
-    /// The tree's old name: links that begin with it are made to begin with `new_root`.
+    /// The old path of the tree. Links whose targets begin with it point below `new_root` in the copy.
     pub(super) old_root: &'p Path,
-    /// The tree's new name.
+    /// The new path of the tree.
     pub(super) new_root: &'p Path,
-    /// Who the copy belongs to.
+    /// Returns the owner and mode of a copied file, by those of the original.
     pub(super) owner: &'p dyn Fn(Attributes) -> Attributes,
 }
 
-/// The copy of each file, by the file's identity: its other names become names of the copy.
+/// The copy of each file, by the original's device and inode. Further names of the original become names of the copy.
 pub(super) type Names = Map<PathBuf>;
 
-/// Copies all that is in the directory `from` into the directory `to`. What is there stays.
+/// Copies everything in the directory `from` into the directory `to`. Existing files stay.
 pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: &mut Names) -> Result<()> {
     for name in tree.list(from)? {
         let (source, target) = (from.join(&name), to.join(&name));
@@ -47,7 +47,7 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: 
                 tree.put_symlink(target, link, attributes.uid, attributes.gid);
             }
             Kind::File => {
-                // A file that is only planned has no identity yet.
+                // A file that is only planned has no inode yet.
                 let (device, inode) = stat.identity;
                 let identity = [device.to_ne_bytes(), inode.to_ne_bytes()].concat();
                 let copied = names.get(&identity).filter(|_| stat.identity != (0, 0));
@@ -69,7 +69,7 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: 
     Ok(())
 }
 
-/// Where a link of the copy points: into the copy, if it pointed into the tree by the tree's name.
+/// Returns the target of a copied link. A target in the old tree becomes one in the new tree.
 fn moved(link: &Path, what: &Copy) -> PathBuf {
     let bytes = link.as_os_str().as_bytes();
     match bytes.strip_prefix(what.old_root.as_os_str().as_bytes()) {

@@ -1,4 +1,4 @@
-//! The account files of the root, read at the start and put back at the end.
+//! The account files of the root, read at the start and written back at the end.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -19,14 +19,14 @@ pub(super) struct File {
     name: &'static str,
     /// Its lines.
     pub(super) table: Table,
-    /// Where it is, links followed.
+    /// Its path with links resolved.
     path: PathBuf,
-    /// What it held; `None` if it is new.
+    /// Its original text; `None` if the file is new.
     original: Option<Vec<u8>>,
     attributes: Attributes,
 }
 
-/// All account files. One that the root does not have is `None`.
+/// All account files. A file that the root does not have is `None`.
 pub(super) struct Database {
     pub(super) passwd: Option<File>,
     pub(super) group: Option<File>,
@@ -40,7 +40,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Reads what the root has.
+    /// Reads the account files of the root.
     pub(super) fn read(tree: &Tree) -> Result<Self> {
         let defs = LoginDefs::read(tree)?;
         let force_shadow = defs.yes("FORCE_SHADOW");
@@ -67,7 +67,7 @@ impl Database {
         }
     }
 
-    /// Every user.
+    /// Returns all users.
     pub(super) fn users(&self) -> impl Iterator<Item = &Passwd> {
         self.passwd.iter().flat_map(|file| file.table.entries()).filter_map(|entry| match entry {
             Entry::Passwd(user) => Some(user),
@@ -75,7 +75,7 @@ impl Database {
         })
     }
 
-    /// Every group.
+    /// Returns all groups.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.group.iter().flat_map(|file| file.table.entries()).filter_map(|entry| match entry {
             Entry::Group(group) => Some(group),
@@ -83,7 +83,7 @@ impl Database {
         })
     }
 
-    /// The user of this name.
+    /// Returns the first user of this name.
     pub(super) fn user(&self, name: &[u8]) -> Option<&Passwd> {
         match self.passwd.as_ref()?.table.find(name)? {
             Entry::Passwd(user) => Some(user),
@@ -91,7 +91,7 @@ impl Database {
         }
     }
 
-    /// The group of this name.
+    /// Returns the first group of this name.
     pub(super) fn group(&self, name: &[u8]) -> Option<&Group> {
         match self.group.as_ref()?.table.find(name)? {
             Entry::Group(group) => Some(group),
@@ -99,7 +99,7 @@ impl Database {
         }
     }
 
-    /// The group of this number or else name: digits are always a number.
+    /// Returns the group with this id or name. A text of digits is always an id.
     pub(super) fn group_by_any(&self, text: &[u8]) -> Option<&Group> {
         match number::id(text) {
             Some(gid) => self.group_of_id(gid),
@@ -107,7 +107,7 @@ impl Database {
         }
     }
 
-    /// The first user with this id.
+    /// Returns the first user with this id.
     pub(super) fn user_of_id(&self, uid: u32) -> Option<&Passwd> {
         let table = &self.passwd.as_ref()?.table;
         match table.entry(table.ids.line_of(uid)?)? {
@@ -116,7 +116,7 @@ impl Database {
         }
     }
 
-    /// The first group with this id.
+    /// Returns the first group with this id.
     pub(super) fn group_of_id(&self, gid: u32) -> Option<&Group> {
         let table = &self.group.as_ref()?.table;
         match table.entry(table.ids.line_of(gid)?)? {
@@ -125,7 +125,7 @@ impl Database {
         }
     }
 
-    /// The first user whose primary group has this id.
+    /// Returns the first user whose primary group has this id.
     pub(super) fn user_of_group(&self, gid: u32) -> Option<&Passwd> {
         let table = &self.passwd.as_ref()?.table;
         match table.entry(table.primary.line_of(gid)?)? {
@@ -151,12 +151,12 @@ impl File {
         Ok(Some(Self { name, table, path, original: Some(bytes), attributes: stat.attributes }))
     }
 
-    /// [`Table::update`]
+    /// Updates an entry as [`Table::update`] does. An ambiguous name is an error about `subject`.
     pub(super) fn update(&mut self, entry: Entry, subject: &Subject) -> Result<()> {
         self.table.update(entry).map_err(|Ambiguous| subject.ambiguous(self.name))
     }
 
-    /// Changes the table; what is ambiguous there is told of `subject`.
+    /// Changes the table by `change`. An ambiguous name is an error about `subject`.
     pub(super) fn try_change(
         &mut self,
         subject: &Subject,
@@ -165,7 +165,7 @@ impl File {
         change(&mut self.table).map_err(|Ambiguous| subject.ambiguous(self.name))
     }
 
-    /// [`Table::remove`]
+    /// Removes an entry as [`Table::remove`] does. An ambiguous name is an error about `subject`.
     pub(super) fn remove(&mut self, name: &[u8], subject: &Subject) -> Result<()> {
         self.table.remove(name).map_err(|Ambiguous| subject.ambiguous(self.name))
     }

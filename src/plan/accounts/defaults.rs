@@ -1,4 +1,4 @@
-//! The image's own rules for accounts: `/etc/login.defs` and `/etc/default/useradd`.
+//! The image's own settings for accounts: `/etc/login.defs` and `/etc/default/useradd`.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use crate::plan::map::Map;
 const LOGIN_DEFS: &str = "/etc/login.defs";
 const USERADD: &str = "/etc/default/useradd";
 
-/// `/etc/login.defs`: names and values.
+/// The settings of `/etc/login.defs`, by name.
 pub(super) struct LoginDefs {
     values: Map<Vec<u8>>,
 }
 
 impl LoginDefs {
-    /// Reads the file; without one every setting has its default.
+    /// Reads the file. If there is none, every setting has its default.
     pub(super) fn read(tree: &Tree) -> Result<Self> {
         Ok(Self::parse(&contents(tree, LOGIN_DEFS)?))
     }
@@ -38,35 +38,35 @@ impl LoginDefs {
         Self { values }
     }
 
-    /// The last value of `name`.
+    /// Returns the last value of `name`.
     pub(super) fn text(&self, name: &str) -> Option<&[u8]> {
         self.values.get(name.as_bytes()).map(Vec::as_slice)
     }
 
-    /// Whether `name` is set to yes.
+    /// Returns whether the value of `name` is "yes".
     pub(super) fn yes(&self, name: &str) -> bool {
         self.text(name).is_some_and(|value| value.eq_ignore_ascii_case(b"yes"))
     }
 
-    /// A number; what cannot be read counts as not set, as for the shadow tools.
+    /// Returns a number. A value that is not a number counts as not set, as for the shadow tools.
     pub(super) fn number(&self, name: &str, default: u64) -> u64 {
         self.text(name).and_then(number::unsigned).unwrap_or(default)
     }
 
-    /// A number of days, where -1 and not set mean none.
+    /// Returns a number of days; `None` if the value is -1 or not set.
     pub(super) fn days(&self, name: &str) -> Option<u64> {
         let days = self.text(name).and_then(number::signed)?;
         u64::try_from(days).ok().filter(|days| i32::try_from(*days).is_ok())
     }
 
-    /// The permission bits of new home directories.
+    /// Returns the permission bits of new home directories.
     pub(super) fn home_mode(&self) -> u32 {
         let mode = |name| self.days(name).and_then(|mode| u32::try_from(mode).ok());
         let masked = || 0o777 & !mode("UMASK").unwrap_or(0o022);
         mode("HOME_MODE").unwrap_or_else(masked) & 0o7777
     }
 
-    /// The directory of the mail spools; none where mail lies in the home directories.
+    /// Returns the directory of the mail spools; `None` if mail is kept in the home directories.
     pub(super) fn mail_dir(&self) -> Option<&[u8]> {
         match (self.text("MAIL_DIR"), self.text("MAIL_FILE")) {
             (Some(directory), _) => Some(directory),
@@ -76,36 +76,36 @@ impl LoginDefs {
     }
 }
 
-/// `/etc/default/useradd`: what a new user has without being told.
+/// The settings of `/etc/default/useradd` for new users.
 pub(super) struct UseraddDefaults {
-    /// The primary group of users without a group of their own, by name or number.
+    /// The name or id of the primary group of users without a group of their own.
     pub(super) group: Option<Vec<u8>>,
     /// Supplementary groups.
     pub(super) groups: Vec<Vec<u8>>,
-    /// Where homes are.
+    /// The directory in which home directories are made.
     pub(super) home: Vec<u8>,
     /// The login shell.
     pub(super) shell: Vec<u8>,
-    /// What new homes are filled from, in this order.
+    /// The directories from which new homes are filled, in this order.
     pub(super) skeletons: [Vec<u8>; 2],
-    /// Days from a password's expiry to the account's.
+    /// Days from the expiry of a password until the account is disabled.
     pub(super) inactive: Option<u64>,
-    /// The account's end, as written.
+    /// The expiry date of the account, as written in the file.
     pub(super) expire: Vec<u8>,
     /// Whether new users get a mail spool.
     pub(super) mail_spool: bool,
-    /// Whether an old entry of the uid in the faillog is wiped.
+    /// Whether an old entry for the uid in `/var/log/faillog` is cleared.
     pub(super) log_init: bool,
 }
 
 impl UseraddDefaults {
-    /// Reads the file; without one every setting has its default.
+    /// Reads the file. If there is none, every setting has its default.
     pub(super) fn read(tree: &Tree) -> Result<Self> {
         Ok(Self::parse(&contents(tree, USERADD)?))
     }
 
     fn parse(text: &[u8]) -> Self {
-        // Unlike in login.defs every blank counts, and the last line wins.
+        // Unlike in `login.defs`, blanks are part of a value, and the last line counts.
         let value = |name: &str| {
             let line = |line: &'_ [u8]| -> Option<Vec<u8>> {
                 Some(line.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec())
@@ -129,7 +129,7 @@ impl UseraddDefaults {
         }
     }
 
-    /// The account's end in days since the epoch.
+    /// Returns the expiry date of the account in days since 1970-01-01.
     pub(super) fn expiry(&self) -> Result<Option<u64>> {
         if self.expire.is_empty() {
             return Ok(None);
@@ -146,7 +146,7 @@ impl UseraddDefaults {
     }
 }
 
-/// What stands in the file, nothing if there is none.
+/// Returns the contents of the file; empty if there is no file.
 fn contents(tree: &Tree, path: &str) -> Result<Vec<u8>> {
     let at = tree.resolve(Path::new(path))?;
     match tree.stat(&at)? {
@@ -170,20 +170,21 @@ fn trim(line: &[u8]) -> &[u8] {
     line.get(..line.len().saturating_sub(blanks)).unwrap_or_default()
 }
 
-/// Days from 1970-01-01 to the date `YYYY-MM-DD`.
+/// Returns the days from 1970-01-01 to the date `YYYY-MM-DD`.
 fn date(text: &[u8]) -> Option<u64> {
     let mut parts = std::str::from_utf8(text).ok()?.splitn(3, '-').map(|part| number::id(part.as_bytes()));
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
     if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    // Counted from March, so that the leap day comes last in the year.
+    // The year is counted from March, so that the leap day is its last day.
     let (year, month) =
         if month > 2 { (year, month.checked_sub(3)?) } else { (year.checked_sub(1)?, month.checked_add(9)?) };
     let year_days =
         year.checked_mul(365)?.checked_add(year / 4)?.checked_sub(year / 100)?.checked_add(year / 400)?;
     let month_days = month.checked_mul(153)?.checked_add(2)? / 5;
-    // 719469 days from the first of March of the year 0 to the epoch, and the first day of a month is day 0.
+    // From 1 March of the year 0 to 1970-01-01 there are 719,468 days. One more is subtracted because days of the
+    // month begin at 1.
     year_days.checked_add(month_days)?.checked_add(day)?.checked_sub(719_469).map(u64::from)
 }
 

@@ -1,4 +1,4 @@
-//! A user that is to go, as `userdel --remove` takes them away.
+//! Deletes a user, as `userdel --remove` does.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,7 +12,8 @@ use crate::error::Result;
 use crate::plan::Tree;
 use crate::plan::map::Map;
 
-/// Takes the user out of all files, and home and mail spool away if they are the user's own.
+/// Removes the user from all account files. Home directory and mail spool are removed too, and must belong to the
+/// user.
 pub(super) fn delete(db: &mut Database, tree: &mut Tree, old: &Passwd, subject: &Subject) -> Result<()> {
     for file in [&mut db.passwd, &mut db.shadow].into_iter().flatten() {
         file.remove(&old.name, subject)?;

@@ -1,8 +1,8 @@
-//! The entries of the six account files, and their lines.
+//! The entries of the six account files, and the format of their lines.
 
 use super::number;
 
-/// An entry of an account file. One type for all files, so that what is done with their lines is there once.
+/// An entry of an account file. All files share one type, so that the code for their lines exists only once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
     Passwd(Passwd),
@@ -12,11 +12,11 @@ pub(super) enum Entry {
     Range(Range),
 }
 
-/// The entry that stands in a line (without its newline), if it is one.
+/// Parses a line without its newline; `None` if it is not an entry.
 pub(super) type Parse = fn(&[u8]) -> Option<Entry>;
 
 impl Entry {
-    /// The line, without its newline.
+    /// Returns the entry as a line without a newline.
     pub(super) fn format(&self) -> Vec<u8> {
         match self {
             Self::Passwd(user) => user.format(),
@@ -27,7 +27,7 @@ impl Entry {
         }
     }
 
-    /// Whose entry it is.
+    /// Returns the name of the user or group of the entry.
     pub(super) fn name(&self) -> &[u8] {
         match self {
             Self::Passwd(Passwd { name, .. })
@@ -38,7 +38,7 @@ impl Entry {
         }
     }
 
-    /// The lists of names in the entry of a group: members, and in `gshadow` administrators as well.
+    /// Returns the lists of names in a group's entry: the members, and in `gshadow` also the administrators.
     pub(super) fn lists(&self) -> [Option<&Names>; 2] {
         match self {
             Self::Group(group) => [Some(&group.members), None],
@@ -47,7 +47,7 @@ impl Entry {
         }
     }
 
-    /// The list of this number, to be changed.
+    /// Returns the list with this number for changing it.
     pub(super) fn list_mut(&mut self, list: usize) -> Option<&mut Names> {
         match (self, list) {
             (Self::Group(group), MEMBERS) => Some(&mut group.members),
@@ -63,7 +63,7 @@ pub(super) const MEMBERS: usize = 0;
 /// The number of the list of administrators.
 pub(super) const ADMINS: usize = 1;
 
-/// The names between commas. A name that is removed leaves its place, so that the others keep theirs.
+/// Names separated by commas. A removed name leaves an empty place, so that the other places keep their numbers.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     places: Vec<Option<Vec<u8>>>,
@@ -71,7 +71,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Nothing after the last comma is no name.
+    /// Parses a list. A comma at the end is not followed by an empty name.
     fn parse(text: &[u8]) -> Self {
         let mut places: Vec<_> = text.split(|byte| *byte == b',').map(|name| Some(name.to_vec())).collect();
         if places.last().and_then(Option::as_ref).is_some_and(Vec::is_empty) {
@@ -85,29 +85,29 @@ impl Names {
         names.join(&b',')
     }
 
-    /// Each name with the number of its place.
+    /// Returns each name with the number of its place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let names = self.places.iter().enumerate();
         names.filter_map(|(place, name)| Some((place, name.as_deref()?)))
     }
 
-    /// The name in place number `place`.
+    /// Returns the name in this place.
     pub(super) fn get(&self, place: usize) -> Option<&[u8]> {
         self.places.get(place)?.as_deref()
     }
 
-    /// Whether there is no name.
+    /// Returns whether the list has no names.
     pub(super) fn is_empty(&self) -> bool {
         self.places.len() == self.removed
     }
 
-    /// Adds a name at the end, and returns the number of its place.
+    /// Appends a name and returns the number of its place.
     pub(super) fn push(&mut self, name: &[u8]) -> usize {
         self.places.push(Some(name.to_vec()));
         self.places.len().saturating_sub(1)
     }
 
-    /// Removes the name from place number `place`.
+    /// Removes the name from this place.
     pub(super) fn remove(&mut self, place: usize) {
         if self.places.get_mut(place).and_then(Option::take).is_some() {
             self.removed = self.removed.saturating_add(1);
@@ -156,7 +156,7 @@ impl Passwd {
     }
 }
 
-/// A line of `shadow`. A number that is not there is an empty field.
+/// A line of `shadow`. A missing number is an empty field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shadow {
     pub(super) name: Vec<u8>,
@@ -172,7 +172,7 @@ pub(super) struct Shadow {
 
 impl Shadow {
     pub(super) fn parse(line: &[u8]) -> Option<Entry> {
-        // Old files have only the first five fields, or lack the last one.
+        // Old files may have only the first five fields, or lack the last one.
         let missing: &[u8] = match line.split(|byte| *byte == b':').count() {
             5 => b"::::",
             8 => b":",
@@ -267,7 +267,7 @@ impl Gshadow {
 /// A line of `subuid` or `subgid`.
 #[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Range {
-    // In the order by which the shadow tools sort.
+    // The fields are in the order by which the shadow tools sort.
     pub(super) start: u64,
     pub(super) count: u64,
     pub(super) owner: Vec<u8>,
@@ -288,7 +288,7 @@ impl Range {
     }
 }
 
-/// Exactly `N` fields between colons.
+/// Splits a line into exactly `N` fields at colons; `None` if it has more or fewer.
 fn fields<const N: usize>(line: &[u8]) -> Option<[&[u8]; N]> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
     fields.try_into().ok()

@@ -1,4 +1,5 @@
-//! `/var/log/faillog`: a record of failed logins for each uid. Debian 13 writes none, older images may have one.
+//! `/var/log/faillog` holds a record of failed logins for each uid. Debian 13 does not write it, but older images may
+//! have one.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -8,17 +9,17 @@ use crate::error::Result;
 use crate::plan::Tree;
 
 const PATH: &str = "/var/log/faillog";
-/// The size of a record on 64-bit machines.
+/// The size of a record in bytes on 64-bit machines.
 const RECORD: usize = 32;
-/// A larger one is of uids that nobody has, and is left alone; nor is any made larger than this.
+/// The largest file in bytes that is changed or made. Only unusually high uids need a larger one.
 const LIMIT: u64 = 8 << 20;
 
-/// The file, read once it is needed.
+/// The file, which is read when it is first needed.
 #[derive(Default)]
 pub(super) enum Faillog {
     #[default]
     Unread,
-    /// There is none that can be changed.
+    /// There is no file that can be changed.
     Absent,
     There {
         at: PathBuf,
@@ -29,7 +30,7 @@ pub(super) enum Faillog {
 }
 
 impl Faillog {
-    /// Wipes what an earlier owner of `uid` left.
+    /// Clears the record that an earlier owner of `uid` left.
     pub(super) fn reset(&mut self, tree: &Tree, uid: u32) -> Result<()> {
         self.read(tree)?;
         if let Self::There { records, has_changed, .. } = self {
@@ -42,7 +43,7 @@ impl Faillog {
         Ok(())
     }
 
-    /// Gives the record of `old` to `new`.
+    /// Copies the record of the uid `old` to the uid `new`.
     pub(super) fn relocate(&mut self, tree: &Tree, old: u32, new: u32) -> Result<()> {
         self.read(tree)?;
         let Self::There { records, has_changed, .. } = self else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! Groups, as `groupadd`, `groupmod` and `groupdel` leave them.
+//! Adds, changes and deletes groups, as `groupadd`, `groupmod` and `groupdel` do.
 
 use super::database::Database;
 use super::entry::{Entry, Group, Gshadow, Names};
@@ -7,16 +7,16 @@ use super::subject::Subject;
 use crate::config;
 use crate::error::Result;
 
-/// The longest name that Debian's `groupadd` gives out.
+/// The most bytes of a name that Debian's `groupadd` accepts.
 const LONGEST_NAME: usize = 32;
-/// A password that never matches, as `groupadd` writes it.
+/// A password that no input matches, as `groupadd` writes it.
 pub(super) const LOCKED: &[u8] = b"!";
 
-/// Makes the group as the config wants it.
+/// Brings the group to what the config asks for.
 pub(super) fn ensure(db: &mut Database, wanted: &config::Group, subject: &Subject) -> Result<()> {
     let name = subject.checked_name()?;
     let gid = subject.id("gid", wanted.gid)?;
-    // An empty hash is as none for the reference: nothing is said about the password.
+    // The reference treats an empty hash as no hash, so the password stays unchanged.
     let password = match wanted.password_hash.as_deref() {
         None | Some("") => None,
         Some(hash) => Some(subject.field("passwordHash", hash)?),
@@ -44,7 +44,7 @@ fn choose(db: &Database, wish: Option<u32>, system: bool, subject: &Subject) -> 
     }
 }
 
-/// `gid`, unless a group has it.
+/// Returns `gid`; an error if a group already has this id.
 fn unused(db: &Database, gid: u32, subject: &Subject) -> Result<u32> {
     match db.group_of_id(gid) {
         Some(other) => Err(subject.in_use("group", gid, &other.name)),
@@ -52,7 +52,7 @@ fn unused(db: &Database, gid: u32, subject: &Subject) -> Result<u32> {
     }
 }
 
-/// A free group id, `wish` if it can be had.
+/// Returns a free group id: `wish` if it is free and allowed, otherwise the next one.
 pub(super) fn free_gid(db: &Database, wish: Option<u32>, system: bool, subject: &Subject) -> Result<u32> {
     let none = Ids::default();
     let used = db.group.as_ref().map_or(&none, |file| &file.table.ids);
@@ -64,7 +64,7 @@ pub(super) fn free_gid(db: &Database, wish: Option<u32>, system: bool, subject: 
     choice.free(used).ok_or_else(|| subject.refuse("no group id is free"))
 }
 
-/// Adds a group that is not there.
+/// Adds a new group.
 pub(super) fn add(
     db: &mut Database,
     name: &[u8],
@@ -135,7 +135,7 @@ fn delete(db: &mut Database, old: &Group, subject: &Subject) -> Result<()> {
     remove(db, &old.name, subject)
 }
 
-/// Takes the group out of both files.
+/// Removes the group from `group` and `gshadow`.
 pub(super) fn remove(db: &mut Database, name: &[u8], subject: &Subject) -> Result<()> {
     [&mut db.group, &mut db.gshadow].into_iter().flatten().try_for_each(|file| file.remove(name, subject))
 }

@@ -1,4 +1,4 @@
-//! Home directories: made, handed to another owner, moved and removed.
+//! Makes, hands over, moves and removes home directories.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +11,7 @@ use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
 use crate::plan::map::Map;
 
-/// Who owns what the user owned. `None` leaves it as it is.
+/// The new owner of files that belonged to the user. `None` leaves the id unchanged.
 pub(super) struct NewOwner {
     pub(super) old_uid: u32,
     pub(super) uid: Option<u32>,
@@ -31,7 +31,7 @@ impl NewOwner {
     }
 }
 
-/// Makes the home and fills it, unless something is there: that stays as it is.
+/// Makes the home directory and fills it. If something exists at its path, that stays unchanged.
 pub(super) fn create(
     tree: &mut Tree,
     home: &Path,
@@ -54,7 +54,7 @@ pub(super) fn create(
     for skeleton in skeletons {
         let skeleton = Path::new(OsStr::from_bytes(skeleton));
         let from = tree.resolve_parent(skeleton)?;
-        // A skeleton that is missing or a link is none, as for useradd.
+        // Like useradd, a skeleton that is missing or a symbolic link is skipped.
         if is_directory(tree, &from)? {
             if at.starts_with(&from) {
                 let (at, from) = (at.display(), from.display());
@@ -68,14 +68,14 @@ pub(super) fn create(
     Ok(())
 }
 
-/// Gives what the user owned in their home to the new ids.
+/// Gives the user's files in the home directory to the new ids.
 pub(super) fn hand_over(tree: &mut Tree, home: &Path, owner: &NewOwner) -> Result<()> {
     if owner.changes_nothing() || home.as_os_str().is_empty() {
         return Ok(());
     }
     let at = tree.resolve(home)?;
     match tree.stat(&at)? {
-        // Someone else's directory is not searched for files of the user.
+        // A directory of somebody else is not searched for files of the user.
         Some(stat) if stat.kind == Kind::Directory && is_users(stat, owner) => change(tree, &at, stat, owner),
         _ => Ok(()),
     }
@@ -99,7 +99,7 @@ fn change(tree: &mut Tree, at: &Path, stat: Stat, owner: &NewOwner) -> Result<()
     if new == old {
         return Ok(());
     }
-    // As the kernel does with a program that gets another owner.
+    // The kernel also clears these bits when a program gets a new owner.
     if stat.kind != Kind::Directory {
         new.mode &= !0o4000;
         if new.mode & 0o010 != 0 {
@@ -109,7 +109,7 @@ fn change(tree: &mut Tree, at: &Path, stat: Stat, owner: &NewOwner) -> Result<()
     tree.set_attributes(at.to_owned(), new)
 }
 
-/// Moves the home to where nothing is yet, with the new owner.
+/// Moves the home directory to a path at which nothing exists, and gives it to the new owner.
 pub(super) fn relocate(
     tree: &mut Tree,
     old: &Path,
@@ -123,7 +123,7 @@ pub(super) fn relocate(
     }
     let target = tree.resolve(old)?;
     let Some(stat) = tree.stat(&target)?.filter(|_| !old.as_os_str().is_empty()) else {
-        // Nothing to move: the entry alone changes.
+        // There is no directory to move, so only the account entry changes.
         return Ok(());
     };
     let from = tree.resolve_parent(old)?;
@@ -138,7 +138,7 @@ pub(super) fn relocate(
         tree.rename(from, to.clone())?;
         return if owner.changes_nothing() { Ok(()) } else { change(tree, &to, stat, owner) };
     }
-    // Another file system: nothing can be renamed across.
+    // A rename cannot cross file systems, so the files are copied.
     let owner = |old: Attributes| owner.of(old);
     let what = Copy { old_root: old, new_root: new, owner: &owner };
     tree.put_directory(to.clone(), owner(stat.attributes));
@@ -147,7 +147,7 @@ pub(super) fn relocate(
     Ok(())
 }
 
-/// Takes the home away, if it is the user's own directory.
+/// Removes the home directory, which must belong to the user.
 pub(super) fn remove(tree: &mut Tree, home: &Path, uid: u32, subject: &Subject) -> Result<()> {
     let target = tree.resolve(home)?;
     let Some(stat) = tree.stat(&target)?.filter(|_| !home.as_os_str().is_empty()) else { return Ok(()) };
@@ -169,11 +169,11 @@ fn is_directory(tree: &Tree, at: &Path) -> Result<bool> {
     Ok(tree.stat(at)?.is_some_and(|stat| stat.kind == Kind::Directory))
 }
 
-/// The device of what is or will be at `at`.
+/// Returns the device on which the file at `at` is or will be.
 fn device(tree: &Tree, at: &Path) -> Result<Option<u64>> {
     let mut at: Option<PathBuf> = Some(at.to_owned());
     while let Some(path) = at {
-        // What is only planned lies on the device of what it is planned in.
+        // A planned file lies on the device of its nearest existing parent.
         if let Some(stat) = tree.stat(&path)?.filter(|stat| stat.identity != (0, 0)) {
             return Ok(Some(stat.identity.0));
         }

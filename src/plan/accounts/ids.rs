@@ -1,9 +1,9 @@
-//! The choice of a free user or group id.
+//! Chooses free user and group ids.
 
 use super::defaults::LoginDefs;
 use crate::plan::map::Map;
 
-/// Users and groups are numbered alike, by settings of their own.
+/// User ids and group ids are chosen alike, but by different settings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Space {
     /// User ids.
@@ -12,17 +12,18 @@ pub(super) enum Space {
     Groups,
 }
 
-/// The ids to choose from: `min` to `max`, upwards for people, downwards for the system.
+/// The range to choose from, `min` to `max`: ascending for normal accounts, descending for system accounts.
 pub(super) struct Choice {
     min: u32,
     max: u32,
-    /// A wish may be lower than what is given out without one.
+    /// The lowest id that may be wished for. It can be lower than `min`.
     lowest_wish: u32,
     system: bool,
 }
 
 impl Choice {
-    /// The ids that the image has for people or for the system; `None` if its settings contradict each other.
+    /// Returns the range that the image sets for normal or for system accounts; `None` if the settings contradict
+    /// each other.
     pub(super) fn new(defs: &LoginDefs, space: Space, system: bool) -> Option<Self> {
         let [min, max, system_min, system_max] = match space {
             Space::Users => ["UID_MIN", "UID_MAX", "SYS_UID_MIN", "SYS_UID_MAX"],
@@ -39,16 +40,16 @@ impl Choice {
             return None;
         }
         let lowest_wish = if system { 1 } else { min };
-        // Zero is root's, whatever the settings say.
+        // Id 0 belongs to root, whatever the settings say.
         Some(Self { min: if system { min.max(1) } else { min }, max, lowest_wish, system })
     }
 
-    /// Whether `id` can be had although it was not chosen here.
+    /// Returns whether the wished `id` is allowed and free.
     pub(super) fn grants(&self, id: u32, used: &Ids) -> bool {
         (self.lowest_wish..=self.max).contains(&id) && !NO_IDS.contains(&id) && used.line_of(id).is_none()
     }
 
-    /// The next free id beyond those in use, else the first free one in a gap.
+    /// Returns the next id beyond those in use; if there is none, the first free id in a gap.
     pub(super) fn free(&self, used: &Ids) -> Option<u32> {
         if self.system {
             let below = match used.lowest(self.min, self.max) {
@@ -66,26 +67,26 @@ impl Choice {
     }
 }
 
-/// They mean "no id" in system calls.
+/// Ids that mean "no id" in system calls.
 const NO_IDS: [u32; 2] = [u16::MAX as u32, u32::MAX];
 
-/// Ids in use, and the lines of the account file that have them. Nothing here takes longer than the logarithm of
+/// Ids in use, and the lines of the account file that have them. No operation takes longer than the logarithm of
 /// their number.
 #[derive(Default)]
 pub(super) struct Ids {
-    /// Id and line, so that the lines of one id stand together.
+    /// Pairs of id and line, so that the lines of one id are adjacent.
     lines: Map<()>,
     runs: Runs,
 }
 
 impl Ids {
-    /// Notes that line number `line` has `id`.
+    /// Notes that the line `line` has the id `id`.
     pub(super) fn add(&mut self, id: u32, line: usize) {
         self.lines.insert(&key(id.into(), line as u64), ());
         self.runs.add(id.into(), u64::from(id).saturating_add(1));
     }
 
-    /// Takes that back.
+    /// Removes the note that the line `line` has the id `id`.
     pub(super) fn remove(&mut self, id: u32, line: usize) {
         self.lines.remove(&key(id.into(), line as u64));
         if self.line_of(id).is_none() {
@@ -93,13 +94,13 @@ impl Ids {
         }
     }
 
-    /// The first line that has `id`.
+    /// Returns the first line with this id.
     pub(super) fn line_of(&self, id: u32) -> Option<usize> {
         let (found, line) = numbers(self.lines.first_from(&key(id.into(), 0))?.0)?;
         (found == u64::from(id)).then_some(usize::try_from(line).ok()?)
     }
 
-    /// All lines that have `id`.
+    /// Returns all lines with this id.
     pub(super) fn lines_of(&self, id: u32) -> Vec<usize> {
         let prefix = u64::from(id).to_be_bytes();
         let lines = self.lines.beginning_with(&prefix).filter_map(|(key, _)| numbers(key));
@@ -145,17 +146,17 @@ impl Ids {
     }
 }
 
-/// A set of numbers as runs without a gap, each from its start to before its end.
+/// A set of numbers as runs without gaps. A run includes its start and excludes its end.
 #[derive(Default)]
 pub(super) struct Runs(Map<()>);
 
 impl Runs {
-    /// Adds the numbers from `start` to before `end`.
+    /// Adds the numbers from `start` up to but without `end`.
     pub(super) fn add(&mut self, mut start: u64, mut end: u64) {
         if start >= end {
             return;
         }
-        // The one before may reach up to here, and those behind may begin before the end.
+        // The run before may reach up to `start`, and later runs may begin before `end`.
         if let Some((low, high)) = self.up_to(start).filter(|(_, high)| *high >= start) {
             (start, end) = (low, end.max(high));
             self.0.remove(&key(low, high));
@@ -167,7 +168,7 @@ impl Runs {
         self.0.insert(&key(start, end), ());
     }
 
-    /// Removes the numbers from `start` to before `end`.
+    /// Removes the numbers from `start` up to but without `end`.
     pub(super) fn cut(&mut self, start: u64, end: u64) {
         let mut touched: Vec<(u64, u64)> = self.around(start).into_iter().collect();
         let behind = touched.first().map_or(start, |(_, high)| *high);
@@ -183,28 +184,28 @@ impl Runs {
         }
     }
 
-    /// The run that `number` is in.
+    /// Returns the run that contains `number`.
     pub(super) fn around(&self, number: u64) -> Option<(u64, u64)> {
         self.up_to(number).filter(|(_, end)| *end > number)
     }
 
-    /// The last run that begins at `number` or before it.
+    /// Returns the last run that begins at or before `number`.
     pub(super) fn up_to(&self, number: u64) -> Option<(u64, u64)> {
         numbers(self.0.last_up_to(&key(number, u64::MAX))?.0)
     }
 
-    /// The first run that begins at `number` or behind it.
+    /// Returns the first run that begins at or after `number`.
     pub(super) fn from(&self, number: u64) -> Option<(u64, u64)> {
         numbers(self.0.first_from(&key(number, 0))?.0)
     }
 }
 
-/// Two numbers as a key that sorts as they do.
+/// Returns two numbers as a key. Keys sort as the pairs of numbers do.
 pub(super) fn key(one: u64, other: u64) -> [u8; 16] {
     ((u128::from(one) << 64) | u128::from(other)).to_be_bytes()
 }
 
-/// The numbers in a key.
+/// Returns the two numbers in a key.
 pub(super) fn numbers(key: &[u8]) -> Option<(u64, u64)> {
     let (one, other) = key.split_first_chunk()?;
     Some((u64::from_be_bytes(*one), u64::from_be_bytes(other.try_into().ok()?)))
@@ -270,7 +271,7 @@ mod tests {
         assert_eq!((full.first_free(0, 2), full.last_free(0, 2)), (None, None));
     }
 
-    /// Runs against a list of bits, with numbers that follow no pattern.
+    /// Compares the runs with a list of bits, for pseudo-random numbers.
     #[test]
     fn runs_are_a_set() {
         let mut runs = Runs::default();
@@ -290,7 +291,7 @@ mod tests {
                 assert_eq!(runs.around(number as u64).is_some(), *bit, "{number}");
             }
         }
-        // Neighbours are one run.
+        // Adjacent numbers form one run.
         let starts = (0..64).filter(|at| bits[*at] && (*at == 0 || !bits[at - 1])).count();
         assert_eq!(runs.0.iter().count(), starts);
     }

@@ -1,4 +1,4 @@
-//! Mail spools: one file for each user, where the image wants that.
+//! Mail spools: one file for each user, if the image uses them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +11,7 @@ use crate::change::{Attributes, Kind};
 use crate::error::Result;
 use crate::plan::Tree;
 
-/// Makes an empty spool, if there is a directory for it and no spool yet.
+/// Makes an empty spool if its directory exists and the spool does not.
 pub(super) fn create(
     tree: &mut Tree,
     defs: &LoginDefs,
@@ -33,7 +33,7 @@ pub(super) fn create(
     Ok(())
 }
 
-/// Gives the user's spool to the new uid; one that was someone else's stays theirs.
+/// Gives the user's spool to the new uid. A spool of somebody else stays unchanged.
 pub(super) fn hand_over(tree: &mut Tree, defs: &LoginDefs, name: &[u8], old: u32, new: u32) -> Result<()> {
     let Some(at) = path(tree, defs, name)? else { return Ok(()) };
     let at = tree.resolve(&at)?;
@@ -45,7 +45,7 @@ pub(super) fn hand_over(tree: &mut Tree, defs: &LoginDefs, name: &[u8], old: u32
     }
 }
 
-/// Takes the user's spool away.
+/// Removes the user's spool, which must belong to the user.
 pub(super) fn remove(tree: &mut Tree, defs: &LoginDefs, user: &Passwd, subject: &Subject) -> Result<()> {
     let Some(at) = path(tree, defs, &user.name)? else { return Ok(()) };
     let Some(stat) = tree.stat(&tree.resolve(&at)?)? else { return Ok(()) };

@@ -1,16 +1,17 @@
-//! Users and groups: what Debian 13's `groupadd`, `useradd` and their sisters would leave in the root, computed
-//! as new account files and operations on home directories. No program of the root is run.
+//! Users and groups. Computes what Debian 13's `groupadd`, `useradd` and related tools would leave in the root: new
+//! account files, and operations on home directories. No program of the root is run.
 //!
-//! On purpose otherwise than with the shadow tools (4.17):
-//! - no backups (`passwd-`), no locks, and no hooks (`/etc/shadow-maint`, `USERDEL_CMD`);
-//! - lines that are not entries stay what they are and in their order, and a missing newline at the end of a file is
-//!   added only with a new last line;
-//! - where a tool would change the files and then fail (a home that cannot be moved or removed), nothing is changed;
-//! - copies of `/etc/skel` have the time of the copying, and neither ACLs nor attributes of the originals;
-//! - a home behind a symbolic link is made, or gets its new owner, where the link points;
-//! - a home that is named with a slash at its end is the same home;
-//! - `MAX_MEMBERS_PER_GROUP`, which splits a group over several lines, is not known, and of the dates that `EXPIRE` in
-//!   `/etc/default/useradd` may have only days and `YYYY-MM-DD` are.
+//! These differences from the shadow tools (4.17) are intended:
+//! - There are no backups (`passwd-`), no locks, and no hooks (`/etc/shadow-maint`, `USERDEL_CMD`).
+//! - Lines that are not entries keep their text and their order. A missing newline at the end of a file is only added
+//!   if a line is added at the end.
+//! - If a tool would change the account files and then fail, because a home directory cannot be moved or removed,
+//!   nothing is changed.
+//! - Copies of `/etc/skel` get the time of the copying. ACLs and extended attributes are not copied.
+//! - If a home directory is behind a symbolic link, the link's target is made or gets the new owner.
+//! - A slash at the end of a home directory's path makes no difference.
+//! - `MAX_MEMBERS_PER_GROUP`, which splits a group over several lines, is not supported. Of the formats of `EXPIRE` in
+//!   `/etc/default/useradd`, only days and `YYYY-MM-DD` are supported.
 
 mod add_user;
 mod copy;
@@ -42,12 +43,13 @@ use crate::config::Passwd;
 use crate::error::Problems;
 use crate::plan::map::Map;
 
-/// The day of the provisioning, in days since 1970-01-01: when passwords were changed.
+/// The day of the provisioning, in days since 1970-01-01, which becomes the day of the last password change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Today(pub u64);
 
 impl Today {
-    /// The field of `shadow`. Day 0 would demand a new password at the next login: then it stays empty.
+    /// Returns the value of the field in `shadow`. Day 0 would demand a new password at the next login, so the field
+    /// stays empty then.
     fn last_change(self) -> Option<u64> {
         (self.0 > 0).then_some(self.0)
     }
@@ -60,7 +62,7 @@ pub struct User {
     pub uid: u32,
     /// The primary group's id.
     pub gid: u32,
-    /// The home directory, as it stands in `passwd`; empty if none does.
+    /// The home directory, as written in `passwd`; empty if the field is empty.
     pub home: PathBuf,
 }
 
@@ -69,31 +71,31 @@ pub struct User {
 pub struct Accounts {
     users: Map<User>,
     groups: Map<u32>,
-    /// Names of users who could not be planned. The plan fails, so that for what else is wrong with it they count as
-    /// there, with any id.
+    /// The names of users who could not be planned. The plan fails anyway, so other entries treat these users as
+    /// existing with any id, and the failure is reported only once.
     failed: Map<()>,
-    /// Whether nothing is known of any user or group, because the account files could not be read.
+    /// Whether the account files could not be read, so that no user or group is known.
     is_unknown: bool,
 }
 
 impl Accounts {
-    /// The user of this name.
+    /// Returns the user of this name.
     pub fn user(&self, name: &str) -> Option<&User> {
         self.users.get(name.as_bytes())
     }
 
-    /// Whether planning this user has failed, which is told already.
+    /// Returns whether planning this user has failed. That failure has been reported already.
     pub(super) fn has_failed(&self, name: &str) -> bool {
         self.is_unknown || self.failed.get(name.as_bytes()).is_some()
     }
 
-    /// The id of the user of this name.
+    /// Returns the user id of this name.
     pub fn uid(&self, name: &str) -> Option<u32> {
         let uid = self.user(name).map(|user| user.uid);
         uid.or_else(|| self.has_failed(name).then_some(0))
     }
 
-    /// The id of the group of this name.
+    /// Returns the group id of this name.
     pub fn gid(&self, name: &str) -> Option<u32> {
         let gid = self.groups.get(name.as_bytes()).copied();
         gid.or_else(|| self.is_unknown.then_some(0))
@@ -102,7 +104,7 @@ impl Accounts {
     fn of(db: &Database) -> Self {
         let mut accounts = Self::default();
         for user in db.users() {
-            // Of several entries of one name the first counts.
+            // If a name has several entries, the first one counts.
             if accounts.users.get(&user.name).is_none() {
                 let home = PathBuf::from(OsStr::from_bytes(&user.home));
                 accounts.users.insert(&user.name, User { uid: user.uid, gid: user.gid, home });
@@ -117,8 +119,8 @@ impl Accounts {
     }
 }
 
-/// Plans groups, then users, of `passwd` into `tree`, and returns what file owners are looked up in. What fails is added
-/// to `problems`; what depends on it does not fail for a second time.
+/// Plans the groups and then the users of `passwd` into `tree`. Returns the accounts by which file owners are
+/// resolved. Failures are added to `problems`; entries that depend on a failed one do not fail again.
 pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mut Problems) -> Accounts {
     let Some(mut db) = problems.take(Database::read(tree)) else {
         return Accounts { is_unknown: true, ..Accounts::default() };
@@ -130,10 +132,10 @@ pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mu
             continue;
         }
         if db.group.is_none() {
-            // No other entry can be planned either, for the same reason.
+            // The file is missing, so every other entry would fail for the same reason.
             return Accounts { is_unknown: true, ..Accounts::default() };
         }
-        // The plan fails. A stand-in keeps the group's members and files from being refused as well.
+        // The plan has failed already. A stand-in keeps the group's members and files from failing too.
         let _ = groups::add(&mut db, group.name.as_bytes(), 0, b"*", &subject);
     }
     let mut failed = Map::default();

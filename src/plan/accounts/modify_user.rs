@@ -1,4 +1,4 @@
-//! A user that is there already, changed as `usermod` does.
+//! Changes an existing user, as `usermod` does.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::plan::Tree;
 use crate::plan::map::Map;
 
-/// Changes what is wanted otherwise, in the files and on disk.
+/// Changes the account files and the user's files where the config differs from them.
 pub(super) fn modify(
     db: &mut Database,
     tree: &mut Tree,
@@ -41,7 +41,7 @@ pub(super) fn modify(
     set(&mut new.gecos, wanted.gecos);
     set(&mut new.home, new_home);
     set(&mut new.shell, wanted.shell);
-    // Where the password was in passwd it stays there; a second one in shadow changes as well.
+    // A password that stands in `passwd` is changed there. One in `shadow` is changed as well.
     if db.shadow.is_none() || old.password != b"x" {
         set(&mut new.password, wanted.password);
     }
@@ -88,7 +88,7 @@ fn change_shadow(
         Some(Entry::Shadow(entry)) => {
             Shadow { password: password.to_vec(), last_change: today.last_change(), ..entry.clone() }
         }
-        // passwd points at an entry that is missing: now it is there.
+        // `passwd` refers to an entry in `shadow` that is missing, so one is added.
         _ if user.password == b"x" => Shadow {
             name: user.name.clone(),
             password: password.to_vec(),

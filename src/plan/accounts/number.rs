@@ -1,6 +1,6 @@
-//! Numbers as they stand in account files and in `login.defs`.
+//! Parses numbers in account files and in `login.defs`.
 
-/// A user or group id: decimal digits and nothing else.
+/// Parses a user or group id: decimal digits and nothing else.
 pub(super) fn id(text: &[u8]) -> Option<u32> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
@@ -8,11 +8,11 @@ pub(super) fn id(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// A number as C writes it: `0x10` and `020` are sixteen too.
+/// Parses an unsigned number in C notation: `0x10` and `020` both mean 16.
 pub(super) fn unsigned(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     let text = text.strip_prefix('+').unwrap_or(text);
-    // `from_str_radix` would take a second sign.
+    // `from_str_radix` would accept a second sign.
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
@@ -26,7 +26,7 @@ pub(super) fn unsigned(text: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, radix).ok()
 }
 
-/// As [`unsigned`], and negative ones.
+/// Parses a number as [`unsigned`] does, but accepts negative numbers too.
 pub(super) fn signed(text: &[u8]) -> Option<i64> {
     match text.strip_prefix(b"-") {
         Some(rest) if rest.first() != Some(&b'+') => i64::try_from(unsigned(rest)?).ok()?.checked_neg(),

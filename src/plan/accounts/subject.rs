@@ -1,4 +1,4 @@
-//! What an error is about: the place in the config and the name of the user or group.
+//! The entry that an error is about: its place in the config, and the name of the user or group.
 
 use crate::error::{Error, Reason, Result};
 
@@ -7,39 +7,39 @@ use crate::error::{Error, Reason, Result};
 pub(super) struct Subject<'c> {
     /// `users` or `groups`.
     pub(super) list: &'static str,
-    /// Which one of the list.
+    /// The index of the entry in its list.
     pub(super) index: usize,
     /// The user's or group's name.
     pub(super) name: &'c str,
 }
 
 impl<'c> Subject<'c> {
-    /// The account files do not allow what is asked for.
+    /// Returns the error for a request that the account files do not allow.
     pub(super) fn refuse(&self, what: &str) -> Error {
         let Self { list, index, name } = self;
         let kind = list.trim_end_matches('s');
         Error::new(Reason::Account, format!("$.passwd.{list}.{index}: {kind} {name:?}: {what}"))
     }
 
-    /// The config itself asks for nonsense in `field`. What it says there is not repeated: it may be a hash.
+    /// Returns the error for an invalid value of `field`. The value is not repeated, because it may be a hash.
     pub(super) fn invalid(&self, field: &str, what: &str) -> Error {
         let Self { list, index, .. } = self;
         Error::new(Reason::ConfigInvalid, format!("$.passwd.{list}.{index}.{field}: {what}"))
     }
 
-    /// The id `id` of a user or group (`kind`) is taken by `owner`.
+    /// Returns the error for an id of a user or group (`kind`) that `owner` has already.
     pub(super) fn in_use(&self, kind: &str, id: u32, owner: &[u8]) -> Error {
         let owner = String::from_utf8_lossy(owner);
         self.refuse(&format!("{kind} id {id} is in use already, by {owner:?}"))
             .advise("Choose another id, or leave the id out of the config to get the next free one.")
     }
 
-    /// `file` has several lines of one name.
+    /// Returns the error for a name that has several entries in `file`.
     pub(super) fn ambiguous(&self, file: &str) -> Error {
         self.refuse(&format!("there is more than one entry of a name that has to change in {file}"))
     }
 
-    /// The name, if it can stand in an account file.
+    /// Returns the name if it can be written to an account file.
     pub(super) fn checked_name(&self) -> Result<&'c [u8]> {
         if self.name.is_empty() {
             return Err(self.invalid("name", "a name is required"));
@@ -50,13 +50,13 @@ impl<'c> Subject<'c> {
         self.field("name", self.name)
     }
 
-    /// The name, if it is one that `useradd` and `groupadd` would give out.
+    /// Returns the name if `useradd` and `groupadd` would accept it for a new account.
     pub(super) fn checked_new_name(&self, longest: usize) -> Result<&'c [u8]> {
         let name = self.checked_name()?;
         if name.len() > longest {
             return Err(self.invalid("name", &format!("a name must not be longer than {longest} bytes")));
         }
-        // Samba's machine accounts end in a dollar sign.
+        // The names of Samba's machine accounts end in a dollar sign.
         let body = name.strip_suffix(b"$").unwrap_or(name);
         let fine = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
         let starts_well = name.first().is_some_and(|byte| fine(byte) && *byte != b'-');
@@ -69,7 +69,7 @@ impl<'c> Subject<'c> {
         Ok(name)
     }
 
-    /// `text`, if it can be a field of an account file.
+    /// Returns `text` if it can be a field of an account file.
     pub(super) fn field<'t>(&self, field: &str, text: &'t str) -> Result<&'t [u8]> {
         if text.contains(':') {
             return Err(self.invalid(field, "it must not contain a colon"));
@@ -80,7 +80,7 @@ impl<'c> Subject<'c> {
         Ok(text.as_bytes())
     }
 
-    /// `number`, if it can be a user or group id.
+    /// Returns `number` as an id if it can be a user or group id.
     pub(super) fn id(&self, field: &str, number: Option<i64>) -> Result<Option<u32>> {
         let Some(number) = number else { return Ok(None) };
         match u32::try_from(number) {

@@ -1,6 +1,6 @@
-//! An account file as lines: those that are entries, and those that nobody understands and that stay as they are.
+//! An account file as lines. Lines that are not entries stay unchanged.
 //!
-//! Names, ids and memberships are indexed: whatever a config asks for, no change looks at all lines.
+//! Names, ids and memberships are indexed, so that no change scans all lines.
 
 use super::entry::{Entry, MEMBERS, Names, Parse, Range};
 use super::ids::{Ids, Runs, key, numbers};
@@ -8,17 +8,17 @@ use crate::plan::map::Map;
 use crate::sort::order;
 
 struct Line {
-    /// The line as it was read; `None` if the entry has changed.
+    /// The text of the line as it was read; `None` if the entry has changed.
     text: Option<Vec<u8>>,
-    /// What it says. A line without text and entry is gone.
+    /// The entry of the line. A line with neither text nor entry has been removed.
     entry: Option<Entry>,
 }
 
-/// The file has more than one entry of the name: nobody can tell which one is meant.
+/// The error for a name with more than one entry in the file: it is unclear which one is meant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ambiguous;
 
-/// Where a name stands among the members or administrators of a group.
+/// The position of a name among the members or administrators of a group.
 #[derive(Clone, Copy)]
 struct Membership {
     line: usize,
@@ -29,19 +29,19 @@ struct Membership {
 /// The lines of an account file.
 #[derive(Default)]
 pub(super) struct Table {
-    /// First those of the file, then new ones.
+    /// The lines of the file, followed by new lines.
     lines: Vec<Line>,
-    /// The lines of the file from the first NIS line on: new lines go before them.
+    /// The lines of the file from the first NIS line on. New lines are written before these.
     nis: std::ops::Range<usize>,
     /// Whether the last line ends in a newline.
     ended: bool,
-    /// The lines of each name.
+    /// The numbers of the lines of each name.
     names: Map<Vec<usize>>,
-    /// Users by their ids in `passwd`, groups by theirs in `group`.
+    /// The lines of users by uid in `passwd`, those of groups by gid in `group`.
     pub(super) ids: Ids,
-    /// Users by the ids of their primary groups.
+    /// The lines of users by the id of their primary group.
     pub(super) primary: Ids,
-    /// The groups of each name. What was removed may still stand here: see [`Table::holds`].
+    /// The groups in which each name is listed. Removed memberships may still be listed here: see [`Table::holds`].
     memberships: Map<Vec<Membership>>,
     ranges: Ranges,
 }
@@ -49,25 +49,25 @@ pub(super) struct Table {
 /// The ranges of `subuid` and `subgid`.
 #[derive(Default)]
 struct Ranges {
-    /// Start and line of each.
+    /// The start and the line number of each range.
     starts: Map<()>,
     used: Runs,
     /// The most ids in one range.
     largest: u64,
-    /// No hole before this number is large enough.
+    /// No free space before this number is large enough.
     next: u64,
-    /// How many lines are sorted when the file is written.
+    /// The number of lines that are sorted when the file is written.
     sorted: usize,
 }
 
 impl Table {
-    /// The lines of a file that holds `bytes`, each read by `parse`.
+    /// Splits `bytes` into lines and parses each line by `parse`.
     pub(super) fn parse(bytes: &[u8], parse: Parse) -> Self {
         let mut table = Self { ended: bytes.last().is_none_or(|last| *last == b'\n'), ..Self::default() };
         let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let mut first_nis = None;
         for text in whole.split(|byte| *byte == b'\n').filter(|_| !bytes.is_empty()) {
-            // Lines that include entries of a network's database. They come last.
+            // These lines include entries of a network database. They are the last lines of a file.
             let is_nis = matches!(text.first(), Some(b'+' | b'-'));
             if is_nis && first_nis.is_none() {
                 first_nis = Some(table.lines.len());
@@ -79,7 +79,7 @@ impl Table {
         table
     }
 
-    /// Adds a line at the end.
+    /// Appends a line.
     fn add(&mut self, text: Option<Vec<u8>>, entry: Option<Entry>) {
         let number = self.lines.len();
         if let Some(entry) = &entry {
@@ -97,7 +97,7 @@ impl Table {
         self.note_numbers(number, true);
     }
 
-    /// Notes the ids of a line, or takes them out.
+    /// Adds the ids of a line to the indexes if `is_there`; removes them otherwise.
     fn note_numbers(&mut self, number: usize, is_there: bool) {
         let Some(entry) = self.lines.get(number).and_then(|line| line.entry.as_ref()) else { return };
         let set = |ids: &mut Ids, id| if is_there { ids.add(id, number) } else { ids.remove(id, number) };
@@ -122,7 +122,7 @@ impl Table {
         }
     }
 
-    /// What the file will hold.
+    /// Returns the new contents of the file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for line in self.in_order().into_iter().filter_map(|number| self.lines.get(number)) {
@@ -139,7 +139,7 @@ impl Table {
         bytes
     }
 
-    /// The numbers of all lines in the order of the file.
+    /// Returns the numbers of all lines in the order of the file.
     fn in_order(&self) -> Vec<usize> {
         let (nis, end) = (self.nis.clone(), self.lines.len());
         let is_of_ranges = self.lines.iter().any(|line| matches!(line.entry, Some(Entry::Range(_))));
@@ -150,7 +150,7 @@ impl Table {
         }
         let mut numbers = self.sorted(self.ranges.sorted.min(nis.start));
         numbers.extend(self.ranges.sorted.min(nis.start)..nis.start);
-        // New ranges are not put before the NIS lines.
+        // New ranges are not written before the NIS lines.
         if is_of_ranges {
             numbers.extend(nis.start..end);
         } else {
@@ -160,7 +160,7 @@ impl Table {
         numbers
     }
 
-    /// The first `count` lines in the order of their ranges; what is no range comes last.
+    /// Returns the first `count` lines sorted by their ranges. Lines without a range come last.
     fn sorted(&self, count: usize) -> Vec<usize> {
         let entry = |number: usize| self.lines.get(number).and_then(|line| line.entry.as_ref());
         order(count, &|one, other| match (entry(one), entry(other)) {
@@ -169,22 +169,22 @@ impl Table {
         })
     }
 
-    /// The entries in the order of the file.
+    /// Returns the entries in the order of the file.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.lines.iter().filter_map(|line| line.entry.as_ref())
     }
 
-    /// The first entry of `name`.
+    /// Returns the first entry of `name`.
     pub(super) fn find(&self, name: &[u8]) -> Option<&Entry> {
         self.entry(*self.names.get(name)?.first()?)
     }
 
-    /// The entry in line number `number`.
+    /// Returns the entry in this line.
     pub(super) fn entry(&self, number: usize) -> Option<&Entry> {
         self.lines.get(number)?.entry.as_ref()
     }
 
-    /// The line of `name`; `None` if there is none.
+    /// Returns the number of the only line of `name`; `None` if there is no such line.
     fn only_line(&self, name: &[u8]) -> Result<Option<usize>, Ambiguous> {
         match self.names.get(name).map(Vec::as_slice) {
             None | Some([]) => Ok(None),
@@ -193,8 +193,8 @@ impl Table {
         }
     }
 
-    /// Puts `entry` in place of the one of the same name, whose lists of names it must share; a new one goes before
-    /// the first NIS line, else to the end.
+    /// Replaces the entry of the same name. Both must share the same lists of names. A new entry is written before
+    /// the first NIS line, or at the end.
     pub(super) fn update(&mut self, entry: Entry) -> Result<(), Ambiguous> {
         let Some(number) = self.only_line(entry.name())? else {
             self.ended |= self.nis.is_empty();
@@ -209,7 +209,7 @@ impl Table {
         Ok(())
     }
 
-    /// Gives the users whose primary group has the id `old` the id `new`.
+    /// Changes the primary group from the id `old` to `new` for all users who have it.
     pub(super) fn change_primary(&mut self, old: u32, new: u32) -> Result<(), Ambiguous> {
         for number in self.primary.lines_of(old) {
             if let Some(Entry::Passwd(user)) = self.entry(number) {
@@ -221,8 +221,8 @@ impl Table {
         Ok(())
     }
 
-    /// Makes `name` a member of those of `groups` that the file has. With `rewrite`, the lines of groups that it is a
-    /// member of already are written anew, as `useradd` does.
+    /// Makes `name` a member of those `groups` that are in the file. With `rewrite`, lines that already have the
+    /// member are formatted anew, as `useradd` does.
     pub(super) fn join(&mut self, name: &[u8], groups: &[Vec<u8>], rewrite: bool) -> Result<(), Ambiguous> {
         let mut joined: Map<()> = Map::default();
         for membership in self.memberships.get(name).into_iter().flatten() {
@@ -256,7 +256,8 @@ impl Table {
         Ok(())
     }
 
-    /// Removes `name` from the members of all groups but those that are to be kept.
+    /// Removes `name` from the members of all groups that are not in `keep`; with `admins`, from their administrators
+    /// too.
     pub(super) fn leave(&mut self, name: &[u8], keep: &Map<()>, admins: bool) -> Result<(), Ambiguous> {
         let Some(all) = self.memberships.get_mut(name).map(std::mem::take) else { return Ok(()) };
         let mut kept = Vec::new();
@@ -279,24 +280,24 @@ impl Table {
         Ok(())
     }
 
-    /// Whether `name` still stands there.
+    /// Returns whether `name` is still listed at this position.
     fn holds(&self, membership: Membership, name: &[u8]) -> bool {
         let Some(entry) = self.entry(membership.line) else { return false };
         let list = entry.lists().get(membership.list).copied().flatten();
         list.and_then(|names| names.get(membership.place)) == Some(name)
     }
 
-    /// Takes the entry of `name` out, if there is one.
+    /// Removes the entry of `name`, if there is one.
     pub(super) fn remove(&mut self, name: &[u8]) -> Result<(), Ambiguous> {
         self.only_line(name)?;
         self.remove_all(name);
         Ok(())
     }
 
-    /// Takes all entries of `name` out.
+    /// Removes all entries of `name`.
     pub(super) fn remove_all(&mut self, name: &[u8]) {
         for number in self.names.get_mut(name).map(std::mem::take).unwrap_or_default() {
-            // A file without a newline at its end has one once the last line is gone.
+            // If the last line is removed, the line before it ends in a newline.
             let end = if self.nis.is_empty() { self.lines.len() } else { self.nis.end };
             self.ended |= number.saturating_add(1) == end;
             self.note_numbers(number, false);
@@ -306,10 +307,10 @@ impl Table {
         }
     }
 
-    /// Adds a range of `count` ids for `owner` between `min` and `max`, unless they have one. `None` if there is no
-    /// room for it. `min` and `count` must be the same in each call.
+    /// Adds a range of `count` ids for `owner` between `min` and `max`, unless the owner has a range. `None` if there
+    /// is no free space for it. `min` and `count` must be the same in each call.
     pub(super) fn add_range(&mut self, owner: &[u8], min: u64, max: u64, count: u64) -> Option<()> {
-        // The shadow tools sort here, and leave the file sorted.
+        // The shadow tools sort the ranges at this point, and write the file sorted.
         self.ranges.sorted = if self.nis.is_empty() { self.lines.len() } else { self.nis.start };
         let start = self.free_range(min, max, count)?;
         if self.find(owner).is_none() {
@@ -319,7 +320,7 @@ impl Table {
         Some(())
     }
 
-    /// The first hole of `count` ids between the ranges.
+    /// Returns the start of the first free space for `count` ids.
     fn free_range(&mut self, min: u64, max: u64, count: u64) -> Option<u64> {
         let end = max.checked_add(1)?;
         let mut low = min.max(self.ranges.next);
@@ -339,7 +340,7 @@ impl Table {
         }
     }
 
-    /// Frees the ids of a range that goes, except those that are in another one as well.
+    /// Frees the ids of a removed range, except those that another range also contains.
     fn free(&mut self, range: &Range, number: usize) {
         let Ranges { starts, used, largest, next, .. } = &mut self.ranges;
         let end = range.start.saturating_add(range.count);
@@ -357,7 +358,7 @@ impl Table {
             }
             from = key(start, line.saturating_add(1)).to_vec();
         }
-        // The hole begins where the range before it ends.
+        // The free space begins where the range before it ends.
         *next = (*next).min(used.up_to(range.start).map_or(0, |(_, end)| end));
     }
 }

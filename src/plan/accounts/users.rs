@@ -1,4 +1,4 @@
-//! What the config wants of a user, checked, and which of the three tools' work that is.
+//! Checks what the config asks of a user, and hands the work to adding, changing or deleting the user.
 
 use super::database::Database;
 use super::entry::Passwd;
@@ -8,7 +8,7 @@ use crate::config;
 use crate::error::{Error, Problems, Result};
 use crate::plan::Tree;
 
-/// The checked wishes for a user who is to exist. `None` is no wish.
+/// The checked request for a user who is to exist. `None` means that the config does not ask for this.
 pub(super) struct Wanted<'c> {
     pub(super) name: &'c [u8],
     pub(super) password: Option<&'c [u8]>,
@@ -24,28 +24,28 @@ pub(super) struct Wanted<'c> {
 }
 
 impl Wanted<'_> {
-    /// Whether a new user gets a home directory.
+    /// Returns whether a new user gets a home directory.
     pub(super) fn create_home(&self) -> bool {
         self.flags.no_create_home != Some(true)
     }
 
-    /// Whether a new user without a primary group may get one of their own.
+    /// Returns whether a new user without a primary group may get a group of the same name.
     pub(super) fn user_group(&self) -> bool {
         self.flags.no_user_group != Some(true)
     }
 
-    /// Whether an earlier user's failed logins are forgotten.
+    /// Returns whether records of failed logins by an earlier user of the uid are cleared.
     pub(super) fn log_init(&self) -> bool {
         self.flags.no_log_init != Some(true)
     }
 
-    /// Whether a new user is one of the system.
+    /// Returns whether a new user is a system user.
     pub(super) fn system(&self) -> bool {
         self.flags.system == Some(true)
     }
 }
 
-/// Makes the user as the config wants them.
+/// Brings the user to what the config asks for.
 pub(super) fn ensure(
     db: &mut Database,
     tree: &mut Tree,
@@ -75,8 +75,8 @@ pub(super) fn ensure(
     problems.finish()
 }
 
-/// Checks all that is wished for one by one. What is wrong is added to `problems` and counts as no wish, so that the
-/// rest can be tried too.
+/// Checks each field by itself. An invalid field is added to `problems` and then treated as missing, so that the
+/// other fields are checked too.
 fn check<'c>(
     db: &Database,
     wanted: &'c config::User,
@@ -105,7 +105,7 @@ fn check<'c>(
         Some(group) => {
             let found = db.group_by_any(group).map(|group| group.gid);
             let found = found.ok_or_else(|| no_group(subject, "primaryGroup", group));
-            // Without any group the user would get one of their own, which could fail as well.
+            // Without a group the user would get a group of the same name, which could fail as well.
             Some(problems.take(found).unwrap_or_default())
         }
         None => None,
@@ -125,7 +125,7 @@ fn groups(db: &Database, wanted: &config::User, subject: &Subject) -> Result<Opt
     for (index, list) in wanted.groups.iter().enumerate() {
         let key = format!("groups.{index}");
         let Some(list) = problems.take(subject.field(&key, list)) else { continue };
-        // The reference hands all of them to the tools as one list between commas.
+        // The reference passes all of them to the tools as one list with commas.
         for group in list.split(|byte| *byte == b',') {
             match db.group_by_any(group) {
                 _ if group.is_empty() => problems.add(subject.invalid(&key, "a group's name is required")),
