@@ -259,7 +259,7 @@ fn a_home_moves_by_its_name_or_across_file_systems_by_copy() {
 fn a_home_inside_its_own_skeleton_is_refused() {
     for skeleton in ["/home", "/"] {
         let mut root = Memory::debian();
-        root.file("/etc/default/useradd", &format!("SKEL={skeleton}\n"));
+        root.file("/etc/default/useradd", format!("SKEL={skeleton}\n"));
         let (reason, text) = refusal(&root, r#"{"users": [{"name": "core"}]}"#);
         assert_eq!(reason, Reason::Account);
         assert!(text.contains("/home/core"), "{text}");
