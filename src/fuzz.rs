@@ -7,8 +7,8 @@ pub use crate::agent::journal::{parse as journal_query, parse_lines as journal_l
 use crate::agent::request::Request;
 pub use crate::agent::systemd::parse_units as systemd_units;
 pub use crate::agent::text;
-pub use crate::config::json::{JsonReader, Kind, SyntaxError};
 use crate::http::{self, Input};
+pub use crate::json::{JsonReader, Kind, SyntaxError};
 
 struct Host<'h>(RefCell<&'h mut dyn Read>);
 

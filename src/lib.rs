@@ -29,8 +29,10 @@ pub mod fd;
 pub mod file;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod go;
 mod http;
 pub mod ignition;
+mod json;
 pub mod kmsg_logger;
 mod memory;
 pub mod plan;

@@ -18,6 +18,7 @@ use vsock::VsockStream;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{errno_of, errno_words};
 use crate::fd;
+use crate::json::{JsonReader, fields};
 use crate::stamp::{self, Fault, LIMIT, STAMP, Stamp, Verdict};
 use crate::sys;
 
@@ -254,19 +255,24 @@ fn send_to_port(device: &str) -> Result<(), Errno> {
 /// # Errors
 /// A record that cannot be read is an error, because it could be that of a sent signal.
 fn was_sent() -> Result<bool, Refusal> {
-    #[derive(serde::Deserialize)]
-    struct Sent {
-        sent: bool,
-    }
     let mut buffer = [0; 1024];
     match read_file(Path::new(RECORD), &mut buffer) {
-        Ok(text) => match serde_json::from_slice::<Sent>(text) {
-            Ok(record) => Ok(record.sent),
-            Err(_) => Err(Refusal::NoRecord(Errno::BADMSG)),
-        },
+        Ok(text) => says_sent(text).ok_or(Refusal::NoRecord(Errno::BADMSG)),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(Refusal::NoRecord(errno)),
     }
+}
+
+/// Reads the field `sent` of a record; none if the text is no record.
+fn says_sent(record: &[u8]) -> Option<bool> {
+    let mut reader = JsonReader::new(record);
+    let mut sent = None;
+    fields::object(&mut reader, &mut |reader, key| match key {
+        "sent" => fields::set(&mut sent, fields::bool(reader)?),
+        _ => reader.skip().ok(),
+    })?;
+    reader.end().ok()?;
+    sent
 }
 
 fn record(json: fmt::Arguments<'_>) -> Result<(), Errno> {

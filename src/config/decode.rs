@@ -5,10 +5,10 @@ mod remarks;
 
 use std::borrow::Cow;
 
-use super::go::same_key;
-use super::json::{JsonReader, Kind, SyntaxError};
 use super::report::{Report, Step, last_key};
 use super::schema::{ListMut, Object, ShapeMut};
+use crate::go::same_key;
+use crate::json::{JsonReader, Kind, SyntaxError};
 use remarks::Remarks;
 
 /// The largest number of items that all lists of a config hold together, so that a small text cannot take endless

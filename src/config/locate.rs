@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::json::{JsonReader, Kind, SyntaxError};
 use super::report::{Finding, Position, Step};
+use crate::json::{JsonReader, Kind, SyntaxError};
 use crate::sort::{order, sort};
 
 /// Gives every finding its line and column in `text`, which is JSON, and brings them into its order.

@@ -4,9 +4,7 @@ mod checker;
 pub mod data_url;
 mod decode;
 pub(crate) mod encode;
-mod go;
 mod hints;
-pub(crate) mod json;
 mod keys;
 mod locate;
 mod merge;
@@ -35,6 +33,7 @@ pub use unsupported::{
 pub use version::Version;
 
 use crate::error::{Error, Reason, Result};
+use crate::json;
 use decode::{DecodeError, Decoded};
 
 /// A config as it was parsed and found valid.

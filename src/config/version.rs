@@ -1,7 +1,7 @@
 //! The spec versions that are understood.
 
-use super::json::{JsonReader, Kind};
 use crate::error::{Error, Reason};
+use crate::json::{JsonReader, Kind};
 
 /// A supported version of the Ignition spec, by its minor number: 3.0.0 to 3.6.0 and 3.7.0-experimental.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

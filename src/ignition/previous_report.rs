@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::change::{Kind, View as _};
-use crate::config::json::{JsonReader, SyntaxError};
 use crate::error::{Error, Reason, Result, errno_words};
+use crate::json::{JsonReader, SyntaxError};
 use crate::kmsg_logger::NOTICE;
 use crate::root::Root;
 use crate::stamp::STAMP;

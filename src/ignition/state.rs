@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::cache;
 use crate::config::encode::quote;
-use crate::config::json::{JsonReader, Kind, SyntaxError};
 use crate::error::{Error, Reason, Result, io_words};
 use crate::file;
+use crate::json::{JsonReader, Kind, SyntaxError};
 use crate::provision::render::FetchedConfig;
 
 /// The field for the spec version of the user's config, which only this program's result file tells.

@@ -3,6 +3,7 @@
 //! `glowplug run`, `glowplug-ready` and the agent all ask [`judge`], so that they never disagree.
 
 mod identity;
+mod parse;
 mod text;
 mod verdict;
 

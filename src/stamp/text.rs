@@ -1,6 +1,6 @@
 //! The text of the stamp: JSON, whose first fields are those of the reference's result file.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{FileIdentity, LIMIT};
 use crate::clock;
@@ -9,24 +9,24 @@ use crate::clock;
 const MOST_WITH_PREVIOUS: usize = LIMIT - 1024;
 
 /// The stamp's JSON. The first fields are those that Fedora `CoreOS` tools read.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Stamp<'a> {
     /// The kernel's id of the boot that provisioned the machine.
-    #[serde(rename = "provisioningBootID", borrow)]
+    #[serde(rename = "provisioningBootID")]
     pub boot_id: &'a str,
     /// When the machine was provisioned: RFC 3339, UTC.
-    #[serde(rename = "provisioningDate", borrow)]
+    #[serde(rename = "provisioningDate")]
     pub date: &'a str,
     /// Whether the user gave a config.
     #[serde(rename = "userConfigProvided")]
     pub user_config_provided: bool,
     /// What only this program tells. A stamp of the reference has none.
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub glowplug: Option<Details<'a>>,
 }
 
 /// This program's own part of the stamp.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Details<'a> {
     /// The version of the program.
     pub version: &'a str,
@@ -39,7 +39,7 @@ pub struct Details<'a> {
     #[serde(rename = "configSHA512")]
     pub config_sha512: &'a str,
     /// When the root was adopted: RFC 3339, UTC. None in the stamp of a run.
-    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<&'a str>,
     /// Inode number of the stamp itself: a copy of the stamp in another root has another one.
     pub inode: u64,

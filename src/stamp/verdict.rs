@@ -10,6 +10,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 
 use super::identity::OVERLAYFS;
+use super::parse::parse;
 use super::{FileIdentity, LIMIT, STAMP, Stamp, boot_id};
 use crate::error::{Reason, errno_words};
 
@@ -109,7 +110,7 @@ fn read_from<'b>(
 ) -> Result<Option<(Stamp<'b>, OwnedFd)>, Fault> {
     let Some(file) = open(root)? else { return Ok(None) };
     let text = read_to_end(file.as_fd(), buffer).map_err(|errno| Fault::Unreadable(STAMP, errno))?;
-    let stamp = serde_json::from_slice(text).map_err(|_| Fault::Broken)?;
+    let stamp = parse(text).ok_or(Fault::Broken)?;
     Ok(Some((stamp, file)))
 }
 

@@ -1,9 +1,9 @@
 //! Values of the wrong type, in the words of Go, with the names of the reference's types.
 
 use super::super::hints;
-use super::super::json::Kind;
 use super::super::report::{JsonPath, Step};
 use super::{DecodeError, Decoder, Result, TypeMismatch};
+use crate::json::Kind;
 
 impl Decoder<'_> {
     /// The value that comes next is not of the type `wanted`.

@@ -1,7 +1,7 @@
 //! What may be meant by a key that an object does not have.
 
-use super::super::go::same_key;
 use super::super::schema::{Field, Object, Shape};
+use crate::go::same_key;
 
 /// Keys of other languages and common slips: the object's type (empty for any), the key without `_` and `-`, the hint.
 const KNOWN: &[(&str, &str, &str)] = &[

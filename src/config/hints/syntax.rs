@@ -1,10 +1,10 @@
 //! What may be meant where the text is not JSON.
 
-use super::super::json::SyntaxError;
 use super::super::locate::position;
 use super::super::report::find;
 use super::octal;
 use super::text::kind_of;
+use crate::json::SyntaxError;
 
 /// The hint for `error` in `text`.
 pub(in super::super) fn for_syntax(text: &[u8], error: &SyntaxError) -> Option<String> {
@@ -133,8 +133,8 @@ fn unclosed(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::json::check;
     use super::*;
+    use crate::json::check;
 
     fn hint(text: &str) -> String {
         for_syntax(text.as_bytes(), &check(text.as_bytes()).unwrap_err()).unwrap_or_default()

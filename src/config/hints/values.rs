@@ -1,6 +1,6 @@
 //! What may be meant by a value: modes, values of the wrong type, paths.
 
-use super::super::json::Kind;
+use crate::json::Kind;
 
 /// Modes that people give to files and directories, without setuid, setgid and sticky.
 const USUAL: &[i64] = &[

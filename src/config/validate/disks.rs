@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::super::checker::{Checker, Rules, is_set};
-use super::super::json;
 use super::super::keys::Keys;
 use super::super::path::path_fault;
 use super::super::report::Step;
 use super::super::types::{ClevisCustom, Disk, Filesystem, Luks, Partition, Raid, Tang};
 use super::resources::{is_bad_source, tang_fault};
 use super::storage::check_path;
+use crate::json;
 use crate::sort::order;
 
 impl Rules for Disk<'_> {

@@ -1,11 +1,11 @@
 //! Rules for units and drop-ins.
 
 use super::super::checker::{Checker, Rules};
-use super::super::go::Quoted;
 use super::super::keys::Keys;
 use super::super::report::Step;
 use super::super::types::{Dropin, Systemd, Unit};
 use super::unit_file;
+use crate::go::Quoted;
 
 /// An enabled instance does nothing if its template in the config cannot be installed.
 impl Rules for Systemd<'_> {

@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::super::go::Quoted;
 use super::super::report::Message;
+use crate::go::Quoted;
 
 /// The size of Go's `bufio.Reader`.
 const BUFFER: usize = 4096;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 /// A byte in single quotes, as Go's JSON errors show it.
-pub(super) struct Character(pub u8);
+pub(crate) struct Character(pub u8);
 
 impl fmt::Display for Character {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +18,7 @@ impl fmt::Display for Character {
 }
 
 /// Bytes in double quotes, as Go's `%q` shows them.
-pub(super) struct Quoted<'a>(pub &'a [u8]);
+pub(crate) struct Quoted<'a>(pub &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,7 +64,7 @@ fn is_printable(c: char) -> bool {
 
 /// Returns whether `encoding/json` takes `key` for the key `exact`. Case does not count, so that the long s (U+017F) and
 /// the Kelvin sign (U+212A) are taken for s and k.
-pub(super) fn same_key(exact: &str, key: &str) -> bool {
+pub(crate) fn same_key(exact: &str, key: &str) -> bool {
     let folded = key.chars().map(|c| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',

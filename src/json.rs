@@ -6,6 +6,7 @@
 
 mod bytes;
 mod error;
+pub(crate) mod fields;
 
 use std::borrow::Cow;
 
@@ -56,7 +57,7 @@ impl Kind {
 
 type Result<T> = std::result::Result<T, SyntaxError>;
 
-/// The reader: a cursor over the bytes of the config.
+/// The reader: a cursor over the bytes of a text.
 #[derive(Debug)]
 pub struct JsonReader<'a> {
     text: &'a [u8],
@@ -80,12 +81,12 @@ impl<'a> JsonReader<'a> {
     }
 
     /// The bytes that strings may still take beside the text.
-    pub(super) fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.room
     }
 
     /// Takes `bytes` of that room; false, and nothing is taken, if there is less.
-    pub(super) fn take(&mut self, bytes: usize) -> bool {
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
         let left = u64::try_from(bytes).ok().and_then(|bytes| self.room.checked_sub(bytes));
         self.room = left.unwrap_or(self.room);
         left.is_some()
@@ -422,7 +423,7 @@ impl<'a> JsonReader<'a> {
 ///
 /// # Errors
 /// The first error of its syntax.
-pub(super) fn check(text: &[u8]) -> Result<()> {
+pub(crate) fn check(text: &[u8]) -> Result<()> {
     let mut reader = JsonReader::new(text);
     reader.skip()?;
     reader.end()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::go;
+use crate::go;
 
 /// What is wrong with the text, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum Context {
 
 impl SyntaxError {
     /// Whether the text is too large rather than malformed.
-    pub(in super::super) fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         self.context == Context::Room
     }
 }
