@@ -44,3 +44,5 @@ pub mod sort;
 pub mod source;
 pub mod stamp;
 pub mod sys;
+#[cfg(test)]
+mod testing;

@@ -287,17 +287,17 @@ mod tests {
 
     #[test]
     fn changes_are_forbidden_to_one_thread_and_what_it_starts() {
-        let folder = crate::agent::tests::Folder::new("landlock");
-        let path = folder.path("file");
+        let temp = crate::testing::TempDir::new("landlock");
+        let path = temp.join("file");
         std::fs::write(&path, "before").unwrap();
         let tried = std::thread::scope(|scope| {
             let restricted = scope.spawn(|| {
                 let is_forbidden = forbid_changes().unwrap();
-                let touch = std::process::Command::new("touch").arg(folder.path("new")).status().unwrap();
+                let touch = std::process::Command::new("touch").arg(temp.join("new")).status().unwrap();
                 let tries = [
                     std::fs::write(&path, "after").is_err(),
                     std::fs::remove_file(&path).is_err(),
-                    std::fs::create_dir(folder.path("directory")).is_err(),
+                    std::fs::create_dir(temp.join("directory")).is_err(),
                     !touch.success(),
                 ];
                 (is_forbidden, tries, std::fs::read_to_string(&path).unwrap_or_default())

@@ -112,13 +112,7 @@ fn replay(case: &Case, work: &Work, bless: bool) -> Result<usize, String> {
         count += 1;
     }
     if let Outcome::Error { fetch: true, text, .. } = &case.outcome {
-        // What does not depend on the root is the same on an empty one. What that root lacks may follow.
-        let found = match apply(case, &manifest::empty(), work, last)? {
-            Outcome::Error { fetch, reason, text: found } if found.starts_with(&format!("{text}\n")) => {
-                Outcome::Error { fetch, reason, text: text.clone() }
-            }
-            found => found,
-        };
+        let found = apply_to_nothing(case, work, last, text)?;
         compare(case, &found).map_err(|what| format!("on an empty root\n{what}"))?;
         count += 1;
     }
@@ -146,6 +140,17 @@ fn apply(case: &Case, before: &Tree, work: &Work, config: &str) -> Result<Outcom
             Err(format!("{error}\nand the root has changed:\n{}", manifest::changes(before, &after)))
         }
     }
+}
+
+/// Applies to an empty root. What the config alone decides is the same there; further failures, of what that root lacks,
+/// may follow `text` and are left out.
+fn apply_to_nothing(case: &Case, work: &Work, config: &str, text: &str) -> Result<Outcome, String> {
+    Ok(match apply(case, &manifest::empty(), work, config)? {
+        Outcome::Error { fetch, reason, text: found } if found.starts_with(&format!("{text}\n")) => {
+            Outcome::Error { fetch, reason, text: text.to_owned() }
+        }
+        found => found,
+    })
 }
 
 fn compare(case: &Case, found: &Outcome) -> Result<(), String> {
@@ -235,7 +240,11 @@ fn exit_code(word: &str) -> Result<i32, String> {
 /// Writes what came of it into the case.
 fn rewrite(case: &Case, work: &Work, config: &str) -> Result<(), String> {
     let ((_, said), _) = program(&case.before, work, config)?;
-    let found = apply(case, &case.before, work, config)?;
+    let mut found = apply(case, &case.before, work, config)?;
+    if let (Outcome::Error { reason, text, .. }, Outcome::Unknown) = (&found, &case.outcome) {
+        let fetch = apply_to_nothing(case, work, config, text)? == found;
+        found = Outcome::Error { fetch, reason: reason.clone(), text: text.clone() };
+    }
     // The failures come last.
     let failures = match &found {
         Outcome::Error { text, .. } => text.lines().count(),

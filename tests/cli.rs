@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -207,17 +207,25 @@ fn a_plan_is_shown_and_nothing_is_written() {
     assert!(!done.stdout.contains("secret"));
 }
 
+/// The config of [`everything`]. `@UID@` and `@GID@` are the owner of the file that it leaves as it is.
 const EVERYTHING: &str = r#"{"ignition":{"version":"3.4.0"},
     "passwd":{"groups":[{"name":"web","gid":2000}],
         "users":[{"name":"ann","passwordHash":"$6$saltsalt$newhashnewhash","sshAuthorizedKeys":["ssh-ed25519 A"]}]},
     "storage":{"directories":[{"path":"/etc"},{"path":"/srv","overwrite":true}],
         "files":[{"path":"/etc/app","overwrite":true,"contents":{"source":"data:,one%0Athree%0A"}},
-            {"path":"/etc/same","mode":420,"overwrite":true,"contents":{"source":"data:,same%0A"}},
+            {"path":"/etc/same","mode":420,"overwrite":true,"contents":{"source":"data:,same%0A"},
+                "user":{"id":@UID@},"group":{"id":@GID@}},
             {"path":"/etc/blob","mode":420,"contents":{"source":"data:;base64,AAEC"}}]},
     "systemd":{"units":[{"name":"a.service","enabled":true,"contents":"[Install]\nWantedBy=multi-user.target"},
         {"name":"b.service","mask":true}]}}"#;
 
-/// A root with ann, whose password is to be changed, and files for [`EVERYTHING`].
+/// Returns the config, with the owner of `root`: the caller, who need not be root.
+fn everything(root: &str) -> String {
+    let owner = fs::metadata(root).unwrap();
+    EVERYTHING.replace("@UID@", &owner.uid().to_string()).replace("@GID@", &owner.gid().to_string())
+}
+
+/// A root with ann, whose password is to be changed, and files for [`everything`].
 fn populated(name: &str) -> Scratch {
     let scratch = Scratch::new(name);
     let root = scratch.0.join("root");
@@ -239,7 +247,7 @@ fn populated(name: &str) -> Scratch {
 #[test]
 fn a_plan_is_grouped_by_what_the_entries_of_the_config_become() {
     let scratch = populated("grouped");
-    let done = glowplug(&["plan", "--root", &scratch.root(), "-"], EVERYTHING);
+    let done = glowplug(&["plan", "--root", &scratch.root(), "-"], &everything(&scratch.root()));
     assert_eq!(done.code, 0, "{}", done.stderr);
     let at = |words: &str| {
         let found = done.stdout.lines().position(|line| line.trim_start().starts_with(words));
@@ -282,7 +290,7 @@ fn a_plan_is_grouped_by_what_the_entries_of_the_config_become() {
 #[test]
 fn a_plan_shows_the_changed_lines_without_password_hashes() {
     let scratch = populated("diff");
-    let done = glowplug(&["plan", "--diff", "--root", &scratch.root(), "-"], EVERYTHING);
+    let done = glowplug(&["plan", "--diff", "--root", &scratch.root(), "-"], &everything(&scratch.root()));
     assert_eq!(done.code, 0, "{}", done.stderr);
     for line in [
         "     one",
@@ -325,7 +333,7 @@ fn a_plan_has_colours_on_a_terminal_only() {
 #[test]
 fn a_plan_tells_everything_that_is_wrong() {
     let scratch = populated("all-wrong");
-    let config = EVERYTHING
+    let config = everything(&scratch.root())
         .replace(r#""path":"/etc/app","overwrite":true"#, r#""path":"/etc/app""#)
         .replace(r#""path":"/etc/same","mode":420,"overwrite":true"#, r#""path":"/etc/same""#)
         .replace(r#""gid":2000"#, r#""gid":1000"#);

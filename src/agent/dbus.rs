@@ -326,7 +326,7 @@ mod tests {
 
     use super::*;
     use crate::agent::deadline::Deadline;
-    use crate::agent::tests::Folder;
+    use crate::testing::TempDir;
 
     /// A message written by hand. Each header field starts at a multiple of eight bytes. The length of the fields
     /// does not count the padding before the body.
@@ -375,8 +375,8 @@ mod tests {
     }
 
     fn answering(script: impl FnOnce(UnixStream) + Send + 'static) -> Result<Reply, Errno> {
-        let folder = Folder::new("dbus");
-        let path = folder.path("private");
+        let temp = TempDir::new("dbus");
+        let path = temp.join("private");
         let listener = UnixListener::bind(&path).unwrap();
         let server = std::thread::spawn(move || script(listener.accept().unwrap().0));
         let deadline = Deadline::after(Duration::from_secs(5));

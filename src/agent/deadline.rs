@@ -106,12 +106,12 @@ mod tests {
     use rustix::net::{bind, listen};
 
     use super::*;
-    use crate::agent::tests::Folder;
+    use crate::testing::TempDir;
 
     #[test]
     fn a_server_that_says_nothing_ends_at_the_deadline() {
-        let folder = Folder::new("deadline");
-        let path = folder.path("socket");
+        let temp = TempDir::new("deadline");
+        let path = temp.join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         let begin = Instant::now();
         let mut stream = Stream::connect(&path, Deadline::after(Duration::from_millis(50))).unwrap();
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn a_server_that_takes_a_little_now_and_then_does_not_get_its_time_again() {
-        let folder = Folder::new("slow");
-        let path = folder.path("socket");
+        let temp = TempDir::new("slow");
+        let path = temp.join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         let begin = Instant::now();
         let deadline = Deadline::after(Duration::from_millis(300));
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_server_whose_queue_is_full_is_not_waited_for() {
-        let folder = Folder::new("queue");
-        let path = folder.path("socket");
+        let temp = TempDir::new("queue");
+        let path = temp.join("socket");
         let listener =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
         bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();

@@ -316,7 +316,7 @@ fn line(object: &[u8]) -> Option<(Origin, Line)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::tests::Folder;
+    use crate::testing::TempDir;
 
     #[test]
     fn queries() {
@@ -350,9 +350,9 @@ mod tests {
 
     #[test]
     fn the_journal_is_off_until_the_image_turns_it_on() {
-        let folder = Folder::new("switches");
+        let temp = TempDir::new("switches");
         let refused = |query: &str| {
-            let refusal = allowed(&folder.path("agent.d"), query).unwrap_err();
+            let refusal = allowed(&temp.join("agent.d"), query).unwrap_err();
             (refusal.status, refusal.what)
         };
         let status = |query: &str| refused(query).0;
@@ -361,12 +361,12 @@ mod tests {
             assert_eq!(status, 403);
             assert!(what.contains("agent.d/journal in the machine"), "{what}");
         }
-        std::fs::create_dir(folder.path("agent.d")).unwrap();
-        std::os::unix::fs::symlink("/dev/null", folder.path("agent.d/journal")).unwrap();
+        std::fs::create_dir(temp.join("agent.d")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", temp.join("agent.d/journal")).unwrap();
         assert_eq!(status("unit=ssh.service"), 403);
-        std::fs::remove_file(folder.path("agent.d/journal")).unwrap();
-        std::fs::write(folder.path("agent.d/journal"), "").unwrap();
-        let allowed = |query: &str| allowed(&folder.path("agent.d"), query);
+        std::fs::remove_file(temp.join("agent.d/journal")).unwrap();
+        std::fs::write(temp.join("agent.d/journal"), "").unwrap();
+        let allowed = |query: &str| allowed(&temp.join("agent.d"), query);
         assert_eq!(allowed("unit=ssh.service"), Ok(("ssh.service".into(), 100, false)));
         assert_eq!(status(""), 400);
         for unit in ["user@501.service", "user%40501.service", "session-3.scope"] {
@@ -374,11 +374,11 @@ mod tests {
             assert_eq!(status, 403, "{unit}");
             assert!(what.contains("agent.d/journal-users in the machine"), "{what}");
         }
-        std::fs::write(folder.path("agent.d/journal-users"), "").unwrap();
+        std::fs::write(temp.join("agent.d/journal-users"), "").unwrap();
         assert_eq!(allowed("unit=user@501.service&lines=2"), Ok(("user@501.service".into(), 2, true)));
         // If the switch cannot be looked up, the query must be refused.
-        std::os::unix::fs::symlink("loop", folder.path("loop")).unwrap();
-        assert_eq!(super::allowed(&folder.path("loop"), "unit=a.service").unwrap_err().status, 500);
+        std::os::unix::fs::symlink("loop", temp.join("loop")).unwrap();
+        assert_eq!(super::allowed(&temp.join("loop"), "unit=a.service").unwrap_err().status, 500);
     }
 
     /// As journalctl prints them, the newest first.

@@ -173,7 +173,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::agent::tests::Folder;
+    use crate::testing::TempDir;
 
     fn deadline() -> Deadline {
         Deadline::after(Duration::from_secs(5))
@@ -185,14 +185,14 @@ mod tests {
 
     #[test]
     fn no_link_in_the_path_is_followed() {
-        let folder = Folder::new("links");
-        std::fs::create_dir(folder.path("real")).unwrap();
-        let listener = UnixListener::bind(folder.path("real/socket")).unwrap();
-        symlink("real", folder.path("link")).unwrap();
-        symlink("real/socket", folder.path("socket")).unwrap();
-        symlink("itself", folder.path("itself")).unwrap();
-        symlink("/proc/self/root", folder.path("root")).unwrap();
-        let directory = Directory::open(&folder.path(""), own_uid()).unwrap();
+        let temp = TempDir::new("links");
+        std::fs::create_dir(temp.join("real")).unwrap();
+        let listener = UnixListener::bind(temp.join("real/socket")).unwrap();
+        symlink("real", temp.join("link")).unwrap();
+        symlink("real/socket", temp.join("socket")).unwrap();
+        symlink("itself", temp.join("itself")).unwrap();
+        symlink("/proc/self/root", temp.join("root")).unwrap();
+        let directory = Directory::open(temp.path(), own_uid()).unwrap();
         for name in ["link/socket", "socket", "itself", "root/proc/version"] {
             assert_eq!(directory.connect(name, deadline()).err(), Some(Failure::Link), "{name}");
         }
@@ -204,15 +204,15 @@ mod tests {
         );
         assert!(directory.connect("real/socket", deadline()).is_ok());
         // The same for a link in place of the directory itself.
-        let linked = Directory::open(&folder.path("link"), own_uid());
+        let linked = Directory::open(&temp.join("link"), own_uid());
         assert_eq!(linked.err(), Some(Failure::Errno(Errno::NOTDIR)));
     }
 
     #[test]
     fn only_the_user_of_the_directory_is_talked_to() {
-        let folder = Folder::new("stranger");
-        let _listener = UnixListener::bind(folder.path("socket")).unwrap();
-        let directory = Directory::open(&folder.path(""), own_uid().wrapping_add(1)).unwrap();
+        let temp = TempDir::new("stranger");
+        let _listener = UnixListener::bind(temp.join("socket")).unwrap();
+        let directory = Directory::open(temp.path(), own_uid().wrapping_add(1)).unwrap();
         let asked = directory.connect("socket", deadline());
         assert_eq!(asked.err(), Some(Failure::Stranger));
         assert!(Failure::Stranger.words().starts_with("not asked"));
@@ -220,16 +220,16 @@ mod tests {
 
     #[test]
     fn what_is_no_socket_or_no_file_is_not_waited_for() {
-        let folder = Folder::new("files");
-        std::fs::write(folder.path("file"), "").unwrap();
-        std::fs::create_dir(folder.path("directory")).unwrap();
+        let temp = TempDir::new("files");
+        std::fs::write(temp.join("file"), "").unwrap();
+        std::fs::create_dir(temp.join("directory")).unwrap();
         // Opening the FIFO would wait without end.
-        let fifo = std::process::Command::new("mkfifo").arg(folder.path("fifo")).status().unwrap();
+        let fifo = std::process::Command::new("mkfifo").arg(temp.join("fifo")).status().unwrap();
         assert!(fifo.success());
-        let directory = Directory::open(&folder.path(""), own_uid()).unwrap();
-        std::fs::write(folder.path("text"), "nameserver 1.1.1.1\n").unwrap();
-        std::fs::write(folder.path("long"), "a".repeat((64 << 10) + 1)).unwrap();
-        symlink("text", folder.path("link")).unwrap();
+        let directory = Directory::open(temp.path(), own_uid()).unwrap();
+        std::fs::write(temp.join("text"), "nameserver 1.1.1.1\n").unwrap();
+        std::fs::write(temp.join("long"), "a".repeat((64 << 10) + 1)).unwrap();
+        symlink("text", temp.join("link")).unwrap();
         assert_eq!(directory.text("text").unwrap(), "nameserver 1.1.1.1\n");
         assert_eq!(directory.text("fifo").unwrap(), "");
         assert_eq!(directory.text("link"), Err(Failure::Link));

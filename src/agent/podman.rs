@@ -138,7 +138,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::agent::tests::Folder;
+    use crate::testing::TempDir;
 
     fn found(socket: &str, service: &str, answer: Result<(), Errno>) -> Option<Podman> {
         let load = |active: &str| if active == "none" { "not-found" } else { "loaded" }.to_owned();
@@ -181,9 +181,9 @@ mod tests {
     /// Plays a program that a user runs in place of the user's manager: it answers the question for the units with
     /// `state`, and then says nothing more.
     fn with_manager(state: &str, pause: Duration) -> (Option<Podman>, Duration) {
-        let folder = Folder::new("manager");
-        std::fs::create_dir(folder.path("systemd")).unwrap();
-        let listener = UnixListener::bind(folder.path("systemd/private")).unwrap();
+        let temp = TempDir::new("manager");
+        std::fs::create_dir(temp.join("systemd")).unwrap();
+        let listener = UnixListener::bind(temp.join("systemd/private")).unwrap();
         let body = units_as_systemd_sends_them(state);
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -198,7 +198,7 @@ mod tests {
         let begin = Instant::now();
         let uid = rustix::process::getuid().as_raw();
         // The uid of the question decides whether the directory is root's, so this one is not trusted.
-        let directory = Directory::open(&folder.path(""), uid);
+        let directory = Directory::open(temp.path(), uid);
         let patience = Duration::from_millis(200);
         let found = ask_in(&directory, ("core".into(), 501), Deadline::after(PATIENT), patience);
         let took = begin.elapsed();
@@ -261,10 +261,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_one_that_says_200() {
-        let folder = Folder::new("ping");
-        std::fs::create_dir(folder.path("podman")).unwrap();
-        let listener = UnixListener::bind(folder.path(API)).unwrap();
-        let directory = Directory::open(&folder.path(""), rustix::process::getuid().as_raw()).unwrap();
+        let temp = TempDir::new("ping");
+        std::fs::create_dir(temp.join("podman")).unwrap();
+        let listener = UnixListener::bind(temp.join(API)).unwrap();
+        let directory = Directory::open(temp.path(), rustix::process::getuid().as_raw()).unwrap();
         let server = std::thread::spawn(move || {
             for answer in ["HTTP/1.0 200 OK\r\n\r\nOK", "HTTP/1.0 500 Internal Server Error\r\n\r\n", ""] {
                 let (mut stream, _) = listener.accept().unwrap();

@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::client::Failure;
 use super::*;
 use crate::deadline::Deadline;
 use crate::error::{Reason, Result};
+use crate::testing::TempDir;
 
 /// What platform applehv asks for.
 const REQUEST: Request<'static> = Request {
@@ -37,15 +37,21 @@ impl Stream for UnixStream {
 
 /// A host on a socket of its own: `serve` gets each connection with its number, after the request was read.
 struct Host {
-    path: PathBuf,
+    directory: TempDir,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Host {
     fn new(name: &str, connections: usize, serve: impl Fn(usize, &mut UnixStream) + Send + 'static) -> Self {
-        let path = std::env::temp_dir().join(format!("glowplug-http-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).unwrap();
+        Self::at(TempDir::new(&format!("http-{name}")), connections, serve)
+    }
+
+    fn at(
+        directory: TempDir,
+        connections: usize,
+        serve: impl Fn(usize, &mut UnixStream) + Send + 'static,
+    ) -> Self {
+        let listener = UnixListener::bind(directory.join("socket")).unwrap();
         let thread = std::thread::spawn(move || {
             for number in 0..connections {
                 let (mut stream, _) = listener.accept().unwrap();
@@ -62,11 +68,12 @@ impl Host {
                 serve(number, &mut stream);
             }
         });
-        Self { path, thread: Some(thread) }
+        Self { directory, thread: Some(thread) }
     }
 
     fn fetch(&self, patience: Duration, limit: u64) -> Result<Vec<u8>> {
-        let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect(&self.path)?)) };
+        let path = self.directory.join("socket");
+        let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect(&path)?)) };
         fetch("test host", &connect, patience, limit)
     }
 
@@ -85,7 +92,6 @@ impl Drop for Host {
                 thread.join().unwrap();
             }
         }
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -184,11 +190,11 @@ fn failures_that_can_pass_are_tried_again() {
 
 #[test]
 fn a_late_host_is_waited_for() {
-    let path = std::env::temp_dir().join(format!("glowplug-http-{}-late", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let directory = TempDir::new("http-late");
+    let path = directory.join("socket");
     let host = std::thread::spawn(|| {
         std::thread::sleep(Duration::from_millis(700));
-        Host::new("late", 1, |_, stream| {
+        Host::at(directory, 1, |_, stream| {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
         })
     });

@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::TempDir;
 
 #[test]
 fn a_stamp_is_refused_by_the_words_and_codes_of_glowplug() {
@@ -15,15 +16,10 @@ fn a_stamp_is_refused_by_the_words_and_codes_of_glowplug() {
 }
 
 fn port_of(text: &str) -> Option<u32> {
-    let path = std::env::temp_dir().join(format!(
-        "glowplug-ready-unit-{}-{:?}",
-        std::process::id(),
-        std::thread::current().id()
-    ));
+    let directory = TempDir::new("ready");
+    let path = directory.join("ready.service");
     std::fs::write(&path, text).unwrap();
-    let port = unit_port(&path);
-    std::fs::remove_file(&path).unwrap();
-    port
+    unit_port(&path)
 }
 
 #[test]

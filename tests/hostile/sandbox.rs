@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::disk;
 use crate::manifest::{self, Tree};
@@ -75,12 +75,13 @@ impl Sandbox {
     pub fn add_devices(&mut self) {
         let dev = self.base.join("host/dev");
         fs::create_dir(&dev).unwrap();
-        let mode = Mode::from_raw_mode(0o666);
-        mknodat(CWD, dev.join("null"), FileType::CharacterDevice, mode, makedev(1, 3)).unwrap();
+        // A mount of the device, since only root outside of a user namespace can make one.
+        fs::write(dev.join("null"), "").unwrap();
+        bind(Path::new("/dev/null"), &dev.join("null"));
         for name in ["kmsg", CONSOLE] {
             mknodat(CWD, dev.join(name), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         }
-        bind(&dev, Path::new("/dev"));
+        bind_all(&dev, Path::new("/dev"));
         let consoles = self.base.join("host/consoles");
         fs::write(&consoles, format!("{CONSOLE}                -W- (EC p a)    4:73\n")).unwrap();
         bind(&consoles, Path::new("/proc/consoles"));
@@ -192,6 +193,12 @@ impl Drop for Sandbox {
 fn bind(from: &Path, to: &Path) {
     let none: Option<&str> = None;
     mount(Some(from), to, none, MsFlags::MS_BIND, none).unwrap();
+}
+
+/// As [`bind`], with what is mounted below `from`.
+fn bind_all(from: &Path, to: &Path) {
+    let none: Option<&str> = None;
+    mount(Some(from), to, none, MsFlags::MS_BIND | MsFlags::MS_REC, none).unwrap();
 }
 
 /// Open for both, so that writers find a reader and the reader no end.

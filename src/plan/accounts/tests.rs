@@ -37,15 +37,7 @@ fn file<'o>(ops: &'o [Op], path: &str) -> Option<(&'o str, Attributes)> {
 }
 
 fn paths(ops: &[Op]) -> Vec<String> {
-    let path = |op: &Op| match op {
-        Op::Remove { path }
-        | Op::Directory { path, .. }
-        | Op::File { path, .. }
-        | Op::Symlink { path, .. }
-        | Op::HardLink { path, .. }
-        | Op::Attributes { path, .. }
-        | Op::Rename { to: path, .. } => path.to_str().unwrap().to_owned(),
-    };
+    let path = |op: &Op| op.path().to_str().unwrap().to_owned();
     ops.iter().map(path).collect()
 }
 

@@ -2,26 +2,25 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rustix::fs::StatVfsMountFlags as Flags;
 
 use super::*;
+use crate::testing::TempDir;
 
 const LONG: Duration = Duration::from_secs(60);
 
 /// A directory with a link for each label, and the loop devices that those lead to.
 struct Labels {
-    at: PathBuf,
+    at: TempDir,
     loops: Vec<String>,
 }
 
 impl Labels {
     fn new(name: &str) -> Self {
-        let at = std::env::temp_dir().join(format!("glowplug-labels-{name}-{}", std::process::id()));
-        fs::create_dir_all(&at).unwrap();
+        let at = TempDir::new(&format!("labels-{name}"));
         Self { at, loops: Vec::new() }
     }
 
@@ -52,7 +51,7 @@ impl Labels {
     }
 
     fn fetch(&self, path: &str) -> Result<Vec<u8>> {
-        fetch(&self.at, "CONFIG", path, LONG)
+        fetch(self.at.path(), "CONFIG", path, LONG)
     }
 }
 
@@ -61,7 +60,6 @@ impl Drop for Labels {
         for device in &self.loops {
             let _ = Command::new("losetup").args(["--detach", device]).status();
         }
-        let _ = fs::remove_dir_all(&self.at);
     }
 }
 
@@ -128,7 +126,7 @@ fn a_device_that_is_taken_is_waited_for() {
         return;
     }
     let taken = open_exclusively(&labels.loops[0]).unwrap();
-    let error = fetch(&labels.at, "CONFIG", "/config.ign", Duration::ZERO).unwrap_err();
+    let error = fetch(labels.at.path(), "CONFIG", "/config.ign", Duration::ZERO).unwrap_err();
     assert_eq!(error.reason(), Reason::System);
     assert!(error.text().ends_with("busy"), "{error}");
     let config = std::thread::scope(|scope| {
@@ -182,11 +180,11 @@ fn configs_on_vfat() {
 #[test]
 fn no_device_no_file_system_and_no_label() {
     let mut labels = Labels::new("none");
-    let error = fetch(&labels.at, "CONFIG", "/x", Duration::ZERO).unwrap_err();
+    let error = fetch(labels.at.path(), "CONFIG", "/x", Duration::ZERO).unwrap_err();
     assert_eq!(error.reason(), Reason::NoHost);
     assert!(error.text().contains("CONFIG did not appear"), "{error}");
     for label in ["../x", "/", ".", ".."] {
-        let error = fetch(&labels.at, label, "/x", Duration::ZERO).unwrap_err();
+        let error = fetch(labels.at.path(), label, "/x", Duration::ZERO).unwrap_err();
         assert_eq!(error.reason(), Reason::Usage, "{label}");
     }
     let image = labels.at.join("image");

@@ -2,23 +2,20 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::testing::TempDir;
 
 /// Three directories in order of priority, none of which exists yet.
 struct Directories {
-    base: PathBuf,
+    base: TempDir,
     all: Vec<PathBuf>,
 }
 
 impl Directories {
     fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let base = std::env::temp_dir().join(format!("glowplug-system-{}-{number}", std::process::id()));
+        let base = TempDir::new("system");
         let all = ["run", "etc", "usr"].map(|name| base.join(name)).to_vec();
-        fs::create_dir_all(&base).unwrap();
         Self { base, all }
     }
 
@@ -27,12 +24,6 @@ impl Directories {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         path
-    }
-}
-
-impl Drop for Directories {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.base);
     }
 }
 

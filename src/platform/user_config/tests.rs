@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::Provider;
 use super::*;
 use crate::source::NoTransport;
+use crate::testing::TempDir;
 
 fn metal() -> Platform {
     Platform::named("metal").unwrap()
@@ -50,12 +51,11 @@ fn found(text: &str, from: Origin) -> Answer {
 
 #[test]
 fn the_command_line_comes_before_the_system_and_that_before_the_platform() {
-    let directory = std::env::temp_dir().join(format!("glowplug-user-config-{}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
+    let directory = TempDir::new("user-config");
     let file = directory.join("user.ign");
     fs::write(&file, "of the system").unwrap();
     let fetch =
-        |line: &CommandLine| fetch_from(std::slice::from_ref(&directory), Choice::Named(metal()), line, true);
+        |line: &CommandLine| fetch_from(&[directory.path().into()], Choice::Named(metal()), line, true);
     let url = with_url("data:,of%20the%20line");
     assert_eq!(fetch(&url), Ok(found("of the line", Origin::CommandLine)));
     let both = CommandLine { config_device: Some("x".into()), ..url };
@@ -66,7 +66,6 @@ fn the_command_line_comes_before_the_system_and_that_before_the_platform() {
     assert_eq!(fetch(&line()), Ok(found("", Origin::SystemFile(file.clone()))));
     fs::remove_file(&file).unwrap();
     assert_eq!(fetch(&line()), Ok(found("", Origin::Platform(metal()))));
-    fs::remove_dir(&directory).unwrap();
 }
 
 #[test]

@@ -3,14 +3,15 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::stamp::Details;
+use crate::testing::TempDir;
 
 /// A root with an empty file in the place of its stamp.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let root = std::env::temp_dir().join(format!("glowplug-stamp-{name}-{}", std::process::id()));
-        fs::create_dir_all(root.join("etc")).unwrap();
+        let root = TempDir::new(&format!("stamp-{name}"));
+        fs::create_dir(root.join("etc")).unwrap();
         File::create(root.join("etc/.ignition-result.json")).unwrap();
         Self(root)
     }
@@ -30,17 +31,11 @@ impl Scratch {
 
     /// The verdict in a word, or the fault.
     fn judged(&self) -> Result<&'static str, Fault> {
-        judge(File::open(&self.0).unwrap(), &mut [0; LIMIT]).map(|verdict| match verdict {
+        judge(File::open(self.0.path()).unwrap(), &mut [0; LIMIT]).map(|verdict| match verdict {
             Verdict::Missing => "missing",
             Verdict::Ours(_) => "ours",
             Verdict::Reference(_) => "reference",
         })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
     }
 }
 
@@ -134,5 +129,5 @@ fn where_nothing_can_stand_there_is_no_stamp() {
 fn only_the_own_root_is_the_own_root() {
     let scratch = Scratch::new("own-root");
     assert!(is_own_root(File::open("/").unwrap().as_fd()).unwrap());
-    assert!(!is_own_root(File::open(&scratch.0).unwrap().as_fd()).unwrap());
+    assert!(!is_own_root(File::open(scratch.0.path()).unwrap().as_fd()).unwrap());
 }
