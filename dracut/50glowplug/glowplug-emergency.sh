@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says what the emergency shell can do where it stands there for glowplug.
+# Says what the emergency shell can do, if glowplug is the reason for that shell.
 if systemctl --quiet is-failed glowplug.service; then
     warn "glowplug has not provisioned this machine. Leaving the shell, or Enter where"
     warn "there is none, tries again; of the kernel's arguments ignition.firstboot=0"
