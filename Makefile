@@ -17,22 +17,22 @@ CPU_amd64 = x86_64
 CPU_arm64 = aarch64
 CPU = $(or $(CPU_$(ARCH)),$(error ARCH=$(ARCH): amd64 or arm64))
 
-# Which C library there is shows only after deps.
+# Evaluated late, since the C library is known only after `deps`.
 LIBC = $(shell tests/libc $(CPU))
 TARGET = $(CPU)-unknown-linux-$(if $(filter glibc,$(LIBC)),gnu,musl)
 CARGO_HOME_PATH = $(or $(CARGO_HOME),$(HOME)/.cargo)
-# The same source gives the same bytes, wherever it lies.
+# The same source gives the same bytes in whatever directory it lies.
 REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME_PATH)=cargo
 # httparse needs no vector instructions for one answer: 1.5 KB less of the initramfs.
 FLAGS = $(REMAP) -C target-feature=+crt-static
-# Rust's own linker, since there may be no compiler for arm64.
+# Rust's own linker, since this machine may have no C compiler for arm64.
 FLAGS_arm64 = -C linker=rust-lld -C linker-flavor=ld.lld
 RELEASE = CARGO_CFG_HTTPARSE_DISABLE_SIMD=1 RUSTFLAGS="$(FLAGS) $(1)" cargo build --release --locked --bins
 RELEASE_glibc = $(call RELEASE,$(FLAGS_$(ARCH)))
 RELEASE_rust-musl = $(RELEASE_glibc)
-# Building the standard library is not stable in cargo yet. The library wants an unwinder linked, but since a panic
-# aborts, the functions in src/sys.rs are all that it needs: an empty one will do. musl relocates itself by packed
-# relocations, 28 KB less, since 1.2.4.
+# RUSTC_BOOTSTRAP, since cargo's -Z build-std is not stable yet. The standard library wants an unwinder to be linked. A
+# panic aborts, so the functions in src/sys.rs are all that it needs, and libunwind.a is empty. Packed relocations save
+# 28 KB; musl reads them since 1.2.4.
 STUBS = $(OUT)/stubs
 RELEASE_debian-musl = RUSTC_BOOTSTRAP=1 $(call RELEASE,-C link-self-contained=no -C linker=musl-gcc -L $(STUBS) \
 	$(shell dpkg --compare-versions "$$(dpkg-query -W -f '$${Version}' musl-dev)" lt 1.2.4 || \
@@ -56,15 +56,15 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	podman-machine/root/usr/sbin/update-ca-trust \
 	podman-machine/root/usr/lib/systemd/system-generators/glowplug-podman-machine-shares \
 	podman-machine/root/usr/share/initramfs-tools/hooks/glowplug-podman-machine
-# What the lab's programs are told.
+# The environment of the lab's programs.
 LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" \
 	GLOWPLUG_BIN="$(BIN)/glowplug" GLOWPLUG_IMAGES="$(IMAGES)"
-# What making and starting an image for another architecture needs.
+# The packages that making and starting an image for another architecture needs.
 PACKAGES_arm64 = qemu-user-static qemu-system-arm qemu-efi-aarch64
-# Long work in one line each, with its output in a log: see tests/steps.
+# Shows each long step as one line, with its output in a log (tests/steps).
 STEP = LOGS="$(OUT)/log"; . tests/steps; step
 DEPS = CPU=$(CPU) PACKAGES="$(PACKAGES_$(ARCH))" tests/deps $(OUT)/tools
-# How long each fuzz target runs, and which ones if not all.
+# How many seconds each fuzz target runs, and which targets run if not all.
 SECONDS = 60
 # How many power cuts `make crash` makes.
 N = 50
@@ -80,13 +80,14 @@ build:
 	@printf '!<arch>\n' >$(STUBS)/libunwind.a
 	@$(STEP) programs "the programs, with $(LIBC)" env $(RELEASE_$(LIBC)) --target $(TARGET)
 
-# The build for machines without the musl target must not rot where there is one.
+# Machines without the musl target need this build, so it is also tested on machines that have the target.
 build-glibc:
 	@$(STEP) programs-glibc "the programs, with glibc" env $(RELEASE_glibc) --target $(CPU)-unknown-linux-gnu
 	$(OUT)/$(CPU)-unknown-linux-gnu/release/glowplug --version
 	$(OUT)/$(CPU)-unknown-linux-gnu/release/glowplug-ready --version
 
-# For the packages alone, for the guest of `make demo` too, and for everything.
+# deps-build installs what making the packages needs, deps-lab also what the guest of `make demo` needs, and deps
+# everything.
 deps-build:
 	@$(DEPS) build
 
@@ -96,11 +97,11 @@ deps-lab:
 deps:
 	@$(DEPS) test vhost-device-vsock
 
-# A make of its own: which target there is shows only after deps.
+# A second make, since the target is known only after `deps`.
 deb: deps-build
 	@$(MAKE) --no-print-directory $(DEB) $(MACHINE_DEB)
 
-# A file target, so that the lab is made anew only when the package has changed.
+# A file target, so that the lab is made anew only if the package has changed.
 $(DEB): build
 	@mkdir -p $(OUT)/deb
 	@debian/deb $(BIN) $(ARCH) $(OUT)/deb/new.deb
@@ -108,7 +109,7 @@ $(DEB): build
 	@rm -f $(OUT)/deb/new.deb
 	@cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
 
-# Files only, which change seldom: made anew each time, the same bytes from the same source.
+# This package holds only files, so it is made each time. The same source gives the same bytes.
 .PHONY: $(MACHINE_DEB)
 $(MACHINE_DEB):
 	@mkdir -p $(OUT)/deb
@@ -118,16 +119,16 @@ $(MACHINE_DEB):
 lab: deps-lab deb
 	@tests/boot/prepare $(DEB) $(LAB)
 
-# What the demo needs of it: without the initramfs images that dracut makes.
+# The part of the lab that the demo needs: without the initramfs images that dracut makes.
 demo-lab: deps-lab deb
 	@WITHOUT_DRACUT=1 tests/boot/prepare $(DEB) $(LAB)
 
-# The packages, and what dpkg makes of them in the guest's tree.
+# Checks the packages, and what dpkg makes of them in the guest's tree.
 check-packages: deps demo-lab
 	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
 	tests/check-packages $(BIN) $(ARCH) $(DEB) $(MACHINE_DEB) $(LAB)/root
 
-# The guest of the podman machine, with podman and all else that the layer depends on.
+# The guest of the podman machine, with podman and everything else on which the layer depends.
 machine-lab: deps-lab deb
 	@tests/boot/prepare $(DEB) $(MACHINE_LAB) $(MACHINE_DEB)
 
@@ -150,17 +151,17 @@ demo: demo-lab
 test: lint unit fuzz-smoke build-glibc bare boot
 	@echo "make test: everything passed"
 
-# The quick loop: no packages, no root, no guest. An ordinary user gets a user namespace for what checks owners.
+# The quick loop. It needs no packages, no root and no guest. Tests that check owners run in a user namespace.
 check:
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
 	cargo test --quiet --locked
 
-# What needs no guest, in a Debian 13 with its own Rust and nothing else.
+# Everything that needs no guest, in a Debian 13 with its own Rust and nothing else.
 bare: deps
 	tests/bare $(OUT)/bare "make --no-print-directory deps check-packages lint-code && tests/libc $(CPU) | grep -x debian-musl"
 
-# The two commands of README on a new Debian 13, from nothing: they take an hour or more.
+# The two commands of README on a new Debian 13, from nothing. They take an hour or more.
 fresh: deps-lab
 	tests/fresh $(OUT)/fresh
 
