@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-/// A byte in single quotes, as Go's JSON errors show it.
+/// Shows a byte in single quotes, as Go's JSON errors do.
 pub(crate) struct Character(pub u8);
 
 impl fmt::Display for Character {
@@ -17,7 +17,7 @@ impl fmt::Display for Character {
     }
 }
 
-/// Bytes in double quotes, as Go's `%q` shows them.
+/// Shows bytes in double quotes, as Go's `%q` does.
 pub(crate) struct Quoted<'a>(pub &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
@@ -35,6 +35,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Writes a character, escaped as in a Go string if it is not printable.
 fn character(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     match c {
         '\\' => f.write_str("\\\\"),
@@ -52,8 +53,8 @@ fn character(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     }
 }
 
-/// Everything but controls, white space other than the plain space, format characters and what has no
-/// character: unassigned code points outside of these blocks are taken for printable.
+/// Returns whether Go prints `c` as it is. Go escapes controls, white space other than the plain space, format
+/// characters and unassigned code points. Unassigned code points outside the blocks named here are taken for printable.
 fn is_printable(c: char) -> bool {
     c == ' '
         || !(c.is_control()
@@ -62,8 +63,8 @@ fn is_printable(c: char) -> bool {
             || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..))
 }
 
-/// Returns whether `encoding/json` takes `key` for the key `exact`. Case does not count, so that the long s (U+017F) and
-/// the Kelvin sign (U+212A) are taken for s and k.
+/// Returns whether `encoding/json` takes `key` for the key `exact`. Case does not count, so that the long s (U+017F)
+/// and the Kelvin sign (U+212A) are taken for s and k.
 pub(crate) fn same_key(exact: &str, key: &str) -> bool {
     let folded = key.chars().map(|c| match c {
         '\u{17f}' => 's',

@@ -5,7 +5,7 @@
 //! and text.
 #![no_main]
 
-use glowplug::fuzz::{Kind, JsonReader, SyntaxError};
+use glowplug::fuzz::{JsonReader, Kind, SyntaxError};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};

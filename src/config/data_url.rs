@@ -1,20 +1,23 @@
-//! `data` URLs (RFC 2397), as strictly as the reference reads them: what stands before the comma, and whether what
-//! follows can be decoded.
+//! Splits and checks `data` URLs (RFC 2397), as strictly as the reference does. The data is decoded elsewhere.
 
 use std::borrow::Cow;
 
 use super::report::Message;
 
-/// A `data` URL, split.
+/// The parts of a `data` URL that decoding needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataUrl<'u> {
-    /// Whether the data is base64 of the standard alphabet, with its padding; else `%XX` stands for bytes.
+    /// Whether the data is base64, of the standard alphabet and with padding. Otherwise it is text in which `%XX`
+    /// stands for a byte.
     pub is_base64: bool,
-    /// What follows the comma.
+    /// The encoded data: everything after the comma.
     pub data: &'u str,
 }
 
-/// What is wrong with the URL, in the reference's words.
+/// Checks the URL, including its data.
+///
+/// # Errors
+/// The first error, in the reference's words.
 pub(super) fn check(url: &str) -> Result<(), Message> {
     let DataUrl { is_base64, data } = split(url)?;
     let allowed = |byte: u8| {
@@ -30,10 +33,10 @@ pub(super) fn check(url: &str) -> Result<(), Message> {
     if is_base64 { check_base64(data.as_bytes()) } else { check_escapes(data) }
 }
 
-/// Splits a `data` URL at its comma.
+/// Splits a `data` URL at its comma. Only the part before the comma is checked.
 ///
 /// # Errors
-/// What is wrong before the comma, in the words of the reference's library.
+/// The first error before the comma, in the words of the reference's library.
 pub fn split(url: &str) -> Result<DataUrl<'_>, Cow<'static, str>> {
     let head = url.strip_prefix("data:").ok_or("missing data prefix")?;
     let mut rest = match head.bytes().next() {
@@ -69,9 +72,9 @@ pub fn split(url: &str) -> Result<DataUrl<'_>, Cow<'static, str>> {
     }
 }
 
-/// Passes over `text/plain`.
+/// Passes a media type such as `text/plain`, and returns what follows.
 fn media_type(head: &str) -> Result<&str, Message> {
-    // The reference's library looks for "x-" and lets whatever follows an "x" pass.
+    // The reference's library means to find "x-", but skips any character after an "x".
     let unseen = match head.strip_prefix(['x', 'X']).and_then(|rest| rest.chars().next()) {
         Some(second) => second.len_utf8().saturating_add(1),
         None => 0,
@@ -95,7 +98,7 @@ fn media_type(head: &str) -> Result<&str, Message> {
     }
 }
 
-/// Passes over the value of a parameter.
+/// Passes the value of a parameter, and returns what follows.
 fn parameter_value(text: &str) -> Result<&str, Message> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, after) = token(text);
@@ -123,7 +126,7 @@ fn parameter_value(text: &str) -> Result<&str, Message> {
     Err(Cow::Borrowed("unclosed quoted string"))
 }
 
-/// The token that `text` begins with (RFC 2045), and the rest.
+/// Returns the token (RFC 2045) at the start of `text`, which may be empty, and the rest.
 fn token(text: &str) -> (&str, &str) {
     text.split_at(text.bytes().position(|byte| !is_token(byte)).unwrap_or(text.len()))
 }
@@ -132,7 +135,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte)
 }
 
-/// Reserved or unreserved in RFC 2396, sections 2.2 and 2.3, or the sign of an escape.
+/// Returns whether `byte` is reserved or unreserved (RFC 2396, sections 2.2 and 2.3) or a percent sign.
 pub fn is_url_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b";/?:@&=+$,-_.!~*'()%".contains(&byte)
 }
@@ -141,6 +144,7 @@ fn is_base64_digit(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
 }
 
+/// Checks that two hexadecimal digits follow every percent sign.
 fn check_escapes(text: &str) -> Result<(), Message> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
@@ -156,7 +160,8 @@ fn check_escapes(text: &str) -> Result<(), Message> {
     Ok(())
 }
 
-/// The fault that Go's decoder finds first.
+/// Checks the length and padding of base64 whose characters are known to be right. Returns the error that Go's decoder
+/// finds first.
 fn check_base64(data: &[u8]) -> Result<(), Message> {
     let corrupt = |at: usize| Err(Cow::Owned(format!("illegal base64 data at input byte {at}")));
     let digits = data.iter().position(|&byte| byte == b'=').unwrap_or(data.len());
@@ -164,7 +169,7 @@ fn check_base64(data: &[u8]) -> Result<(), Message> {
     let (after, over) = (digits.saturating_add(1), digits % 4);
     match (over, whole) {
         (0, 0) => Ok(()),
-        // The start of the group that is not complete.
+        // Go names the start of the last group of four, which is not complete.
         (over, 0) => corrupt(digits.saturating_sub(over)),
         (0 | 1, _) => corrupt(digits),
         (2, 1) => corrupt(data.len()),

@@ -162,7 +162,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Reads a string; `None` for `null`.
+    /// Reads a string. Returns `None` for `null`.
     fn string(&mut self) -> Result<Option<Cow<'a, str>>> {
         match self.reader.peek()? {
             Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
@@ -176,7 +176,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads a boolean; `None` for `null`.
+    /// Reads a boolean. Returns `None` for `null`.
     fn bool(&mut self) -> Result<Option<bool>> {
         match self.reader.peek()? {
             Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
@@ -185,7 +185,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads an integer; `None` for `null`.
+    /// Reads an integer of 64 bits. Returns `None` for `null`.
     fn integer(&mut self) -> Result<Option<i64>> {
         match self.reader.peek()? {
             Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
@@ -201,7 +201,8 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads a list. As in the reference, the items of one that stands twice are read over those of the first.
+    /// Decodes a list into `list`. `null` empties it. If a key stands twice, the items of the second list are decoded
+    /// into those of the first, as in the reference.
     fn list(&mut self, list: &mut dyn ListMut<'a>) -> Result<()> {
         match self.reader.peek()? {
             Kind::Null => {
@@ -235,7 +236,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Reads an object into `object`; a key that stands twice is read twice, into the same place.
+    /// Decodes an object into `object`. A key that stands twice is decoded twice, into the same field.
     fn object(&mut self, object: &mut dyn Object<'a>) -> Result<()> {
         match self.reader.peek()? {
             Kind::Null => return self.null_object(object),
@@ -302,13 +303,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The index and the exact key of the field for `key`, if the version has it.
+    /// Returns the index of the field for `key`, and the key as the spec spells it; `None` if the version has no such
+    /// field.
     fn field(&mut self, object: &dyn Object<'a>, key: &str) -> Option<(usize, &'static str)> {
         let fields = object.fields();
         let found = fields.iter().position(|field| field.key == key);
         let found = found.or_else(|| fields.iter().position(|field| same_key(field.key, key)))?;
         let field = fields.get(found)?;
-        // In 3.0, referenced configs and certificates cannot be compressed.
+        // In 3.0, referenced configs and certificates have no compression.
         let is_late = field.key == "compression"
             && matches!(self.last_key(), "merge" | "replace" | "certificateAuthorities");
         let since = if is_late { 1 } else { field.since };
@@ -319,17 +321,17 @@ impl<'a> Decoder<'a> {
         Some((found, field.key))
     }
 
-    /// Whether only the version is wanted, and `key` does not lead to it.
+    /// Returns whether only the version is to be decoded, and `key` does not lead to it.
     fn passes_over(&self, key: &str) -> bool {
         let wanted = if self.path.is_empty() { "ignition" } else { "version" };
         self.only_version && !same_key(wanted, key)
     }
 
-    /// `null` leaves an object as it is; the reference is at a loss where its report expects one.
+    /// Passes `null` in the place of an object, which stays as it is. The reference warns about it.
     fn null_object(&mut self, object: &mut dyn Object<'a>) -> Result<()> {
         let offset = self.reader.offset();
         self.reader.null()?;
-        // These two were pointers in 3.2, which may be null.
+        // In 3.2 the reference's types hold pointers to these two objects, which may be null.
         if matches!(object.name(), "Clevis" | "ClevisCustom") {
             self.newest = DEPENDS;
             if self.minor == 2 {
@@ -340,7 +342,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// The key of the value that is being read, or of the list that it is in.
+    /// Returns the key of the value that is being decoded, or of the list that the value stands in.
     fn last_key(&self) -> &'static str {
         last_key(&self.path)
     }

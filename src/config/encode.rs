@@ -1,4 +1,4 @@
-//! A config as compact JSON in the newest form, byte for byte as the reference writes it into its cache.
+//! Writes a config as compact JSON of the newest version, byte for byte as the reference writes it into its cache.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::types::Config;
 use super::version::Version;
 
 impl Config<'_> {
-    /// The config as JSON of the newest version, without a line end.
+    /// Returns the config as JSON of the newest version, without a line break at the end.
     pub fn to_json(&self) -> String {
         let mut text = String::new();
         write(&self.shape(), &mut text);
@@ -15,6 +15,7 @@ impl Config<'_> {
     }
 }
 
+/// Appends a value to `text`.
 fn write(shape: &Shape<'_, '_>, text: &mut String) {
     match shape {
         Shape::Absent => text.push_str("null"),
@@ -56,7 +57,7 @@ fn write(shape: &Shape<'_, '_>, text: &mut String) {
     }
 }
 
-/// Appends `value` as a JSON string, as Go's `json.Marshal` writes it: safe for HTML as well.
+/// Appends `value` as a JSON string. As Go's `json.Marshal` does, it also escapes what HTML would take for a tag.
 pub fn quote(value: &str, text: &mut String) {
     text.push('"');
     let mut start: usize = 0;
@@ -113,7 +114,7 @@ mod tests {
         assert!(json.contains(r#""users":[{"name":"u"}]"#), "{json}");
     }
 
-    /// The reference loses it.
+    /// The reference loses the advertisement of a 3.4 config.
     #[test]
     fn a_tang_advertisement_survives_translation() {
         let json = newest(

@@ -1,4 +1,5 @@
-//! Where in the text the findings are, in one pass: the deepest value on a finding's path that the text has.
+//! Finds the places of findings in the text, in one pass over it. A finding whose path the text does not have gets the
+//! place of the deepest value on that path that the text does have.
 
 use std::cmp::Ordering;
 
@@ -6,7 +7,7 @@ use super::report::{Finding, Position, Step};
 use crate::json::{JsonReader, Kind, SyntaxError};
 use crate::sort::{order, sort};
 
-/// Gives every finding its line and column in `text`, which is JSON, and brings them into its order.
+/// Sets the line and column of every finding, and sorts the findings by their places. `text` must be JSON.
 pub(super) fn locate(text: &[u8], findings: &mut [Finding]) {
     let by_path = |one: usize, other: usize| {
         let path = |index: usize| findings.get(index).map(|finding| &finding.path);
@@ -15,14 +16,15 @@ pub(super) fn locate(text: &[u8], findings: &mut [Finding]) {
     let mut sought = order(findings.len(), &by_path);
     sought.retain(|index| findings.get(*index).is_some_and(|finding| finding.offset.is_none()));
     if !sought.is_empty() {
-        // The text was read before: a syntax error cannot come up again, and would only leave places out.
+        // The text was decoded before, so that this cannot fail. An error would only leave findings without a place.
         drop(place(&mut JsonReader::new(text), findings, &sought, 0));
     }
     sort(findings, &|one, other| one.offset.cmp(&other.offset));
     positions(text, findings);
 }
 
-/// The findings numbered in `sought` share the path to the value that comes next, `depth` steps long.
+/// Reads the next value and sets the offsets of the findings in `sought`: indices into `findings`, sorted by path. All
+/// of them share the first `depth` steps of their paths, which lead to this value.
 fn place(
     reader: &mut JsonReader<'_>,
     findings: &mut [Finding],
@@ -35,7 +37,7 @@ fn place(
         return reader.skip();
     }
     reader.enter()?;
-    // As in the reference, a list or object is shown by the byte after its bracket.
+    // As in the reference, the place of a list or object is the byte after its opening bracket.
     settle(findings, sought, reader.offset());
     let below = depth.saturating_add(1);
     let mut index: usize = 0;
@@ -57,6 +59,7 @@ fn place(
     }
 }
 
+/// Sets the offset of the findings in `sought`. A deeper value may set it again.
 fn settle(findings: &mut [Finding], sought: &[usize], offset: usize) {
     for index in sought {
         if let Some(finding) = findings.get_mut(*index) {
@@ -65,14 +68,14 @@ fn settle(findings: &mut [Finding], sought: &[usize], offset: usize) {
     }
 }
 
-/// The findings whose step at `depth` is the one that `order` finds equal.
+/// Returns the part of `sought` whose step at `depth` is the one that `order` finds equal.
 fn range(
     findings: &[Finding],
     sought: &[usize],
     depth: usize,
     order: &dyn Fn(&Step) -> Ordering,
 ) -> std::ops::Range<usize> {
-    // A path that ends here sorts before those that go on.
+    // A path that ends at this value is sorted before the longer ones.
     let order = |index: &usize| {
         let step = findings.get(*index).and_then(|finding| finding.path.get(depth));
         step.map_or(Ordering::Less, order)
@@ -82,6 +85,7 @@ fn range(
     start..end
 }
 
+/// Compares a step with the object's key `key`.
 fn order_of_key(step: &Step, key: &str) -> Ordering {
     match step {
         Step::Key(own) => (*own).cmp(key),
@@ -89,6 +93,7 @@ fn order_of_key(step: &Step, key: &str) -> Ordering {
     }
 }
 
+/// Compares a step with the list's index `index`.
 fn order_of_index(step: &Step, index: usize) -> Ordering {
     match step {
         Step::Key(_) => Ordering::Less,
@@ -97,7 +102,7 @@ fn order_of_index(step: &Step, index: usize) -> Ordering {
     }
 }
 
-/// The place of the byte at `offset`.
+/// Returns the line and column of the byte at `offset`; 0 and 0 at the end of the text.
 pub(super) fn position(text: &[u8], offset: usize) -> Position {
     let mut finding = [Finding { offset: Some(offset), ..Finding::default() }];
     positions(text, &mut finding);
@@ -105,14 +110,14 @@ pub(super) fn position(text: &[u8], offset: usize) -> Position {
     finding.position.unwrap_or(Position { line: 0, column: 0 })
 }
 
-/// Counts lines and columns once for all findings, which are in the order of their offsets.
+/// Sets line and column of the findings, which are sorted by offset, in one pass over the text.
 fn positions(text: &[u8], findings: &mut [Finding]) {
     let mut at = 0;
     let mut position = Position { line: 1, column: 1 };
     for finding in findings {
         let Some(offset) = finding.offset else { continue };
         let Some(passed) = text.get(at..offset).filter(|_| offset < text.len()) else {
-            // The reference has no place for what is missing at the end.
+            // For an error at the end of the text, the reference shows line 0, column 0.
             finding.position = Some(Position { line: 0, column: 0 });
             continue;
         };

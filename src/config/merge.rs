@@ -1,7 +1,7 @@
 //! Merging: a child config laid over its parent (`reference`: `docs/operator-notes`, "Config merging").
 //!
-//! What the child does not say stays as the parent has it. Items of lists that have the same key are merged in the
-//! parent's place; what only the child has comes after them.
+//! A field that the child does not set keeps the parent's value. List items with the same key are merged, and stay in
+//! the parent's place. Items that only the child has are appended.
 
 mod conflicts;
 
@@ -22,7 +22,7 @@ pub(super) trait Conflicts {
     fn remove_conflicts(&mut self, _child: &mut Self) {}
 }
 
-/// The child always says these.
+/// Implements [`Merge`] for required values: the child's value replaces the parent's.
 macro_rules! replaced {
     ($($type:ty),*) => { $(
         impl Merge for $type {
@@ -59,7 +59,8 @@ impl<'a, T: Value<'a> + Merge> Merge for Vec<T> {
     }
 }
 
-/// For each item of `child` the place of the item of `parent` with the same key.
+/// Returns, for each item of `child`, the index of the first item of `parent` with the same key; `None` if there is
+/// none.
 fn places<'a>(parent: &dyn List<'a>, child: &dyn List<'a>) -> Vec<Option<usize>> {
     let own = Keys::of(&[parent]);
     (0..child.count()).map(|index| own.places(&child.item(index).key()).first().copied()).collect()

@@ -1,4 +1,4 @@
-//! The language: what an Ignition config says, as types. No I/O happens here.
+//! The language of Ignition configs: types, decoding, rules, hints and merging. Nothing in this module does I/O.
 
 mod checker;
 pub mod data_url;
@@ -36,28 +36,30 @@ use crate::error::{Error, Reason, Result};
 use crate::json;
 use decode::{DecodeError, Decoded};
 
-/// A config as it was parsed and found valid.
+/// A valid config.
 #[derive(Debug)]
 pub struct Parsed<'a> {
-    /// The contents, in the newest form.
+    /// The contents, translated to the newest version.
     pub config: Config<'a>,
-    /// The spec version that the config names.
+    /// The spec version that the config names in `ignition.version`.
     pub version: Version,
 }
 
-/// Parses a config of any supported version and validates it. Whatever is to be said about it goes into `report`,
-/// also where it is accepted.
+/// Parses a config of any supported version and validates it. Findings and hints are added to `report`, also if the
+/// config is accepted.
+///
+/// Strings are borrowed from `text`, except those with escapes or invalid UTF-8. These take up to three times the size
+/// of the text in memory.
 ///
 /// # Errors
-/// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type; [`Reason::ConfigVersion`] for a version that
-/// is missing or not supported; [`Reason::ConfigInvalid`] for what breaks the rules of its version.
-///
-/// Beside the text, strings with escapes or invalid UTF-8 take up to three times its size in memory.
+/// - [`Reason::ConfigSyntax`] if the text is empty, is not JSON, or has a value of the wrong type
+/// - [`Reason::ConfigVersion`] if the version is missing or not supported
+/// - [`Reason::ConfigInvalid`] if the config breaks a rule of its version
 pub fn parse<'a>(text: &'a [u8], report: &mut Report) -> Result<Parsed<'a>> {
     parse_within(text, report, &mut Room::new(u64::MAX))
 }
 
-/// As [`parse`], within `room`, which several configs can share.
+/// As [`parse`], but takes no more than `room`, which several configs can share.
 pub(crate) fn parse_within<'a>(text: &'a [u8], report: &mut Report, room: &mut Room) -> Result<Parsed<'a>> {
     if text.is_empty() {
         return Err(Error::new(Reason::ConfigSyntax, "not a config (empty)"));
@@ -74,18 +76,19 @@ pub(crate) fn parse_within<'a>(text: &'a [u8], report: &mut Report, room: &mut R
     Ok(Parsed { config, version })
 }
 
-/// Adds hints about what only the root decides, such as its groups, for those who have no root at hand. A plan, which
-/// has one, tells what is missing there itself.
+/// Adds hints about what depends on the root, such as its groups. They help a caller that has no root at hand. A caller
+/// that makes a plan does not need them, because the plan looks into the root.
 pub(crate) fn guess(text: &[u8], parsed: &Parsed<'_>, report: &mut Report) {
     validate::guess(&parsed.config, parsed.version, report);
     locate::locate(text, &mut report.hints);
 }
 
-/// Reads a config that a fetch stage left in its cache, perhaps another program's: it was validated there, and its
-/// version counts for nothing. Beside the text, its strings take at most `bytes` of memory.
+/// Parses a config that a fetch stage left in its cache. The stage may have been the reference's. It has validated the
+/// config and translated it to the newest version, so that neither is done again. Decoded strings take at most `bytes`
+/// of memory.
 ///
 /// # Errors
-/// [`Reason::ConfigSyntax`] for what is not JSON or of the wrong type, or too large.
+/// [`Reason::ConfigSyntax`] if the text is not JSON, has a value of the wrong type, or is too large.
 pub fn from_cache(text: &[u8], bytes: u64) -> Result<Config<'_>> {
     let mut config = Config::default();
     match decode::decode(text, Version::NEWEST.minor(), false, Room::new(bytes), &mut config) {
@@ -94,16 +97,17 @@ pub fn from_cache(text: &[u8], bytes: u64) -> Result<Config<'_>> {
     }
 }
 
-/// Validates a config that was made by merging: two valid ones can give one that is not.
+/// Validates a config that was made by merging, because two valid configs can merge into an invalid one.
 ///
 /// # Errors
-/// [`Reason::ConfigInvalid`], with the first fault.
+/// [`Reason::ConfigInvalid`] with the first error.
 pub fn validate_merged(config: &Config<'_>) -> Result<()> {
     let mut report = Report::default();
     validate::validate(config, Version::NEWEST, &mut report);
     refuse_if_fatal(&report, "merging configs resulted in an invalid config")
 }
 
+/// Returns the first error in `report`; `what` begins its message.
 fn refuse_if_fatal(report: &Report, what: &str) -> Result<()> {
     match report.first_error() {
         None => Ok(()),
@@ -113,14 +117,18 @@ fn refuse_if_fatal(report: &Report, what: &str) -> Result<()> {
     }
 }
 
-/// Why a text was not read.
+/// Why a text was refused before its rules were checked.
 enum Refused {
+    /// The text could not be decoded.
     Text(DecodeError),
-    /// `ignition.version`, which is not known or empty.
+    /// The value of `ignition.version`, which is empty or not supported.
     Version(String),
 }
 
-/// Reads the text in one pass; in more where its version makes a difference to what was read, or something is wrong.
+/// Decodes the text by the version that it names.
+///
+/// One pass is enough for most texts: it decodes by the newest version. More passes follow if the text has an error, or
+/// if its own version gives another result.
 fn read<'a>(
     text: &'a [u8],
     report: &mut Report,
@@ -131,7 +139,7 @@ fn read<'a>(
         read.report(report);
         return Ok((config, version));
     }
-    // What is not JSON at all counts first, then the version, then values of the wrong type.
+    // As in the reference, an error of syntax comes first, then one of the version, then a value of the wrong type.
     json::check(text).map_err(|error| Refused::Text(DecodeError::Syntax(error)))?;
     let version = version_of(text, *room)?;
     let mut config = Config::default();
@@ -141,7 +149,8 @@ fn read<'a>(
     Ok((config, version))
 }
 
-/// The config as the newest version reads it; `None` where its own version reads it otherwise, or not at all.
+/// Decodes the text by the newest version. Returns `None` if that fails, or if the text's own version gives another
+/// result.
 fn read_as_newest(text: &[u8], room: Room) -> Option<(Config<'_>, Version, Decoded)> {
     let mut config = Config::default();
     let read = decode::decode(text, Version::NEWEST.minor(), false, room, &mut config).ok()?;
@@ -149,7 +158,7 @@ fn read_as_newest(text: &[u8], room: Room) -> Option<(Config<'_>, Version, Decod
     (read.newest <= version.minor()).then_some((config, version, read))
 }
 
-/// The version that the text names, which is JSON.
+/// Returns the version that the text names. The text must be JSON.
 fn version_of(text: &[u8], room: Room) -> std::result::Result<Version, Refused> {
     let mut probe = Config::default();
     let newest = Version::NEWEST.minor();
@@ -159,14 +168,14 @@ fn version_of(text: &[u8], room: Room) -> std::result::Result<Version, Refused> 
 }
 
 impl Refused {
-    /// The error, after what it is about went into the report.
+    /// Returns the error, and adds its finding to the report.
     fn explain(self, text: &[u8], report: &mut Report) -> Error {
         let (offset, message, hint) = match self {
             Self::Version(found) => return version::refusal(&found, text),
             Self::Text(DecodeError::TooMany(what)) => {
                 return Error::new(Reason::ConfigSyntax, format!("the config is too large: {what}"));
             }
-            // The reference shows the byte after the offending one.
+            // The reference shows the byte after the one that does not fit.
             Self::Text(DecodeError::Syntax(error)) => {
                 (error.offset.saturating_add(1), error.to_string(), hints::for_syntax(text, &error))
             }
@@ -190,7 +199,8 @@ impl Refused {
     }
 }
 
-/// Setuid, setgid and sticky have an effect from 3.6.0 only (reference: translation 3.5 to 3.6).
+/// Removes the setuid, setgid and sticky bits from the modes of a config before 3.6.0, as the reference does when it
+/// translates 3.5 to 3.6.
 fn mask_special_bits(config: &mut Config<'_>, version: Version) {
     if version.minor() >= 6 {
         return;

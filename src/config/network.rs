@@ -1,17 +1,18 @@
-//! Whether doing what a config says takes the network.
+//! Decides whether the stages after the fetch need the network.
 
 use super::schema::{Object, Shape, Value as _};
 use super::scheme::Scheme;
 use super::types::Config;
 
 impl Config<'_> {
-    /// Whether a stage after the fetch needs the network: for a URL, for the key of a Tang server, or because a
-    /// custom Clevis pin says so.
+    /// Returns whether a stage after the fetch needs the network: for a URL other than `data`, for the keys of a Tang
+    /// server without an advertisement, or because a custom Clevis pin sets `needsNetwork`.
     pub fn needs_network(&self) -> bool {
         needed(&self.shape())
     }
 }
 
+/// Returns whether the value, or a value below it, needs the network.
 fn needed(shape: &Shape<'_, '_>) -> bool {
     match shape {
         Shape::Object(object) => {
@@ -22,6 +23,7 @@ fn needed(shape: &Shape<'_, '_>) -> bool {
     }
 }
 
+/// Returns whether the object's own fields need the network.
 fn asks(object: &dyn Object<'_>) -> bool {
     let field = |key: &str| {
         let index = object.fields().iter().position(|field| field.key == key);

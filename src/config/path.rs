@@ -1,6 +1,7 @@
 //! The rules for paths in a config.
 
-/// What is wrong with `path` as a path inside the root, in the reference's words; `None` if nothing is.
+/// Returns what is wrong with `path` as a path inside the root, in the reference's words; `None` for a good path. A
+/// good path is absolute and has no `.`, no `..`, no double slash and no slash at its end.
 pub fn path_fault(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         Some("path not specified")
@@ -13,7 +14,8 @@ pub fn path_fault(path: &str) -> Option<&'static str> {
     }
 }
 
-/// `path` without double slashes, `.` and `..` (Go's `path.Clean`).
+/// Returns `path` without double slashes, `.` and `..`, as Go's `path.Clean` does; `.` for an empty path. A `..` at the
+/// root stays at the root.
 pub(super) fn clean(path: &str) -> String {
     let is_absolute = path.starts_with('/');
     let mut steps: Vec<&str> = Vec::new();

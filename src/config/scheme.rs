@@ -1,17 +1,18 @@
-//! What the scheme of a URL says of how its bytes are had. Only this module looks at schemes for that: the rules of the
-//! language (`validate/url.rs`) say which URLs a config may have.
+//! Tells from a URL's scheme where its bytes are. No other module decides that. Which URLs a config may have is another
+//! question, which `validate/url.rs` answers.
 
 /// Where the bytes behind a URL are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme<'u> {
-    /// In the URL itself: `data`.
+    /// In the URL itself: the scheme is `data`.
     Data,
-    /// Elsewhere, to be had by this scheme, as it is written.
+    /// Elsewhere. The scheme is spelled as in the URL.
     Remote(&'u str),
 }
 
 impl<'u> Scheme<'u> {
-    /// Returns the scheme of `url` (RFC 3986, section 3.1), in any case; `None` for a text that has none.
+    /// Returns the scheme of `url` (RFC 3986, section 3.1); `None` if the text has none. The case of `data` does not
+    /// count.
     pub fn of(url: &'u str) -> Option<Self> {
         let (scheme, _) = url.split_once(':')?;
         let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -22,7 +23,7 @@ impl<'u> Scheme<'u> {
         Some(if scheme.eq_ignore_ascii_case("data") { Self::Data } else { Self::Remote(scheme) })
     }
 
-    /// Returns the scheme of `url` if its bytes are elsewhere.
+    /// Returns the scheme of `url` if its bytes are elsewhere; `None` for a `data` URL and for a text without a scheme.
     pub fn remote(url: &'u str) -> Option<&'u str> {
         match Self::of(url)? {
             Self::Data => None,

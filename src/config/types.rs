@@ -1,7 +1,8 @@
 //! Every field of Ignition 3.0.0 to 3.7.0-experimental. Strings are borrowed from the config's text.
 //!
-//! Each field stands with its key and the minor version of the first spec that has it, in the reference's order.
-//! `None` means absent or `null`; an absent list is an empty one; a string that the spec requires is empty if absent.
+//! Each field is declared with its key and the minor version of the first spec that has it, in the reference's order.
+//! `None` means absent or `null`. An absent list is empty, an absent required string is empty, an absent required
+//! number is 0.
 
 use std::borrow::Cow;
 
@@ -124,7 +125,7 @@ objects! {
         systemd, "systemd", 0: Systemd<'a>;
     }
 
-    /// `ignition`: what concerns the config itself.
+    /// `ignition`: the config's version, and how it and its resources are fetched.
     Ignition<'a> "Ignition" {
         config, "config", 0: IgnitionConfig<'a>;
         proxy, "proxy", 1: Proxy<'a>;
@@ -162,7 +163,7 @@ objects! {
         http_total, "httpTotal", 0: Option<i64>;
     }
 
-    /// Bytes behind a URL. Where it is a config or a certificate, 3.0 has no compression.
+    /// The bytes behind a URL. In 3.0, configs and certificates have no `compression`.
     Resource<'a> "Resource" by source {
         compression, "compression", 0: OptionalText<'a>;
         http_headers, "httpHeaders", 1: Vec<HttpHeader<'a>>;
@@ -176,7 +177,7 @@ objects! {
         value, "value", 1: OptionalText<'a>;
     }
 
-    /// What the bytes must hash to.
+    /// The hash that the bytes of a resource must have.
     Verification<'a> "Verification" {
         hash, "hash", 0: OptionalText<'a>;
     }

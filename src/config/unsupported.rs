@@ -1,5 +1,5 @@
-//! The parts of a valid config that this program does not carry out. This is the only list of them: the plan, the
-//! sources of contents and `validate` all ask here.
+//! The parts of a valid config that glowplug does not carry out. This is the only list of them: the plan, the sources
+//! of contents and `glowplug validate` use it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,32 +10,33 @@ use super::scheme::Scheme;
 use super::types::{Config, Resource};
 use crate::error::{Error, Problems, Reason, Result};
 
-/// One part of a config that this program does not carry out.
+/// One part of a config that glowplug does not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported {
-    /// What the part asks for, as in "partitioning disks".
+    /// What the part asks for: `partitioning disks`.
     what: Cow<'static, str>,
+    /// The part's place in the config.
     pub(super) path: Vec<Step>,
 }
 
 impl Unsupported {
-    /// The part's place in the config: `$.storage.disks`.
+    /// Returns the part's place in the config: `$.storage.disks`.
     pub fn place(&self) -> String {
         JsonPath(&self.path).to_string()
     }
 
-    /// Whether the part is a reference to another config.
+    /// Returns whether the part is a reference to another config.
     pub fn is_reference(&self) -> bool {
         self.path.first() == Some(&Step::Key("ignition"))
     }
 
-    /// What cannot be done, without the place: `partitioning disks is not supported`.
+    /// Returns what cannot be done, without the place: `partitioning disks is not supported`.
     pub fn words(&self) -> String {
         format!("{} is not supported", self.what)
     }
 }
 
-/// `partitioning disks is not supported, at $.storage.disks`
+/// Writes what cannot be done, and where: `partitioning disks is not supported, at $.storage.disks`
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, at {}", self.words(), JsonPath(&self.path))
@@ -48,8 +49,8 @@ impl From<&Unsupported> for Error {
     }
 }
 
-/// Returns every part of a config, as it was written, that this program does not carry out: references to other
-/// configs first, then what [`unsupported_changes`] finds. A config that names its replacement asks for nothing else.
+/// Returns every unsupported part of a config that was not merged with others yet: references to other configs first,
+/// then what [`unsupported_changes`] finds. If the config names its replacement, nothing else in it counts.
 pub fn unsupported(config: &Config<'_>) -> Vec<Unsupported> {
     let mut found = Vec::new();
     let references = &config.ignition.config;
@@ -65,8 +66,9 @@ pub fn unsupported(config: &Config<'_>) -> Vec<Unsupported> {
     found
 }
 
-/// Returns every change to the machine that `config` asks for and this program does not make, in a fixed order. A list
-/// counts as one, a URL as one each. References to other configs are left out: the config is a rendered one.
+/// Returns every unsupported change to the machine that `config` asks for, in a fixed order. A list such as
+/// `storage.disks` is one part; each URL is one part. `config` must be rendered: its references to other configs are
+/// not looked at.
 pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
     let mut found = Vec::new();
     let storage = &config.storage;
@@ -99,8 +101,7 @@ pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
     found
 }
 
-/// Returns a finding for each of `parts` with its place in `text`, the config that they were found in, in the order of
-/// the text.
+/// Returns a finding for each of `parts`, sorted by their places in `text`, the config that they were found in.
 pub fn locate_unsupported(text: &[u8], parts: &[Unsupported]) -> Vec<Finding> {
     let finding = |part: &Unsupported| Finding {
         severity: Severity::Unsupported,
@@ -113,10 +114,10 @@ pub fn locate_unsupported(text: &[u8], parts: &[Unsupported]) -> Vec<Finding> {
     findings
 }
 
-/// Refuses a config of which `parts` are not supported, unless there are none.
+/// Returns an error that names `parts`, unless there are none.
 ///
 /// # Errors
-/// [`Reason::Unsupported`] for each part; the first ones are named and the rest is counted (see [`Problems`]).
+/// [`Reason::Unsupported`]. The first parts are named and the others counted, as [`Problems`] does.
 pub fn refuse_unsupported(parts: &[Unsupported]) -> Result<()> {
     let mut problems = Problems::default();
     for part in parts {
@@ -125,16 +126,17 @@ pub fn refuse_unsupported(parts: &[Unsupported]) -> Result<()> {
     problems.finish()
 }
 
-/// What fetching a URL of `scheme` is called. Only the scheme is told, because the rest of a URL can hold tokens.
+/// Returns what fetching a URL of `scheme` is called. Nothing else of the URL is named, because it can hold tokens.
 fn fetching(scheme: &str) -> String {
     format!("fetching {} URLs", scheme.to_ascii_lowercase())
 }
 
-/// The error for a URL of `scheme` at `place`.
+/// Returns the error for a URL of `scheme` at `place`.
 pub(crate) fn scheme_error(scheme: &str, place: &dyn fmt::Display) -> Error {
     Error::new(Reason::Unsupported, format!("{} is not supported, at {place}", fetching(scheme)))
 }
 
+/// Adds the URL of `resource`, if it has one that must be fetched. `path` leads to the resource.
 fn add_source(resource: &Resource<'_>, path: impl FnOnce() -> Vec<Step>, found: &mut Vec<Unsupported>) {
     if let Some(scheme) = resource.source.as_deref().and_then(Scheme::remote) {
         let mut path = path();
@@ -143,7 +145,7 @@ fn add_source(resource: &Resource<'_>, path: impl FnOnce() -> Vec<Step>, found: 
     }
 }
 
-/// The path of `keys`, then an item of the last one, then `key` unless it is empty.
+/// Returns the path of `keys`, then of the item `index` of the last one, then of `key` unless it is empty.
 fn steps(keys: &[&'static str], index: Option<usize>, key: &'static str) -> Vec<Step> {
     let mut path: Vec<Step> = keys.iter().map(|key| Step::Key(key)).collect();
     path.extend(index.map(Step::Index));

@@ -1,4 +1,4 @@
-//! The spec versions that are understood.
+//! The spec versions that are supported, and the errors for all others.
 
 use crate::error::{Error, Reason};
 use crate::json::{JsonReader, Kind};
@@ -7,7 +7,7 @@ use crate::json::{JsonReader, Kind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(u8);
 
-/// Indexed by the minor number.
+/// The names of the supported versions, by minor number.
 const KNOWN: [&str; 8] =
     ["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0", "3.6.0", "3.7.0-experimental"];
 
@@ -15,17 +15,17 @@ impl Version {
     /// The newest version.
     pub const NEWEST: Self = Self(7);
 
-    /// The minor number: 2 for 3.2.0.
+    /// Returns the minor number: 2 for 3.2.0.
     pub fn minor(self) -> u8 {
         self.0
     }
 
-    /// The version as `ignition.version` names it.
+    /// Returns the version as `ignition.version` names it.
     pub fn text(self) -> &'static str {
         KNOWN.get(usize::from(self.0)).copied().unwrap_or_default()
     }
 
-    /// The version that `ignition.version` names; `None` if it is not known.
+    /// Parses the value of `ignition.version`; `None` if it is not a supported version.
     pub(super) fn named(text: &str) -> Option<Self> {
         let version = semantic(text)?;
         let known = (0..).zip(KNOWN).find(|(_, known)| semantic(known) == Some(version));
@@ -33,10 +33,11 @@ impl Version {
     }
 }
 
-/// The versions that are known, for messages.
+/// The supported versions, for messages.
 const RANGE: &str = "3.0.0 to 3.6.0 and 3.7.0-experimental";
 
-/// The error for the config in `text`, JSON whose `ignition.version` is `found`: the version is not known, or missing.
+/// Returns the error for a config whose `ignition.version` is `found`: empty if it is missing, else not supported.
+/// `text` is the config, and must be JSON.
 pub(super) fn refusal(found: &str, text: &[u8]) -> Error {
     let words = match semantic(found) {
         _ if found.is_empty() => {
@@ -55,7 +56,7 @@ pub(super) fn refusal(found: &str, text: &[u8]) -> Error {
     Error::new(Reason::ConfigVersion, words)
 }
 
-/// A version of the config as it can stand in a log.
+/// Returns `found` in quotes, if it looks like a version and is short enough for a log; else words that replace it.
 fn shown(found: &str) -> String {
     let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b".-+_ ".contains(&byte);
     if found.len() <= 32 && found.bytes().all(is_sign) {
@@ -65,7 +66,7 @@ fn shown(found: &str) -> String {
     }
 }
 
-/// What to do about a version of the right form that is not known.
+/// Returns the advice for a version that has the right form but is not supported.
 fn for_unknown((numbers, label, _): Semantic<'_>) -> String {
     let same = KNOWN.iter().find(|known| semantic(known).is_some_and(|(known, ..)| known == numbers));
     match (same, numbers) {
@@ -88,7 +89,7 @@ fn for_unknown((numbers, label, _): Semantic<'_>) -> String {
     }
 }
 
-/// What to do about a version that is not of the form 3.6.0.
+/// Returns the advice for a version that does not have the form 3.6.0.
 fn for_malformed(found: &str) -> String {
     let core = found.trim().trim_start_matches(['v', 'V', '=', ' ']);
     let candidates = [core.to_owned(), format!("{core}.0"), format!("{core}.0.0")];
@@ -98,7 +99,8 @@ fn for_malformed(found: &str) -> String {
     }
 }
 
-/// What a JSON text is that has no `ignition.version`, by the keys at its top.
+/// Returns what kind of file a JSON text without `ignition.version` is, judged by its top-level keys; `None` if they
+/// tell nothing.
 fn foreign(text: &[u8]) -> Option<&'static str> {
     const KNOWN: &[(&str, &str)] = &[
         ("variant", "this is a Butane config, so translate it with the program butane first"),
@@ -118,7 +120,7 @@ fn foreign(text: &[u8]) -> Option<&'static str> {
     if reader.peek() != Ok(Kind::Object) || reader.enter().is_err() {
         return None;
     }
-    // The first in the table counts, not the first in the text.
+    // If several keys are known, the one that comes first in the table decides, wherever it stands in the text.
     let mut best: Option<usize> = None;
     let mut is_first = true;
     while let Ok(Some((key, _))) = reader.next_key(is_first) {
@@ -132,11 +134,11 @@ fn foreign(text: &[u8]) -> Option<&'static str> {
     best.and_then(|best| KNOWN.get(best)).map(|(_, hint)| *hint)
 }
 
-/// The numbers, the pre-release and the build metadata of a version.
+/// The three numbers, the pre-release label and the build metadata of a version.
 type Semantic<'t> = ([i64; 3], &'t str, &'t str);
 
-/// The numbers, the pre-release and the build metadata of `1.2.3-pre+build` (semver.org), with the reference's
-/// leniency: zeroes or a sign in front of a number, and nothing behind the hyphen or plus.
+/// Parses a version such as `1.2.3-pre+build` (semver.org); `None` for any other text. As in the reference, a number
+/// may begin with zeroes or a sign, and the text may end in the hyphen or the plus.
 fn semantic(text: &str) -> Option<Semantic<'_>> {
     let (rest, metadata) = text.split_once('+').unwrap_or((text, ""));
     let (core, label) = rest.split_once('-').unwrap_or((rest, ""));
@@ -146,6 +148,7 @@ fn semantic(text: &str) -> Option<Semantic<'_>> {
     is_version.then_some((parsed, label, metadata))
 }
 
+/// Returns whether `text` is empty, or a list of identifiers with dots between them.
 fn are_identifiers(text: &str) -> bool {
     let is_identifier = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')

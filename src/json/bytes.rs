@@ -1,6 +1,6 @@
-//! The bytes of strings.
+//! The bytes of a string: which of them need decoding, and how invalid UTF-8 is replaced.
 
-/// How long `bytes` are as text.
+/// Returns the length in bytes of the text that [`push_lossy`] makes of `bytes`.
 pub(super) fn lossy_length(bytes: &[u8]) -> usize {
     let replacement = char::REPLACEMENT_CHARACTER.len_utf8();
     let chunk = |chunk: std::str::Utf8Chunk<'_>| {
@@ -9,7 +9,7 @@ pub(super) fn lossy_length(bytes: &[u8]) -> usize {
     bytes.utf8_chunks().map(chunk).fold(0, usize::saturating_add)
 }
 
-/// Adds `bytes` to `text`, every byte that is not UTF-8 as U+FFFD of its own, as Go does it.
+/// Appends `bytes` to `text`. As in Go, each byte that is not part of valid UTF-8 becomes one U+FFFD.
 pub(super) fn push_lossy(text: &mut String, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -17,8 +17,10 @@ pub(super) fn push_lossy(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Whether eight bytes hold no quote, no backslash and no control character. Each test leaves the top bit of a byte
-/// set where it holds; what a borrow adds lies above a byte that was found.
+/// Returns whether eight bytes hold no quote, no backslash and no control character; false for another number of bytes.
+///
+/// All eight bytes are tested at once. A test sets the top bit of each byte for which it holds. A borrow can set the
+/// top bit of a wrong byte too, but only above a byte for which the test holds, so that the answer stays right.
 pub(super) fn is_plain(bytes: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);

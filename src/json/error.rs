@@ -1,29 +1,32 @@
-//! The errors of the reader, in the words of Go's `encoding/json`.
+//! Errors of syntax, in the words of Go's `encoding/json`.
 
 use std::fmt;
 
 use crate::go;
 
-/// What is wrong with the text, and where.
+/// An error in the syntax of a JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// Offset of the offending byte; the length of the text if it ends too early.
+    /// The offset of the byte that does not fit; the length of the text if it ends too early.
     pub offset: usize,
+    /// The byte that does not fit; `None` if the text ends too early.
     pub(super) found: Option<u8>,
     pub(super) context: Context,
 }
 
-/// Where a byte does not fit.
+/// What the reader was reading when it met the byte that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Context {
-    Place(&'static str),
+    /// A part of the grammar, in Go's words.
+    Grammar(&'static str),
+    /// One of the words `null`, `true` and `false`, and the byte that had to follow.
     Literal(&'static str, u8),
-    /// No fault of the text: its strings, decoded, take more memory than there is.
+    /// A string for which no room is left. Its syntax may be right.
     Room,
 }
 
 impl SyntaxError {
-    /// Whether the text is too large rather than malformed.
+    /// Returns whether the text is too large rather than malformed.
     pub(crate) fn is_too_large(&self) -> bool {
         self.context == Context::Room
     }
@@ -36,7 +39,7 @@ impl fmt::Display for SyntaxError {
         };
         write!(f, "invalid character {} ", go::Character(found))?;
         match self.context {
-            Context::Place(place) => f.write_str(place),
+            Context::Grammar(place) => f.write_str(place),
             Context::Literal(word, expected) => {
                 write!(f, "in literal {word} (expecting {})", go::Character(expected))
             }

@@ -1,4 +1,4 @@
-//! Values of the wrong type, in the words of Go, with the names of the reference's types.
+//! Errors for values of the wrong type, in the words of Go and with the names of the reference's types.
 
 use super::super::hints;
 use super::super::report::{JsonPath, Step};
@@ -6,7 +6,9 @@ use super::{DecodeError, Decoder, Result, TypeMismatch};
 use crate::json::Kind;
 
 impl Decoder<'_> {
-    /// The value that comes next is not of the type `wanted`.
+    /// Passes the next value, which is of the kind `found`, and returns the error for it. `wanted` is the type in Go's
+    /// words,
+    /// `hint` in ours.
     pub(super) fn mismatch<T>(&mut self, found: Kind, wanted: &str, hint: &str) -> Result<T> {
         let mut text = None;
         match found {
@@ -19,7 +21,8 @@ impl Decoder<'_> {
         Err(self.type_error(found.word(), wanted, &hint))
     }
 
-    /// The name of the reference's type of an object that is called `name` in the newest version.
+    /// Returns the reference's name, in the version that is being decoded, of the type that the newest version calls
+    /// `name`.
     pub(super) fn object_name(&self, name: &'static str) -> &'static str {
         match (self.minor, name, self.last_key()) {
             (0, "Resource", "merge" | "replace") => "ConfigReference",
@@ -30,7 +33,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// The name of the reference's type of the strings in a list.
+    /// Returns the reference's name of the type of the strings in the current list.
     pub(super) fn text_name(&self) -> &'static str {
         match (self.last_key(), self.objects.last()) {
             ("devices", _) => "Device",
@@ -46,13 +49,15 @@ impl Decoder<'_> {
         }
     }
 
+    /// Returns the error for a value, `found`, at the current path. `wanted` and `hint` are as for
+    /// [`Decoder::mismatch`].
     pub(super) fn type_error(&self, found: &str, wanted: &str, hint: &str) -> DecodeError {
         let keys: Vec<&str> = self
             .path
             .iter()
             .filter_map(|step| if let Step::Key(key) = step { Some(*key) } else { None })
             .collect();
-        // The reference reads the version into a structure without a name first.
+        // The reference decodes the version first, into a structure without a name.
         let (place, wanted) = match (self.objects.last(), self.only_version, keys.len()) {
             (None, true, _) => ("value".to_owned(), "util.versionStub"),
             (_, true, 0 | 1) => ("struct field versionStub.Ignition".to_owned(), "struct { Version string }"),

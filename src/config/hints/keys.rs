@@ -1,9 +1,10 @@
-//! What may be meant by a key that an object does not have.
+//! Hints for keys that an object does not have: other spellings, newer versions, and keys of other languages.
 
 use super::super::schema::{Field, Object, Shape};
 use crate::go::same_key;
 
-/// Keys of other languages and common slips: the object's type (empty for any), the key without `_` and `-`, the hint.
+/// Keys of other languages and common slips. Each row has the name of the object's type (empty for any), the key in
+/// lower case without `_` and `-`, and the hint.
 const KNOWN: &[(&str, &str, &str)] = &[
     ("Config", "variant", "this is a Butane config: translate it with the program butane first"),
     ("Config", "networkd", "it is of spec 2: write files below /etc/systemd/network with storage.files"),
@@ -62,7 +63,8 @@ const KNOWN: &[(&str, &str, &str)] = &[
 const BUTANE: &str = "it is Butane's: translate the config with the program butane first";
 const PASSWORD: &str = "is passwordHash meant? It takes a hash, which mkpasswd or openssl passwd -6 makes";
 
-/// What may be meant by a key that `object`, of 3.`minor`, does not have.
+/// Returns the hint for `key`, which `object` of 3.`minor` does not have or spells otherwise; `None` if no key is like
+/// it.
 pub(in super::super) fn for_unused_key(key: &str, object: &dyn Object<'_>, minor: u8) -> Option<String> {
     let fields = object.fields();
     let joined: String = key.chars().filter(|c| !matches!(c, '_' | '-')).collect();
@@ -86,7 +88,8 @@ pub(in super::super) fn for_unused_key(key: &str, object: &dyn Object<'_>, minor
     near.into_iter().next().map(|field| meant(field.key)).or_else(|| one_level_up(&joined, object, minor))
 }
 
-/// A key that belongs into one of the objects that `object` holds: `files` at the top is `storage.files`.
+/// Returns the hint for a key that belongs into one of the objects that `object` holds: for `files` at the top level it
+/// names `storage.files`.
 fn one_level_up(key: &str, object: &dyn Object<'_>, minor: u8) -> Option<String> {
     if !matches!(object.name(), "Config" | "File" | "Ignition") {
         return None;
@@ -105,7 +108,8 @@ fn meant(key: &str) -> String {
     format!("is {key} meant?")
 }
 
-/// Whether one letter too many, too few or wrong tells the two apart.
+/// Returns whether the two differ in one letter that is added, missing or wrong, or in two that are swapped. Case does
+/// not count.
 fn is_near(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     let same = one.iter().zip(other).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();

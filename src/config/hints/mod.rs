@@ -1,4 +1,5 @@
-//! Hints: how to mend what the reference's messages only name, and what the reference does not see.
+//! Hints that depend on the value or the text: how to mend what the reference's messages only name, and what the
+//! reference accepts although its author probably meant something else.
 
 mod keys;
 mod passwd;

@@ -1,6 +1,6 @@
-//! What is odd about users and groups. The language accepts all of it, but nobody could log in.
+//! Hints about users and groups. The language accepts these values, but with most of them nobody could log in.
 
-/// The prefix of a public key's type, and the beginning of its base64.
+/// The types of public keys, and the beginning of the base64 of each.
 const KEY_TYPES: &[(&str, &str)] = &[
     ("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5"),
     ("ssh-rsa", "AAAAB3NzaC1yc2E"),
@@ -12,11 +12,12 @@ const KEY_TYPES: &[(&str, &str)] = &[
     ("ssh-dss", "AAAAB3NzaC1kc3M"),
 ];
 
-/// The hint for text that is to be lines of `authorized_keys`.
+/// Returns the hint for the first bad line of `text`, which is to be written into `authorized_keys`.
 pub(in super::super) fn for_ssh_key(text: &str) -> Option<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).find_map(for_line)
 }
 
+/// Returns the hint for one line.
 fn for_line(line: &str) -> Option<String> {
     let what = if line.contains("PRIVATE KEY") || line.starts_with("PuTTY-User-Key") {
         "this is a private key: write the public one, from the file whose name ends in .pub"
@@ -30,7 +31,7 @@ fn for_line(line: &str) -> Option<String> {
     Some(what.to_owned())
 }
 
-/// Looks for the type and the base64 among the words of a key, which options may precede.
+/// Returns the hint for a line that should have a key's type and its base64, perhaps after options of sshd.
 fn in_words(line: &str) -> Option<String> {
     let mut words = Words(line);
     while let Some(word) = words.next() {
@@ -50,6 +51,7 @@ fn in_words(line: &str) -> Option<String> {
     Some("this is not a public key, which is written as in ssh-ed25519 AAAA...".to_owned())
 }
 
+/// Returns whether `word` is the type of a key or of a certificate.
 fn is_type(word: &str) -> bool {
     let plain = word.replace("-cert-v01@openssh.com", "");
     KEY_TYPES.iter().any(|(name, _)| {
@@ -57,7 +59,7 @@ fn is_type(word: &str) -> bool {
     })
 }
 
-/// Words between blanks. What stands between double quotes is part of a word, as in options of sshd.
+/// An iterator over words. As in options of sshd, white space between double quotes does not end a word.
 struct Words<'t>(&'t str);
 
 impl<'t> Iterator for Words<'t> {
@@ -78,9 +80,9 @@ impl<'t> Iterator for Words<'t> {
     }
 }
 
-/// The hint for a password hash that crypt(5) of Debian would not take, though the field is not a lock either.
+/// Returns the hint for a text that is not a hash of Debian's crypt(5). Locked and empty fields get none.
 pub(in super::super) fn for_password_hash(hash: &str) -> Option<&'static str> {
-    // `!` before a hash locks it; `*` and `!` alone are no hash on purpose; empty is no password.
+    // A `!` before a hash locks the account. `*`, `!` and an empty field are written on purpose, so they get no hint.
     let hash = hash.trim_start_matches('!');
     if matches!(hash, "" | "*" | "x") {
         return None;
@@ -93,7 +95,7 @@ pub(in super::super) fn for_password_hash(hash: &str) -> Option<&'static str> {
     let mut parts = rest.split('$');
     let (method, last) = (parts.next().unwrap_or_default(), rest.rsplit('$').next().unwrap_or_default());
     let count = rest.split('$').count();
-    // The number of parts, and the length of the last one.
+    // Each method fixes how many parts a hash has, and how many bytes the last part has.
     let fits = match method {
         "y" | "gy" => count == 4 && last.len() == 43,
         "7" => count >= 3 && last.len() == 43,
@@ -109,7 +111,7 @@ pub(in super::super) fn for_password_hash(hash: &str) -> Option<&'static str> {
         .then_some("the hash is not whole: take care that a shell does not replace its $ signs")
 }
 
-/// The hint for a group that other distributions have.
+/// Returns the hint for a group that Debian does not have, or not always, although other distributions do.
 pub(in super::super) fn for_group(name: &str) -> Option<&'static str> {
     match name {
         "wheel" => Some("Debian has no group wheel: its members of the group sudo may become root"),

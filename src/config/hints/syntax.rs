@@ -1,4 +1,4 @@
-//! What may be meant where the text is not JSON.
+//! Hints for texts that are not JSON.
 
 use super::super::locate::position;
 use super::super::report::find;
@@ -6,7 +6,7 @@ use super::octal;
 use super::text::kind_of;
 use crate::json::SyntaxError;
 
-/// The hint for `error` in `text`.
+/// Returns the hint for `error` in `text`; `None` if nothing better than the error can be said.
 pub(in super::super) fn for_syntax(text: &[u8], error: &SyntaxError) -> Option<String> {
     if let Some(kind) = kind_of(text) {
         return Some(kind.to_owned());
@@ -55,7 +55,7 @@ pub(in super::super) fn for_syntax(text: &[u8], error: &SyntaxError) -> Option<S
     Some(hint.to_owned())
 }
 
-/// Strings that are not closed, or that hold what must be escaped.
+/// Returns the hint for an error inside a string: it is not closed, or has a character that must be escaped.
 fn in_string(message: &str, found: u8, text: &[u8], at: usize) -> Option<&'static str> {
     if find(message, "in string escape code").is_some() {
         return Some("write a backslash itself as \\\\");
@@ -74,7 +74,8 @@ fn in_string(message: &str, found: u8, text: &[u8], at: usize) -> Option<&'stati
     })
 }
 
-/// Numbers as other languages write them. `passed` ends inside of the number, or after it.
+/// Returns the hint for a number as other languages write it. `passed` is the text before the error, which ends inside
+/// the number or after it; `rest` begins at the error.
 fn number(passed: &[u8], rest: &[u8]) -> Option<String> {
     let digits_before = passed.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let start = passed.len().saturating_sub(digits_before);
@@ -98,7 +99,7 @@ fn number(passed: &[u8], rest: &[u8]) -> Option<String> {
     }
 }
 
-/// The bracket or quote that is open at the end of `text`.
+/// Returns the hint that names the innermost bracket or the quote that is not closed at the end of `text`.
 fn unclosed(text: &[u8]) -> String {
     let mut open: Vec<usize> = Vec::new();
     let mut quote = None;

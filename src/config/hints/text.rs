@@ -1,9 +1,9 @@
-//! What a text is that is not JSON, told by its first bytes and lines.
+//! Recognises what a text is that is not JSON, by its first bytes and lines.
 
-/// How much of the text is looked at, in bytes.
+/// The largest number of bytes that are looked at.
 const LOOKED_AT: usize = 16 << 10;
 
-/// Files by their first bytes.
+/// The first bytes of a kind of file, and the hint for it.
 const STARTS: &[(&[u8], &str)] = &[
     (b"\x1f\x8b", "the config is compressed with gzip: serve it uncompressed"),
     (b"\x28\xb5\x2f\xfd", "the config is compressed with zstd: serve it uncompressed"),
@@ -30,7 +30,7 @@ const STARTS: &[(&[u8], &str)] = &[
     (b"#!", "the config is a script: glowplug takes Ignition configs, which are JSON"),
 ];
 
-/// YAML by the keys that begin a line.
+/// A key that begins a line of YAML, and the hint for it.
 const YAML_KEYS: &[(&str, &str)] = &[
     ("variant", "the config is Butane's YAML: translate it with the program butane first"),
     ("kind", MANIFEST),
@@ -47,7 +47,7 @@ const MANIFEST: &str = "the config is a MachineConfig or another manifest of Kub
 const YAML: &str =
     "the config is YAML: Ignition configs are JSON, which the program butane makes of Butane's YAML";
 
-/// What `text`, which is no JSON, seems to be.
+/// Returns the hint that says what `text`, which is not JSON, seems to be; `None` if it may be JSON with a mistake.
 pub(super) fn kind_of(text: &[u8]) -> Option<&'static str> {
     let text = text.get(..LOOKED_AT).unwrap_or(text);
     let start = text.trim_ascii_start();
@@ -73,7 +73,7 @@ pub(super) fn kind_of(text: &[u8]) -> Option<&'static str> {
     }))
 }
 
-/// The hint for YAML, which begins with a key or a document's start after its comments.
+/// Returns the hint for YAML. After its comments it begins with a key, or with `---` or `%YAML`.
 fn yaml(text: &str) -> Option<&'static str> {
     for line in text.lines() {
         let key = line.split(':').next().unwrap_or_default();

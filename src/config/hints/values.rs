@@ -1,20 +1,20 @@
-//! What may be meant by a value: modes, values of the wrong type, paths.
+//! Hints for values: modes, paths, and values of the wrong type.
 
 use crate::json::Kind;
 
-/// Modes that people give to files and directories, without setuid, setgid and sticky.
+/// The modes that people usually give to files and directories, without setuid, setgid and sticky.
 const USUAL: &[i64] = &[
     0o400, 0o440, 0o444, 0o500, 0o550, 0o555, 0o600, 0o640, 0o644, 0o660, 0o664, 0o666, 0o700, 0o710, 0o711,
     0o740, 0o744, 0o750, 0o751, 0o754, 0o755, 0o770, 0o774, 0o775, 0o777,
 ];
 
-/// The value of up to five octal digits.
+/// Returns the value of one to five octal digits; `None` for any other text.
 pub(super) fn octal(digits: &str) -> Option<i64> {
     let is_short = (1..=5).contains(&digits.len());
     i64::from_str_radix(digits, 8).ok().filter(|_| is_short && !digits.starts_with(['+', '-']))
 }
 
-/// The hint for a mode whose decimal digits are those of a usual mode in octal, while its value is none.
+/// Returns the hint for a mode that is not usual itself, but whose decimal digits are a usual mode if read as octal.
 pub(in super::super) fn for_mode(mode: i64) -> Option<String> {
     let meant = octal(&mode.to_string()).filter(|_| mode >= 100)?;
     let is_usual = |mode: i64| mode <= 0o7777 && USUAL.contains(&(mode & 0o777));
@@ -22,8 +22,8 @@ pub(in super::super) fn for_mode(mode: i64) -> Option<String> {
         .then(|| format!("{mode} is 0{mode:o} in octal; is {meant} (0{meant:o}) meant?"))
 }
 
-/// What to write in the place of a value of the kind `found` at `key`, where `wanted` ("an integer") has to stand.
-/// `text` is the string that stands there.
+/// Returns what to write instead of a value of the kind `found` at `key`. `wanted` says what belongs there, as in "an
+/// integer". `text` is the value if it is a string.
 pub(in super::super) fn for_type(key: &str, found: Kind, wanted: &str, text: Option<&str>) -> Option<String> {
     let hint = match (key, found, wanted) {
         ("mode", Kind::String, "an integer") => {
@@ -50,7 +50,7 @@ pub(in super::super) fn for_type(key: &str, found: Kind, wanted: &str, text: Opt
     Some(hint.to_owned())
 }
 
-/// The hint for a path that a shell would change, or that is relative.
+/// Returns the hint for a path that is relative, or that only a shell would expand.
 pub(in super::super) fn for_path(path: &str) -> Option<&'static str> {
     if let Some(hint) = for_target(path) {
         return Some(hint);
@@ -64,7 +64,7 @@ pub(in super::super) fn for_path(path: &str) -> Option<&'static str> {
     Some("begin the path with a slash")
 }
 
-/// The hint for the target of a link, which may be relative, that a shell would change.
+/// Returns the hint for the target of a link that only a shell would expand. It may be relative.
 pub(in super::super) fn for_target(path: &str) -> Option<&'static str> {
     let relative = path.strip_prefix('/').unwrap_or(path);
     if relative.starts_with('~') {

@@ -16,7 +16,8 @@ impl<'a> Config<'a> {
     }
 }
 
-/// A path that is a file in the child cannot stay a directory or a link of the parent, and so for each of the three.
+/// A path has one kind. If the child makes a file, a directory or a link of it, entries of another kind in the parent
+/// are removed.
 impl Conflicts for Storage<'_> {
     fn remove_conflicts(&mut self, child: &mut Self) {
         let (directories, files, links) = (&child.directories, &child.files, &child.links);
@@ -29,7 +30,7 @@ impl Conflicts for Storage<'_> {
     }
 }
 
-/// An argument that the child removes cannot stay one that the parent adds, nor the other way round.
+/// An argument that the child removes is no longer added by the parent, and the other way round.
 impl Conflicts for KernelArguments<'_> {
     fn remove_conflicts(&mut self, child: &mut Self) {
         let unwanted = Keys::of(&[&child.should_not_exist]);

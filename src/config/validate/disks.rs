@@ -1,4 +1,4 @@
-//! Rules for disks, partitions, raid, luks and file systems.
+//! Rules for disks, partitions, RAID arrays, LUKS devices and file systems.
 
 use std::borrow::Cow;
 
@@ -32,13 +32,15 @@ impl Rules for Disk<'_> {
     }
 }
 
-/// The second partition of a number that several have; zero stands for the next free one.
+/// Returns the index of the first partition whose number an earlier one has; `None` if all numbers differ. Number 0
+/// does not count, because it stands for the next free one.
 fn colliding_number(partitions: &[Partition<'_>]) -> Option<usize> {
     let number = |partition: &Partition<'_>| Cow::Owned(partition.number.to_string());
     let numbered = |index: &usize| partitions.get(*index).is_some_and(|partition| partition.number != 0);
     Keys::new(partitions.iter().map(number).collect()).repeated().filter(numbered).min()
 }
 
+/// Returns the index of the first partition whose label an earlier one has; `None` if all labels differ.
 fn colliding_label(partitions: &[Partition<'_>]) -> Option<usize> {
     let label = |partition: &Partition<'_>| {
         Cow::Owned(partition.label.as_deref().map(|label| format!("={label}")).unwrap_or_default())
@@ -47,11 +49,12 @@ fn colliding_label(partitions: &[Partition<'_>]) -> Option<usize> {
     Keys::new(partitions.iter().map(label).collect()).repeated().filter(labelled).min()
 }
 
-/// Where a partition is: its first and last MiB, and its place in the config.
+/// The first and the last MiB of a partition, both included, and its index in the config.
 type Extent = (i64, i64, usize);
 
-/// A partition that another one reaches into, where both say where they are: the first in the order of the config,
-/// found without looking at every pair. Negative sizes overlap with nothing.
+/// Takes the first partition, in the config's order, that overlaps with another one, and returns the index of the first
+/// one that it overlaps with; `None` if no two overlap. Only partitions with a start and a size count. A partition of a
+/// negative size overlaps with nothing. Sorting by start keeps this at n log n steps for n partitions.
 fn overlapping(partitions: &[Partition<'_>]) -> Option<usize> {
     let extent = |(index, partition): (usize, &Partition<'_>)| {
         let (start, size) = (partition.start_mib.filter(|start| *start != 0)?, partition.size_mib?);
@@ -104,6 +107,7 @@ impl Rules for Partition<'_> {
     }
 }
 
+/// Returns what is wrong with a GUID; `None` for a good one and for none.
 fn guid_fault(guid: Option<&str>) -> Option<&'static str> {
     let guid = guid.filter(|guid| !guid.is_empty())?;
     let mut groups = guid.split('-');
@@ -156,6 +160,7 @@ impl Rules for Filesystem<'_> {
     }
 }
 
+/// Returns what is wrong with the tag of a virtiofs device.
 fn tag_fault(tag: &str) -> Option<&'static str> {
     match tag.len() {
         0 => Some("device not specified"),
@@ -165,6 +170,7 @@ fn tag_fault(tag: &str) -> Option<&'static str> {
 }
 
 impl Filesystem<'_> {
+    /// Returns what is wrong with `format`, which is `None` for an empty one as well.
     fn format_fault(&self, format: Option<&str>, minor: u8) -> Option<&'static str> {
         let says_more = is_set(self.path.as_deref())
             || is_set(self.label.as_deref())
@@ -184,7 +190,8 @@ impl Filesystem<'_> {
         }
     }
 
-    /// Lengths are those of mkfs.ext4(8), mkfs.btrfs(8), mkfs.xfs(8), mkswap(8) and mkfs.fat(8).
+    /// Returns what is wrong with the label of a file system of this format. The largest lengths are in bytes, and
+    /// those of mkfs.ext4(8), mkfs.btrfs(8), mkfs.xfs(8), mkswap(8) and mkfs.fat(8).
     fn label_fault(&self, format: Option<&str>, minor: u8) -> Option<Cow<'static, str>> {
         let label = self.label.as_deref().filter(|label| !label.is_empty())?;
         let Some(format) = format else {
@@ -207,6 +214,7 @@ impl Filesystem<'_> {
         })
     }
 
+    /// Reports what a file system without a block device cannot have.
     fn check_without_device(&self, checker: &mut Checker<'_>) {
         let asked = [
             ("uuid", is_set(self.uuid.as_deref()), "filesystem uuid"),
@@ -259,7 +267,7 @@ impl Rules for Luks<'_> {
 impl Rules for ClevisCustom<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
         let (pin, config) = (self.pin.as_deref(), self.config.as_deref());
-        // 3.2 does not count needsNetwork, nor tell a missing pin from an unknown one.
+        // In 3.2 the reference ignores needsNetwork here, and reports a missing pin as an unknown one.
         let needs_network = checker.minor > 2 && self.needs_network == Some(true);
         if !is_set(pin) && !is_set(config) && !needs_network {
             return;
@@ -315,7 +323,7 @@ mod tests {
         }
     }
 
-    /// A partition may be removed beside one that takes the next free number (the reference since 2.27).
+    /// A partition may be removed while another one takes the next free number (the reference since 2.27).
     #[test]
     fn a_partition_may_be_removed_while_the_next_free_number_is_taken() {
         for version in ["3.0.0", "3.6.0", "3.7.0-experimental"] {

@@ -1,28 +1,30 @@
-//! Directories in a user's home that nobody gives to the user.
+//! Hints about directories in a user's home that will belong to root.
 
 use super::super::checker::Checker;
 use super::super::keys::Keys;
 use super::super::report::Step;
 use super::super::types::{Config, Passwd, User};
 
-/// As many directories are told.
-const MOST_TOLD: usize = 32;
-/// Directories below a home that are looked at.
+/// The largest number of directories that hints name.
+const MAX_TOLD: usize = 32;
+/// The largest number of directories above an entry that are looked at.
 const MAX_DEPTH: usize = 16;
 
-/// A home that the config makes.
+/// The home of a user that the config creates or changes.
 #[derive(Default)]
 struct Home<'c> {
+    /// The path, without a slash at its end.
     path: String,
+    /// The name of the user.
     user: &'c str,
-    /// The home itself is not made with the user.
+    /// Whether the home is not created together with the user.
     is_absent: bool,
-    /// The user gets ssh keys, and with them the directory `.ssh`.
+    /// Whether the user gets SSH keys, and with them a directory `.ssh` of their own.
     has_keys: bool,
 }
 
-/// Adds a hint for each entry that makes directories below a home which will belong to root: those above an entry that
-/// the config does not list, and those that it lists without an owner.
+/// Adds a hint for each entry below a home that makes directories belong to root. These are the directories above the
+/// entry that the config does not list, and a directory that it lists without an owner.
 pub(super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
     let homes = homes(&config.passwd);
     if homes.is_empty() {
@@ -42,7 +44,7 @@ pub(super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
         let Some(home) = home_of(&homes, path) else { continue };
         let mut roots = above(path, home).collect::<Vec<_>>();
         roots.retain(|above| !listed.has(above) && !told.contains(above));
-        if told.len().saturating_add(roots.len()) > MOST_TOLD {
+        if told.len().saturating_add(roots.len()) > MAX_TOLD {
             return;
         }
         told.extend(&roots);
@@ -65,7 +67,7 @@ pub(super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
     }
 }
 
-/// The homes of users that the config makes or changes, root's left out.
+/// Returns the homes of the users that the config creates or changes, without root's, sorted by path.
 fn homes<'c>(passwd: &'c Passwd<'c>) -> Vec<Home<'c>> {
     let is_made = |user: &&User<'_>| user.should_exist != Some(false) && !matches!(&*user.name, "" | "root");
     let users = passwd.users.iter().filter(is_made);
@@ -73,7 +75,7 @@ fn homes<'c>(passwd: &'c Passwd<'c>) -> Vec<Home<'c>> {
         let named = user.home_dir.as_deref().filter(|home| !home.is_empty());
         let path = named
             .map_or_else(|| format!("/home/{}", user.name), |home| home.trim_end_matches('/').to_owned());
-        // The system's own directories are nobody's home.
+        // A top-level directory such as /srv is the system's, also if a user has it as home.
         let is_own = path.starts_with('/') && path.matches('/').count() > 1;
         is_own.then_some(Home {
             path,
@@ -87,7 +89,7 @@ fn homes<'c>(passwd: &'c Passwd<'c>) -> Vec<Home<'c>> {
     homes
 }
 
-/// The innermost home that `path` is below.
+/// Returns the innermost home above `path`.
 fn home_of<'h, 'c>(homes: &'h [Home<'c>], path: &str) -> Option<&'h Home<'c>> {
     let slashes = path.match_indices('/').take(MAX_DEPTH).map(|(at, _)| path.get(..at).unwrap_or_default());
     let found = |above: &str| {
@@ -96,7 +98,8 @@ fn home_of<'h, 'c>(homes: &'h [Home<'c>], path: &str) -> Option<&'h Home<'c>> {
     slashes.filter_map(found).last()
 }
 
-/// The directories above `path` that are below `home`; the home itself where nothing else makes it.
+/// Returns the directories between `home` and `path` that nothing else creates. The home itself is one of them if it is
+/// not created with the user.
 fn above<'p>(path: &'p str, home: &'p Home<'_>) -> impl Iterator<Item = &'p str> {
     let length = home.path.len();
     let slashes = path.match_indices('/').map(|(at, _)| at).filter(move |at| *at >= length).take(MAX_DEPTH);
@@ -106,7 +109,7 @@ fn above<'p>(path: &'p str, home: &'p Home<'_>) -> impl Iterator<Item = &'p str>
     })
 }
 
-/// `/a, /b and /c`; `None` for no paths.
+/// Returns the paths as a list in words: `/a, /b and /c`. Returns `None` for no paths.
 fn enumerated(paths: &[&str]) -> Option<String> {
     let (last, others) = paths.split_last()?;
     Some(if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) })

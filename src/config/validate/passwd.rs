@@ -37,7 +37,8 @@ fn check_password_hash(hash: Option<&str>, checker: &mut Checker<'_>) {
     }
 }
 
-/// Adds a hint for every group of another distribution that a user shall belong to, unless the config creates the group.
+/// Adds a hint for every group of another distribution that a user shall belong to, unless the config creates the
+/// group.
 pub(super) fn check_groups(passwd: &Passwd<'_>, checker: &mut Checker<'_>) {
     let groups = Keys::of(&[&passwd.groups]);
     for (index, user) in passwd.users.iter().enumerate() {

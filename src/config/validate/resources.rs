@@ -1,4 +1,4 @@
-//! Rules for what is fetched: resources, their headers and hashes, referenced configs and certificates, proxies.
+//! Rules for what is fetched: resources, their headers and hashes, referenced configs, certificates and proxies.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ const NOT_A_URL: &str = "unable to parse url";
 
 impl Rules for Resource<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        // In 3.0, referenced configs and certificates are another type, with rules of their own.
+        // In 3.0, referenced configs and certificates have a type of their own, which the rules below check.
         if checker.minor == 0 && !matches!(checker.last_key(), "contents" | "append") {
             return;
         }
@@ -82,7 +82,7 @@ impl Rules for IgnitionConfig<'_> {
         for (index, reference) in self.merge.iter().enumerate() {
             let steps = [Step::Key("merge"), Step::Index(index), Step::Key("source")];
             let source = reference.source.as_deref().unwrap_or_default();
-            // The same fault is told of the resource as well.
+            // Since 3.1 the resource itself reports a bad URL as well. The reference has both errors.
             let fault = if minor >= 1 { required(source, minor) } else { optional(source) };
             if let Some(fault) = fault {
                 let steps = if minor >= 1 { steps.get(..2) } else { steps.get(..) };
@@ -113,10 +113,12 @@ impl Rules for Tls<'_> {
     }
 }
 
+/// Returns what is wrong with a source that must not be empty.
 fn required(source: &str, minor: u8) -> Option<Cow<'static, str>> {
     if source.is_empty() { Some(Cow::Borrowed("source is required")) } else { url::fault(source, minor) }
 }
 
+/// Returns what is wrong with a source of 3.0 that may be empty.
 fn optional(source: &str) -> Option<Cow<'static, str>> {
     if source.is_empty() { None } else { url::fault(source, 0) }
 }
@@ -131,7 +133,7 @@ impl Rules for Proxy<'_> {
     }
 }
 
-/// Whether the proxy is one of plain HTTP.
+/// Reports what is wrong with the URL of a proxy, and returns whether it is one of plain HTTP.
 fn check_proxy(key: &'static str, proxy: Option<&str>, checker: &mut Checker<'_>) -> bool {
     let Some(proxy) = proxy else { return false };
     let scheme = url::parse(proxy).map(|url| url.scheme);
@@ -144,7 +146,7 @@ fn check_proxy(key: &'static str, proxy: Option<&str>, checker: &mut Checker<'_>
     false
 }
 
-/// What is wrong with the URL of a tang server.
+/// Returns what is wrong with the URL of a Tang server.
 pub(super) fn tang_fault(text: &str) -> Option<&'static str> {
     let scheme = url::parse(text).map(|url| url.scheme);
     match scheme.as_deref() {
@@ -154,7 +156,7 @@ pub(super) fn tang_fault(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether `source` cannot be what a key is read from.
+/// Returns whether `source` is a URL from which no key can be fetched; false if it is missing or empty.
 pub(super) fn is_bad_source(source: Option<&str>, minor: u8) -> bool {
     is_set(source) && url::fault(source.unwrap_or_default(), minor).is_some()
 }

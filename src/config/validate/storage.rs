@@ -7,7 +7,7 @@ use super::super::path::{clean, path_fault};
 use super::super::report::{Severity, Step};
 use super::super::types::{Directory, File, Link, NodeGroup, NodeUser, Storage};
 
-/// Directories above a path that are looked at.
+/// The largest number of directories above a path that are looked at.
 const MAX_DEPTH: usize = 257;
 
 impl Rules for Storage<'_> {
@@ -27,7 +27,8 @@ impl Rules for Storage<'_> {
     }
 }
 
-/// Adds an error for every link of the config above a path.
+/// Adds an error to each of `paths` for every link of the config above it. `list` is the key that the paths stand
+/// under.
 fn refuse_links<'s>(
     links: &Keys<'_>,
     paths: impl Iterator<Item = &'s str>,
@@ -36,7 +37,7 @@ fn refuse_links<'s>(
     checker: &mut Checker<'_>,
 ) {
     for (index, path) in paths.enumerate() {
-        // What is deeper is refused later; each look takes as long as the path.
+        // Each lookup takes as long as the path. Planning refuses deeper paths, so that they need no check here.
         for (slash, _) in path.match_indices('/').take(MAX_DEPTH) {
             for _ in links.places(path.get(..slash).unwrap_or_default()) {
                 checker.error(&[Step::Key(list), Step::Index(index)], message);

@@ -7,9 +7,9 @@ use super::super::types::{Dropin, Systemd, Unit};
 use super::unit_file;
 use crate::go::Quoted;
 
-/// An enabled instance does nothing if its template in the config cannot be installed.
 impl Rules for Systemd<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
+        // Enabling an instance has no effect if its template, which the config brings, has no [Install] section.
         let units = Keys::of(&[&self.units]);
         for (index, unit) in self.units.iter().enumerate().filter(|(_, unit)| unit.enabled == Some(true)) {
             let Some(template) = template_of(&unit.name) else { continue };
@@ -25,10 +25,10 @@ impl Rules for Systemd<'_> {
     }
 }
 
-/// `a@.service` of `a@b.service`.
+/// Returns the template of an instance: `a@.service` for `a@b.service`; `None` for any other name.
 fn template_of(name: &str) -> Option<String> {
     let stem = name.strip_suffix(".service").filter(|_| !name.contains('\n'))?;
-    // The shortest part before a sign, but not none.
+    // The prefix ends at the first @ that has something before it.
     let mut characters = stem.char_indices();
     characters.next()?;
     let at = characters.find(|(_, c)| *c == '@').map(|(at, _)| at)?;
@@ -80,7 +80,7 @@ impl Rules for Dropin<'_> {
     }
 }
 
-/// From the last dot of the last step of a path on (Go's `path.Ext`).
+/// Returns the extension of a file name with its dot, as Go's `path.Ext` does; empty if it has none.
 fn extension(name: &str) -> &str {
     let last = name.rsplit('/').next().unwrap_or_default();
     last.rfind('.').and_then(|dot| last.get(dot..)).unwrap_or_default()

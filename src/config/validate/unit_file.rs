@@ -1,112 +1,123 @@
-//! Unit files as the reference reads them: with go-systemd's deserializer, whose errors are part of the report.
+//! Reads unit files as go-systemd's deserializer does, because its errors are part of the reference's report.
 //!
-//! It looks at a line's length only by way of its buffer of 4,096 bytes, so that this reader has such a buffer.
+//! That deserializer sees only as much of a long line as its buffer of 4,096 bytes holds. Which lines it refuses
+//! depends on that, so that this reader has the same buffer.
 
 use std::borrow::Cow;
 
 use super::super::report::Message;
 use crate::go::Quoted;
 
-/// The size of Go's `bufio.Reader`.
+/// The size of the buffer of Go's `bufio.Reader`, in bytes.
 const BUFFER: usize = 4096;
-/// The longest line of systemd by go-systemd's reckoning.
+/// The longest line that go-systemd accepts, in bytes.
 const LINE_MAX: usize = 2048;
 
-/// Whether the unit file has an option in a section `[Install]`.
+/// Returns whether the unit file has an option in a section `[Install]`.
 ///
 /// # Errors
-/// What makes go-systemd refuse the file.
+/// The first error for which go-systemd refuses the file, in its words.
 pub(super) fn has_install_options(text: &str) -> Result<bool, Message> {
     let mut lexer = Lexer { text: text.as_bytes(), at: 0, filled: 0, at_end: false };
     let mut section: &[u8] = b"";
     let mut found = false;
-    let mut step = Step::BeforeSection;
+    let mut step = LexStep::BeforeSection;
     loop {
         lexer.check_line()?;
         step = match step {
-            Step::BeforeSection | Step::InSection => match (lexer.character(), &step) {
+            LexStep::BeforeSection | LexStep::InSection => match (lexer.character(), &step) {
                 (None, _) => return Ok(found),
-                (Some('['), _) => Step::SectionName,
-                (Some('#' | ';'), Step::InSection) => Step::Comment(true),
-                (Some('#' | ';'), _) => Step::Comment(false),
-                (Some(_), Step::BeforeSection) => step,
+                (Some('['), _) => LexStep::SectionName,
+                (Some('#' | ';'), LexStep::InSection) => LexStep::Comment(true),
+                (Some('#' | ';'), _) => LexStep::Comment(false),
+                (Some(_), LexStep::BeforeSection) => step,
                 (Some(c), _) if is_space(c) => step,
                 (Some(c), _) => {
                     lexer.at = lexer.at.saturating_sub(c.len_utf8());
-                    Step::OptionName
+                    LexStep::OptionName
                 }
             },
-            Step::SectionName => {
+            LexStep::SectionName => {
                 section = lexer.until(b']').ok_or("unable to find end of section")?;
-                Step::SectionEnd
+                LexStep::SectionEnd
             }
-            Step::SectionEnd => {
+            LexStep::SectionEnd => {
                 let garbage = trim(lexer.line().0);
                 if !garbage.is_empty() {
                     let garbage = Quoted(garbage);
                     return Err(Cow::Owned(format!("found garbage after section name : {garbage}")));
                 }
-                Step::InSection
+                LexStep::InSection
             }
-            Step::Comment(in_section) => {
+            LexStep::Comment(in_section) => {
                 while let (line, false) = lexer.line() {
                     let line = line.strip_suffix(b" ").unwrap_or(line);
                     if !line.ends_with(b"\\") {
                         break;
                     }
                 }
-                if in_section { Step::InSection } else { Step::BeforeSection }
+                if in_section { LexStep::InSection } else { LexStep::BeforeSection }
             }
-            Step::OptionName => {
+            LexStep::OptionName => {
                 lexer.option_name()?;
-                Step::OptionValue
+                LexStep::OptionValue
             }
-            Step::OptionValue => {
+            LexStep::OptionValue => {
                 let (line, _) = lexer.line();
                 if !trim(line).is_empty() && line.ends_with(b"\\") {
-                    Step::OptionValue
+                    LexStep::OptionValue
                 } else {
                     found |= section == b"Install";
-                    Step::InSection
+                    LexStep::InSection
                 }
             }
         };
     }
 }
 
-/// What comes next.
-enum Step {
+/// What the lexer reads next, as in go-systemd.
+enum LexStep {
+    /// Anything before the first section.
     BeforeSection,
+    /// The start of an option, a comment or the next section.
     InSection,
+    /// The name of a section, up to its closing bracket.
     SectionName,
+    /// The rest of the line after the closing bracket.
     SectionEnd,
-    /// Whether a section has begun.
+    /// A comment; true if a section has begun.
     Comment(bool),
+    /// The name of an option, up to the equals sign.
     OptionName,
+    /// A line of an option's value.
     OptionValue,
 }
 
+/// A cursor over the unit file, with go-systemd's buffer.
 struct Lexer<'t> {
     text: &'t [u8],
-    /// How far it has been read, and how far into the buffer.
+    /// The offset of the next byte.
     at: usize,
+    /// The offset after the last byte in the buffer.
     filled: usize,
+    /// Whether the last attempt to fill the buffer added nothing.
     at_end: bool,
 }
 
 impl<'t> Lexer<'t> {
-    /// The bytes in the buffer.
+    /// Returns the unread bytes in the buffer.
     fn buffered(&self) -> &'t [u8] {
         self.text.get(self.at..self.filled).unwrap_or_default()
     }
 
+    /// Fills the buffer as far as it and the text reach.
     fn fill(&mut self) {
         let filled = self.at.saturating_add(BUFFER).min(self.text.len());
         self.at_end = filled == self.filled;
         self.filled = filled;
     }
 
-    /// Refuses a line that is longer than the buffer shows now.
+    /// Refuses a line that is too long, as far as the buffer shows it.
     fn check_line(&self) -> Result<(), Message> {
         match self.buffered().get(..LINE_MAX) {
             Some(line) if !line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) => {
@@ -116,9 +127,10 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    /// Reads a character; `None` at the end of the text.
     fn character(&mut self) -> Option<char> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        // The text is UTF-8: a character is whole as soon as all of its bytes are there.
+        // The text is UTF-8, so that the first byte tells the length of the character.
         let length = match rest.first()? {
             0..0x80 => 1,
             0x80..0xe0 => 2,
@@ -133,7 +145,7 @@ impl<'t> Lexer<'t> {
         character.chars().next()
     }
 
-    /// What stands before the next `end`, which is passed over; `None` if there is none.
+    /// Reads up to the next byte `end`, which is passed, and returns what stands before it; `None` if there is none.
     fn until(&mut self, end: u8) -> Option<&'t [u8]> {
         let start = self.at;
         loop {
@@ -152,17 +164,18 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// The rest of the line without its end, and whether that is the end of the text.
+    /// Reads the rest of the line. Returns it without its line break, and whether the text ends there.
     fn line(&mut self) -> (&'t [u8], bool) {
         let start = self.at;
         let (line, at_end) = match self.until(b'\n') {
             Some(line) => (line, false),
             None => (self.text.get(start..).unwrap_or_default(), true),
         };
-        // Of a line that ends in "\r\n" the "\r" stays: it is looked for before the "\n".
+        // As in go-systemd, the "\r" of a line that ends in "\r\n" stays.
         (line.strip_suffix(b"\r").filter(|_| at_end).unwrap_or(line), at_end)
     }
 
+    /// Passes the name of an option and the equals sign.
     fn option_name(&mut self) -> Result<(), Message> {
         loop {
             match self.character() {
@@ -177,11 +190,12 @@ impl<'t> Lexer<'t> {
     }
 }
 
-/// White space by Go's `unicode.IsSpace`, which is that of Unicode.
+/// Returns whether Go's `unicode.IsSpace` holds for `c`. It goes by Unicode, as Rust does.
 fn is_space(c: char) -> bool {
     c.is_whitespace()
 }
 
+/// Returns `bytes` without white space at both ends; as they are if they are not UTF-8.
 fn trim(bytes: &[u8]) -> &[u8] {
     std::str::from_utf8(bytes).map_or(bytes, |text| text.trim().as_bytes())
 }

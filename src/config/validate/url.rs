@@ -1,5 +1,5 @@
-//! URLs as the reference judges them: Go's `net/url` decides what one is (RFC 3986 with Go's leniency), then each
-//! scheme has its own rules.
+//! Judges URLs as the reference does. First the text must be a URL for Go's `net/url`, which is RFC 3986 with Go's
+//! leniency. Then each scheme has its own rules.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,15 @@ use super::super::report::{Message, find};
 
 /// The parts of a URL that rules look at.
 pub(super) struct Url<'u> {
-    /// In lower case; empty where there is none.
+    /// The scheme in lower case; empty if there is none.
     pub scheme: String,
-    /// What follows the scheme of a URL without slashes, up to the query.
+    /// What stands between the scheme and the query, if it does not begin with a slash; else empty.
     opaque: &'u str,
+    /// What stands after the question mark, still escaped.
     query: &'u str,
 }
 
-/// What is wrong with `text` as the source of a resource in a config of 3.`minor`.
+/// Returns what is wrong with `text` as the source of a resource in a config of 3.`minor`; `None` for a good one.
 pub(super) fn fault(text: &str, minor: u8) -> Option<Message> {
     let Some(url) = parse(text) else { return Some(Cow::Borrowed("unable to parse url")) };
     match url.scheme.as_str() {
@@ -28,20 +29,21 @@ pub(super) fn fault(text: &str, minor: u8) -> Option<Message> {
     }
 }
 
+/// Returns the error for a query whose first `versionId` is empty.
 fn version_fault(url: &Url<'_>) -> Option<Message> {
     let version = url.query.split('&').filter(|pair| !pair.is_empty()).find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        // Go's parser of queries passes over what it cannot read.
+        // Go ignores a pair that it cannot parse.
         let value = query_text(value).filter(|_| !pair.contains(';'))?;
         (query_text(key)? == b"versionId").then_some(value)
     });
     version.filter(Vec::is_empty).map(|_| Cow::Borrowed("invalid S3 object VersionId"))
 }
 
-/// An ARN has six parts; one of S3 names a bucket and a key, or an access point and a key.
+/// Returns what is wrong with an ARN. It must be of S3, have six parts, and name a key in a bucket or an access point.
 fn arn_fault(url: &Url<'_>) -> Option<Message> {
     let invalid = Some(Cow::Borrowed("invalid S3 ARN format"));
-    // partition, service, region, account, resource
+    // The parts after the scheme are partition, service, region, account and resource.
     let mut parts = url.opaque.splitn(5, ':');
     let (service, resource) = (parts.nth(1), parts.nth(2));
     let (Some("s3"), Some(resource)) = (service, resource) else { return invalid };
@@ -50,7 +52,7 @@ fn arn_fault(url: &Url<'_>) -> Option<Message> {
     if slashes < wanted { invalid } else { version_fault(url) }
 }
 
-/// Splits a URL as Go's `url.Parse` does; `None` where that fails.
+/// Splits a URL as Go's `url.Parse` does; `None` if `url.Parse` refuses it.
 pub(super) fn parse(text: &str) -> Option<Url<'_>> {
     let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
     if text.bytes().any(|byte| byte.is_ascii_control()) {
@@ -82,7 +84,7 @@ pub(super) fn parse(text: &str) -> Option<Url<'_>> {
     Some(Url { scheme: scheme_text.to_ascii_lowercase(), opaque: "", query })
 }
 
-/// The scheme, if there is one; `None` for a colon without anything before it.
+/// Splits the scheme, if there is one, from the rest. Returns `None` if the text begins with a colon.
 fn split_scheme(text: &str) -> Option<(Option<&str>, &str)> {
     for (at, byte) in text.bytes().enumerate() {
         match byte {
@@ -96,6 +98,7 @@ fn split_scheme(text: &str) -> Option<(Option<&str>, &str)> {
     Some((None, text))
 }
 
+/// Checks user, host and port: `user@host:80`.
 fn check_authority(authority: &str) -> Option<()> {
     let host = match authority.rsplit_once('@') {
         None => authority,
@@ -122,12 +125,14 @@ fn check_authority(authority: &str) -> Option<()> {
     check_host(host)
 }
 
+/// Checks a port with its colon; it may be empty.
 fn check_port(port: &str) -> Option<()> {
     let is_port = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
     (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then_some(())
 }
 
-/// Percent signs stand for bytes beyond ASCII only, and what must be escaped may not stand there.
+/// Checks a host. Escapes may stand only for bytes beyond ASCII, and for a percent sign. Characters that would have to
+/// be escaped may not stand there.
 fn check_host(host: &str) -> Option<()> {
     escapes_are_whole(host)?;
     let mut rest = host.as_bytes();
@@ -148,7 +153,7 @@ fn check_host(host: &str) -> Option<()> {
     Some(())
 }
 
-/// A zone may hold escapes of a percent sign, a space and what a host may hold.
+/// Checks the zone of an IPv6 address. Escapes may stand for a percent sign, a space and whatever a host may hold.
 fn check_zone(zone: &str) -> Option<()> {
     escapes_are_whole(zone)?;
     let mut rest = zone.as_bytes();
@@ -169,15 +174,17 @@ fn check_zone(zone: &str) -> Option<()> {
     Some(())
 }
 
+/// Returns whether `byte` may not stand in a host or zone without an escape.
 fn must_be_escaped(byte: u8) -> bool {
     !(byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:[]<>\"".contains(&byte))
 }
 
+/// Returns the value of a hexadecimal digit.
 fn hex_value(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Every percent sign has its two digits.
+/// Checks that two hexadecimal digits follow every percent sign.
 fn escapes_are_whole(text: &str) -> Option<()> {
     let mut parts = text.split('%');
     parts.next();
@@ -185,7 +192,7 @@ fn escapes_are_whole(text: &str) -> Option<()> {
     parts.all(|part| is_digit(part.as_bytes().first()) && is_digit(part.as_bytes().get(1))).then_some(())
 }
 
-/// A part of a query without its escapes; `None` where one is broken.
+/// Decodes a part of a query; `None` if an escape is broken.
 fn query_text(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
