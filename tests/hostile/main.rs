@@ -1,7 +1,8 @@
 //! Roots, file systems and configs that do not mean well: nothing outside of the root is touched, what fails leaves the
 //! root as it was and says why, and no secret of a config shows anywhere.
 //!
-//! Run as root: each test has a mount namespace of its own, and file systems in files (`losetup`).
+//! Each test has a mount namespace of its own. An ordinary user runs them as root of a user namespace (`tests/runner`),
+//! without those that need loop devices, device files or fanotify: `tests/runner` lists them.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,

@@ -20,7 +20,8 @@ const LARGE: u64 = 20 << 20;
 /// opened for writing or written to.
 pub struct Watch {
     outside: OwnedFd,
-    everywhere: Fanotify,
+    /// `None` in a user namespace, where the kernel gives none.
+    everywhere: Option<Fanotify>,
 }
 
 impl Watch {
@@ -34,7 +35,12 @@ impl Watch {
             inotify::add_watch(&outside, &path, touches).unwrap();
         }
         let flags = InitFlags::FAN_CLASS_NOTIF | InitFlags::FAN_NONBLOCK | InitFlags::FAN_UNLIMITED_QUEUE;
-        let everywhere = Fanotify::init(flags, EventFFlags::O_RDONLY).unwrap();
+        let everywhere = match Fanotify::init(flags, EventFFlags::O_RDONLY) {
+            Err(nix::errno::Errno::EPERM) if is_user_namespace() => {
+                return Self { outside, everywhere: None };
+            }
+            everywhere => everywhere.unwrap(),
+        };
         let written = MaskFlags::FAN_MODIFY | MaskFlags::FAN_CLOSE_WRITE;
         let mark = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_MOUNT;
         let base = sandbox.root().parent().unwrap().to_owned();
@@ -47,7 +53,7 @@ impl Watch {
                 everywhere.mark(mark, written, CWD, Some(&point)).unwrap();
             }
         }
-        Self { outside, everywhere }
+        Self { outside, everywhere: Some(everywhere) }
     }
 
     /// What has happened since the last look; empty if nothing has.
@@ -62,19 +68,25 @@ impl Watch {
                 Err(errno) => panic!("read the watch: {errno}"),
             }
         }
-        match self.everywhere.read_events() {
-            Ok(events) => {
+        match self.everywhere.as_ref().map(Fanotify::read_events) {
+            Some(Ok(events)) => {
                 for event in events {
                     let fd = event.fd().map(|fd| fd.as_raw_fd());
                     let path = fd.and_then(|fd| fs::read_link(format!("/proc/self/fd/{fd}")).ok());
                     writeln!(text, "written to: {path:?} {:?}", event.mask()).unwrap();
                 }
             }
-            Err(nix::errno::Errno::EAGAIN) => {}
-            Err(errno) => panic!("read the watch: {errno}"),
+            None | Some(Err(nix::errno::Errno::EAGAIN)) => {}
+            Some(Err(errno)) => panic!("read the watch: {errno}"),
         }
         text
     }
+}
+
+/// Whether root is root of a user namespace only: not every id is mapped to itself.
+fn is_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
 }
 
 /// `path` and everything below it.
