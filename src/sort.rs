@@ -36,15 +36,27 @@ pub fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<us
 }
 
 /// Sorts `items` by `compare`. Equal items keep their order.
-pub fn sort<T: Default>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
+pub fn sort<T>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
     let by_index = |one: usize, other: usize| match (items.get(one), items.get(other)) {
         (Some(one), Some(other)) => compare(one, other),
         _ => Ordering::Equal,
     };
     let order = order(items.len(), &by_index);
-    let sorted: Vec<T> = order.iter().filter_map(|index| items.get_mut(*index).map(std::mem::take)).collect();
-    for (place, item) in items.iter_mut().zip(sorted) {
-        *place = item;
+    arrange(order, &mut |one, other| items.swap(one, other));
+}
+
+/// Brings items into `order` by exchanging two at a time.
+fn arrange(mut order: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
+    for start in 0..order.len() {
+        let mut place = start;
+        // Each place gets its item from the next one of its cycle, whose last place is left with the first item.
+        while let Some(from) = order.get_mut(place).map(|from| std::mem::replace(from, place)) {
+            if from == start {
+                break;
+            }
+            swap(place, from);
+            place = from;
+        }
     }
 }
 

@@ -6,14 +6,16 @@
 mod conflicts;
 
 use std::borrow::Cow;
+use std::mem::take;
 
 use super::keys::Keys;
 use super::schema::{Duplicates, List, Value};
 
 /// A value that can be merged with the value of a child config.
 pub(super) trait Merge {
-    /// Lays `child` over this value. If both are lists, `duplicates` says what happens to items with the same key.
-    fn merge(&mut self, child: Self, duplicates: Duplicates);
+    /// Lays `child` over this value and takes what it needs out of `child`. If both are lists, `duplicates` says what
+    /// happens to items with the same key.
+    fn merge(&mut self, child: &mut Self, duplicates: Duplicates);
 }
 
 /// An object in which a child's field can contradict another field of the parent.
@@ -26,8 +28,8 @@ pub(super) trait Conflicts {
 macro_rules! replaced {
     ($($type:ty),*) => { $(
         impl Merge for $type {
-            fn merge(&mut self, child: Self, _: Duplicates) {
-                *self = child;
+            fn merge(&mut self, child: &mut Self, _: Duplicates) {
+                *self = take(child);
             }
         }
     )* };
@@ -36,24 +38,24 @@ macro_rules! replaced {
 replaced!(Cow<'_, str>, i64);
 
 impl<T> Merge for Option<T> {
-    fn merge(&mut self, child: Self, _: Duplicates) {
+    fn merge(&mut self, child: &mut Self, _: Duplicates) {
         if child.is_some() {
-            *self = child;
+            *self = child.take();
         }
     }
 }
 
-impl<'a, T: Value<'a> + Merge> Merge for Vec<T> {
-    fn merge(&mut self, child: Self, duplicates: Duplicates) {
+impl<'a, T: Value<'a> + Merge + Default> Merge for Vec<T> {
+    fn merge(&mut self, child: &mut Self, duplicates: Duplicates) {
         let places = match duplicates {
             Duplicates::Kept => Vec::new(),
-            _ => places(self, &child),
+            _ => places(self, child),
         };
-        for (index, item) in child.into_iter().enumerate() {
+        for (index, item) in child.iter_mut().enumerate() {
             let place = places.get(index).copied().flatten();
             match place.and_then(|place| self.get_mut(place)) {
                 Some(own) => own.merge(item, Duplicates::Refused),
-                None => self.push(item),
+                None => self.push(take(item)),
             }
         }
     }

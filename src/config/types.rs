@@ -98,9 +98,9 @@ macro_rules! objects {
         }
 
         impl $(<$lifetime>)? Merge for $name $(<$lifetime>)? {
-            fn merge(&mut self, mut child: Self, _: Duplicates) {
-                self.remove_conflicts(&mut child);
-                $( self.$field.merge(child.$field, duplicates!($($duplicates)?)); )*
+            fn merge(&mut self, child: &mut Self, _: Duplicates) {
+                self.remove_conflicts(child);
+                $( self.$field.merge(&mut child.$field, duplicates!($($duplicates)?)); )*
             }
         }
     )* };

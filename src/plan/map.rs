@@ -45,15 +45,11 @@ impl<V> Map<V> {
 
     /// Sets the value of `name`, replacing an earlier one, and returns the value's number.
     pub(super) fn insert(&mut self, name: &[u8], value: V) -> usize {
-        if let Some(number) = self.number(name) {
-            if let Some(there) = self.values.get_mut(number) {
-                *there = value;
-            }
-            return number;
+        let number = number_for(name, self.values.len(), &mut self.numbers);
+        match self.values.get_mut(number) {
+            Some(there) => *there = value,
+            None => self.values.push(value),
         }
-        let number = self.values.len();
-        self.numbers.insert(name.to_vec(), number);
-        self.values.push(value);
         number
     }
 
@@ -94,6 +90,15 @@ impl<V> Map<V> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         self.from(b"")
     }
+}
+
+/// Returns the number that `name` has in `numbers`, or gives it the `next` one.
+fn number_for(name: &[u8], next: usize, numbers: &mut BTreeMap<Vec<u8>, usize>) -> usize {
+    if let Some(number) = numbers.get(name) {
+        return *number;
+    }
+    numbers.insert(name.to_vec(), next);
+    next
 }
 
 #[cfg(test)]

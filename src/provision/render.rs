@@ -159,7 +159,7 @@ impl<'a> Renderer<'a> {
             let what = format!("more than {MAX_CONFIGS} configs refer to each other, at {place}");
             return Err(Error::new(Reason::ConfigInvalid, what));
         }
-        let Some(source) = Source::new(reference, place, self.transport)? else { return Ok(&[]) };
+        let Some(source) = Source::new(reference, &place, self.transport)? else { return Ok(&[]) };
         let text = source.open()?.read_all(self.room.bytes)?;
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let bytes = self.room.bytes;

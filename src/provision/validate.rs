@@ -97,7 +97,7 @@ fn broken_sources(config: &Config<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, file) in config.storage.files.iter().enumerate() {
         let mut check = |resource: &Resource<'_>, place: &str| {
-            let read = Source::new(resource, place, &TRANSPORT).and_then(|source| {
+            let read = Source::new(resource, &place, &TRANSPORT).and_then(|source| {
                 source.map_or(Ok(0), |source| source.open()?.read_and_count(0).map(|(_, count)| count))
             });
             // What is not supported has a line already.

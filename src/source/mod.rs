@@ -52,7 +52,7 @@ impl<'a> Source<'a> {
     /// [`Reason::ConfigInvalid`] for an unknown compression or hash, and for a text that is not a URL.
     pub fn new(
         resource: &'a Resource<'_>,
-        place: impl fmt::Display,
+        place: &dyn fmt::Display,
         transport: &'a dyn Transport,
     ) -> Result<Option<Self>> {
         let Some(url) = resource.source.as_deref() else {
@@ -232,12 +232,12 @@ mod tests {
 
     fn read(source: &str, compression: &str, hash: &str) -> Result<Vec<u8>> {
         let resource = resource(source, compression, hash);
-        Source::new(&resource, "$.x", &NoTransport)?.unwrap().open()?.read_all(1000)
+        Source::new(&resource, &"$.x", &NoTransport)?.unwrap().open()?.read_all(1000)
     }
 
     #[test]
     fn absent_sources_are_none_and_empty_ones_empty() {
-        assert_eq!(Source::new(&Resource::default(), "$.x", &NoTransport), Ok(None));
+        assert_eq!(Source::new(&Resource::default(), &"$.x", &NoTransport), Ok(None));
         assert_eq!(read("", "", "").unwrap(), b"");
     }
 
@@ -281,15 +281,15 @@ mod tests {
     fn what_is_read_while_planning_is_not_fetched_again() {
         let resource = resource("https://h/x", "gzip", "");
         let transport = Counting::default();
-        let source = Source::new(&resource, "$.x", &transport).unwrap().unwrap();
+        let source = Source::new(&resource, &"$.x", &transport).unwrap().unwrap();
         assert_eq!(transport.0.get(), 0);
         assert_eq!((source.bytes(3), source.bytes(3)), (Ok(&b"one"[..]), Ok(&b"one"[..])));
         assert_eq!(source.open().unwrap().read_and_count(3), Ok((Some(b"one".to_vec()), 3)));
         assert_eq!(transport.0.get(), 1);
-        let source = Source::new(&resource, "$.x", &transport).unwrap().unwrap();
+        let source = Source::new(&resource, &"$.x", &transport).unwrap().unwrap();
         assert_eq!(source.open().unwrap().read_and_count(2), Ok((None, 3)));
         assert_eq!(transport.0.get(), 2);
-        let source = Source::new(&resource, "$.x", &transport).unwrap().unwrap();
+        let source = Source::new(&resource, &"$.x", &transport).unwrap().unwrap();
         assert_eq!(source.bytes(2).unwrap_err().reason(), Reason::ConfigInvalid);
     }
 

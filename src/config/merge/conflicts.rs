@@ -11,8 +11,8 @@ use super::{Conflicts, Merge};
 
 impl<'a> Config<'a> {
     /// Lays `child` over this config. Both may be of any version: the result is in the newest form.
-    pub fn merge_with(&mut self, child: Config<'a>) {
-        self.merge(child, Duplicates::Refused);
+    pub fn merge_with(&mut self, mut child: Config<'a>) {
+        self.merge(&mut child, Duplicates::Refused);
     }
 }
 

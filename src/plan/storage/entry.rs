@@ -25,11 +25,12 @@ impl<'a> Sources<'a> {
     fn of(entry: Entry<'a>, place: Place, transport: &'a dyn Transport) -> Result<Self> {
         let Entry::File(file) = entry else { return Ok(Self::default()) };
         let mut problems = Problems::default();
-        let contents =
-            problems.take(Source::new(&file.contents, format_args!("{place}.contents"), transport)).flatten();
+        let contents = problems
+            .take(Source::new(&file.contents, &format_args!("{place}.contents"), transport))
+            .flatten();
         let mut appended = Vec::new();
         for (index, resource) in file.append.iter().enumerate() {
-            let source = Source::new(resource, format_args!("{place}.append.{index}"), transport);
+            let source = Source::new(resource, &format_args!("{place}.append.{index}"), transport);
             appended.extend(problems.take(source).flatten());
         }
         problems.finish().map(|()| Self { contents, appended })
