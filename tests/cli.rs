@@ -82,7 +82,7 @@ fn validate_prints_the_report_and_how_to_mend_it() {
         lines,
         [
             "  hint: is files meant?",
-            "  hint: take \"//\", \".\", \"..\" and a slash at the end out of the path",
+            "  hint: remove \"//\", \".\", \"..\" and a slash at the end from the path",
             "error at $.storage.files.0.path, line 1 col 72: path is not fully simplified",
             "warning at $.storage.fiels, line 1 col 44: unused key fiels",
         ]

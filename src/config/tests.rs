@@ -51,7 +51,7 @@ fn errors_name_place_line_and_column() {
     assert_eq!(
         text,
         "config is not valid: error at line 1 col 35: invalid character 'x' after top-level value (the config is one \
-         JSON object: take out what follows it)"
+         JSON object: remove what follows it)"
     );
     assert_eq!(refusal("\u{feff}{}").0, Reason::ConfigSyntax);
     assert_eq!(refusal("").1, "not a config (empty)");
@@ -282,7 +282,7 @@ fn values_of_the_wrong_type_get_a_hint() {
         (r#""passwd":{"users":[{"uid":"1000"}]}"#, "the number without quotes"),
         (r#""passwd":{"users":[{"system":"true"}]}"#, "true or false without quotes"),
         (r#""passwd":{"users":[{"name":1}]}"#, "between double quotes"),
-        (r#""passwd":[{"name":"a"}]"#, "take out the [ and ]"),
+        (r#""passwd":[{"name":"a"}]"#, "remove the [ and ]"),
     ] {
         let text = with_hints(4, rest);
         assert_eq!(text.lines().count(), 2, "{text}");
@@ -292,14 +292,14 @@ fn values_of_the_wrong_type_get_a_hint() {
         assert!(refusal(&text).1.contains(hint), "{text}");
     }
     assert!(refusal(r#"{"ignition":{"version":3.4}}"#).1.contains("double quotes"));
-    assert!(refusal(r#""{\"ignition\":{}}""#).1.contains("quoted as a whole"));
+    assert!(refusal(r#""{\"ignition\":{}}""#).1.contains("one quoted string"));
     assert!(refusal("[{}]").1.contains("one object"));
 }
 
 #[test]
 fn what_the_reference_passes_over_gets_a_hint_with_its_place() {
     for (rest, line) in [
-        (r#""storage":{"files":[{"path":"~/a"}]}"#, "nothing replaces ~"),
+        (r#""storage":{"files":[{"path":"~/a"}]}"#, "~ is not expanded"),
         (r#""storage":{"files":[{"path":"/~/a"}]}"#, "hint at $.storage.files.0.path, line 1 col "),
         (r#""storage":{"directories":[{"path":"home/a"}]}"#, "  hint: begin the path with a slash"),
         (
@@ -337,13 +337,13 @@ fn what_the_reference_passes_over_gets_a_hint_with_its_place() {
 #[test]
 fn hints_stand_in_the_errors_that_the_boot_shows() {
     for (text, hint) in [
-        ("{\"ignition\":{},}", "(take the comma at line 1 col 15 out: no item follows it)"),
+        ("{\"ignition\":{},}", "(remove the comma at line 1 col 15: no item follows it)"),
         ("variant: fcos\nversion: 1.5.0\n", "Butane"),
         ("#cloud-config\n", "cloud-init"),
         ("kind: MachineConfig\n", "MachineConfig"),
         ("<html>", "HTML"),
         ("{'ignition':{}}", "double quotes"),
-        ("{} x", "take out what follows it"),
+        ("{} x", "remove what follows it"),
         (r#"{"ignition":{"version":"2.2.0"}}"#, "ignition.version is \"2.2.0\""),
         (r#"{"ignition":{"version":"3.4"}}"#, "write 3.4.0"),
     ] {

@@ -62,7 +62,7 @@ fn shown(found: &str) -> String {
     if found.len() <= 32 && found.bytes().all(is_sign) {
         format!("\"{found}\"")
     } else {
-        "a text that is no version".to_owned()
+        "a text that is not a version".to_owned()
     }
 }
 
@@ -106,12 +106,12 @@ fn foreign(text: &[u8]) -> Option<&'static str> {
         ("variant", "this is a Butane config, so translate it with the program butane first"),
         ("kind", MANIFEST),
         ("apiVersion", MANIFEST),
-        ("ignitionVersion", "this is a config of spec 1, whose keys are others: translate it to spec 3"),
+        ("ignitionVersion", "this is a config of spec 1, which has other keys: translate it to spec 3"),
         ("write_files", CLOUD_INIT),
         ("runcmd", CLOUD_INIT),
         ("bootcmd", CLOUD_INIT),
         ("packages", CLOUD_INIT),
-        ("version", "the key version at the top belongs into the object ignition"),
+        ("version", "the key version at the top belongs in the object ignition"),
     ];
     const MANIFEST: &str = "this is a MachineConfig or another manifest of Kubernetes, so serve the Ignition config \
                             inside it (spec.config)";
@@ -188,7 +188,7 @@ mod tests {
             ("v3.4.0", "is \"v3.4.0\": write 3.4.0"),
             ("3.4.0 ", "is \"3.4.0 \": write 3.4.0"),
             ("latest", "is \"latest\": write a version of the form 3.6.0"),
-            ("a\nsecret", "is a text that is no version: write"),
+            ("a\nsecret", "is a text that is not a version: write"),
         ] {
             let text = refusal(found, b"{}").text().to_owned();
             assert!(text.starts_with("invalid config version (couldn't parse): ignition.version "), "{text}");
@@ -201,7 +201,7 @@ mod tests {
             (r#"{"apiVersion":"x","kind":"MachineConfig","spec":{"config":{}}}"#, "MachineConfig"),
             (r#"{"write_files":[]}"#, "cloud-init"),
             (r#"{"ignitionVersion":1}"#, "spec 1"),
-            (r#"{"version":"3.4.0"}"#, "belongs into the object ignition"),
+            (r#"{"version":"3.4.0"}"#, "belongs in the object ignition"),
         ] {
             let text = refusal("", json.as_bytes()).text().to_owned();
             assert!(

@@ -210,7 +210,7 @@ mod tests {
         let verdict = validate(br#"{"ignition":{"version":"3.4.0"},}"#, None);
         let error = verdict.refused.unwrap();
         assert_eq!(error.text(), "config is not valid: 1 error");
-        assert_eq!(verdict.report.matches("hint: take the comma at line 1 col 32 out").count(), 1);
+        assert_eq!(verdict.report.matches("hint: remove the comma at line 1 col 32").count(), 1);
         assert!(verdict.report.starts_with("error at line 0 col 0: "), "{}", verdict.report);
         let verdict = validate(br#"{"ignition":{"version":"2.2.0"}}"#, None);
         assert_eq!(verdict.report, "");

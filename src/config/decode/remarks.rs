@@ -80,7 +80,7 @@ impl<'a> Decoder<'a> {
              Unused keys may not be reported",
             JsonPath(&self.path)
         );
-        let hint = Some("leave the key out: null stands for no object".to_owned());
+        let hint = Some("remove the key: null does not stand for an object".to_owned());
         self.add_remark(Remark { path: self.path.clone(), offset, message, hint });
     }
 

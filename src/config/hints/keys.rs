@@ -7,34 +7,42 @@ use crate::go::same_key;
 /// lower case without `_` and `-`, and the hint.
 const KNOWN: &[(&str, &str, &str)] = &[
     ("Config", "variant", "this is a Butane config: translate it with the program butane first"),
-    ("Config", "networkd", "it is of spec 2: write files below /etc/systemd/network with storage.files"),
+    (
+        "Config",
+        "networkd",
+        "this key is of spec 2: write files below /etc/systemd/network with storage.files",
+    ),
     ("Config", "kind", "this is a manifest of Kubernetes: glowplug takes the Ignition config inside it"),
     (
         "Config",
         "apiversion",
         "this is a manifest of Kubernetes: glowplug takes the Ignition config inside it",
     ),
-    ("Config", "ignitionversion", "it is of spec 1: write \"ignition\": {\"version\": \"3.6.0\"}"),
+    ("Config", "ignitionversion", "this key is of spec 1: write \"ignition\": {\"version\": \"3.6.0\"}"),
     ("Config", "bootdevice", BUTANE),
     ("Config", "grub", BUTANE),
     ("Config", "metadata", BUTANE),
     ("Config", "openshift", BUTANE),
-    ("IgnitionConfig", "append", "it is of spec 2: is merge meant?"),
-    ("Resource", "inline", "it is Butane's: write the text as a data URL, \"source\": \"data:,text\""),
-    ("Resource", "local", "it is Butane's: write the file's text as a data URL, \"source\": \"data:,text\""),
-    ("Resource", "remote", "it is of Container Linux: write its url as source"),
+    ("IgnitionConfig", "append", "this key is of spec 2: is merge meant?"),
+    ("Resource", "inline", "this key is Butane's: write the text as a data URL, \"source\": \"data:,text\""),
+    (
+        "Resource",
+        "local",
+        "this key is Butane's: write the file's text as a data URL, \"source\": \"data:,text\"",
+    ),
+    ("Resource", "remote", "this key is of Container Linux: write its url as the source"),
     ("Resource", "url", "is source meant?"),
     ("Resource", "hash", "is verification.hash meant?"),
-    ("Storage", "trees", "it is Butane's: write every file of the tree to storage.files"),
+    ("Storage", "trees", "this key is Butane's: write every file of the tree to storage.files"),
     ("Storage", "arrays", "is raid meant?"),
     ("Storage", "symlinks", "is links meant?"),
-    ("Filesystem", "withmountunit", "it is Butane's: write the mount unit to systemd.units"),
-    ("Filesystem", "mount", "it is of spec 2: its fields stand in the file system itself"),
-    ("Unit", "contentslocal", "it is Butane's: write the unit's text to contents"),
-    ("Dropin", "contentslocal", "it is Butane's: write the drop-in's text to contents"),
+    ("Filesystem", "withmountunit", "this key is Butane's: write the mount unit to systemd.units"),
+    ("Filesystem", "mount", "this key is of spec 2: write its fields into the file system itself"),
+    ("Unit", "contentslocal", "this key is Butane's: write the unit's text to contents"),
+    ("Dropin", "contentslocal", "this key is Butane's: write the drop-in's text to contents"),
     ("Unit", "enable", "is enabled meant?"),
     ("Unit", "masked", "is mask meant?"),
-    ("PasswdUser", "sshauthorizedkeyslocal", "it is Butane's: write the keys to sshAuthorizedKeys"),
+    ("PasswdUser", "sshauthorizedkeyslocal", "this key is Butane's: write the keys to sshAuthorizedKeys"),
     ("PasswdUser", "sshkeys", "is sshAuthorizedKeys meant?"),
     ("PasswdUser", "authorizedkeys", "is sshAuthorizedKeys meant?"),
     ("PasswdUser", "sshauthorizedkey", "is sshAuthorizedKeys meant?"),
@@ -42,17 +50,17 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("PasswdUser", "password", PASSWORD),
     ("PasswdUser", "passwd", PASSWORD),
     ("PasswdUser", "hashedpasswd", PASSWORD),
-    ("PasswdUser", "create", "it is of spec 2: its fields stand in the user itself"),
+    ("PasswdUser", "create", "this key is of spec 2: write its fields into the user itself"),
     ("PasswdUser", "home", "is homeDir meant?"),
     ("PasswdUser", "homedirectory", "is homeDir meant?"),
     ("PasswdUser", "sudo", "add the group sudo to groups, or write a file below /etc/sudoers.d"),
     ("PasswdGroup", "password", PASSWORD),
     ("PasswdGroup", "id", "is gid meant?"),
     ("PasswdUser", "id", "is uid meant?"),
-    ("PasswdGroup", "members", "write the group to groups of each user"),
-    ("File", "filesystem", "it is of spec 2: take it out, the path counts from the root"),
-    ("Directory", "filesystem", "it is of spec 2: take it out, the path counts from the root"),
-    ("Link", "filesystem", "it is of spec 2: take it out, the path counts from the root"),
+    ("PasswdGroup", "members", "list the group in the groups of each user"),
+    ("File", "filesystem", "this key is of spec 2: remove it, because paths count from the root"),
+    ("Directory", "filesystem", "this key is of spec 2: remove it, because paths count from the root"),
+    ("Link", "filesystem", "this key is of spec 2: remove it, because paths count from the root"),
     ("Link", "source", "is target meant?"),
     ("", "permissions", "is mode meant?"),
     ("", "owner", "is user.name meant?"),
@@ -60,7 +68,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("", "gid", "is group.id meant?"),
 ];
 
-const BUTANE: &str = "it is Butane's: translate the config with the program butane first";
+const BUTANE: &str = "this key is Butane's: translate the config with the program butane first";
 const PASSWORD: &str = "is passwordHash meant? It takes a hash, which mkpasswd or openssl passwd -6 makes";
 
 /// Returns the hint for `key`, which `object` of 3.`minor` does not have or spells otherwise; `None` if no key is like
@@ -70,7 +78,7 @@ pub(in super::super) fn for_unused_key(key: &str, object: &dyn Object<'_>, minor
     let joined: String = key.chars().filter(|c| !matches!(c, '_' | '-')).collect();
     if let Some(field) = fields.iter().find(|field| same_key(field.key, &joined)) {
         return Some(if field.since > minor {
-            let key = if field.key == key { "it" } else { field.key };
+            let key = if field.key == key { "the key" } else { field.key };
             format!("{key} exists from 3.{}.0 on: raise ignition.version", field.since)
         } else if same_key(field.key, key) {
             format!("the key is accepted, but its correct spelling is {}", field.key)
@@ -150,7 +158,10 @@ mod tests {
         };
         let (user, file, config) = (User::default(), File::default(), Config::default());
         let filesystem = Filesystem::default();
-        assert_eq!(hint(&filesystem, "mountOptions", 0), "it exists from 3.1.0 on: raise ignition.version");
+        assert_eq!(
+            hint(&filesystem, "mountOptions", 0),
+            "the key exists from 3.1.0 on: raise ignition.version"
+        );
         assert_eq!(
             hint(&filesystem, "mount_options", 0),
             "mountOptions exists from 3.1.0 on: raise ignition.version"

@@ -89,7 +89,7 @@ pub(in super::super) fn for_password_hash(hash: &str) -> Option<&'static str> {
     }
     let Some(rest) = hash.strip_prefix('$') else {
         return Some(
-            "this is not a password hash, and passwords are not hashed here: make one with mkpasswd or openssl passwd -6",
+            "this is not a password hash, and passwords are not hashed here: make a hash with mkpasswd or openssl passwd -6",
         );
     };
     let mut parts = rest.split('$');
@@ -104,7 +104,7 @@ pub(in super::super) fn for_password_hash(hash: &str) -> Option<&'static str> {
         "5" => matches!(count, 3 | 4) && last.len() == 43,
         "1" => count == 3 && last.len() == 22,
         "3" | "md5" | "sha1" | "sm3" | "sm3crypt" => true,
-        _ => return Some("the hash is of a method that crypt(5) does not know: make one with mkpasswd"),
+        _ => return Some("crypt(5) does not know the method of the hash: make a hash with mkpasswd"),
     };
     let is_alphabet = last.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/'));
     (!fits || !is_alphabet)
@@ -114,9 +114,9 @@ pub(in super::super) fn for_password_hash(hash: &str) -> Option<&'static str> {
 /// Returns the hint for a group that Debian does not have, or not always, although other distributions do.
 pub(in super::super) fn for_group(name: &str) -> Option<&'static str> {
     match name {
-        "wheel" => Some("Debian has no group wheel: its members of the group sudo may become root"),
+        "wheel" => Some("Debian has no group wheel: add the user to the group sudo instead"),
         "docker" => Some(
-            "the group docker is there only where the package docker.io is installed: else add it to passwd.groups",
+            "the group docker exists only if the package docker.io is installed: otherwise add the group to passwd.groups",
         ),
         _ => None,
     }

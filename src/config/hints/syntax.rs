@@ -26,16 +26,16 @@ pub(in super::super) fn for_syntax(text: &[u8], error: &SyntaxError) -> Option<S
     let last = before.len().saturating_sub(1);
     let hint = match (before.last(), found) {
         (Some(b','), b'}' | b']') => {
-            return Some(format!("take the comma at {} out: no item follows it", position(text, last)));
+            return Some(format!("remove the comma at {}: no item follows it", position(text, last)));
         }
         (_, b'\'') => "write strings between double quotes",
-        (_, b'/' | b'#') => "take the comment out: JSON has none",
-        (_, 0xe2) if rest.starts_with(b"\xe2\x80") => "write straight double quotes, no typographic ones",
-        (_, 0xc2) if rest.starts_with(b"\xc2\xa0") => {
-            "write a plain space instead of one that does not break"
+        (_, b'/' | b'#') => "remove the comment: JSON has no comments",
+        (_, 0xe2) if rest.starts_with(b"\xe2\x80") => {
+            "write straight double quotes instead of typographic ones"
         }
-        (_, b'$') | (Some(b'{'), b'{' | b'%') => "put a value in the place of the template's variable",
-        _ if is("after top-level value") => "the config is one JSON object: take out what follows it",
+        (_, 0xc2) if rest.starts_with(b"\xc2\xa0") => "write a plain space instead of the non-breaking space",
+        (_, b'$') | (Some(b'{'), b'{' | b'%') => "replace the variable of the template by its value",
+        _ if is("after top-level value") => "the config is one JSON object: remove what follows it",
         (_, b'=') if is("after object key") => "write a colon between the key and its value",
         (_, b'"' | b'{' | b'[') if is("after object key:value pair") || is("after array element") => {
             return Some(format!("a comma is missing after {}", position(text, last)));
@@ -45,7 +45,7 @@ pub(in super::super) fn for_syntax(text: &[u8], error: &SyntaxError) -> Option<S
             "an object is closed by }, its keys are separated by commas"
         }
         _ if is("object key string") => "write the key between double quotes",
-        (Some(b',' | b'[' | b'{'), b',') => "take out the comma that has no item before it",
+        (Some(b',' | b'[' | b'{'), b',') => "remove the comma that has no item before it",
         _ if is("in literal") || found.is_ascii_alphabetic() => {
             "write text between double quotes, and true, false and null in small letters"
         }
@@ -61,16 +61,16 @@ fn in_string(message: &str, found: u8, text: &[u8], at: usize) -> Option<&'stati
         return Some("write a backslash itself as \\\\");
     }
     if find(message, "hexadecimal character escape").is_some() {
-        return Some("\\u takes four hexadecimal digits");
+        return Some("\\u needs four hexadecimal digits");
     }
     find(message, "in string literal")?;
     let line_rest = text.get(at..).unwrap_or_default();
     Some(match found {
-        b'\t' => "write a tab inside of a string as \\t",
+        b'\t' => "write a tab inside a string as \\t",
         b'\r' | b'\n' if !line_rest.is_empty() => {
-            "write a line break inside of a string as \\n, or close the string with a double quote"
+            "write a line break inside a string as \\n, or close the string with a double quote"
         }
-        _ => "write a control character inside of a string as \\u00XX",
+        _ => "write a control character inside a string as \\u00XX",
     })
 }
 
@@ -144,19 +144,19 @@ mod tests {
     #[test]
     fn mistakes_of_syntax_get_a_hint_with_their_true_place() {
         for (text, words) in [
-            ("{\"a\":{},}", "take the comma at line 1 col 8 out: no item follows it"),
-            ("{\n \"a\":[1,\n 2 ,\n ]}", "take the comma at line 3 col 4 out: no item follows it"),
+            ("{\"a\":{},}", "remove the comma at line 1 col 8: no item follows it"),
+            ("{\n \"a\":[1,\n 2 ,\n ]}", "remove the comma at line 3 col 4: no item follows it"),
             ("{'a':1}", "write strings between double quotes"),
             ("{\"a\":'x'}", "write strings between double quotes"),
-            ("{\"a\":1, // why\n}", "take the comment out: JSON has none"),
-            ("// why\n{}", "take the comment out: JSON has none"),
-            ("{ /* why */ }", "take the comment out: JSON has none"),
-            ("{\"a\":1 # why\n}", "take the comment out: JSON has none"),
-            ("{\u{201c}a\u{201d}:1}", "write straight double quotes, no typographic ones"),
-            ("{\u{a0}\"a\":1}", "write a plain space instead of one that does not break"),
-            ("{\"a\":{{ x }}}", "put a value in the place of the template's variable"),
-            ("{\"a\":${x}}", "put a value in the place of the template's variable"),
-            ("{} {}", "the config is one JSON object: take out what follows it"),
+            ("{\"a\":1, // why\n}", "remove the comment: JSON has no comments"),
+            ("// why\n{}", "remove the comment: JSON has no comments"),
+            ("{ /* why */ }", "remove the comment: JSON has no comments"),
+            ("{\"a\":1 # why\n}", "remove the comment: JSON has no comments"),
+            ("{\u{201c}a\u{201d}:1}", "write straight double quotes instead of typographic ones"),
+            ("{\u{a0}\"a\":1}", "write a plain space instead of the non-breaking space"),
+            ("{\"a\":{{ x }}}", "replace the variable of the template by its value"),
+            ("{\"a\":${x}}", "replace the variable of the template by its value"),
+            ("{} {}", "the config is one JSON object: remove what follows it"),
             ("{\"a\":1\n\"b\":2}", "a comma is missing after line 1 col 6"),
             ("[{}\n{}]", "a comma is missing after line 1 col 3"),
             ("{\"a\"=1}", "write a colon between the key and its value"),
@@ -165,9 +165,9 @@ mod tests {
             ("{\"a\":yes}", "write text between double quotes, and true, false and null in small letters"),
             (
                 "{\"a\":\"x\n\"}",
-                "write a line break inside of a string as \\n, or close the string with a double quote",
+                "write a line break inside a string as \\n, or close the string with a double quote",
             ),
-            ("{\"a\":\"x\ty\"}", "write a tab inside of a string as \\t"),
+            ("{\"a\":\"x\ty\"}", "write a tab inside a string as \\t"),
             ("{\"a\":\"\\d\"}", "write a backslash itself as \\\\"),
             ("{\"mode\": 0644}", "JSON has no octal numbers: write 420 for 0644"),
             ("{\"mode\":\n0o1755 }", "JSON has no octal numbers: write 1005 for 0o1755"),

@@ -45,7 +45,7 @@ const CLOUD_INIT: &str = "the config is cloud-init's: glowplug takes Ignition co
 const MANIFEST: &str = "the config is a MachineConfig or another manifest of Kubernetes: serve the Ignition config \
                         inside it, as JSON";
 const YAML: &str =
-    "the config is YAML: Ignition configs are JSON, which the program butane makes of Butane's YAML";
+    "the config is YAML, but Ignition configs are JSON: translate Butane's YAML with the program butane";
 
 /// Returns the hint that says what `text`, which is not JSON, seems to be; `None` if it may be JSON with a mistake.
 pub(super) fn kind_of(text: &[u8]) -> Option<&'static str> {
@@ -59,7 +59,7 @@ pub(super) fn kind_of(text: &[u8]) -> Option<&'static str> {
     }
     match text {
         [0, 0, ..] => {
-            return Some("the config begins with zero bytes: it is binary, or it was lost on its way");
+            return Some("the config begins with zero bytes: it is a binary file, or its transfer failed");
         }
         [0, _, ..] | [_, 0, ..] => return Some(UTF_16),
         _ => {}

@@ -34,17 +34,17 @@ pub(in super::super) fn for_type(key: &str, found: Kind, wanted: &str, text: Opt
                 None => "write a decimal number without quotes: 420 is 0644, 493 is 0755".to_owned(),
             });
         }
-        ("version", Kind::Number, _) => "write it between double quotes, as in \"3.6.0\"",
+        ("version", Kind::Number, _) => "write the version between double quotes, as in \"3.6.0\"",
         ("contents", Kind::String, "an object") => "write the text as {\"source\": \"data:,text\"}",
         ("user" | "group", Kind::String, "an object") => "write {\"name\": \"root\"}",
         ("user" | "group", Kind::Number, "an object") => "write {\"id\": 0}",
-        ("", Kind::String, _) => "the config was quoted as a whole: serve the JSON text itself",
+        ("", Kind::String, _) => "the config is one quoted string: serve the JSON text itself",
         ("", Kind::Array, _) => "the config is one object, between braces",
         (_, Kind::String, "an integer") => "write the number without quotes",
         (_, Kind::String, "true or false") => "write true or false without quotes",
-        (_, Kind::Number | Kind::Bool, "a string") => "write it between double quotes",
+        (_, Kind::Number | Kind::Bool, "a string") => "write the value between double quotes",
         (_, _, "a list") => "put the value between [ and ]",
-        (_, Kind::Array, _) => "take out the [ and ] around the value",
+        (_, Kind::Array, _) => "remove the [ and ] around the value",
         _ => return None,
     };
     Some(hint.to_owned())
@@ -59,7 +59,7 @@ pub(in super::super) fn for_path(path: &str) -> Option<&'static str> {
         return None;
     }
     if path.split('/').next().unwrap_or_default().ends_with(':') {
-        return Some("write the path in the machine's own root, beginning with a slash");
+        return Some("write the path as it is in the machine's root, beginning with a slash");
     }
     Some("begin the path with a slash")
 }
@@ -68,10 +68,10 @@ pub(in super::super) fn for_path(path: &str) -> Option<&'static str> {
 pub(in super::super) fn for_target(path: &str) -> Option<&'static str> {
     let relative = path.strip_prefix('/').unwrap_or(path);
     if relative.starts_with('~') {
-        return Some("write the home directory itself, as in /home/NAME: nothing replaces ~");
+        return Some("write the home directory itself, as in /home/NAME: ~ is not expanded");
     }
     let is_variable = |step: &str| step.starts_with('$') || step.contains("${");
-    path.split('/').any(is_variable).then_some("write the value itself: nothing replaces variables")
+    path.split('/').any(is_variable).then_some("write the value itself: variables are not expanded")
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 /// The beginning of a message, and the hint for it.
 const HINTS: &[(&str, &str)] = &[
-    ("path is not fully simplified", "take \"//\", \".\", \"..\" and a slash at the end out of the path"),
+    ("path is not fully simplified", "remove \"//\", \".\", \"..\" and a slash at the end from the path"),
     ("malformed hash specifier", "write sha512- and the hexadecimal sum, or sha256- from 3.1.0 on"),
     ("unrecognized hash function", "write sha512- and the hexadecimal sum, or sha256- from 3.1.0 on"),
     ("incorrect size for hash sum", "a sha512 sum has 128 hexadecimal digits, a sha256 sum 64"),
-    ("duplicate entry defined", "two items have the same path, name, source or value: make one of them"),
+    ("duplicate entry defined", "two items have the same path, name, source or value: keep only one of them"),
     ("invalid url scheme", "use data, http, https, tftp, s3, gs (from 3.2.0 on) or arn (from 3.4.0 on)"),
     ("invalid compression method", "leave compression out, or write gzip"),
     ("missing media type slash", "a data URL has a comma before its data: \"data:,text\""),
@@ -18,11 +18,11 @@ const HINTS: &[(&str, &str)] = &[
     ("overwrite must be false", "give contents a source; \"data:,\" is an empty file"),
     ("illegal file mode", "JSON has no octal numbers: 420 is 0644, 493 is 0755"),
     ("setuid/setgid/sticky bits", "set ignition.version to 3.6.0"),
-    ("invalid systemd unit extension", "end the name in .service, .socket, .timer or another of systemd's"),
+    ("invalid systemd unit extension", "end the name in .service, .socket, .timer or another type of unit"),
     ("invalid unit content: line too long", "break the line with a backslash at its end"),
     ("unit \"", "add [Install] with WantedBy=, or leave enabled out"),
     ("template unit", "add [Install] with WantedBy= to the template, or leave enabled out"),
-    ("a partition number >= 1", "number 0 is the next free one, which needs a label to be found again"),
+    ("a partition number >= 1", "number 0 stands for the next free number: such a partition needs a label"),
     ("source is required", "name the URL of the config or certificates in source"),
     ("path not specified", "write the path"),
 ];

@@ -54,7 +54,7 @@ pub(super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
             checker.hint(
                 &steps,
                 format!(
-                    "{paths} will belong to root: list it under storage.directories with the user {user}"
+                    "{paths} will belong to root: add an entry with the user {user} to storage.directories"
                 ),
             );
         }
@@ -139,8 +139,8 @@ mod tests {
             hints(ANN, storage),
             [
                 "/home/ann/.config, /home/ann/.config/systemd and /home/ann/.config/systemd/user will belong to \
-                 root: list it under storage.directories with the user ann",
-                "/home/ann/a will belong to root: list it under storage.directories with the user ann",
+                 root: add an entry with the user ann to storage.directories",
+                "/home/ann/a will belong to root: add an entry with the user ann to storage.directories",
             ]
         );
     }
