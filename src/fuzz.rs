@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, Read};
 
 pub use crate::agent::journal::{parse as journal_query, parse_lines as journal_lines};
-use crate::agent::request::Request;
+use crate::agent::request::HostRequest;
 pub use crate::agent::systemd::parse_units as systemd_units;
 pub use crate::agent::text;
 use crate::http::{self, Input};
@@ -31,7 +31,7 @@ pub fn http_answer(stream: &mut dyn Read, limit: u64) -> Result<Vec<u8>, String>
 /// # Errors
 /// The status and the words for what is wrong with it.
 pub fn agent_request(stream: &mut dyn Read) -> Result<(String, String), (u16, String)> {
-    Request::read(&Host(RefCell::new(stream)))
+    HostRequest::read(&Host(RefCell::new(stream)))
         .map(|request| (request.path, request.query))
         .map_err(|refusal| (refusal.status, refusal.what))
 }

@@ -7,7 +7,7 @@
 
 use rustix::io::Errno;
 
-use super::deadline::Stream;
+use super::deadline::TimedStream;
 
 const LONGEST_FIELDS: usize = 64 << 10;
 /// The longest line of the authentication, in bytes.
@@ -19,7 +19,7 @@ const ERROR: u8 = 3;
 
 /// An authenticated connection.
 pub struct Connection {
-    stream: Stream,
+    stream: TimedStream,
     serial: u32,
     longest: usize,
 }
@@ -43,7 +43,7 @@ impl Connection {
     /// # Errors
     /// The errno of the socket; `EACCES` if the server rejects the authentication, `EPROTO` if it does not follow the
     /// protocol.
-    pub fn open(mut stream: Stream, longest: usize) -> Result<Self, Errno> {
+    pub fn open(mut stream: TimedStream, longest: usize) -> Result<Self, Errno> {
         // EXTERNAL authentication as user id 0: its decimal digits are sent in hexadecimal, so "0" becomes "30".
         stream.write_all(b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n")?;
         let mut line = Vec::new();
@@ -381,7 +381,7 @@ mod tests {
         let server = std::thread::spawn(move || script(listener.accept().unwrap().0));
         let deadline = Deadline::after(Duration::from_secs(5));
         let method = Method { object: "/", interface: "i", name: "M", signature: "" };
-        let reply = Stream::connect(&path, deadline)
+        let reply = TimedStream::connect(&path, deadline)
             .and_then(|stream| Connection::open(stream, 100))
             .and_then(|mut connection| connection.call(&method, &Writer::default()));
         server.join().unwrap();

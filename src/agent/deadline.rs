@@ -14,12 +14,12 @@ pub use crate::deadline::Deadline;
 const PIECE: usize = 4 << 10;
 
 /// A connection to a unix socket on which every call ends at the deadline.
-pub struct Stream {
+pub struct TimedStream {
     stream: UnixStream,
     deadline: Deadline,
 }
 
-impl Stream {
+impl TimedStream {
     /// Connects to the socket at `path`. Does not wait for a server that accepts no connection.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Stream {
     }
 }
 
-impl AsFd for Stream {
+impl AsFd for TimedStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
@@ -114,12 +114,12 @@ mod tests {
         let path = temp.join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         let begin = Instant::now();
-        let mut stream = Stream::connect(&path, Deadline::after(Duration::from_millis(50))).unwrap();
+        let mut stream = TimedStream::connect(&path, Deadline::after(Duration::from_millis(50))).unwrap();
         assert_eq!(stream.read(&mut [0; 4]), Err(Errno::TIMEDOUT));
         assert_eq!(stream.read_exact(&mut [0; 4]), Err(Errno::TIMEDOUT));
         assert!(begin.elapsed() >= Duration::from_millis(50));
         drop(listener);
-        let gone = Stream::connect(&path, Deadline::after(Duration::from_secs(1)));
+        let gone = TimedStream::connect(&path, Deadline::after(Duration::from_secs(1)));
         assert_eq!(gone.err(), Some(Errno::CONNREFUSED));
     }
 
@@ -130,7 +130,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let begin = Instant::now();
         let deadline = Deadline::after(Duration::from_millis(300));
-        let mut stream = Stream::connect(&path, deadline).unwrap();
+        let mut stream = TimedStream::connect(&path, deadline).unwrap();
         let mut server = listener.accept().unwrap().0;
         let slow = std::thread::spawn(move || {
             // Reads until the client has closed the connection.
@@ -154,7 +154,7 @@ mod tests {
         listen(&listener, 1).unwrap();
         let mut streams = Vec::new();
         let full = loop {
-            match Stream::connect(&path, Deadline::after(Duration::from_secs(5))) {
+            match TimedStream::connect(&path, Deadline::after(Duration::from_secs(5))) {
                 Ok(stream) => streams.push(stream),
                 Err(errno) => break errno,
             }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::deadline::Deadline;
 use super::health::{self, Health};
-use super::journal::{self, Line, Selection};
+use super::journal::{self, JournalLine, Selection};
 use super::peer::{Directory, Failure};
-use super::system::Reader;
+use super::system::FactReader;
 use super::systemd::Manager;
 use super::text::{self, Lines};
 use super::{SCHEMA, json};
@@ -47,7 +47,7 @@ pub struct Diagnostics {
     boot: Option<u64>,
     units: Vec<Timed>,
     /// What glowplug logged in the initramfs and in the real root.
-    log: Vec<Line>,
+    log: Vec<JournalLine>,
     /// What is wrong, in fixed phrases that can be searched for.
     faults: Vec<String>,
 }
@@ -66,7 +66,7 @@ impl Diagnostics {
     /// Collects the diagnostics.
     pub fn read() -> Self {
         let mut health = Health::read(health::PATIENT);
-        let mut reader = Reader::default();
+        let mut reader = FactReader::default();
         let manager = ask(&health);
         let (initramfs, boot, units) = reader.or_note("systemd", manager);
         let log = journal::lines(&Selection::Glowplug, Deadline::after(journal::PATIENCE));
@@ -207,7 +207,7 @@ mod tests {
         health.errors.push(evil());
         health.network.interfaces = vec![Interface { name: evil(), addresses: vec![evil()] }];
         health.network.name_servers = vec![evil()];
-        let line = Line { time: 0, priority: 6, identifier: evil(), message: evil() };
+        let line = JournalLine { time: 0, priority: 6, identifier: evil(), message: evil() };
         let units = vec![Timed { name: evil(), active: evil(), since: None }];
         let diagnostics = Diagnostics {
             version: SCHEMA,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::deadline::Deadline;
 use super::peer::{Directory, Failure};
 use super::podman::{self, Api, Podman};
-use super::system::{self, Amount, Network, Reader};
+use super::system::{self, Amount, FactReader, Network};
 use super::systemd::{Manager, Unit};
 use super::text;
 use super::{Provisioning, SCHEMA, Signal};
@@ -133,7 +133,7 @@ impl Health {
     /// Collects the facts and judges them. podman's API may take `patience`.
     pub fn read(patience: Duration) -> Self {
         let begin = Instant::now();
-        let mut reader = Reader::default();
+        let mut reader = FactReader::default();
         let users = system::users_at_work(&mut reader);
         let passwd = reader.text("/etc/passwd");
         // Each question is asked in a thread of its own, because each may hang.
@@ -169,7 +169,7 @@ impl Health {
         health
     }
 
-    fn of_kernel_and_files(reader: &mut Reader) -> Self {
+    fn of_kernel_and_files(reader: &mut FactReader) -> Self {
         let (memory, _swap) = system::memory(reader);
         Self {
             version: SCHEMA,

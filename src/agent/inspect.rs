@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::packages::{self, Package};
-use super::system::{self, Account, Amount, Reader};
+use super::system::{self, Account, Amount, FactReader};
 use super::{Provisioning, SCHEMA, json};
 
 /// The most mounts in the answer. A machine with many containers has some hundreds.
@@ -67,7 +67,7 @@ struct Mount {
 impl Inspection<'_> {
     /// Collects the answer and returns it as JSON.
     pub fn read() -> String {
-        let mut reader = Reader::default();
+        let mut reader = FactReader::default();
         let database = reader.or_note("dpkg's database", packages::database()).unwrap_or_default();
         let packages = packages::installed(&database);
         let (passwd, group) = (reader.text("/etc/passwd"), reader.text("/etc/group"));
@@ -90,13 +90,13 @@ impl Inspection<'_> {
     }
 }
 
-fn system_name(reader: &mut Reader) -> String {
+fn system_name(reader: &mut FactReader) -> String {
     let text = reader.text("/etc/os-release");
     let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     name.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-fn resources(reader: &mut Reader) -> Resources {
+fn resources(reader: &mut FactReader) -> Resources {
     let (memory, swap) = system::memory(reader);
     let load = reader.text("/proc/loadavg");
     Resources {

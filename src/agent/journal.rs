@@ -61,7 +61,7 @@ pub enum Selection<'a> {
 
 /// A line of the journal.
 #[derive(Debug, Serialize, PartialEq, Eq)]
-pub struct Line {
+pub struct JournalLine {
     /// Microseconds since 1970-01-01 UTC.
     pub time: u64,
     /// The priority of syslog(3): 0 (emergency) to 7 (debug).
@@ -77,7 +77,7 @@ pub struct Line {
 pub struct Journal {
     version: u32,
     unit: String,
-    lines: Vec<Line>,
+    lines: Vec<JournalLine>,
     /// Whether older lines that were asked for are left out, because they were too many bytes.
     cut: bool,
 }
@@ -208,7 +208,7 @@ impl Selection<'_> {
 ///
 /// # Errors
 /// The errno of running journalctl; `ETIMEDOUT` at the deadline, `EIO` if journalctl fails.
-pub fn lines(selection: &Selection<'_>, deadline: Deadline) -> Result<(Vec<Line>, bool), Errno> {
+pub fn lines(selection: &Selection<'_>, deadline: Deadline) -> Result<(Vec<JournalLine>, bool), Errno> {
     const FIELDS: &str =
         "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM,_TRANSPORT,_UID,_SYSTEMD_UNIT,_SYSTEMD_OWNER_UID";
     let mut command = Command::new(JOURNALCTL);
@@ -229,9 +229,9 @@ pub fn lines(selection: &Selection<'_>, deadline: Deadline) -> Result<(Vec<Line>
 
 /// Returns the lines in journalctl's output that belong to `selection`, oldest first. The output has the newest line
 /// first.
-fn selected(output: &[u8], selection: &Selection<'_>) -> Vec<Line> {
+fn selected(output: &[u8], selection: &Selection<'_>) -> Vec<JournalLine> {
     let lines = output.split(|byte| *byte == b'\n').filter_map(line);
-    let mut lines: Vec<Line> =
+    let mut lines: Vec<JournalLine> =
         lines.filter(|(origin, _)| selection.has(origin)).map(|(_, line)| line).collect();
     lines.reverse();
     lines
@@ -239,7 +239,7 @@ fn selected(output: &[u8], selection: &Selection<'_>) -> Vec<Line> {
 
 /// Returns glowplug's own lines in the output of journalctl, which may be any bytes.
 #[cfg(fuzzing)]
-pub fn parse_lines(output: &[u8]) -> Vec<Line> {
+pub fn parse_lines(output: &[u8]) -> Vec<JournalLine> {
     selected(output, &Selection::Glowplug)
 }
 
@@ -292,7 +292,7 @@ fn field_text(value: Option<Value>) -> String {
 }
 
 /// Parses an object of journalctl's output. `None` for a malformed one, such as the last one of output that was cut.
-fn line(object: &[u8]) -> Option<(Origin, Line)> {
+fn line(object: &[u8]) -> Option<(Origin, JournalLine)> {
     // A `Value` is used because a structure with its own decoder would add several KB to the program.
     let mut object: Value = serde_json::from_slice(object).ok()?;
     let mut field = |name: &str| field_text(object.get_mut(name).map(Value::take));
@@ -303,7 +303,7 @@ fn line(object: &[u8]) -> Option<(Origin, Line)> {
         owner: field("_SYSTEMD_OWNER_UID"),
     };
     let (identifier, command) = (field("SYSLOG_IDENTIFIER"), field("_COMM"));
-    let line = Line {
+    let line = JournalLine {
         time: field("__REALTIME_TIMESTAMP").parse().ok()?,
         // A line without a priority is informational (6).
         priority: field("PRIORITY").parse().unwrap_or(6),
@@ -405,7 +405,7 @@ mod tests {
     fn messages_of_every_form() {
         let read = |text: &str| line(text.as_bytes()).map(|(_, line)| line);
         let object = r#"{"__REALTIME_TIMESTAMP":"12","PRIORITY":"3","SYSLOG_IDENTIFIER":"a","MESSAGE":"b"}"#;
-        let expected = Line { time: 12, priority: 3, identifier: "a".into(), message: "b".into() };
+        let expected = JournalLine { time: 12, priority: 3, identifier: "a".into(), message: "b".into() };
         assert_eq!(read(object), Some(expected));
         let bytes = r#"{"__REALTIME_TIMESTAMP":"1","_COMM":"c","MESSAGE":[104,105,255]}"#;
         let found = read(bytes).unwrap();

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 
-use super::deadline::{Deadline, Stream};
+use super::deadline::{Deadline, TimedStream};
 use crate::error::errno_words;
 use crate::fd;
 
@@ -131,17 +131,17 @@ impl Directory {
     /// Connects to the socket at `name` below the directory.
     ///
     /// # Errors
-    /// As for [`Directory::find`] and [`Stream::connect`]; [`Failure::Stranger`] if another user listens.
-    pub fn connect(&self, name: &str, deadline: Deadline) -> Result<Stream, Failure> {
+    /// As for [`Directory::find`] and [`TimedStream::connect`]; [`Failure::Stranger`] if another user listens.
+    pub fn connect(&self, name: &str, deadline: Deadline) -> Result<TimedStream, Failure> {
         let socket = self.find(name)?;
-        let stream = Stream::connect(Path::new(&by_descriptor(&socket)), deadline)?;
+        let stream = TimedStream::connect(Path::new(&by_descriptor(&socket)), deadline)?;
         // The kernel reports the owner of the listening process at the time when it began to listen.
         let peer = socket_peercred(stream.as_fd())?;
         if peer.uid.as_raw() == self.uid { Ok(stream) } else { Err(Failure::Stranger) }
     }
 }
 
-/// Opens `path` below `parent` with O_PATH. If it ends in a symbolic link, the link itself is opened.
+/// Opens `path` below `parent` with `O_PATH`. If it ends in a symbolic link, the link itself is opened.
 #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only looked up")]
 fn look_up(parent: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     openat(parent, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | flags, Mode::empty())

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::SCHEMA;
 use crate::error::errno_words;
-use crate::http::{Broken, HEADERS, Input, Reader};
+use crate::http::{Broken, HEADERS, Input, MessageReader};
 
 /// Why a request is refused: an HTTP status and a sentence.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Refusal {
 
 /// A request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct HostRequest {
     /// The path, as it stands in the request.
     pub path: String,
     /// The text after the question mark; empty if there is none.
@@ -51,13 +51,13 @@ pub struct Request {
     pub wants_text: bool,
 }
 
-impl Request {
+impl HostRequest {
     /// Reads the head of a request.
     ///
     /// # Errors
     /// The refusal of a request that is malformed, too long, or not a plain `GET`.
     pub(crate) fn read(stream: &dyn Input) -> Result<Self, Refusal> {
-        let head = Reader::new(stream).head().map_err(|broken| match broken {
+        let head = MessageReader::new(stream).head().map_err(|broken| match broken {
             Broken::Closed => Refusal::bad("the request ended before its empty line"),
             Broken::TooLong => Refusal { status: 431, what: "the head of the request is over 16 KiB".into() },
             Broken::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
@@ -119,8 +119,8 @@ mod tests {
         }
     }
 
-    fn read(text: &str) -> Result<Request, Refusal> {
-        Request::read(&Bytes(RefCell::new(text.as_bytes())))
+    fn read(text: &str) -> Result<HostRequest, Refusal> {
+        HostRequest::read(&Bytes(RefCell::new(text.as_bytes())))
     }
 
     #[test]

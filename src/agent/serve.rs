@@ -15,7 +15,7 @@ use super::health::{self, Health};
 use super::inspect::Inspection;
 use super::journal::Journal;
 use super::json;
-use super::request::{Refusal, Request};
+use super::request::{HostRequest, Refusal};
 use crate::error::{errno_of, errno_words, io_words};
 use crate::http::Input;
 
@@ -40,7 +40,7 @@ pub fn serve(socket: OwnedFd) -> Result<(), String> {
     let connection = Connection(stream);
     let is_host = peer.cid() == VMADDR_CID_HOST;
     let answer = if is_host {
-        Request::read(&connection.until(Deadline::after(PATIENCE))).and_then(|request| answer(&request))
+        HostRequest::read(&connection.until(Deadline::after(PATIENCE))).and_then(|request| answer(&request))
     } else {
         Err(Refusal { status: 403, what: "only the host is answered".into() })
     };
@@ -65,7 +65,7 @@ impl Body {
     }
 }
 
-fn answer(request: &Request) -> Result<Body, Refusal> {
+fn answer(request: &HostRequest) -> Result<Body, Refusal> {
     if request.path != "/journal" && !request.query.is_empty() {
         return Err(Refusal::bad("only /journal takes a query"));
     }

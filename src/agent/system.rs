@@ -13,12 +13,12 @@ use crate::{fd, sys};
 
 /// Reads facts, and collects the failures for the answer.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct FactReader {
     /// What could not be read, and why.
     pub errors: Vec<String>,
 }
 
-impl Reader {
+impl FactReader {
     /// Returns the value of `read`. On a failure, notes it under the name `what` and returns the default.
     pub fn or_note<T: Default>(&mut self, what: &str, read: Result<T, impl Into<Failure>>) -> T {
         read.unwrap_or_else(|failure| {
@@ -59,7 +59,7 @@ impl Amount {
 }
 
 /// Returns memory and swap, by `/proc/meminfo`.
-pub fn memory(reader: &mut Reader) -> (Amount, Amount) {
+pub fn memory(reader: &mut FactReader) -> (Amount, Amount) {
     let text = reader.text("/proc/meminfo");
     let bytes = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
@@ -73,7 +73,7 @@ pub fn memory(reader: &mut Reader) -> (Amount, Amount) {
 }
 
 /// Returns the size of the file system of `/`.
-pub fn disk(reader: &mut Reader) -> Amount {
+pub fn disk(reader: &mut FactReader) -> Amount {
     let stat = reader.or_note("/", statvfs("/").map(Some));
     stat.map_or_else(Amount::default, |stat| Amount {
         total: stat.f_blocks.saturating_mul(stat.f_frsize),
@@ -147,7 +147,7 @@ fn interfaces(addresses: Vec<(String, String)>) -> Vec<Interface> {
 
 impl Network {
     /// Reads the state of the network.
-    pub fn read(reader: &mut Reader) -> Self {
+    pub fn read(reader: &mut FactReader) -> Self {
         let errors = reader.errors.len();
         let addresses = reader.or_note("network addresses", sys::network_addresses());
         let addresses = addresses.into_iter().map(|(name, address)| (name, address.to_string())).collect();
@@ -263,7 +263,7 @@ pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
 }
 
 /// Returns the ids of the users other than root whose manager runs, in ascending order and at most eight.
-pub fn users_at_work(reader: &mut Reader) -> Vec<u32> {
+pub fn users_at_work(reader: &mut FactReader) -> Vec<u32> {
     /// A machine for containers has one such user.
     const MOST: usize = 8;
     let names = match fd::list(Path::new("/run/user")) {
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn this_machine_can_be_read() {
-        let mut reader = Reader::default();
+        let mut reader = FactReader::default();
         let (memory, _) = memory(&mut reader);
         let disk = disk(&mut reader);
         let network = Network::read(&mut reader);

@@ -12,6 +12,23 @@ use super::schema::{Duplicates, Field, Object, Shape, ShapeMut, Value};
 /// A string of the config that may be absent.
 pub type OptionalText<'a> = Option<Cow<'a, str>>;
 
+/// The unit types of systemd, as the suffixes of unit names.
+pub(crate) const UNIT_SUFFIXES: [&str; 11] = [
+    ".service",
+    ".socket",
+    ".device",
+    ".mount",
+    ".automount",
+    ".swap",
+    ".target",
+    ".path",
+    ".timer",
+    ".slice",
+    ".scope",
+];
+/// The suffix of a unit type that systemd no longer has, but that the language still allows.
+pub(crate) const DROPPED_UNIT_SUFFIX: &str = ".snapshot";
+
 macro_rules! duplicates {
     () => {
         Duplicates::Refused

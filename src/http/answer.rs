@@ -1,8 +1,8 @@
 //! Reads an HTTP/1.x answer: status, head, and a body that ends by its length, by its last chunk, or with the
 //! connection.
 
-use super::client::{CUT, Failure};
-use super::{Broken, HEAD, HEADERS, Input, Reader};
+use super::failure::{CUT, Failure};
+use super::{Broken, HEAD, HEADERS, Input, MessageReader};
 use crate::memory;
 
 /// The most bytes of a line with a chunk size.
@@ -23,7 +23,7 @@ impl From<Broken> for Failure {
 }
 
 /// Reads one answer.
-pub(super) struct Answer<'s>(Reader<'s>);
+pub(super) struct Answer<'s>(MessageReader<'s>);
 
 /// How the end of the body is found.
 enum Length {
@@ -34,7 +34,7 @@ enum Length {
 
 impl<'s> Answer<'s> {
     pub(super) fn new(stream: &'s dyn Input) -> Self {
-        Self(Reader::new(stream))
+        Self(MessageReader::new(stream))
     }
 
     /// Returns whether bytes after the answer are buffered already.

@@ -1,7 +1,6 @@
 //! An HTTP/1.1 client that tries a request again until a deadline. Every wait and every size is bounded.
 
 use std::cell::Cell;
-use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use rustix::io::Errno;
 
 use super::Input;
 use super::answer::Answer;
+use super::failure::Failure;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{Error, Reason, Result, io_words};
 
@@ -22,42 +22,10 @@ const SURPLUS_WAIT: Duration = Duration::from_millis(250);
 /// The shortest timeout of a read or write, used when the deadline is nearer.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
-pub(super) const CUT: &str = "the host closed the connection before its answer was whole";
-
 /// A connection to the host.
-pub(crate) trait Stream: AsFd {
+pub(crate) trait HostStream: AsFd {
     /// Sets the timeout of each later read and write.
     fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
-}
-
-/// Why one try brought no config.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Another try may succeed.
-    Passing(String),
-    /// The host has answered, and another try would bring the same answer.
-    Final(Error),
-}
-
-impl Failure {
-    pub(super) fn passing(what: impl fmt::Display) -> Self {
-        Self::Passing(what.to_string())
-    }
-
-    pub(super) fn io(act: &str, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => Self::passing(format_args!("{act}: the host is silent")),
-            // These errors all mean that the host has closed the connection. Which of them comes depends on timing.
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
-                Self::passing(CUT)
-            }
-            _ => Self::passing(format_args!("{act}: {}", io_words(error))),
-        }
-    }
-
-    pub(super) fn bad(what: impl Into<String>) -> Self {
-        Self::Final(Error::new(Reason::BadAnswer, what))
-    }
 }
 
 /// A request. Methods whose answers have no body, such as HEAD, are not supported.
@@ -89,7 +57,7 @@ pub(crate) struct Client<'c> {
     /// The host's name in messages, such as `vsock 2:1024`.
     pub(crate) peer: &'c str,
     /// Connects to the host.
-    pub(crate) connect: &'c dyn Fn() -> io::Result<Box<dyn Stream>>,
+    pub(crate) connect: &'c dyn Fn() -> io::Result<Box<dyn HostStream>>,
     /// When the last try must have ended.
     pub(crate) deadline: Deadline,
     /// The most bytes of a body.
@@ -155,7 +123,7 @@ pub(crate) fn answer(stream: &dyn Input, limit: u64) -> std::result::Result<Vec<
 
 /// A connection on which every read and write ends at the deadline of the whole fetch.
 struct Connection {
-    stream: Box<dyn Stream>,
+    stream: Box<dyn HostStream>,
     deadline: Deadline,
     /// Whether any byte of the answer has come.
     has_begun: Cell<bool>,

@@ -3,12 +3,13 @@
 
 mod answer;
 mod client;
+mod failure;
 
 use std::io;
 
 #[cfg(fuzzing)]
 pub(crate) use client::answer;
-pub(crate) use client::{Client, Request, Stream};
+pub(crate) use client::{Client, HostStream, Request};
 
 /// The most bytes of a message head, and of a trailer section.
 pub(crate) const HEAD: usize = 16 << 10;
@@ -34,14 +35,14 @@ pub(crate) enum Broken {
 }
 
 /// Reads a stream through a buffer.
-pub(crate) struct Reader<'s> {
+pub(crate) struct MessageReader<'s> {
     stream: &'s dyn Input,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
 }
 
-impl<'s> Reader<'s> {
+impl<'s> MessageReader<'s> {
     pub(crate) fn new(stream: &'s dyn Input) -> Self {
         Self { stream, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
     }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::client::Failure;
+use super::failure::Failure;
 use super::*;
 use crate::deadline::Deadline;
 use crate::error::{Reason, Result};
@@ -21,14 +21,14 @@ const REQUEST: Request<'static> = Request {
 
 fn fetch(
     peer: &str,
-    connect: &dyn Fn() -> io::Result<Box<dyn Stream>>,
+    connect: &dyn Fn() -> io::Result<Box<dyn HostStream>>,
     patience: Duration,
     limit: u64,
 ) -> Result<Vec<u8>> {
     Client { peer, connect, deadline: Deadline::after(patience), limit }.fetch(&REQUEST)
 }
 
-impl Stream for UnixStream {
+impl HostStream for UnixStream {
     fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(timeout))?;
         self.set_write_timeout(Some(timeout))
@@ -73,7 +73,7 @@ impl Host {
 
     fn fetch(&self, patience: Duration, limit: u64) -> Result<Vec<u8>> {
         let path = self.directory.join("socket");
-        let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect(&path)?)) };
+        let connect = || -> io::Result<Box<dyn HostStream>> { Ok(Box::new(UnixStream::connect(&path)?)) };
         fetch("test host", &connect, patience, limit)
     }
 
@@ -198,7 +198,7 @@ fn a_late_host_is_waited_for() {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
         })
     });
-    let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect(&path)?)) };
+    let connect = || -> io::Result<Box<dyn HostStream>> { Ok(Box::new(UnixStream::connect(&path)?)) };
     let body = fetch("late", &connect, Duration::from_secs(10), 100);
     assert_eq!(body.unwrap(), b"ok");
     host.join().unwrap();
@@ -206,7 +206,8 @@ fn a_late_host_is_waited_for() {
 
 #[test]
 fn nobody_there_ends_at_the_deadline() {
-    let connect = || -> io::Result<Box<dyn Stream>> { Ok(Box::new(UnixStream::connect("/nonexistent")?)) };
+    let connect =
+        || -> io::Result<Box<dyn HostStream>> { Ok(Box::new(UnixStream::connect("/nonexistent")?)) };
     let (reason, text) = refusal(fetch("nobody", &connect, Duration::from_secs(1), 100));
     assert_eq!(reason, Reason::NoHost);
     assert!(text.contains("connect: no such file or directory"), "{text}");

@@ -18,8 +18,8 @@ use crate::sort::order;
 use crate::source::Transport;
 
 /// One entry of the config, with its place there and its path. In the path, links in the parents are resolved.
-struct Node<'a> {
-    place: Place,
+struct PlacedEntry<'a> {
+    place: EntryKey,
     path: PathBuf,
     depth: usize,
     entry: Entry<'a>,
@@ -27,9 +27,9 @@ struct Node<'a> {
 
 /// The place of an entry in the config, shown as `$.storage.files.0`.
 #[derive(Clone, Copy)]
-struct Place(&'static str, usize);
+struct EntryKey(&'static str, usize);
 
-impl fmt::Display for Place {
+impl fmt::Display for EntryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "$.storage.{}.{}", self.0, self.1)
     }
@@ -83,7 +83,7 @@ pub(super) fn plan<'a>(
 }
 
 /// Plans an empty stand-in for the entry, whatever stands in the way.
-fn stand_in(node: &Node<'_>, tree: &mut Tree) -> Result<()> {
+fn stand_in(node: &PlacedEntry<'_>, tree: &mut Tree) -> Result<()> {
     if node.path == Path::new("/") {
         return Ok(());
     }
@@ -115,14 +115,18 @@ fn depth(path: &Path) -> usize {
     path.components().filter(|step| matches!(step, Component::Normal(_))).count()
 }
 
-fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>, problems: &mut Problems) -> Vec<Node<'a>> {
+fn collect<'a>(
+    storage: &'a Storage<'a>,
+    tree: &Tree<'a, '_>,
+    problems: &mut Problems,
+) -> Vec<PlacedEntry<'a>> {
     let directories = storage.directories.iter().enumerate();
     let files = storage.files.iter().enumerate();
     let links = storage.links.iter().enumerate();
     let entries = directories
-        .map(|(index, entry)| (Place("directories", index), Entry::Directory(entry), &entry.path))
-        .chain(files.map(|(index, entry)| (Place("files", index), Entry::File(entry), &entry.path)))
-        .chain(links.map(|(index, entry)| (Place("links", index), Entry::Link(entry), &entry.path)));
+        .map(|(index, entry)| (EntryKey("directories", index), Entry::Directory(entry), &entry.path))
+        .chain(files.map(|(index, entry)| (EntryKey("files", index), Entry::File(entry), &entry.path)))
+        .chain(links.map(|(index, entry)| (EntryKey("links", index), Entry::Link(entry), &entry.path)));
 
     let mut nodes = Vec::new();
     // Most entries share their directories, so each directory is resolved only once.
@@ -143,14 +147,14 @@ fn collect<'a>(storage: &'a Storage<'a>, tree: &Tree<'a, '_>, problems: &mut Pro
             followed.insert(directory.as_bytes(), resolved);
             path
         };
-        nodes.push(Node { place, depth: depth(&path), path, entry });
+        nodes.push(PlacedEntry { place, depth: depth(&path), path, entry });
     }
     nodes
 }
 
 /// Reports the paths that more than one entry has, and returns them. Because of links in the root, two entries may
 /// name one path in two ways.
-fn doubles(nodes: &[Node<'_>], problems: &mut Problems) -> Map<()> {
+fn doubles(nodes: &[PlacedEntry<'_>], problems: &mut Problems) -> Map<()> {
     // Resolved paths are equal only if their bytes are.
     let path = |index: usize| nodes.get(index).map(|node| node.path.as_os_str());
     let sorted = order(nodes.len(), &|one, other| path(one).cmp(&path(other)));

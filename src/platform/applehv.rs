@@ -9,7 +9,7 @@ use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VMADDR_CID_LOCAL, VsockStream};
 use super::Provider;
 use crate::deadline::Deadline;
 use crate::error::Result;
-use crate::http::{Client, Request, Stream};
+use crate::http::{Client, HostStream, Request};
 use crate::memory;
 
 pub(super) static APPLEHV: Provider = Provider {
@@ -46,7 +46,7 @@ fn is_guest() -> bool {
     }
 }
 
-impl Stream for VsockStream {
+impl HostStream for VsockStream {
     fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(timeout))?;
         self.set_write_timeout(Some(timeout))
@@ -59,7 +59,7 @@ fn fetch(patience: Duration) -> Result<Vec<u8>> {
         log::warn!("no vsock device has been found; trying all the same");
     }
     // The kernel gives up an unanswered connection attempt after two seconds (AF_VSOCK's default).
-    let connect = || -> io::Result<Box<dyn Stream>> {
+    let connect = || -> io::Result<Box<dyn HostStream>> {
         Ok(Box::new(VsockStream::connect_with_cid_port(VMADDR_CID_HOST, PORT)?))
     };
     let request = Request {

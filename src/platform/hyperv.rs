@@ -16,7 +16,7 @@ use super::Provider;
 use crate::deadline::Deadline;
 use crate::error::{Error, Reason, Result, errno_words, io_words};
 use crate::memory;
-use message::{DONE, Message, NO_MORE, Request};
+use message::{DONE, KvpRequest, Message, NO_MORE};
 use pool::Pool;
 
 pub(super) static HYPERV: Provider = Provider {
@@ -100,15 +100,15 @@ fn converse(device: &mut File, deadline: Deadline, limit: u64) -> Result<Vec<u8>
 fn take(pool: &mut Pool, message: &Message) -> Result<Option<u32>> {
     let malformed = || Error::new(Reason::BadAnswer, "the host sent a key or value that is too long");
     Ok(match message::parse(message).ok_or_else(malformed)? {
-        Request::Registered => None,
-        Request::Set { key, value } => {
+        KvpRequest::Registered => None,
+        KvpRequest::Set { key, value } => {
             pool.set(key, value)?;
             Some(DONE)
         }
-        Request::Delete { key } => Some(if pool.delete(key)? { DONE } else { NO_MORE }),
-        Request::SetElsewhere => Some(DONE),
+        KvpRequest::Delete { key } => Some(if pool.delete(key)? { DONE } else { NO_MORE }),
+        KvpRequest::SetElsewhere => Some(DONE),
         // Queries for names and addresses are left to the daemon of the real root.
-        Request::Other => Some(NO_MORE),
+        KvpRequest::Other => Some(NO_MORE),
     })
 }
 
@@ -131,7 +131,7 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
-/// Waits for a message. The read itself would wait without end, because the device ignores O_NONBLOCK.
+/// Waits for a message. The read itself would wait without end, because the device ignores `O_NONBLOCK`.
 fn is_readable(device: &File, wait: Duration) -> Result<bool> {
     let timeout = Timespec {
         tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),

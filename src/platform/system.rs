@@ -27,7 +27,7 @@ const MOST_CONFIGS: usize = 1024;
 
 /// A config and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct SystemConfig {
     /// The path of the file.
     pub path: PathBuf,
     /// The text, which may be empty.
@@ -38,10 +38,10 @@ pub struct Found {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseConfigs {
     /// The configs of `base.d`.
-    pub common: Vec<Found>,
+    pub common: Vec<SystemConfig>,
     /// The configs of `base.platform.d`, which are merged after `base.d`. If one of them is wrong, none of them is
     /// used, and the run goes on. The reference does the same.
-    pub platform: Vec<Found>,
+    pub platform: Vec<SystemConfig>,
 }
 
 impl BaseConfigs {
@@ -55,7 +55,7 @@ impl BaseConfigs {
 ///
 /// # Errors
 /// [`Reason::System`] for a file that cannot be read, [`Reason::BadAnswer`] for one that is too large.
-pub fn user_config() -> Result<Option<Found>> {
+pub fn user_config() -> Result<Option<SystemConfig>> {
     user_config_in(&directories())
 }
 
@@ -83,15 +83,15 @@ pub(super) fn directories() -> [PathBuf; 3] {
     })
 }
 
-pub(super) fn user_config_in(directories: &[PathBuf]) -> Result<Option<Found>> {
+pub(super) fn user_config_in(directories: &[PathBuf]) -> Result<Option<SystemConfig>> {
     first_user_config(directories).map_err(|error| error.advise_otherwise(ADVICE))
 }
 
-fn first_user_config(directories: &[PathBuf]) -> Result<Option<Found>> {
+fn first_user_config(directories: &[PathBuf]) -> Result<Option<SystemConfig>> {
     for directory in directories {
         let path = directory.join("user.ign");
         match path.metadata() {
-            Ok(_) => return Ok(Some(Found { text: read(&path, memory::limit())?, path })),
+            Ok(_) => return Ok(Some(SystemConfig { text: read(&path, memory::limit())?, path })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("look up", &path, &error)),
         }
@@ -121,7 +121,7 @@ fn base_configs_named(directories: &[PathBuf], platform: Option<&str>) -> Result
 
 /// Returns the files of the directory `name` in all of `directories`, sorted by name. Of files with the same name,
 /// the first directory's is taken. Every file counts as a config, whatever its name, as in the reference.
-fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<Found>> {
+fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<SystemConfig>> {
     // Sorted by name.
     let mut files: Vec<(OsString, PathBuf)> = Vec::new();
     for directory in directories {
@@ -148,7 +148,7 @@ fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<Found>> {
     for (_, path) in files {
         let text = read(&path, left)?;
         left = left.saturating_sub(text.len() as u64);
-        found.push(Found { path, text });
+        found.push(SystemConfig { path, text });
     }
     Ok(found)
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Reason, Result};
 use crate::file::FileBytes;
 use crate::kmsg_logger::REPORT;
 use crate::memory;
-use crate::platform::system::{BaseConfigs, Found};
+use crate::platform::system::{BaseConfigs, SystemConfig};
 use crate::source::{Source, Transport};
 
 /// Configs inside of configs, deeper than anybody writes them.
@@ -72,10 +72,10 @@ pub(crate) fn merge_base(base: BaseConfigs, texts: &Texts) -> Result<Config<'_>>
     Ok(merged)
 }
 
-fn merge_found(found: Vec<Found>, texts: &Texts) -> Result<Config<'_>> {
+fn merge_found(found: Vec<SystemConfig>, texts: &Texts) -> Result<Config<'_>> {
     let mut merged = Config::default();
     let mut room = Room::new(memory::limit());
-    for Found { path, text } in found {
+    for SystemConfig { path, text } in found {
         let parsed =
             parse(texts.keep(text.into()), false, &mut room).map_err(|error| error.at(&path.display()))?;
         merged.merge_with(parsed.config);

@@ -26,13 +26,14 @@ pub(super) struct Gunzip<'a> {
     start: usize,
     end: usize,
     inflater: Box<InflateState>,
-    place: Place,
+    place: MemberPart,
     crc: u32,
     length: u32,
 }
 
+/// The part of a gzip member that is read next.
 #[derive(PartialEq)]
-enum Place {
+enum MemberPart {
     Header { first: bool },
     Data,
     End,
@@ -46,7 +47,7 @@ impl<'a> Gunzip<'a> {
             start: 0,
             end: 0,
             inflater: InflateState::new_boxed(DataFormat::Raw),
-            place: Place::Header { first: true },
+            place: MemberPart::Header { first: true },
             crc: u32::MAX,
             length: 0,
         }
@@ -149,23 +150,23 @@ impl ByteStream for Gunzip<'_> {
     fn read(&mut self, out: &mut [u8]) -> Result<usize, Words> {
         loop {
             match self.place {
-                Place::Header { first } => {
+                MemberPart::Header { first } => {
                     if !first && self.fill()?.is_empty() {
-                        self.place = Place::End;
+                        self.place = MemberPart::End;
                     } else {
                         self.header()?;
-                        self.place = Place::Data;
+                        self.place = MemberPart::Data;
                     }
                 }
-                Place::Data => {
+                MemberPart::Data => {
                     let count = self.data(out)?;
                     if count > 0 {
                         return Ok(count);
                     }
                     self.trailer()?;
-                    self.place = Place::Header { first: false };
+                    self.place = MemberPart::Header { first: false };
                 }
-                Place::End => return Ok(0),
+                MemberPart::End => return Ok(0),
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::super::checker::{Checker, Rules};
 use super::super::keys::Keys;
 use super::super::report::Step;
-use super::super::types::{Dropin, Systemd, Unit};
+use super::super::types::{DROPPED_UNIT_SUFFIX, Dropin, Systemd, UNIT_SUFFIXES, Unit};
 use super::unit_file;
 use crate::go::Quoted;
 
@@ -38,21 +38,8 @@ fn template_of(name: &str) -> Option<String> {
 
 impl Rules for Unit<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        let types = [
-            ".service",
-            ".socket",
-            ".device",
-            ".mount",
-            ".automount",
-            ".swap",
-            ".target",
-            ".path",
-            ".timer",
-            ".snapshot",
-            ".slice",
-            ".scope",
-        ];
-        if !types.contains(&extension(&self.name)) {
+        let suffix = extension(&self.name);
+        if !UNIT_SUFFIXES.contains(&suffix) && suffix != DROPPED_UNIT_SUFFIX {
             checker.fault("name", Some("invalid systemd unit extension"));
         }
         let Some(contents) = self.contents.as_deref() else { return };

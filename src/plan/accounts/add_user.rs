@@ -1,15 +1,11 @@
 //! Adds a user, as `useradd` does.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
-
 use super::database::{Database, File};
 use super::entry::{Entry, Passwd, Shadow};
 use super::ids::{Choice, Ids, Space};
 use super::subject::Subject;
-use super::users::Wanted;
-use super::{Today, groups, home, mail};
+use super::wanted::Wanted;
+use super::{groups, home, mail};
 use crate::error::Result;
 use crate::plan::Tree;
 
@@ -19,13 +15,7 @@ const LONGEST_NAME: usize = 255;
 const LOCKED: &[u8] = b"*";
 
 /// Adds the user to all account files, and makes the home directory and the mail spool.
-pub(super) fn add(
-    db: &mut Database,
-    tree: &mut Tree,
-    wanted: &Wanted,
-    subject: &Subject,
-    today: Today,
-) -> Result<()> {
+pub(super) fn add(db: &mut Database, tree: &mut Tree, wanted: &Wanted, subject: &Subject) -> Result<()> {
     let name = subject.checked_new_name(LONGEST_NAME)?;
     let own_group = wanted.gid.is_none() && wanted.user_group() && db.defs.yes("USERGROUPS_ENAB");
     if own_group && db.group(name).is_some() {
@@ -50,17 +40,14 @@ pub(super) fn add(
     add_ranges(db, wanted, subject)?;
 
     let user = entry(db, wanted, uid, gid, subject)?;
-    let user_home = user.home.clone();
-    enter(db, user, wanted, subject, today)?;
+    enter(db, user.clone(), wanted, subject)?;
     join_groups(db, name, &members_of, subject)?;
 
     if wanted.create_home() {
-        let path = Path::new(OsStr::from_bytes(&user_home));
-        home::create(tree, path, uid, gid, db.defs.home_mode(), &db.useradd.skeletons)?;
+        home::create(tree, db, &user)?;
     }
     if !wanted.system() && db.useradd.mail_spool {
-        let mail_group = db.group(b"mail").map(|group| group.gid);
-        mail::create(tree, &db.defs, name, uid, gid, mail_group)?;
+        mail::create(tree, db, &user)?;
     }
     if wanted.log_init() && db.useradd.log_init {
         db.faillog.reset(tree, uid)?;
@@ -145,7 +132,7 @@ fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32, subject: &Subject) 
     })
 }
 
-fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject, today: Today) -> Result<()> {
+fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject) -> Result<()> {
     if let Some(file) = &mut db.passwd {
         file.update(Entry::Passwd(user), subject)?;
     }
@@ -153,7 +140,7 @@ fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject, to
     let mut entry = Shadow {
         name: wanted.name.to_vec(),
         password: wanted.password.unwrap_or(LOCKED).to_vec(),
-        last_change: today.last_change(),
+        last_change: db.today.last_change(),
         min: None,
         max: None,
         warn: None,

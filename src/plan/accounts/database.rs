@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use super::Today;
 use super::defaults::{LoginDefs, UseraddDefaults};
 use super::entry::{Entry, Group, Gshadow, Parse, Passwd, Range, Shadow};
 use super::faillog::Faillog;
@@ -37,11 +38,13 @@ pub(super) struct Database {
     pub(super) defs: LoginDefs,
     pub(super) useradd: UseraddDefaults,
     pub(super) faillog: Faillog,
+    /// The day that new passwords are dated with.
+    pub(super) today: Today,
 }
 
 impl Database {
-    /// Reads the account files of the root.
-    pub(super) fn read(tree: &Tree) -> Result<Self> {
+    /// Reads the account files of the root. `today` becomes the day of the last change of new passwords.
+    pub(super) fn read(tree: &Tree, today: Today) -> Result<Self> {
         let defs = LoginDefs::read(tree)?;
         let force_shadow = defs.yes("FORCE_SHADOW");
         Ok(Self {
@@ -54,6 +57,7 @@ impl Database {
             useradd: UseraddDefaults::read(tree)?,
             faillog: Faillog::default(),
             defs,
+            today,
         })
     }
 

@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::copy::{Copy, copy};
+use super::database::Database;
+use super::entry::Passwd;
 use super::subject::Subject;
 use crate::change::{Attributes, Kind, Stat};
 use crate::error::{Error, Reason, Result};
@@ -32,14 +34,8 @@ impl NewOwner {
 }
 
 /// Makes the home directory and fills it. If something exists at its path, that stays unchanged.
-pub(super) fn create(
-    tree: &mut Tree,
-    home: &Path,
-    uid: u32,
-    gid: u32,
-    mode: u32,
-    skeletons: &[Vec<u8>],
-) -> Result<()> {
+pub(super) fn create(tree: &mut Tree, db: &Database, user: &Passwd) -> Result<()> {
+    let home = Path::new(OsStr::from_bytes(&user.home));
     if let Some(parent) = home.parent() {
         tree.look_into(&tree.resolve(parent)?)?;
     }
@@ -48,10 +44,11 @@ pub(super) fn create(
         return Ok(());
     }
     tree.make_parents(&at)?;
-    tree.put_directory(at.clone(), Attributes { uid, gid, mode });
+    let (uid, gid) = (user.uid, user.gid);
+    tree.put_directory(at.clone(), Attributes { uid, gid, mode: db.defs.home_mode() });
     let owner = |old: Attributes| Attributes { uid, gid, ..old };
     let mut names = Map::default();
-    for skeleton in skeletons {
+    for skeleton in &db.useradd.skeletons {
         let skeleton = Path::new(OsStr::from_bytes(skeleton));
         let from = tree.resolve_parent(skeleton)?;
         // Like useradd, a skeleton that is missing or a symbolic link is skipped.

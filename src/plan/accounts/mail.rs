@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::database::Database;
 use super::defaults::LoginDefs;
 use super::entry::Passwd;
 use super::subject::Subject;
@@ -11,23 +12,15 @@ use crate::change::{Attributes, Kind};
 use crate::error::Result;
 use crate::plan::Tree;
 
-/// Makes an empty spool if its directory exists and the spool does not.
-pub(super) fn create(
-    tree: &mut Tree,
-    defs: &LoginDefs,
-    name: &[u8],
-    uid: u32,
-    gid: u32,
-    mail_group: Option<u32>,
-) -> Result<()> {
-    let Some(at) = path(tree, defs, name)? else { return Ok(()) };
+/// Makes an empty spool if its directory exists and the spool does not. The group `mail` may write to it, if the root
+/// has that group.
+pub(super) fn create(tree: &mut Tree, db: &Database, user: &Passwd) -> Result<()> {
+    let Some(at) = path(tree, &db.defs, &user.name)? else { return Ok(()) };
     let Some(parent) = at.parent() else { return Ok(()) };
     let has_place = tree.stat(parent)?.is_some_and(|stat| stat.kind == Kind::Directory);
     if has_place && tree.stat(&at)?.is_none() {
-        let attributes = match mail_group {
-            Some(gid) => Attributes { uid, gid, mode: 0o660 },
-            None => Attributes { uid, gid, mode: 0o600 },
-        };
+        let (gid, mode) = db.group(b"mail").map_or((user.gid, 0o600), |group| (group.gid, 0o660));
+        let attributes = Attributes { uid: user.uid, gid, mode };
         tree.put_file(at, Vec::new(), attributes);
     }
     Ok(())

@@ -31,6 +31,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod users;
+mod wanted;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -122,7 +123,7 @@ impl Accounts {
 /// Plans the groups and then the users of `passwd` into `tree`. Returns the accounts by which file owners are
 /// resolved. Failures are added to `problems`; entries that depend on a failed one do not fail again.
 pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mut Problems) -> Accounts {
-    let Some(mut db) = problems.take(Database::read(tree)) else {
+    let Some(mut db) = problems.take(Database::read(tree, today)) else {
         return Accounts { is_unknown: true, ..Accounts::default() };
     };
     for (index, group) in passwd.groups.iter().enumerate() {
@@ -142,7 +143,7 @@ pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mu
     for (index, user) in passwd.users.iter().enumerate() {
         let subject = Subject { list: "users", index, name: &user.name };
         tree.begin(Part::User(index));
-        if problems.take(users::ensure(&mut db, tree, user, &subject, today)).is_some() {
+        if problems.take(users::ensure(&mut db, tree, user, &subject)).is_some() {
             continue;
         }
         if db.passwd.is_none() || db.group.is_none() {

@@ -7,9 +7,9 @@ use std::path::Path;
 use super::database::Database;
 use super::entry::{Entry, Passwd, Shadow};
 use super::home::{self, NewOwner};
+use super::mail;
 use super::subject::Subject;
-use super::users::Wanted;
-use super::{Today, mail};
+use super::wanted::Wanted;
 use crate::error::Result;
 use crate::plan::Tree;
 use crate::plan::map::Map;
@@ -21,7 +21,6 @@ pub(super) fn modify(
     wanted: &Wanted,
     old: &Passwd,
     subject: &Subject,
-    today: Today,
 ) -> Result<()> {
     let uid = wanted.uid.filter(|uid| *uid != old.uid);
     let gid = wanted.gid.filter(|gid| *gid != old.gid);
@@ -47,7 +46,7 @@ pub(super) fn modify(
     }
     let text_changed = new != *old;
     if let Some(password) = wanted.password {
-        change_shadow(db, old, password, subject, today)?;
+        change_shadow(db, old, password, subject)?;
     }
     if let Some(file) = db.passwd.as_mut().filter(|_| text_changed || wanted.password.is_some()) {
         file.update(Entry::Passwd(new), subject)?;
@@ -76,23 +75,17 @@ fn without_last_slash(home: &[u8]) -> &[u8] {
     }
 }
 
-fn change_shadow(
-    db: &mut Database,
-    user: &Passwd,
-    password: &[u8],
-    subject: &Subject,
-    today: Today,
-) -> Result<()> {
+fn change_shadow(db: &mut Database, user: &Passwd, password: &[u8], subject: &Subject) -> Result<()> {
     let Some(file) = &mut db.shadow else { return Ok(()) };
     let entry = match file.table.find(&user.name) {
         Some(Entry::Shadow(entry)) => {
-            Shadow { password: password.to_vec(), last_change: today.last_change(), ..entry.clone() }
+            Shadow { password: password.to_vec(), last_change: db.today.last_change(), ..entry.clone() }
         }
         // `passwd` refers to an entry in `shadow` that is missing, so one is added.
         _ if user.password == b"x" => Shadow {
             name: user.name.clone(),
             password: password.to_vec(),
-            last_change: today.last_change(),
+            last_change: db.today.last_change(),
             min: db.defs.days("PASS_MIN_DAYS"),
             max: db.defs.days("PASS_MAX_DAYS"),
             warn: db.defs.days("PASS_WARN_AGE"),

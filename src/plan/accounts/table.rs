@@ -7,7 +7,7 @@ use super::ids::{Ids, Runs, key, numbers};
 use crate::plan::map::Map;
 use crate::sort::order;
 
-struct Line {
+struct TableLine {
     /// The text of the line as it was read; `None` if the entry has changed.
     text: Option<Vec<u8>>,
     /// The entry of the line. A line with neither text nor entry has been removed.
@@ -30,7 +30,7 @@ struct Membership {
 #[derive(Default)]
 pub(super) struct Table {
     /// The lines of the file, followed by new lines.
-    lines: Vec<Line>,
+    lines: Vec<TableLine>,
     /// The lines of the file from the first NIS line on. New lines are written before these.
     nis: std::ops::Range<usize>,
     /// Whether the last line ends in a newline.
@@ -93,7 +93,7 @@ impl Table {
                 }
             }
         }
-        self.lines.push(Line { text, entry });
+        self.lines.push(TableLine { text, entry });
         self.note_numbers(number, true);
     }
 
@@ -203,7 +203,7 @@ impl Table {
         };
         self.note_numbers(number, false);
         if let Some(line) = self.lines.get_mut(number) {
-            *line = Line { text: None, entry: Some(entry) };
+            *line = TableLine { text: None, entry: Some(entry) };
         }
         self.note_numbers(number, true);
         Ok(())
@@ -302,7 +302,7 @@ impl Table {
             self.ended |= number.saturating_add(1) == end;
             self.note_numbers(number, false);
             if let Some(line) = self.lines.get_mut(number) {
-                *line = Line { text: None, entry: None };
+                *line = TableLine { text: None, entry: None };
             }
         }
     }

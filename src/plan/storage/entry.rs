@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::super::accounts::Accounts;
 use super::super::tree::Tree;
-use super::{Context, Entry, Node, Place};
+use super::{Context, Entry, EntryKey, PlacedEntry};
 use crate::change::{Attributes, Kind, Piece, Stat, check_is_not_above_stamp, check_path};
 use crate::config::{Directory, File, Link, NodeGroup, NodeUser, OptionalText};
 use crate::error::{Error, Problems, Reason, Result};
@@ -22,7 +22,7 @@ struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// Makes the sources of `entry`. Each error names its place in the config.
-    fn of(entry: Entry<'a>, place: Place, transport: &'a dyn Transport) -> Result<Self> {
+    fn of(entry: Entry<'a>, place: EntryKey, transport: &'a dyn Transport) -> Result<Self> {
         let Entry::File(file) = entry else { return Ok(Self::default()) };
         let mut problems = Problems::default();
         let contents = problems
@@ -37,8 +37,19 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// The path of an entry, and what stands there when the entry is put.
+#[derive(Clone, Copy)]
+struct Site<'p> {
+    path: &'p Path,
+    present: Option<Stat>,
+}
+
 /// Plans one entry.
-pub(super) fn put<'a>(node: &Node<'a>, context: Context<'_, 'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
+pub(super) fn put<'a>(
+    node: &PlacedEntry<'a>,
+    context: Context<'_, 'a>,
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
     let Context { accounts, defaults, transport } = context;
     let sources = Sources::of(node.entry, node.place, transport)?;
     let brings_contents = match node.entry {
@@ -51,7 +62,7 @@ pub(super) fn put<'a>(node: &Node<'a>, context: Context<'_, 'a>, tree: &mut Tree
 
 /// Plans an entry. A file in its way is removed if the config says `overwrite`, or if `is_default`.
 fn put_entry<'a>(
-    node: &Node<'a>,
+    node: &PlacedEntry<'a>,
     sources: Sources<'a>,
     is_default: bool,
     accounts: &Accounts,
@@ -87,18 +98,18 @@ fn put_entry<'a>(
         check_is_not_above_stamp(path)?;
     }
     tree.make_parents(path)?;
+    let site = Site { path, present };
     match node.entry {
-        Entry::Directory(directory) => put_directory(directory, path, present, accounts, tree),
-        Entry::File(file) => put_file(file, sources, path, present, accounts, tree),
-        Entry::Link(link) if link.hard == Some(true) => put_hard_link(link, path, present, tree),
-        Entry::Link(link) => put_symlink(link, path, present, accounts, tree),
+        Entry::Directory(directory) => put_directory(directory, site, accounts, tree),
+        Entry::File(file) => put_file(file, sources, site, accounts, tree),
+        Entry::Link(link) if link.hard == Some(true) => put_hard_link(link, site, tree),
+        Entry::Link(link) => put_symlink(link, site, accounts, tree),
     }
 }
 
 fn put_directory<'a>(
     directory: &'a Directory<'a>,
-    path: &Path,
-    present: Option<Stat>,
+    Site { path, present }: Site<'_>,
     accounts: &Accounts,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
@@ -114,8 +125,7 @@ fn put_directory<'a>(
 fn put_file<'a>(
     file: &'a File<'a>,
     sources: Sources<'a>,
-    path: &Path,
-    present: Option<Stat>,
+    Site { path, present }: Site<'_>,
     accounts: &Accounts,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
@@ -147,8 +157,7 @@ fn put_file<'a>(
 
 fn put_symlink<'a>(
     link: &'a Link<'a>,
-    path: &Path,
-    present: Option<Stat>,
+    Site { path, present }: Site<'_>,
     accounts: &Accounts,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
@@ -172,8 +181,7 @@ fn put_symlink<'a>(
 
 fn put_hard_link<'a>(
     link: &'a Link<'a>,
-    path: &Path,
-    present: Option<Stat>,
+    Site { path, present }: Site<'_>,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
     let target = tree.resolve_parent(Path::new(link_target(link)?))?;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::links::Links;
-use super::load::{self, CONFIG, Fault, Known, Outcome, Units};
-use super::names::Name;
-use super::section::{State, Unit};
+use super::load::{CONFIG, Known, Outcome, UnitFault, Units};
+use super::names::{self, Name};
+use super::section::{Unit, UnitState};
 use crate::error::Result;
 use crate::plan::Tree;
 
@@ -16,26 +16,27 @@ pub(super) fn is_enabled(name: &str, known: &mut Known, links: &Links, tree: &Tr
     let found = units.add(name, false).and_then(|start| units.follow(start, true, known, tree));
     let unit = match found {
         Ok(at) => units.get(at),
-        Err(Fault::Missing) => None,
+        Err(UnitFault::Missing) => None,
         Err(fault) => {
             log::warn!("unit {name}: not disabled: {}", fault.words()?);
             None
         }
     };
-    let Some(unit) = unit.filter(|unit| unit.state == State::File) else { return Ok(false) };
+    let Some(unit) = unit.filter(|unit| unit.state == UnitState::File) else { return Ok(false) };
     let is_instance = Name::parse(&unit.name).is_some_and(Name::is_instance);
-    if name != load::file_name(&unit.path) && !is_instance {
+    if name != names::file_name(&unit.path) && !is_instance {
         return Ok(true);
     }
     Ok(match find_links(&unit, true, links) {
-        Found::Enabled => true,
-        Found::Linked => false,
-        Found::Nothing => find_links(&unit, false, links) != Found::Nothing || !unit.has_rules(),
+        Enablement::Enabled => true,
+        Enablement::Linked => false,
+        Enablement::Nothing => find_links(&unit, false, links) != Enablement::Nothing || !unit.has_rules(),
     })
 }
 
+/// What the links of a unit make of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Enablement {
     Nothing,
     /// Only a link that makes the unit known to systemd.
     Linked,
@@ -43,26 +44,26 @@ enum Found {
 }
 
 /// Looks for links that enable `unit`. With `known`, only names that its `[Install]` asks for count.
-fn find_links(unit: &Unit, known: bool, links: &Links) -> Found {
+fn find_links(unit: &Unit, known: bool, links: &Links) -> Enablement {
     let is_instance = Name::parse(&unit.name).is_some_and(Name::is_instance);
-    let mut found = Found::Nothing;
+    let mut found = Enablement::Nothing;
     let mut elsewhere = false;
     // In the directories after the unit's own, a link of the same name has no effect.
     let mut hidden = false;
     for (number, directory) in links.directories.iter().enumerate() {
         let config = *directory == Path::new(CONFIG);
         match links_in(unit, known, hidden, number, links) {
-            Found::Enabled if config => return Found::Enabled,
-            Found::Enabled => elsewhere = true,
-            Found::Linked if config => found = Found::Linked,
+            Enablement::Enabled if config => return Enablement::Enabled,
+            Enablement::Enabled => elsewhere = true,
+            Enablement::Linked if config => found = Enablement::Linked,
             _ => {}
         }
         hidden |= unit.path.starts_with(directory);
     }
-    if elsewhere && is_instance { Found::Enabled } else { found }
+    if elsewhere && is_instance { Enablement::Enabled } else { found }
 }
 
-fn links_in(unit: &Unit, known: bool, hidden: bool, directory: usize, links: &Links) -> Found {
+fn links_in(unit: &Unit, known: bool, hidden: bool, directory: usize, links: &Links) -> Enablement {
     let name = unit.name.as_str();
     let names = known_names(unit);
     let is_instance = |other: &str| Name::parse(other).and_then(Name::template).as_deref() == Some(name);
@@ -73,15 +74,15 @@ fn links_in(unit: &Unit, known: bool, hidden: bool, directory: usize, links: &Li
         links.is_wanted(directory, name) || links.is_wanted_as_instance(directory, name)
     };
     if is_wanted {
-        return Found::Enabled;
+        return Enablement::Enabled;
     }
-    let mut found = Found::Nothing;
+    let mut found = Enablement::Nothing;
     let mut look = |other: &str, target: &str| {
         let (points, has_name) = (target == name, !hidden && other == name);
         match (points, has_name) {
-            (true, true) if found == Found::Nothing => found = Found::Linked,
+            (true, true) if found == Enablement::Nothing => found = Enablement::Linked,
             (true, true) | (false, false) => {}
-            _ => found = Found::Enabled,
+            _ => found = Enablement::Enabled,
         }
     };
     if let Some(target) = links.target(directory, name) {
@@ -136,10 +137,10 @@ fn marks(name: &str, known: &mut Known, tree: &Tree) -> Outcome<Vec<String>> {
     while let Some(name) = units.name(at).map(|(name, _)| name.to_owned()) {
         let gone = match units.follow(at, true, known, tree) {
             Ok(_) => false,
-            Err(Fault::Root(error)) => return Err(error.into()),
+            Err(UnitFault::Root(error)) => return Err(error.into()),
             Err(_) => true,
         };
-        if gone || units.get(at).is_some_and(|unit| unit.state == State::File) {
+        if gone || units.get(at).is_some_and(|unit| unit.state == UnitState::File) {
             marked.push(name);
         }
         at = at.saturating_add(1);

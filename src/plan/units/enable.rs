@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::load::{self, CONFIG, Fault, Known, Outcome, Units};
+use super::load::{self, CONFIG, Known, Outcome, UnitFault, Units};
 use super::names::Name;
-use super::section::{State, Unit};
+use super::section::{Unit, UnitState};
 use crate::change::Kind;
 use crate::error::Result;
 use crate::plan::Tree;
@@ -24,8 +24,8 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
     let mut units = Units::default();
     let start = units.add(name, false)?;
     let end = units.follow(start, true, known, tree)?;
-    if units.get(end).is_some_and(|unit| unit.state == State::Masked) {
-        return Err(Fault::Refused("it is masked"));
+    if units.get(end).is_some_and(|unit| unit.state == UnitState::Masked) {
+        return Err(UnitFault::Refused("it is masked"));
     }
     let mut asked = false;
     let mut at = 0;
@@ -36,7 +36,7 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
                 log::warn!("unit {name}: {unit} not enabled with it: {}", fault.words()?);
             }
             (Err(fault), _) => return Err(fault),
-            (Ok(_), Some(found)) if found.state == State::File => {
+            (Ok(_), Some(found)) if found.state == UnitState::File => {
                 asked |= found.has_rules() || !found.also.is_empty();
                 if !known.is_done(&unit) {
                     put_links(&found, tree)?;
@@ -45,7 +45,7 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
                     found.alias.iter().chain([&unit]).for_each(|name| known.forget(name));
                 }
             }
-            (Ok(_), Some(found)) if found.state == State::Masked => {
+            (Ok(_), Some(found)) if found.state == UnitState::Masked => {
                 log::warn!("unit {name}: {unit} not enabled with it: it is masked");
                 asked = true;
             }
@@ -75,9 +75,14 @@ fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<()> {
             None => log::warn!("unit {}: its Alias= has a name that it cannot have", unit.name),
         }
     }
-    put_dependencies(unit, name, "WantedBy", "wants", &unit.wanted_by, tree)?;
-    put_dependencies(unit, name, "RequiredBy", "requires", &unit.required_by, tree)?;
-    put_dependencies(unit, name, "UpheldBy", "upholds", &unit.upheld_by, tree)
+    for (key, suffix, list) in [
+        ("WantedBy", "wants", &unit.wanted_by),
+        ("RequiredBy", "requires", &unit.required_by),
+        ("UpheldBy", "upholds", &unit.upheld_by),
+    ] {
+        put_dependencies(unit, name, (key, suffix), list, tree)?;
+    }
+    Ok(())
 }
 
 fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<()> {
@@ -92,11 +97,11 @@ fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<
     Ok(())
 }
 
+/// Plans the links for the units in `list`, the value of `key`, in their directories `.suffix`.
 fn put_dependencies(
     unit: &Unit,
     name: Name,
-    key: &str,
-    suffix: &str,
+    (key, suffix): (&str, &str),
     list: &[String],
     tree: &mut Tree,
 ) -> Outcome<()> {
@@ -140,8 +145,8 @@ fn link_name(unit: &Unit, name: Name, tree: &Tree) -> Outcome<Option<String>> {
     };
     let mut instance = Unit { name: instance.unwrap_or_default(), ..Unit::default() };
     match load::search(tree, &mut instance, false) {
-        Ok(()) => Ok((instance.state != State::Masked).then_some(instance.name)),
-        Err(Fault::Root(error)) => Err(error.into()),
+        Ok(()) => Ok((instance.state != UnitState::Masked).then_some(instance.name)),
+        Err(UnitFault::Root(error)) => Err(error.into()),
         Err(_) => Ok(None),
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::load::{self, CONFIG};
-use super::names::Name;
+use super::names::{self, Name};
 use crate::change::Kind;
 use crate::error::Result;
 use crate::plan::Tree;
@@ -95,7 +95,7 @@ impl Links {
                 }
             } else if kind == Kind::Symlink {
                 let target = tree.read_link(&path)?;
-                let target = load::file_name(&target).to_owned();
+                let target = names::file_name(&target).to_owned();
                 let link = self.add(path, &name, target.clone());
                 self.find_by(number, By::TopName, name.as_bytes(), link);
                 self.find_by(number, By::TopTarget, target.as_bytes(), link);
@@ -133,7 +133,7 @@ impl Links {
             self.find_by(0, By::Template, template.as_bytes(), link);
         }
         if let Some(end) = end {
-            self.find_by(0, By::EndName, load::file_name(&end).as_bytes(), link);
+            self.find_by(0, By::EndName, names::file_name(&end).as_bytes(), link);
             self.find_by(0, By::End, end.as_os_str().as_encoded_bytes(), link);
         }
         if let Some(target) = target {

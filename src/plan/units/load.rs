@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::names::Name;
+use super::names::{self, Name};
 use super::parse;
-use super::section::{State, Unit};
+use super::section::{Unit, UnitState};
 use crate::change::Kind;
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
@@ -32,7 +32,7 @@ const MAX_UNITS: usize = 1024;
 
 /// Why a unit cannot be enabled or disabled.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum UnitFault {
     /// No unit has this name.
     Missing,
     /// The name is a link to a unit that does not exist.
@@ -44,15 +44,15 @@ pub(super) enum Fault {
 }
 
 /// The result of looking for a unit.
-pub(super) type Outcome<T> = std::result::Result<T, Fault>;
+pub(super) type Outcome<T> = std::result::Result<T, UnitFault>;
 
-impl From<Error> for Fault {
+impl From<Error> for UnitFault {
     fn from(error: Error) -> Self {
         Self::Root(error)
     }
 }
 
-impl Fault {
+impl UnitFault {
     /// Returns the words for a warning; an error if the root could not be read.
     pub(super) fn words(self) -> Result<&'static str> {
         match self {
@@ -101,15 +101,15 @@ impl Known {
     fn search(&mut self, tree: &Tree, name: &str) -> Outcome<Rc<Unit>> {
         let key = known_as(name);
         if let Some(unit) = self.units.get(&key) {
-            return unit.refused.map_or_else(|| Ok(Rc::clone(unit)), |why| Err(Fault::Refused(why)));
+            return unit.refused.map_or_else(|| Ok(Rc::clone(unit)), |why| Err(UnitFault::Refused(why)));
         }
         let mut unit = Unit { name: name.to_owned(), ..Unit::default() };
         let found = search(tree, &mut unit, true);
-        if let Err(Fault::Refused(why)) = &found {
+        if let Err(UnitFault::Refused(why)) = &found {
             unit.refused = Some(why);
         }
         let unit = Rc::new(unit);
-        if matches!(found, Ok(()) | Err(Fault::Refused(_))) {
+        if matches!(found, Ok(()) | Err(UnitFault::Refused(_))) {
             self.units.insert(&key, Rc::clone(&unit));
         }
         found.map(|()| unit)
@@ -158,10 +158,10 @@ impl Units {
             return Ok(at);
         }
         if Name::parse(name).is_none() {
-            return Err(Fault::Refused("systemd does not take this for a unit's name"));
+            return Err(UnitFault::Refused("systemd does not take this for a unit's name"));
         }
         if self.list.len() >= MAX_UNITS {
-            return Err(Fault::Refused("its Also= leads to too many units"));
+            return Err(UnitFault::Refused("its Also= leads to too many units"));
         }
         self.numbers.insert(name.as_bytes(), ());
         self.list.push(Item { name: name.to_owned(), unit: None, auxiliary });
@@ -180,37 +180,37 @@ impl Units {
         let mut at = start;
         self.read(at, None, known, tree)?;
         for _ in 0..MAX_LINKS {
-            let Some(unit) = self.get(at) else { return Err(Fault::Missing) };
-            if !matches!(unit.state, State::Alias | State::Linked) {
+            let Some(unit) = self.get(at) else { return Err(UnitFault::Missing) };
+            if !matches!(unit.state, UnitState::Alias | UnitState::Linked) {
                 return Ok(at);
             }
             if !through_config && unit.path.parent() == Some(Path::new(CONFIG)) {
-                return Err(Fault::Refused("it is only another name, or a link to a file elsewhere"));
+                return Err(UnitFault::Refused("it is only another name, or a link to a file elsewhere"));
             }
             let next = unit.target_name();
-            if unit.state == State::Linked || next == unit.name {
+            if unit.state == UnitState::Linked || next == unit.name {
                 self.read(at, Some(&unit.target), known, tree)?;
             } else {
                 at = self.add(&next, false)?;
                 self.read(at, None, known, tree).map_err(|fault| match fault {
-                    Fault::Missing => Fault::Dangling,
+                    UnitFault::Missing => UnitFault::Dangling,
                     fault => fault,
                 })?;
             }
         }
-        Err(Fault::Refused("its name leads round in a circle"))
+        Err(UnitFault::Refused("its name leads round in a circle"))
     }
 
     /// Looks up the unit `at`, by its name or at `path`, and adds the units in its `Also=`.
     fn read(&mut self, at: usize, path: Option<&Path>, known: &mut Known, tree: &Tree) -> Outcome<()> {
-        let Some(item) = self.list.get_mut(at) else { return Err(Fault::Missing) };
+        let Some(item) = self.list.get_mut(at) else { return Err(UnitFault::Missing) };
         let unit = match (path, &item.unit) {
             (None, Some(_)) => return Ok(()),
             (None, None) => known.search(tree, &item.name)?,
             (Some(path), before) => {
                 let mut unit = before.as_deref().cloned().unwrap_or_default();
                 if !look(tree, &mut unit, path, true)? {
-                    return Err(Fault::Missing);
+                    return Err(UnitFault::Missing);
                 }
                 Rc::new(unit)
             }
@@ -224,11 +224,6 @@ impl Units {
         }
         Ok(())
     }
-}
-
-/// The last component of `path`.
-pub(super) fn file_name(path: &Path) -> &str {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// Returns whether `path` lies directly in one of the directories in which systemd looks for units.
@@ -259,20 +254,20 @@ pub(super) fn unless_loop(resolved: Result<PathBuf>) -> Result<Option<PathBuf>> 
 /// Looks up `unit` by its name, for an instance also by its template's name, with its drop-ins. Without `load` the
 /// files are not read.
 pub(super) fn search(tree: &Tree, unit: &mut Unit, load: bool) -> Outcome<()> {
-    if unit.state != State::Unknown {
+    if unit.state != UnitState::Unknown {
         return Ok(());
     }
-    let Some(name) = Name::parse(&unit.name) else { return Err(Fault::Missing) };
+    let Some(name) = Name::parse(&unit.name) else { return Err(UnitFault::Missing) };
     if name.instance.is_some() && !name.may_template() {
-        return Err(Fault::Refused("units of this kind have no templates"));
+        return Err(UnitFault::Refused("units of this kind have no templates"));
     }
     let template = if name.is_instance() { name.template() } else { None };
     let names: Vec<String> = std::iter::once(unit.name.clone()).chain(template).collect();
     let directories = directories(tree)?;
     if !look_in(tree, unit, &names, &directories, load)? {
-        return Err(Fault::Missing);
+        return Err(UnitFault::Missing);
     }
-    if load && unit.state != State::Masked {
+    if load && unit.state != UnitState::Masked {
         load_drop_ins(tree, unit, &names, &directories)?;
     }
     Ok(())
@@ -300,35 +295,35 @@ fn look(tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> 
     let Some(at) = unless_loop(tree.resolve_parent(path))? else { return Ok(false) };
     let Some(stat) = tree.stat(&at)? else { return Ok(false) };
     unit.state = match stat.kind {
-        Kind::Directory => return Err(Fault::Refused("a directory has its name")),
-        Kind::Special => State::Masked,
+        Kind::Directory => return Err(UnitFault::Refused("a directory has its name")),
+        Kind::Special => UnitState::Masked,
         Kind::File => match tree.read(&at)? {
             Some(bytes) if !bytes.is_empty() => {
                 if load {
                     load_text(unit, &bytes)?;
                 }
-                State::File
+                UnitState::File
             }
-            _ => State::Masked,
+            _ => UnitState::Masked,
         },
         Kind::Symlink => {
             let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&at)?);
             let Some(target) = unless_loop(tree.resolve_parent(&link))? else {
-                return Err(Fault::Refused("its link goes round in a circle"));
+                return Err(UnitFault::Refused("its link goes round in a circle"));
             };
             let alias = is_below_searched(&target);
-            let names = (Name::parse(file_name(path)), Name::parse(file_name(&target)));
-            let fits = file_name(path) != file_name(&target)
+            let names = (Name::parse(names::file_name(path)), Name::parse(names::file_name(&target)));
+            let fits = names::file_name(path) != names::file_name(&target)
                 && matches!(names, (Some(name), Some(target)) if name.may_stand_for(target));
             if alias && !fits {
-                return Err(Fault::Refused("its name is a link to a unit that it cannot stand for"));
+                return Err(UnitFault::Refused("its name is a link to a unit that it cannot stand for"));
             }
             let masked = is_null(tree, &target)?;
             unit.target = target;
             match (masked, alias) {
-                (true, _) => State::Masked,
-                (false, true) => State::Alias,
-                (false, false) => State::Linked,
+                (true, _) => UnitState::Masked,
+                (false, true) => UnitState::Alias,
+                (false, false) => UnitState::Linked,
             }
         }
     };
@@ -352,7 +347,7 @@ fn is_null(tree: &Tree, target: &Path) -> Result<bool> {
 }
 
 fn load_text(unit: &mut Unit, bytes: &[u8]) -> Outcome<()> {
-    parse::install_section(bytes, &mut |key, value| unit.assign(key, value)).map_err(Fault::Refused)
+    parse::install_section(bytes, &mut |key, value| unit.assign(key, value)).map_err(UnitFault::Refused)
 }
 
 /// Reads the drop-ins for all `names`, sorted by file name. Of drop-ins with the same file name, the first one found
@@ -382,7 +377,7 @@ fn load_drop_ins(tree: &Tree, unit: &mut Unit, names: &[String], directories: &[
             Some(Kind::Special) => {}
             // A link to `/dev/null` hides a drop-in, even if the root's `/dev` is empty.
             _ if at == Path::new("/dev/null") => {}
-            _ => return Err(Fault::Refused("one of its drop-ins cannot be read")),
+            _ => return Err(UnitFault::Refused("one of its drop-ins cannot be read")),
         }
     }
     Ok(())

@@ -26,12 +26,10 @@ use super::map::Map;
 use super::tree::Tree;
 use crate::change::Piece;
 use crate::change::{Attributes, Kind};
-use crate::config::{Systemd, Unit};
+use crate::config::{DROPPED_UNIT_SUFFIX, Systemd, UNIT_SUFFIXES, Unit};
 use crate::error::{Error, Problems, Reason, Result};
 
 const NULL: &str = "/dev/null";
-/// A unit type that the config language still allows, but that systemd no longer has.
-const FORGOTTEN: &str = ".snapshot";
 
 /// Plans units, drop-ins, masks, enabling and the preset file of `systemd` into `tree`.
 pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
@@ -134,7 +132,7 @@ fn is_new(unit: &Unit, tree: &Tree) -> Result<bool> {
 /// Plans the files of one unit: masks, unit file and drop-ins.
 fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
     let place = format!("$.systemd.units.{number}");
-    let name = checked(&unit.name, &[&names::SUFFIXES, &[FORGOTTEN]], &format_args!("{place}.name"))?;
+    let name = checked(&unit.name, &[&UNIT_SUFFIXES, &[DROPPED_UNIT_SUFFIX]], &format_args!("{place}.name"))?;
     let path = Path::new(load::CONFIG).join(name);
     let mut problems = Problems::default();
     for (number, dropin) in unit.dropins.iter().enumerate() {
@@ -171,7 +169,7 @@ fn warn_of_alias(name: &str, mask: bool, tree: &mut Tree) -> Result<()> {
             Some(_) => return Ok(()),
         }
         let target = tree.read_link(&at)?;
-        let unit = load::file_name(&target);
+        let unit = names::file_name(&target);
         if unit != name && names::Name::parse(unit).is_some() {
             tree.warn(format!(
                 "masking {name} does not keep {unit} from starting: {name} is another name of {unit}, mask that one"

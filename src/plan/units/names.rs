@@ -1,19 +1,9 @@
 //! Names of units: which are valid, and what their parts are.
 
-/// The kinds of unit that systemd knows.
-pub(super) const SUFFIXES: [&str; 11] = [
-    ".service",
-    ".socket",
-    ".device",
-    ".mount",
-    ".automount",
-    ".swap",
-    ".target",
-    ".path",
-    ".timer",
-    ".slice",
-    ".scope",
-];
+use std::path::Path;
+
+use crate::config::UNIT_SUFFIXES;
+
 /// The most bytes of a name, as the kernel allows.
 pub(super) const MAX_LENGTH: usize = 255;
 
@@ -32,7 +22,7 @@ impl<'n> Name<'n> {
     /// Parses `name`; `None` if systemd would not accept it as a unit name.
     pub fn parse(name: &'n str) -> Option<Self> {
         let (stem, suffix) = name.split_at(name.rfind('.')?);
-        let valid = name.len() <= MAX_LENGTH && SUFFIXES.contains(&suffix) && valid_instance(stem);
+        let valid = name.len() <= MAX_LENGTH && UNIT_SUFFIXES.contains(&suffix) && valid_instance(stem);
         let (prefix, instance) = match stem.split_once('@') {
             Some((prefix, instance)) => (prefix, Some(instance)),
             None => (stem, None),
@@ -81,6 +71,11 @@ impl<'n> Name<'n> {
             && (self.instance == target.instance || propagates)
             && self.suffix == target.suffix
     }
+}
+
+/// Returns the last component of `path`, which is a unit's name; empty if there is none or if it is not UTF-8.
+pub(super) fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// Returns whether the text is not empty and has only characters that an instance may have.

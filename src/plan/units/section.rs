@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::load;
 use super::names::{self, Name};
 use super::parse;
 
 /// What stands at a unit's name.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum UnitState {
     /// Not looked up yet.
     #[default]
     Unknown,
@@ -26,7 +25,7 @@ pub(super) enum State {
 #[derive(Clone, Default)]
 pub(super) struct Unit {
     pub name: String,
-    pub state: State,
+    pub state: UnitState,
     /// Where the unit was found, as systemd names the path.
     pub path: PathBuf,
     /// The target of its link.
@@ -96,7 +95,7 @@ impl Unit {
     /// Returns the name that an alias stands for. If an instance's link leads to a template, this is the template's
     /// instance.
     pub fn target_name(&self) -> String {
-        let target = load::file_name(&self.target);
+        let target = names::file_name(&self.target);
         let instance =
             Name::parse(&self.name).filter(|name| name.is_instance()).and_then(|name| name.instance);
         let template = Name::parse(target).filter(|name| name.is_template());

@@ -31,7 +31,7 @@ pub(super) const NO_MORE: u32 = 0x8007_0103;
 
 /// A request of the host, or the kernel's part of the handshake.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Request<'a> {
+pub(super) enum KvpRequest<'a> {
     /// The kernel's part of the handshake. It must not be answered.
     Registered,
     /// The host sets a key of its own pool.
@@ -54,17 +54,19 @@ pub(super) fn register() -> Message {
 }
 
 /// Parses a message; `None` if a size in it is larger than the space for the text.
-pub(super) fn parse(message: &Message) -> Option<Request<'_>> {
+pub(super) fn parse(message: &Message) -> Option<KvpRequest<'_>> {
     let is_external = byte(message, POOL) == POOL_EXTERNAL;
     match byte(message, OPERATION) {
-        OP_REGISTER1 => Some(Request::Registered),
-        OP_SET if is_external => Some(Request::Set {
+        OP_REGISTER1 => Some(KvpRequest::Registered),
+        OP_SET if is_external => Some(KvpRequest::Set {
             key: text(message, SET_KEY_SIZE, SET_KEY, KEY_ROOM)?,
             value: text(message, SET_VALUE_SIZE, SET_VALUE, VALUE_ROOM)?,
         }),
-        OP_SET => Some(Request::SetElsewhere),
-        OP_DELETE if is_external => Some(Request::Delete { key: text(message, BODY, DELETE_KEY, KEY_ROOM)? }),
-        _ => Some(Request::Other),
+        OP_SET => Some(KvpRequest::SetElsewhere),
+        OP_DELETE if is_external => {
+            Some(KvpRequest::Delete { key: text(message, BODY, DELETE_KEY, KEY_ROOM)? })
+        }
+        _ => Some(KvpRequest::Other),
     }
 }
 
@@ -116,22 +118,22 @@ pub(super) mod tests {
 
     #[test]
     fn requests_are_told_apart() {
-        assert_eq!(parse(&register()), Some(Request::Registered));
-        assert_eq!(parse(&set(0, b"k", b"v")), Some(Request::Set { key: b"k", value: b"v" }));
-        assert_eq!(parse(&set(0, b"k", b"")), Some(Request::Set { key: b"k", value: b"" }));
-        assert_eq!(parse(&set(3, b"k", b"v")), Some(Request::SetElsewhere));
-        assert_eq!(parse(&delete(b"key")), Some(Request::Delete { key: b"key" }));
+        assert_eq!(parse(&register()), Some(KvpRequest::Registered));
+        assert_eq!(parse(&set(0, b"k", b"v")), Some(KvpRequest::Set { key: b"k", value: b"v" }));
+        assert_eq!(parse(&set(0, b"k", b"")), Some(KvpRequest::Set { key: b"k", value: b"" }));
+        assert_eq!(parse(&set(3, b"k", b"v")), Some(KvpRequest::SetElsewhere));
+        assert_eq!(parse(&delete(b"key")), Some(KvpRequest::Delete { key: b"key" }));
         for operation in [0, 3, 4, 5] {
             let mut message = [0; SIZE];
             message[0] = operation;
-            assert_eq!(parse(&message), Some(Request::Other));
+            assert_eq!(parse(&message), Some(KvpRequest::Other));
         }
     }
 
     #[test]
     fn texts_may_fill_their_room_and_no_more() {
         let (key, value) = ([b'k'; 511], [b'v'; 2047]);
-        assert_eq!(parse(&set(0, &key, &value)), Some(Request::Set { key: &key, value: &value }));
+        assert_eq!(parse(&set(0, &key, &value)), Some(KvpRequest::Set { key: &key, value: &value }));
         let mut message = set(0, b"k", b"v");
         message[12..16].copy_from_slice(&2049u32.to_ne_bytes());
         assert_eq!(parse(&message), None);

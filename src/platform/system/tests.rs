@@ -27,7 +27,7 @@ impl Directories {
     }
 }
 
-fn texts(found: &[Found]) -> Vec<&str> {
+fn texts(found: &[SystemConfig]) -> Vec<&str> {
     found.iter().map(|found| std::str::from_utf8(&found.text).unwrap()).collect()
 }
 
@@ -36,7 +36,7 @@ fn the_highest_user_config_wins() {
     let at = Directories::new();
     assert_eq!(user_config_in(&at.all), Ok(None));
     let low = at.write("usr/user.ign", "low");
-    assert_eq!(user_config_in(&at.all).unwrap(), Some(Found { path: low, text: b"low".to_vec() }));
+    assert_eq!(user_config_in(&at.all).unwrap(), Some(SystemConfig { path: low, text: b"low".to_vec() }));
     at.write("etc/user.ign", "");
     assert_eq!(user_config_in(&at.all).unwrap().unwrap().text, b"");
     fs::create_dir_all(at.base.join("run")).unwrap();

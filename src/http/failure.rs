@@ -1,0 +1,39 @@
+//! Why one try of a request failed, and whether another try may succeed.
+
+use std::fmt;
+use std::io;
+
+use crate::error::{Error, Reason, io_words};
+
+/// What is said of a connection that ends too early.
+pub(super) const CUT: &str = "the host closed the connection before its answer was whole";
+
+/// Why one try brought no config.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Another try may succeed.
+    Passing(String),
+    /// The host has answered, and another try would bring the same answer.
+    Final(Error),
+}
+
+impl Failure {
+    pub(super) fn passing(what: impl fmt::Display) -> Self {
+        Self::Passing(what.to_string())
+    }
+
+    pub(super) fn io(act: &str, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Self::passing(format_args!("{act}: the host is silent")),
+            // These errors all mean that the host has closed the connection. Which of them comes depends on timing.
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
+                Self::passing(CUT)
+            }
+            _ => Self::passing(format_args!("{act}: {}", io_words(error))),
+        }
+    }
+
+    pub(super) fn bad(what: impl Into<String>) -> Self {
+        Self::Final(Error::new(Reason::BadAnswer, what))
+    }
+}
