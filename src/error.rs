@@ -229,6 +229,18 @@ impl Error {
         error
     }
 
+    /// Returns the error for a failed call on the running system. `act` says what was being done: "forbid core files".
+    /// `error` is errno or an I/O error of the standard library.
+    pub fn system(act: &str, error: impl Into<std::io::Error>) -> Self {
+        Self::new(Reason::System, format!("{act}: {}", io_words(&error.into())))
+    }
+
+    /// Returns the error for a failed call on a file of the running system. `act` is a verb, as "read", which the path
+    /// follows; `error` is as for [`Error::system`].
+    pub fn system_at(act: &str, path: &Path, error: impl Into<std::io::Error>) -> Self {
+        Self::system(&format!("{act} {}", path.display()), error)
+    }
+
     /// The stable reason; of several failures the first one's.
     pub fn reason(&self) -> Reason {
         self.0.reason

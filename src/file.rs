@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::error::{Error, Reason, Result, errno_words};
+use crate::error::{Error, Reason, Result};
 use crate::sys::Mapped;
 use crate::{fd, memory};
 
@@ -19,9 +19,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 
 /// Turns a failure to read `path`, or more than `limit` bytes of it, into an error.
 fn within(path: &Path, limit: u64, read: std::result::Result<Vec<u8>, Errno>) -> Result<Vec<u8>> {
-    let bytes = read.map_err(|errno| {
-        Error::new(Reason::System, format!("read {}: {}", path.display(), errno_words(errno)))
-    })?;
+    let bytes = read.map_err(|errno| Error::system_at("read", path, errno))?;
     if bytes.len() as u64 > limit {
         let what = format!("{} is larger than {limit} bytes", path.display());
         return Err(Error::new(Reason::BadAnswer, what)

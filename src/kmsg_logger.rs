@@ -44,9 +44,9 @@ fn open_kmsg() -> std::io::Result<std::fs::File> {
 }
 
 /// Text cut at the end of the buffer and free of control characters.
-struct Line(String<RECORD>);
+struct RecordText(String<RECORD>);
 
-impl fmt::Write for Line {
+impl fmt::Write for RecordText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             let character = if character.is_control() { ' ' } else { character };
@@ -57,11 +57,11 @@ impl fmt::Write for Line {
     }
 }
 
-fn line(record: &Record<'_>) -> Line {
-    let mut line = Line(String::new());
-    // An error means that the line is full, or that what was written until then is all that there is.
-    let _ = line.write_fmt(*record.args());
-    line
+fn record_text(record: &Record<'_>) -> RecordText {
+    let mut text = RecordText(String::new());
+    // An error means that the text is full, or that what was written until then is all that there is.
+    let _ = text.write_fmt(*record.args());
+    text
 }
 
 impl Log for Kmsg {
@@ -78,7 +78,7 @@ impl Log for Kmsg {
             Level::Debug | Level::Trace => 31,
         };
         let mut text: String<1024> = String::new();
-        let _ = writeln!(text, "<{priority}>glowplug: {}", line(record).0);
+        let _ = writeln!(text, "<{priority}>glowplug: {}", record_text(record).0);
         // Nothing is left to tell it to if the log itself cannot be written.
         if let Ok(mut kmsg) = open_kmsg() {
             let _ = kmsg.write_all(text.as_bytes());
@@ -101,7 +101,7 @@ impl Log for Stderr {
             Level::Warn => "warning: ",
             Level::Info | Level::Debug | Level::Trace => "",
         };
-        let _ = writeln!(std::io::stderr(), "glowplug: {level}{}", line(record).0);
+        let _ = writeln!(std::io::stderr(), "glowplug: {level}{}", record_text(record).0);
     }
 
     fn flush(&self) {}
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn records_are_one_bounded_line() {
         let long = "x".repeat(5000);
-        let text = line(&Record::builder().args(format_args!("a\nb\u{1b}[0m{long}")).build()).0;
+        let text = record_text(&Record::builder().args(format_args!("a\nb\u{1b}[0m{long}")).build()).0;
         assert!(text.starts_with("a b [0mx"), "{text}");
         assert!(text.len() <= RECORD);
         assert!(!text.contains('\n'));
@@ -134,7 +134,7 @@ mod tests {
             }
         }
         let long = Long(std::cell::Cell::new(0));
-        let length = line(&Record::builder().args(format_args!("{long}")).build()).0.len();
+        let length = record_text(&Record::builder().args(format_args!("{long}")).build()).0.len();
         assert_eq!((length, long.0.get()), (RECORD, RECORD / 2 + 1));
     }
 }

@@ -23,6 +23,7 @@ pub mod agent;
 pub mod change;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod deadline;
 pub mod error;
 pub mod fd;

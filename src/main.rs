@@ -92,9 +92,8 @@ fn main() -> ExitCode {
 /// The config's secrets are in this process's memory: no core file, nor whatever takes cores, may get them. (A limit of
 /// zero on core files would not keep them from a program in `core_pattern`.)
 fn keep_memory_private() -> Result<()> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|errno| {
-        Error::new(Reason::System, format!("forbid core files: {}", glowplug::error::errno_words(errno)))
-    })
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| Error::system("forbid core files", errno))
 }
 
 fn complain(error: &Error) {
@@ -105,9 +104,9 @@ fn complain(error: &Error) {
 }
 
 fn print(text: &str) -> Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| {
-        Error::new(Reason::System, format!("write to standard output: {}", glowplug::error::io_words(&error)))
-    })
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Error::system("write to standard output", error))
 }
 
 fn apply(root: &Path, config: &Path) -> Result<()> {

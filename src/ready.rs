@@ -19,7 +19,7 @@ use crate::deadline::{Backoff, Deadline};
 use crate::error::{errno_of, errno_words};
 use crate::fd;
 use crate::json::{JsonReader, fields};
-use crate::stamp::{self, Fault, LIMIT, STAMP, Stamp, Verdict};
+use crate::stamp::{self, LIMIT, STAMP, Stamp, StampFault, Verdict};
 use crate::sys;
 
 /// The vsock port on which podman listens for the signal, unless its config names another.
@@ -48,7 +48,7 @@ pub enum Refusal {
     /// There is no stamp: this root has not been provisioned.
     StampMissing,
     /// The stamp does not prove that this root is provisioned.
-    Stamp(Fault),
+    Stamp(StampFault),
     /// There is no vsock device and no virtio port, so there is no way to the host.
     NoDevice,
     /// The host did not take the signal before the deadline.
@@ -85,7 +85,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StampMissing => write!(f, "{STAMP} is missing: this root has not been provisioned"),
-            Self::Stamp(fault @ Fault::Unreadable(..)) => write!(f, "{fault}"),
+            Self::Stamp(fault @ StampFault::Unreadable(..)) => write!(f, "{fault}"),
             Self::Stamp(fault) => {
                 write!(
                     f,

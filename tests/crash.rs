@@ -36,8 +36,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
 use glowplug::ignition::Stage;
-use glowplug::root::Left;
-use glowplug::root::failpoints::{self, Fault};
+use glowplug::root::Leftovers;
+use glowplug::root::failpoints::{self, Injected};
 use glowplug::stamp::STAMP;
 use machine::{Ended, Machine};
 use manifest::{Kind, Tree};
@@ -166,10 +166,10 @@ fn every_call(
     count: &Count,
 ) -> Result<(), String> {
     for (fault, tried, spoils) in [
-        (Fault::Stop, &count.stops, true),
-        (Fault::LoseContents, &count.losses, true),
-        (Fault::Once(Errno::IO), &count.errors, false),
-        (Fault::Always(Errno::NOSPC), &count.errors, true),
+        (Injected::Stop, &count.stops, true),
+        (Injected::LoseContents, &count.losses, true),
+        (Injected::Once(Errno::IO), &count.errors, false),
+        (Injected::Always(Errno::NOSPC), &count.errors, true),
     ] {
         // Once the config is on the disk no host is needed.
         let mut is_saved = false;
@@ -180,11 +180,11 @@ fn every_call(
             add(tried);
             disk.check_first(&first, before, after, spoils).map_err(at)?;
             let second = disk.start(None, usize::MAX, fault);
-            let is_whole = disk.check_last(&second, before, after).map_err(at)?;
-            if is_saved && !is_whole && matches!(first, Ended::Stopped) && before != after {
+            let is_provisioned = disk.check_last(&second, before, after).map_err(at)?;
+            if is_saved && !is_provisioned && matches!(first, Ended::Stopped) && before != after {
                 return Err(at("the config was saved before, and is not any more".into()));
             }
-            is_saved = is_saved || is_whole;
+            is_saved = is_saved || is_provisioned;
         }
     }
     Ok(())
@@ -195,24 +195,25 @@ fn twice(machine: &Machine, podman: &Podman, first: usize, count: &Count) -> Res
     let Podman { before, config } = podman;
     let (_, after) = machine.undisturbed(before, config, None)?;
     let disk = machine.disk(before, None)?;
-    disk.start(Some(config), first, Fault::Stop);
-    let is_saved = matches!(disk.start(None, usize::MAX, Fault::Stop), Ended::Done);
+    disk.start(Some(config), first, Injected::Stop);
+    let is_saved = matches!(disk.start(None, usize::MAX, Injected::Stop), Ended::Done);
     let all = std::env::var_os("CRASH_ALL").is_some();
     // At every so many calls: all of them take minutes.
-    let faults = [(Fault::LoseContents, 5), (Fault::Once(Errno::IO), 16), (Fault::Always(Errno::NOSPC), 16)];
+    let faults =
+        [(Injected::LoseContents, 5), (Injected::Once(Errno::IO), 16), (Injected::Always(Errno::NOSPC), 16)];
     for (fault, step) in faults {
         let step = if all { 1 } else { step };
         for second in (first % step..).step_by(step) {
             let at = |what: String| format!("then {fault:?} at {second}: {what}");
             let disk = machine.disk(before, None).map_err(at)?;
-            disk.start(Some(config), first, Fault::Stop);
+            disk.start(Some(config), first, Injected::Stop);
             let ended = disk.start(None, second, fault);
             if failpoints::disarm() <= second {
                 break;
             }
-            add(if fault == Fault::LoseContents { &count.twice } else { &count.errors });
+            add(if fault == Injected::LoseContents { &count.twice } else { &count.errors });
             disk.check_first(&ended, before, &after, true).map_err(at)?;
-            let third = disk.start(None, usize::MAX, Fault::Stop);
+            let third = disk.start(None, usize::MAX, Injected::Stop);
             if !disk.check_last(&third, before, &after).map_err(at)? && is_saved {
                 return Err(at("the config was saved, and is not any more".into()));
             }
@@ -227,13 +228,14 @@ fn files(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String> 
     for call in (0..).map(|call: usize| call.checked_sub(1).unwrap_or(usize::MAX)) {
         let at = |what: &str| format!("stopped at {call}: {what}");
         let disk = machine.disk(before, None)?;
-        if disk.stage(Stage::Fetch, usize::MAX, Fault::Stop) != Some(0) {
+        if disk.stage(Stage::Fetch, usize::MAX, Injected::Stop) != Some(0) {
             return Err("the fetch fails".into());
         }
-        let stopped = disk.stage(Stage::Files, call, Fault::Stop).is_none();
+        let stopped = disk.stage(Stage::Files, call, Injected::Stop).is_none();
         // At the very end it cannot be told from one that has just begun.
-        let at_end = disk.left() == Ok(Left::Pieces) && disk.tree()?.contains_key(Path::new(STAMP));
-        if stopped && !at_end && disk.stage(Stage::Files, usize::MAX, Fault::Stop) != Some(0) {
+        let at_end =
+            disk.leftovers() == Ok(Leftovers::Staging) && disk.tree()?.contains_key(Path::new(STAMP));
+        if stopped && !at_end && disk.stage(Stage::Files, usize::MAX, Injected::Stop) != Some(0) {
             return Err(at("the stage fails when it is called again"));
         }
         let tree = disk.tree()?;
@@ -277,16 +279,16 @@ fn behind(machine: &Machine, before: &Tree, config: &str, path: &Path, count: &C
             let name = if second { path } else { Path::new("/") };
             let at = |what: String| format!("{} behind from call {call} on: {what}", name.display());
             disk.reset(before).map_err(at)?;
-            disk.start(Some(config), call, Fault::Stop);
-            if disk.left() != Ok(Left::Journal) {
+            disk.start(Some(config), call, Injected::Stop);
+            if disk.leftovers() != Ok(Leftovers::BegunCommit) {
                 // Before, the program would see what is not there.
                 break;
             }
             disk.reset(before).map_err(at)?;
-            let first = disk.start(Some(config), call, Fault::Lose(disk.device(second).map_err(at)?));
+            let first = disk.start(Some(config), call, Injected::Lose(disk.device(second).map_err(at)?));
             add(&count.mounts);
             disk.check_first(&first, before, &after, true).map_err(at)?;
-            let last = disk.start(None, usize::MAX, Fault::Stop);
+            let last = disk.start(None, usize::MAX, Injected::Stop);
             disk.check_last(&last, before, &after).map_err(at)?;
         }
     }

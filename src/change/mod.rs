@@ -6,6 +6,6 @@ mod op;
 mod reserved;
 mod view;
 
-pub use op::{Contents, Op, Piece};
+pub use op::{Contents, Op, OpWords, Piece};
 pub use reserved::{AREA, check_is_not_above_stamp, check_ops, check_path};
 pub use view::{Attributes, Kind, Stat, View};

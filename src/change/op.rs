@@ -1,5 +1,5 @@
-//! The operations that a plan is made of, in order. What is put into place is whole: each says what shall stand,
-//! not how it differs from what stands.
+//! The operations of a plan. Each operation describes what shall stand at a path, not how that differs from what stands
+//! there now.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use crate::source::Source;
 /// One change of the root. Paths are absolute inside the root, without symbolic links in their parents.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Op<'a> {
-    /// Take away what stands at `path`, whatever it is and holds. Nothing there is fine.
+    /// Remove what stands at `path`, a directory with all that is below it. A path at which nothing stands is no error.
     Remove {
-        /// What to take away.
+        /// What to remove.
         path: PathBuf,
     },
-    /// Make a directory, or only set owner and mode of the one that is there.
+    /// Make a directory. One that exists already keeps what is in it and gets the owner and mode.
     Directory {
         /// Where.
         path: PathBuf,
         /// Owner and mode.
         attributes: Attributes,
     },
-    /// Put a regular file in place of what stands there (a file, a link or nothing).
+    /// Put a regular file in the place of a file, a link or nothing. A directory there is an error.
     File {
         /// Where.
         path: PathBuf,
@@ -31,15 +31,15 @@ pub enum Op<'a> {
         /// Owner and mode.
         attributes: Attributes,
     },
-    /// Put a symbolic link in place of what stands there (a file, a link or nothing).
+    /// Put a symbolic link in the place of a file, a link or nothing. A directory there is an error.
     Symlink {
         /// Where.
         path: PathBuf,
-        /// What it points at, as written.
+        /// The text of the link.
         target: PathBuf,
-        /// Its own user.
+        /// The numeric user of the link itself.
         uid: u32,
-        /// Its own group.
+        /// The numeric group of the link itself.
         gid: u32,
     },
     /// Give the file at `target` a second name.
@@ -49,14 +49,14 @@ pub enum Op<'a> {
         /// The existing file.
         target: PathBuf,
     },
-    /// Set owner and mode of what is there; a symbolic link itself, not its target, and without the mode.
+    /// Set owner and mode of what stands at `path`. Of a symbolic link only the owner is set, that of the link itself.
     Attributes {
         /// What to change.
         path: PathBuf,
         /// Owner and mode.
         attributes: Attributes,
     },
-    /// Give what stands at `from` another name. Done already if nothing stands there.
+    /// Give what stands at `from` the name `to`. If nothing stands at `from`, the operation counts as done.
     Rename {
         /// The old name.
         from: PathBuf,
@@ -65,8 +65,33 @@ pub enum Op<'a> {
     },
 }
 
+/// The words for a kind of operation.
+#[derive(Debug, Clone, Copy)]
+pub struct OpWords {
+    /// The letter that stands for the operation in a journal. It is part of the journal's format.
+    pub letter: &'static str,
+    /// The name of the operation in the output of `glowplug plan`. It is part of the documented JSON.
+    pub name: &'static str,
+    /// What the operation does, as a verb that the path follows in an error message.
+    pub act: &'static str,
+}
+
 impl Op<'_> {
-    /// The path that the operation changes; of a rename the new one.
+    /// Returns the words for this kind of operation.
+    pub fn words(&self) -> OpWords {
+        let (letter, name, act) = match self {
+            Self::Remove { .. } => ("x", "remove", "remove"),
+            Self::Directory { .. } => ("d", "directory", "make directory"),
+            Self::File { .. } => ("f", "file", "put the file"),
+            Self::Symlink { .. } => ("l", "link", "put the link"),
+            Self::HardLink { .. } => ("h", "hardlink", "make the hard link"),
+            Self::Attributes { .. } => ("a", "attributes", "set owner and mode of"),
+            Self::Rename { .. } => ("r", "rename", "rename something to"),
+        };
+        OpWords { letter, name, act }
+    }
+
+    /// Returns the path that the operation changes. For a rename this is the new path.
     pub fn path(&self) -> &Path {
         match self {
             Self::Remove { path }
@@ -80,16 +105,16 @@ impl Op<'_> {
     }
 }
 
-/// What a file holds: the pieces one after the other.
+/// The contents of a file, as pieces that follow one another.
 pub type Contents<'a> = Vec<Piece<'a>>;
 
 /// A piece of a file's contents.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Bytes at hand.
+    /// Bytes in memory.
     Bytes(Cow<'a, [u8]>),
-    /// What the file at this path of the root held before the commit.
+    /// The contents that the file at this path of the root had before the commit.
     Existing(PathBuf),
-    /// The bytes behind a URL of the config.
+    /// The bytes behind a URL of the config. They are read once, while the file is staged.
     Source(Source<'a>),
 }

@@ -1,4 +1,4 @@
-//! The paths that no operation may touch: those of the program's own directory and of the stamp.
+//! The paths that no operation may change: the program's own directory, and the stamp.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,17 +7,18 @@ use super::Op;
 use crate::error::{Error, Reason, Result};
 use crate::stamp::STAMP;
 
-/// The name of the private directory that everything unfinished lies in, at the top of each mount.
+/// The name of an area: the private directory at the top of a mount that holds everything unfinished. `root/area.rs`
+/// tells what is in one.
 pub const AREA: &str = ".glowplug";
 
-/// Refuses a path that no file system takes, and one that the program needs for itself.
+/// Refuses a path that is too long for a file system, and a path that the program needs for itself.
 ///
 /// # Errors
 /// [`Reason::ConfigInvalid`].
 pub fn check_path(path: &Path) -> Result<()> {
     const NAME_MAX: usize = 255;
     const PATH_MAX: usize = 4096;
-    // Some file systems do not tell upper case from lower case.
+    // Letter case is ignored, because some file systems ignore it.
     let is = |name: &OsStr, ours: &str| name.as_encoded_bytes().eq_ignore_ascii_case(ours.as_bytes());
     let stamp = path.iter().zip(Path::new(STAMP)).filter(|(one, other)| is(one, &other.to_string_lossy()));
     let what = if path.as_os_str().len() >= PATH_MAX {
@@ -34,7 +35,7 @@ pub fn check_path(path: &Path) -> Result<()> {
     Err(Error::new(Reason::ConfigInvalid, format!("{}: {what}", path.display())))
 }
 
-/// Refuses to put something else than a directory at `path` if the stamp is to stand below it.
+/// Refuses a `path` above the stamp. For callers that put something other than a directory there.
 ///
 /// # Errors
 /// [`Reason::ConfigInvalid`].
@@ -47,13 +48,13 @@ pub fn check_is_not_above_stamp(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses operations after which the stamp could not be put into place, and those on paths of the program. A commit of
-/// these would fail at every start.
+/// Refuses operations on paths of the program, and operations after which the stamp could not be put into place. Their
+/// commit would fail at every start.
 ///
 /// # Errors
 /// [`Reason::ConfigInvalid`].
 pub fn check_ops(ops: &[Op<'_>]) -> Result<()> {
-    // The last operation above the stamp that leaves no directory there.
+    // A directory above the stamp that an operation has removed and none has made again.
     let mut gone: Option<&Path> = None;
     for op in ops {
         check_path(op.path())?;

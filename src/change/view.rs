@@ -1,11 +1,11 @@
-//! What planning may ask of the root: reading, nothing else.
+//! What planning may know of the root: a read-only view of it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 
-/// What stands at a path.
+/// The kind of what stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
@@ -19,7 +19,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind's name for messages.
+    /// Returns the kind for a message, with its article: "a file".
     pub fn word(self) -> &'static str {
         match self {
             Self::File => "a file",
@@ -33,50 +33,50 @@ impl Kind {
 /// Owner and permission bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attributes {
-    /// Numeric user.
+    /// The numeric user.
     pub uid: u32,
-    /// Numeric group.
+    /// The numeric group.
     pub gid: u32,
-    /// The lower twelve bits of `st_mode`.
+    /// The lower twelve bits of `st_mode`: permissions, setuid, setgid and the sticky bit.
     pub mode: u32,
 }
 
 impl Attributes {
-    /// root:root with the given permission bits.
+    /// Returns the owner root:root with the permission bits `mode`.
     pub fn root(mode: u32) -> Self {
         Self { uid: 0, gid: 0, mode }
     }
 }
 
-/// What `lstat` tells of a path.
+/// What lstat(2) says about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// What stands there.
+    /// The kind of what stands there.
     pub kind: Kind,
     /// Owner and mode.
     pub attributes: Attributes,
-    /// Size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Device and inode, equal for two names of one file.
+    /// The numbers of device and inode. They are equal for two names of one file.
     pub identity: (u64, u64),
-    /// How many names the file has; what that is for a directory is the file system's own affair.
+    /// The number of names that a file has. For a directory each file system counts something else.
     pub links: u64,
 }
 
-/// The root as it is before anything was written.
+/// A read-only view of the root, as it is before anything was written.
 ///
-/// Paths are absolute as a process inside the root would name them, and already free of symbolic links in all
-/// components but the last, which is never followed.
+/// All paths are absolute, as a process inside the root would name them. The caller has resolved the symbolic links in
+/// all components but the last, and the methods never follow a link in the last component.
 pub trait View {
-    /// What stands at `path`; `None` where nothing does.
+    /// Returns what stands at `path`, or `None` if nothing stands there.
     fn stat(&self, path: &Path) -> Result<Option<Stat>>;
 
-    /// The target of the symbolic link at `path`, as it is written there.
+    /// Returns the text of the symbolic link at `path`, without resolving it.
     fn read_link(&self, path: &Path) -> Result<PathBuf>;
 
-    /// The contents of the regular file at `path`, at most `limit` bytes: a larger file is an error.
+    /// Reads the regular file at `path`. A file of more than `limit` bytes is an error.
     fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>>;
 
-    /// The names in the directory at `path`, sorted, without `.` and `..`.
+    /// Returns the names in the directory at `path`, sorted, without `.` and `..`.
     fn list(&self, path: &Path) -> Result<Vec<OsString>>;
 }

@@ -6,7 +6,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::{files, part};
-use crate::error::{Error, Reason, Result, errno_words};
+use crate::error::{Error, Reason, Result};
 use crate::provision::TRANSPORT;
 use crate::provision::phases::{Defaults, plan_config, refuse_empty};
 use crate::provision::render::{Renderer, Texts};
@@ -57,9 +57,7 @@ fn in_container() -> Result<bool> {
         match rustix::fs::statat(rustix::fs::CWD, Path::new(path), AtFlags::empty()) {
             Ok(_) => return Ok(true),
             Err(Errno::NOENT) => {}
-            Err(errno) => {
-                return Err(Error::new(Reason::System, format!("look up {path}: {}", errno_words(errno))));
-            }
+            Err(errno) => return Err(Error::system_at("look up", Path::new(path), errno)),
         }
     }
     Ok(false)

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-use crate::error::{Error, Reason, Result, errno_of, errno_words};
+use crate::error::{Error, Result, errno_of};
 
 /// Writes `bytes` to `path` as a whole, with `mode` as far as the umask lets it.
 pub(super) fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
@@ -24,9 +24,9 @@ pub(super) fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     };
     write().map_err(|errno| {
         if let Err(second) = remove(unfinished) {
-            log::warn!("{}", fault("remove", unfinished, second));
+            log::warn!("{}", Error::system_at("remove", unfinished, second));
         }
-        fault("write", path, errno)
+        Error::system_at("write", path, errno)
     })
 }
 
@@ -53,16 +53,12 @@ pub(super) fn make_parents(path: &Path, mode: u32) -> Result<()> {
     match done {
         // What is no directory shows when something is put into it.
         Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(fault("make directory", parent, errno)),
+        Err(errno) => Err(Error::system_at("make directory", parent, errno)),
     }
 }
 
 /// Makes the empty file that says that the network is needed.
 pub(super) fn signal_need_network(path: &Path) -> Result<()> {
     make_parents(path, 0o755)?;
-    create(path, OFlags::TRUNC, 0o666).map(drop).map_err(|errno| fault("write", path, errno))
-}
-
-fn fault(act: &str, path: &Path, errno: Errno) -> Error {
-    Error::new(Reason::System, format!("{act} {}: {}", path.display(), errno_words(errno)))
+    create(path, OFlags::TRUNC, 0o666).map(drop).map_err(|errno| Error::system_at("write", path, errno))
 }

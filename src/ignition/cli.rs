@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::flags::{Dialect, Given, Refused, text};
-use super::request::{Request, Stage};
+use super::request::{Stage, StageCall};
 use super::{apply, stage, stage_log};
 use crate::config::{self, Report};
 use crate::error::Reason;
@@ -153,7 +153,7 @@ fn begin(to_stdout: bool) {
 }
 
 /// What `given` asks for; [`Refused::Help`] where something is missing, which was told.
-fn request(given: &Given) -> std::result::Result<Request, Refused> {
+fn request(given: &Given) -> std::result::Result<StageCall, Refused> {
     let wrong = |flag: &str, value: &str, why: &str| {
         Err(Refused::Wrong(format!("invalid value {value:?} for flag -{flag}: {why}")))
     };
@@ -178,7 +178,7 @@ fn request(given: &Given) -> std::result::Result<Request, Refused> {
         return Err(Refused::Help);
     };
     let path = |flag| PathBuf::from(given.value(flag));
-    Ok(Request {
+    Ok(StageCall {
         stage,
         platform: platform.into_owned(),
         root: path("root"),

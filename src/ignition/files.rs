@@ -4,21 +4,21 @@
 use std::path::Path;
 
 use super::previous_report::previous_report;
-use super::request::{Request, Stage};
-use super::state::{CONFIG_SHA512, SPEC_VERSION, State};
+use super::request::{Stage, StageCall};
+use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
 use super::{part, stage_log};
 use crate::change::{Op, Piece};
 use crate::config::{Config, Passwd, Unit};
 use crate::error::{Error, Reason, Result};
 use crate::provision::phases::{Defaults, boot_id, plan_config};
-use crate::root::{Left, Root};
+use crate::root::{Leftovers, Root};
 use crate::stamp::{self, STAMP};
 
 /// journald's id of the entry on a user's ssh keys (the reference's).
 const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
 
 /// Carries out what `config` says of users, files and units.
-pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()> {
+pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Result<()> {
     refuse_state(state, "providerOutputFiles")?;
     // Directories that a mount made in a home belong to its user.
     if !config.passwd.users.is_empty() {
@@ -28,13 +28,13 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
 
     let root = Root::open(&request.root)?;
     root.lock()?;
-    match root.left()? {
-        Left::Journal => {
+    match root.leftovers()? {
+        Leftovers::BegunCommit => {
             log::info!("an interrupted run is completed from its journal");
             return root.resume();
         }
-        Left::Whole => return root.discard().map(drop),
-        Left::Nothing | Left::Pieces | Left::Config => {}
+        Leftovers::AfterCommit => return root.discard().map(drop),
+        Leftovers::Nothing | Leftovers::Staging | Leftovers::SavedConfig => {}
     }
     let previous = previous_report(&root)?;
     let boot_id = boot_id()?;
@@ -62,7 +62,7 @@ pub(super) fn run(request: &Request, config: &mut Config<'_>, state: &State) -> 
 }
 
 /// Refuses a state file in which another program left something at `key` that this program does not carry out.
-fn refuse_state(state: &State, key: &str) -> Result<()> {
+fn refuse_state(state: &StateFile, key: &str) -> Result<()> {
     if state.holds(key) {
         let what = format!("what the state file holds at {key} is not supported");
         return Err(Error::new(Reason::Unsupported, what));

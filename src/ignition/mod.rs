@@ -15,5 +15,5 @@ mod stage;
 mod stage_log;
 mod state;
 
-pub use request::{Request, Stage};
+pub use request::{Stage, StageCall};
 pub use stage::run;

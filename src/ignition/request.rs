@@ -40,7 +40,7 @@ impl Stage {
 
 /// What a stage is called with.
 #[derive(Debug)]
-pub struct Request {
+pub struct StageCall {
     /// Which stage.
     pub stage: Stage,
     /// One of the reference's platforms. The config of those that are not supported can still come from elsewhere:

@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
-use super::request::{Request, Stage};
+use super::request::{Stage, StageCall};
 use super::stage_log;
-use super::state::{CONFIG_SHA512, SPEC_VERSION, State};
+use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
 use super::{cache, files, part};
 use crate::config::{self, Config};
 use crate::error::{Error, Reason, Result};
@@ -20,9 +20,9 @@ const FETCHED_CONFIG: &str = "57124006b5c94805b77ce473e92a8aeb";
 
 /// Does one stage and tells the log of it. Returns the reference's exit code: 0; 1 where the stage failed; 3 where it
 /// could not begin.
-pub fn run(request: &Request) -> u8 {
+pub fn run(request: &StageCall) -> u8 {
     log::info!("Stage: {}", request.stage.name());
-    let mut state = match State::load(&request.state_file) {
+    let mut state = match StateFile::load(&request.state_file) {
         Ok(state) => state,
         Err(error) => {
             log::error!("reading state: {error}");
@@ -43,7 +43,7 @@ pub fn run(request: &Request) -> u8 {
     0
 }
 
-fn execute(request: &Request, state: &mut State) -> Result<()> {
+fn execute(request: &StageCall, state: &mut StateFile) -> Result<()> {
     let texts = Texts::default();
     let base = system::base_configs_of(&request.platform).and_then(|base| render::merge_base(base, &texts));
     let mut config = base.map_err(|error| told("failed to acquire system base config", error))?;
@@ -80,7 +80,7 @@ fn told(what: &str, error: Error) -> Error {
     error
 }
 
-fn cached<'a>(request: &Request, texts: &'a Texts) -> Result<Config<'a>> {
+fn cached<'a>(request: &StageCall, texts: &'a Texts) -> Result<Config<'a>> {
     let text = file::map(&request.config_cache)?;
     config::from_cache(texts.keep(text), memory::limit())
         .map_err(|error| error.at(&request.config_cache.display()))
@@ -88,8 +88,8 @@ fn cached<'a>(request: &Request, texts: &'a Texts) -> Result<Config<'a>> {
 
 /// Fetches the user's config and writes the cache; `None` where that takes the network and this stage has none.
 fn fetch<'a>(
-    request: &Request,
-    state: &mut State,
+    request: &StageCall,
+    state: &mut StateFile,
     fetched: &mut Vec<FetchedConfig>,
     texts: &'a Texts,
 ) -> Result<Option<Config<'a>>> {
@@ -164,7 +164,7 @@ fn tell_journal(config: &FetchedConfig) {
     );
 }
 
-fn work(request: &Request, config: &mut Config<'_>, state: &State) -> Result<()> {
+fn work(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Result<()> {
     match request.stage {
         Stage::FetchOffline => {
             if config.needs_network() {

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The reference's levels that are used here, with their numbers in syslog(3).
 #[derive(Clone, Copy)]
-enum Severity {
+enum SyslogLevel {
     Critical = 2,
     Error = 3,
     Warning = 4,
@@ -30,7 +30,7 @@ enum Severity {
     Debug = 7,
 }
 
-impl Severity {
+impl SyslogLevel {
     fn word(self) -> &'static str {
         match self {
             Self::Critical => "CRITICAL",
@@ -68,7 +68,7 @@ pub fn install(to_stdout: bool) {
         log::set_max_level(LevelFilter::Debug);
     }
     if let Some(error) = refused {
-        logger.write(Severity::Error, &format!("unable to open syslog: {SYSLOG}: {}", io_words(&error)));
+        logger.write(SyslogLevel::Error, &format!("unable to open syslog: {SYSLOG}: {}", io_words(&error)));
     }
 }
 
@@ -85,7 +85,7 @@ fn open_syslog() -> io::Result<UnixDatagram> {
 }
 
 impl Logger {
-    fn write(&self, severity: Severity, text: &str) {
+    fn write(&self, severity: SyslogLevel, text: &str) {
         let mut syslog = self.syslog.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(socket) = &*syslog {
             // Facility daemon (3) times eight.
@@ -110,11 +110,11 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         let severity = match record.level() {
-            Level::Error => Severity::Critical,
-            Level::Warn => Severity::Warning,
-            Level::Info if record.target() == NOTICE => Severity::Notice,
-            Level::Info => Severity::Info,
-            Level::Debug | Level::Trace => Severity::Debug,
+            Level::Error => SyslogLevel::Critical,
+            Level::Warn => SyslogLevel::Warning,
+            Level::Info if record.target() == NOTICE => SyslogLevel::Notice,
+            Level::Info => SyslogLevel::Info,
+            Level::Debug | Level::Trace => SyslogLevel::Debug,
         };
         let mut text = String::new();
         let stage = *self.stage.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::cache;
 use crate::config::encode::quote;
-use crate::error::{Error, Reason, Result, io_words};
+use crate::error::{Error, Reason, Result};
 use crate::file;
 use crate::json::{JsonReader, Kind, SyntaxError};
 use crate::provision::render::FetchedConfig;
@@ -29,19 +29,16 @@ const LIMIT: u64 = 16 << 20;
 
 /// The state: each field's JSON as it stands in the file, so that what another version wrote is kept.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct StateFile {
     fields: Vec<(String, String)>,
 }
 
-impl State {
+impl StateFile {
     /// Reads the file at `path`. Where there is none, this is the first stage.
     pub fn load(path: &Path) -> Result<Self> {
         match path.metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::new()),
-            Err(error) => {
-                let what = format!("look up {}: {}", path.display(), io_words(&error));
-                Err(Error::new(Reason::System, what))
-            }
+            Err(error) => Err(Error::system_at("look up", path, error)),
             Ok(_) => Self::parse(&file::read(path, LIMIT)?).map_err(|error| error.at(&path.display())),
         }
     }
@@ -191,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_new_state_has_the_references_fields() {
-        let mut state = State::new();
+        let mut state = StateFile::new();
         let nulls = r#""luksPersistKeyFiles":null,"notatedDirectories":null,"providerOutputFiles":null,"luksPersistVolumeKeyFiles":null}"#;
         assert_eq!(state.to_json(), format!("{{\"fetchedConfigs\":null,{nulls}\n"));
         assert_eq!(state.has_user_config(), Ok(false));
@@ -200,13 +197,13 @@ mod tests {
         state.add_fetched(&FetchedConfig { kind: "user", source: "a\"<".to_owned(), referenced: true });
         let list = r#"[{"kind":"base","source":"system","referenced":false},{"kind":"user","source":"a\"\u003c","referenced":true}]"#;
         assert_eq!(state.to_json(), format!("{{\"fetchedConfigs\":{list},{nulls}\n"));
-        let again = State::parse(state.to_json().as_bytes()).unwrap();
+        let again = StateFile::parse(state.to_json().as_bytes()).unwrap();
         assert_eq!(again.has_user_config(), Ok(true));
     }
 
     #[test]
     fn what_another_version_wrote_is_kept() {
-        let mut state = State::parse(OTHER.as_bytes()).unwrap();
+        let mut state = StateFile::parse(OTHER.as_bytes()).unwrap();
         assert_eq!(state.to_json().trim_end(), OTHER);
         assert_eq!(state.has_user_config(), Ok(true));
         assert!(state.holds("luksPersistKeyFiles") && state.holds("notatedDirectories"));
@@ -221,7 +218,7 @@ mod tests {
         for text in
             ["{}", r#"{"fetchedConfigs":[]}"#, r#"{"fetchedConfigs":[ ]}"#, r#"{"fetchedConfigs":null}"#]
         {
-            let mut state = State::parse(text.as_bytes()).unwrap();
+            let mut state = StateFile::parse(text.as_bytes()).unwrap();
             assert_eq!(state.has_user_config(), Ok(false));
             state.add_fetched(&base());
             let list = r#"{"fetchedConfigs":[{"kind":"base","source":"system","referenced":false}]}"#;
@@ -232,7 +229,7 @@ mod tests {
     #[test]
     fn what_is_no_state_is_an_error() {
         for text in ["", "[]", "{", "{} x", "null", r#"{"fetchedConfigs":1}"#, r#"{"fetchedConfigs":"[]"}"#] {
-            assert!(State::parse(text.as_bytes()).is_err(), "{text}");
+            assert!(StateFile::parse(text.as_bytes()).is_err(), "{text}");
         }
     }
 }

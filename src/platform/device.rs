@@ -13,7 +13,7 @@ use rustix::mount::{
 };
 
 use crate::deadline::Deadline;
-use crate::error::{Error, Reason, Result, errno_words, io_words};
+use crate::error::{Error, Reason, Result};
 use crate::fd::{read_all, read_text};
 use crate::memory;
 
@@ -55,19 +55,18 @@ pub(super) fn fetch(labels: &Path, label: &str, path: &str, patience: Duration) 
     }
     let device = labels.join(label);
     let mount = wait_and_mount(&device, deadline(patience))?;
-    let failed = |act: &str, words: &str| {
-        Error::new(Reason::System, format!("{act} {path} on {}: {words}", device.display()))
-    };
+    let failed =
+        |act: &str, errno: Errno| Error::system(&format!("{act} {path} on {}", device.display()), errno);
     let file = match open(&mount, path) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => {
             let what = format!("the file system labelled \"{label}\" has no file {path}");
             return Err(Error::new(Reason::NoHost, what).advise(PATH_ADVICE));
         }
-        Err(errno) => return Err(failed("open", &errno_words(errno))),
+        Err(errno) => return Err(failed("open", errno)),
     };
     let limit = memory::limit();
-    let text = read_all(file.as_fd(), limit).map_err(|errno| failed("read", &errno_words(errno)))?;
+    let text = read_all(file.as_fd(), limit).map_err(|errno| failed("read", errno))?;
     if text.len() as u64 > limit {
         return Err(memory::too_large(limit));
     }
@@ -82,27 +81,25 @@ fn deadline(patience: Duration) -> Deadline {
 /// Mounts the device that `link` leads to. Waits until the deadline for the device to appear, and for other programs
 /// to release it: a file system check opens it exclusively.
 fn wait_and_mount(link: &Path, deadline: Deadline) -> Result<OwnedFd> {
-    let failed = |act: &str, path: &Path, words: &str| {
-        Error::new(Reason::System, format!("{act} {}: {words}", path.display()))
-    };
     loop {
         let left = deadline.remaining();
         match link.metadata() {
             Ok(_) => {
                 let types = read_text(FILE_SYSTEMS)
-                    .map_err(|errno| failed("read", Path::new(FILE_SYSTEMS), &errno_words(errno)))?;
+                    .map_err(|errno| Error::system_at("read", Path::new(FILE_SYSTEMS), errno))?;
                 match mount(link, &types) {
                     Ok(mount) => return Ok(mount),
                     Err(Errno::BUSY) if !left.is_zero() => {}
                     Err(Errno::NODEV) => {
-                        let error = failed("mount", link, "it has no file system that the kernel knows");
-                        return Err(error.advise(TYPE_ADVICE));
+                        let what =
+                            format!("mount {}: it has no file system that the kernel knows", link.display());
+                        return Err(Error::new(Reason::System, what).advise(TYPE_ADVICE));
                     }
-                    Err(errno) => return Err(failed("mount", link, &errno_words(errno))),
+                    Err(errno) => return Err(Error::system_at("mount", link, errno)),
                 }
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("look up", link, &io_words(&error)));
+                return Err(Error::system_at("look up", link, error));
             }
             Err(_) if left.is_zero() => {
                 let what =

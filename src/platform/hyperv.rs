@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::Provider;
 use crate::deadline::Deadline;
-use crate::error::{Error, Reason, Result, errno_words, io_words};
+use crate::error::{Error, Reason, Result};
 use crate::memory;
 use message::{DONE, KvpRequest, Message, NO_MORE};
 use pool::Pool;
@@ -55,11 +55,13 @@ fn fetch(patience: Duration) -> Result<Vec<u8>> {
         HYPERV.load_module();
     }
     let mut device = open().map_err(|error| {
-        let words = match Errno::from_io_error(&error) {
-            Some(Errno::BUSY) => "another program, like hv_kvp_daemon, has taken it".to_owned(),
-            _ => io_words(&error),
+        let error = if Errno::from_io_error(&error) == Some(Errno::BUSY) {
+            let what = format!("open {DEVICE}: another program, like hv_kvp_daemon, has taken it");
+            Error::new(Reason::System, what)
+        } else {
+            Error::system_at("open", Path::new(DEVICE), error)
         };
-        Error::new(Reason::System, format!("open {DEVICE}: {words}")).advise(DEVICE_ADVICE)
+        error.advise(DEVICE_ADVICE)
     })?;
     converse(&mut device, Deadline::after(patience), memory::limit()).map_err(|error| error.at(&DEVICE))
 }
@@ -87,7 +89,7 @@ fn converse(device: &mut File, deadline: Deadline, limit: u64) -> Result<Vec<u8>
                 return Err(Error::new(Reason::System, what));
             }
             Err(error) if is_passing(&error) => continue,
-            Err(error) => return Err(Error::new(Reason::System, format!("read: {}", io_words(&error)))),
+            Err(error) => return Err(Error::system("read", error)),
         }
         if let Some(status) = take(&mut pool, &message)? {
             message::answer(&mut message, status);
@@ -123,7 +125,7 @@ fn send(device: &mut File, message: &Message) -> Result<()> {
     match sent {
         Ok(size) if size == message.len() => Ok(()),
         Ok(size) => Err(Error::new(Reason::System, format!("write: only {size} bytes were taken"))),
-        Err(error) => Err(Error::new(Reason::System, format!("write: {}", io_words(&error)))),
+        Err(error) => Err(Error::system("write", error)),
     }
 }
 
@@ -141,7 +143,7 @@ fn is_readable(device: &File, wait: Duration) -> Result<bool> {
         match poll(&mut [PollFd::new(device, PollFlags::IN)], Some(&timeout)) {
             Ok(count) => return Ok(count > 0),
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::new(Reason::System, format!("poll: {}", errno_words(errno)))),
+            Err(errno) => return Err(Error::system("poll", errno)),
         }
     }
 }

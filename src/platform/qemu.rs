@@ -3,10 +3,8 @@
 
 use std::path::Path;
 
-use rustix::io::Errno;
-
 use super::Provider;
-use crate::error::{Error, Reason, Result, errno_words};
+use crate::error::{Error, Reason, Result};
 use crate::fd::read_file;
 use crate::memory;
 
@@ -42,11 +40,8 @@ fn fetch() -> Result<Vec<u8>> {
     if !has_config() {
         return Ok(Vec::new());
     }
-    let failed = |path: &Path, errno: Errno| {
-        Error::new(Reason::System, format!("read {}: {}", path.display(), errno_words(errno)))
-    };
     let size_path = Path::new(ENTRY).join("size");
-    let text = read_file(&size_path, LIMIT).map_err(|errno| failed(&size_path, errno))?;
+    let text = read_file(&size_path, LIMIT).map_err(|errno| Error::system_at("read", &size_path, errno))?;
     let size: u64 = String::from_utf8_lossy(&text).trim().parse().map_err(|_| {
         Error::new(Reason::System, format!("read {}: it is not a number", size_path.display()))
     })?;
@@ -57,7 +52,8 @@ fn fetch() -> Result<Vec<u8>> {
     let raw_path = Path::new(ENTRY).join("raw");
     // For each read the kernel copies the entry from its start. With this limit no extra read is needed to find the
     // end.
-    let bytes = read_file(&raw_path, size.saturating_sub(1)).map_err(|errno| failed(&raw_path, errno))?;
+    let bytes = read_file(&raw_path, size.saturating_sub(1))
+        .map_err(|errno| Error::system_at("read", &raw_path, errno))?;
     if bytes.len() as u64 != size {
         let what = format!("read {}: {} bytes came instead of {size}", raw_path.display(), bytes.len());
         return Err(Error::new(Reason::System, what));

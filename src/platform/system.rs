@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::Platform;
-use crate::error::{Error, Reason, Result, io_words};
+use crate::error::{Error, Reason, Result};
 use crate::fd::list;
 use crate::file::read;
 use crate::memory;
@@ -93,7 +93,7 @@ fn first_user_config(directories: &[PathBuf]) -> Result<Option<SystemConfig>> {
         match path.metadata() {
             Ok(_) => return Ok(Some(SystemConfig { text: read(&path, memory::limit())?, path })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("look up", &path, &error)),
+            Err(error) => return Err(Error::system_at("look up", &path, error)),
         }
     }
     Ok(None)
@@ -129,7 +129,7 @@ fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<SystemConfig>> 
         let names = match list(&path) {
             Ok(names) => names,
             Err(Errno::NOENT) => continue,
-            Err(errno) => return Err(failed("list", &path, &errno.into())),
+            Err(errno) => return Err(Error::system_at("list", &path, errno)),
         };
         for name in names {
             let Err(at) = files.binary_search_by(|(other, _)| other.cmp(&name)) else {
@@ -151,10 +151,6 @@ fn fragments(directories: &[PathBuf], name: &Path) -> Result<Vec<SystemConfig>> 
         found.push(SystemConfig { path, text });
     }
     Ok(found)
-}
-
-fn failed(act: &str, path: &Path, error: &io::Error) -> Error {
-    Error::new(Reason::System, format!("{act} {}: {}", path.display(), io_words(error)))
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
-//! Adopting a root: its stamp, which was written for another one or by another program, becomes the stamp of this root.
+//! `glowplug adopt`: taking a root as provisioned. A stamp that was written for another root, or by the program ignition, is
+//! replaced by a stamp for this root.
 
 use super::phases::boot_id;
 use super::writing;
 use crate::error::{Reason, Result};
-use crate::root::{Left, Root};
-use crate::stamp::{self, Fault, LIMIT, Stamp, Verdict};
+use crate::root::{Leftovers, Root};
+use crate::stamp::{self, LIMIT, Stamp, StampFault, Verdict};
 
-/// Takes `root` as provisioned without asking the host: writes a stamp for it, with what its present stamp tells.
-/// Returns false if the stamp was written for this root already.
+/// Marks `root` as provisioned, without asking the host. Writes a stamp that keeps what the present stamp says. Returns false
+/// if the stamp was written for this root already.
 ///
 /// # Errors
 /// [`Reason::Journal`] if a commit has begun and is not done; those of reading the stamp and of the root.
 pub fn adopt(root: &Root) -> Result<bool> {
     root.lock()?;
-    if root.left()? == Left::Whole {
+    if root.leftovers()? == Leftovers::AfterCommit {
         writing(root, || root.discard().map(drop))?;
     }
     let mut buffer = [0; LIMIT];
@@ -23,15 +24,15 @@ pub fn adopt(root: &Root) -> Result<bool> {
     let mut buffer = [0; LIMIT];
     let stamp = match root.read_stamp(&mut buffer) {
         Ok(stamp) => stamp,
-        // It tells nothing.
-        Err(Fault::Broken) => None,
+        // There is nothing to keep of a file that is not a stamp.
+        Err(StampFault::Broken) => None,
         Err(fault) => return Err(root.stamp_error(fault)),
     };
     put(root, stamp.as_ref())?;
     Ok(true)
 }
 
-/// Puts a stamp for `root` in place of `stamp`.
+/// Writes a stamp for `root` that keeps what `stamp` says.
 pub(super) fn put(root: &Root, stamp: Option<&Stamp<'_>>) -> Result<()> {
     root.check_stamp_place()?;
     let boot_id = boot_id()?;

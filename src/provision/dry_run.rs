@@ -1,15 +1,15 @@
-//! `glowplug plan`: what applying a config would do, for people and for programs.
+//! `glowplug plan`: shows what applying a config would do, for people or for programs.
 
 mod diff;
 mod json;
-mod line;
+mod planned_op;
 mod text;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use self::line::Line;
+use self::planned_op::PlannedOp;
 pub use self::text::Style;
 use super::phases::{Defaults, Rendered, plan_config};
 use super::render::Texts;
@@ -20,7 +20,7 @@ use crate::plan::Planned;
 use crate::root::Root;
 use crate::sort::order;
 
-/// How a dry run is shown.
+/// The form in which a dry run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// For people: grouped by what the entries of the config become.
@@ -29,19 +29,19 @@ pub enum Form {
     Json,
 }
 
-/// Returns what applying the config in `text` would do: nothing is written. What this user may not read is passed over
-/// and named at the end.
+/// Returns what applying the config in `text` would do, without writing anything. Paths that this user may not read are
+/// skipped, and named at the end.
 ///
 /// # Errors
-/// As [`apply`](super::apply), but for permissions to read. The contents behind all URLs are read, so that what is wrong with them is
-/// told as well.
+/// Those of [`apply`](super::apply), except for a lack of permission to read. The sources of all files are read, so that their
+/// errors are found, too.
 pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
     let texts = Texts::default();
     let config = Rendered::alone(&texts, text)?.config;
     let view = Readable { root, unread: RefCell::default() };
     let mut planned = plan_config(&config, &view, Defaults::Debian)?;
-    let read = line::read_contents(&mut planned.ops, &view)?;
-    let lines = line::lines(&planned, &read, &view)?;
+    let read = planned_op::read_contents(&mut planned.ops, &view)?;
+    let lines = planned_op::lines(&planned, &read, &view)?;
     let dry_run = DryRun { lines: &lines, planned: &planned, config: &config, view: &view };
     match form {
         Form::People(style) => text::text(&dry_run, style),
@@ -49,22 +49,23 @@ pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
     }
 }
 
-/// What is shown.
+/// Everything that is shown.
 struct DryRun<'p> {
-    lines: &'p [Line<'p>],
+    lines: &'p [PlannedOp<'p>],
     planned: &'p Planned<'p>,
     config: &'p Config<'p>,
     view: &'p Readable<'p>,
 }
 
-/// The root as far as this user may read it.
+/// A view of the root for a user who may not read all of it. What he may not read seems missing or empty.
 struct Readable<'r> {
     root: &'r Root,
+    /// The paths that could not be read, in the order of the tries.
     unread: RefCell<Vec<PathBuf>>,
 }
 
 impl Readable<'_> {
-    /// The paths that this user may not read, each once.
+    /// Returns the paths that this user may not read, sorted, each once.
     fn unread(&self) -> Vec<PathBuf> {
         let met = self.unread.borrow();
         let sorted = order(met.len(), &|one, other| met.get(one).cmp(&met.get(other)));
@@ -77,6 +78,7 @@ impl Readable<'_> {
         unread
     }
 
+    /// Returns what was `read` of `path`, or `instead` where this user lacks the permission.
     fn or_else<T>(&self, path: &Path, read: Result<T>, instead: T) -> Result<T> {
         match read {
             Err(error) if error.reason() == Reason::Denied => {

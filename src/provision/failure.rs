@@ -1,25 +1,25 @@
-//! What the person in front of a machine that does not start gets to read.
+//! The failure block: what a person in front of a machine that does not start reads on its consoles.
 
-use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
+use crate::console;
 use crate::error::{Error, shorten};
+use crate::fd::read_text;
 
-/// The block fits a console of 80 columns with room to spare.
+/// The width of the block in characters. It fits a console of 80 columns.
 const COLUMNS: usize = 76;
-/// The most bytes of a block, so that a slow serial line shows it at once: 0.2 s at 115,200 baud.
+/// The most bytes of a block. A serial line of 115,200 baud shows them within 0.2 s.
 const MOST_BYTES: usize = 2048;
-/// The most bytes of one failure in a block that has several to tell.
+/// The most bytes of one failure in a block that shows several.
 const MOST_OF_SEVERAL: usize = 300;
-/// The most bytes of an advice.
+/// The most bytes of the advice.
 const MOST_ADVICE: usize = 450;
 
-/// How long a console may take nothing: a serial line is slow, one without a peer stands still.
-const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+/// How long a console may take nothing before it is given up. A serial line without a peer never takes anything.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Tells `error` in the kernel's log, and as one block on every console of the kernel.
+/// Writes `error` to the kernel's log, and as a block to every console of the kernel.
 pub(super) fn report(error: &Error) {
     for line in error.lines(true) {
         log::error!("provisioning failed: {line}");
@@ -28,40 +28,13 @@ pub(super) fn report(error: &Error) {
     for line in block.lines() {
         log::debug!("{line}");
     }
-    for console in consoles(&crate::fd::read_text("/proc/consoles").unwrap_or_default()) {
-        // A console that cannot be written to is one of several, and the kernel's log has it all.
-        if let Ok(device) = open_console(console) {
-            write(&device, block.replace('\n', "\r\n").as_bytes());
-        }
+    for name in consoles(&read_text("/proc/consoles").unwrap_or_default()) {
+        // A failure is ignored: there may be other consoles, and the kernel's log has everything.
+        let _ = console::write(&Path::new("/dev").join(name), &block, PATIENCE);
     }
 }
 
-/// Writes `bytes` as fast as `device` takes them, and gives up on one that takes none for a while.
-fn write(mut device: &File, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        match device.write(bytes) {
-            Ok(count) if count > 0 => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                match poll(&mut [PollFd::new(&device, PollFlags::OUT)], Some(&PATIENCE)) {
-                    Ok(1..) => {}
-                    _ => return,
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            _ => return,
-        }
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a device of the running system, not a path of the root")]
-fn open_console(name: &str) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    // A serial line without a peer must not hold up the boot.
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    std::fs::OpenOptions::new().write(true).custom_flags(flags).open(format!("/dev/{name}"))
-}
-
-/// The device names of the consoles that can be written to: `ttyS0 -W- (EC p a) 4:64`.
+/// Returns the device names of the consoles that can be written to. A line of /proc/consoles is `ttyS0 -W- (EC p a) 4:64`.
 fn consoles(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -71,7 +44,7 @@ fn consoles(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the block: the failures as far as they fit, and what to do about the first.
+/// Returns the block: as many failures as fit, and the advice for the first.
 fn block(error: &Error) -> String {
     let rule = "=".repeat(COLUMNS);
     let mut lines = vec![String::new(), rule.clone()];
@@ -100,12 +73,13 @@ fn block(error: &Error) -> String {
     lines.join("\n") + "\n"
 }
 
-/// How many bytes `lines` take on a console, where each ends with a carriage return and a newline.
+/// Returns how many bytes `lines` take on a console, where each ends with a carriage return and a newline.
 fn size(lines: &[String]) -> usize {
     lines.iter().map(|line| line.len().saturating_add(2)).sum()
 }
 
-/// Breaks `text` at spaces, words that are too long anywhere; control characters become spaces.
+/// Breaks `text` into lines of [`COLUMNS`] at spaces, and a word that is longer than a line anywhere. Control characters
+/// become spaces.
 fn wrap(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -184,27 +158,6 @@ mod tests {
         assert!(text.replace('\n', "\r\n").len() <= MOST_BYTES, "{}", text.len());
         let told = text.matches("in-the-way").count();
         assert!(told > 2 && text.contains(&format!("- and {} more\nWhat to do:", 1000 - told)), "{text}");
-    }
-
-    /// A full line takes the rest when somebody reads it, and one that nobody reads is given up.
-    #[test]
-    fn a_slow_console_gets_the_whole_block() {
-        use std::io::Read as _;
-        use std::os::fd::OwnedFd;
-        for is_read in [true, false] {
-            let (writer, mut reader) = std::os::unix::net::UnixStream::pair().unwrap();
-            writer.set_nonblocking(true).unwrap();
-            let bytes = vec![b'x'; 1_000_000];
-            let length = bytes.len();
-            let writer = std::thread::spawn(move || write(&File::from(OwnedFd::from(writer)), &bytes));
-            let mut got = Vec::new();
-            if is_read {
-                std::thread::sleep(std::time::Duration::from_millis(300));
-                reader.read_to_end(&mut got).unwrap();
-                assert_eq!(got.len(), length);
-            }
-            writer.join().unwrap();
-        }
     }
 
     #[test]

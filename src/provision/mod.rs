@@ -1,4 +1,4 @@
-//! The order of work. [`run`] is what a machine does at each boot; the phases that it consists of are in `phases`.
+//! The order of work. [`run`] is what a machine does at each boot. It is composed of the phases in `phases`.
 
 mod adopt;
 mod dry_run;
@@ -18,7 +18,7 @@ use log::LevelFilter;
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
 use crate::platform::{self, Answer, Choice, CommandLine, Platform};
-use crate::root::{Left, Root};
+use crate::root::{Leftovers, Root};
 use crate::source::NoTransport;
 pub use adopt::adopt;
 pub use dry_run::{Form, Style, plan};
@@ -29,27 +29,27 @@ use render::Texts;
 use settle::{Settled, settle};
 pub use validate::validate;
 
-/// What gets the bytes of the URLs of configs: nothing does yet, so that they are refused by name.
+/// The transport for the URLs of configs. There is none yet, so a URL is refused with the name of its scheme.
 pub(crate) const TRANSPORT: NoTransport = NoTransport;
 
-/// Provisions the root at `path` unless its stamp says that it has been: everything in one call. A failure is told
-/// in the kernel's log and on the consoles as well.
+/// Provisions the root at `path`, unless its stamp says that it is provisioned already. Does everything in one call. A failure
+/// is also written to the kernel's log and to the consoles.
 ///
-/// Nothing comes before the look at the stamp: on all boots but the first this is the whole program.
+/// The stamp is read before anything else, because on all boots but the first there is nothing to do.
 ///
 /// # Errors
-/// Whatever stops it. The root is then as it was, or the next call completes it; the stamp stands only after a whole
-/// run.
+/// Every failure that stops provisioning. The root is then as it was, or the next call completes it. The stamp stands only if
+/// everything succeeded.
 pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
     let root = Root::open(path);
-    if root.as_ref().is_ok_and(Root::is_whole) {
+    if root.as_ref().is_ok_and(Root::is_provisioned) {
         return Ok(());
     }
     let line = CommandLine::read();
     let debug = line.as_ref().is_ok_and(|line| line.debug);
     kmsg_logger::to_kmsg(if debug { LevelFilter::Debug } else { LevelFilter::Info });
     let done = line.and_then(|line| {
-        // The way out of a machine that cannot be provisioned: nothing of the root may stand in it.
+        // This is how an owner starts a machine that cannot be provisioned. So it comes before any failure of the root.
         if line.forbidden {
             log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
             return Ok(());
@@ -64,8 +64,8 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
     done
 }
 
-/// Provisions `root` with what `fetch` gives for `platform`. What an interrupted run left comes first: a commit that has
-/// begun is completed, and a config that was saved is used, without asking for another.
+/// Provisions `root` with the config that `fetch` returns for `platform`. If an interrupted run has begun a commit, it is
+/// completed. If it has saved a config, that one is used, and `fetch` is not called.
 ///
 /// # Errors
 /// As for [`run`].
@@ -76,7 +76,7 @@ pub fn provision(
 ) -> Result<()> {
     root.lock()?;
     match settle(root)? {
-        Settled::Whole => Ok(()),
+        Settled::Provisioned => Ok(()),
         Settled::Config(saved) => {
             let done = Fetched::from_saved(saved).and_then(|fetched| carry_out(root, fetched));
             done.inspect_err(|error| discard_useless_config(root, error))
@@ -94,7 +94,7 @@ pub fn provision(
     }
 }
 
-/// Makes `root` what the fetched configs say: the phases from bytes to the stamp.
+/// Carries out the fetched configs in `root`: all phases from their bytes to the stamp.
 fn carry_out(root: &Root, fetched: Fetched) -> Result<()> {
     let texts = Texts::default();
     let rendered = fetched.render(&texts)?;
@@ -104,20 +104,24 @@ fn carry_out(root: &Root, fetched: Fetched) -> Result<()> {
 
 /// Discards the saved config of `root` if `error` shows that it cannot be used there.
 ///
-/// A disk or a system that fails says nothing about the config, which may be the only copy. The config could be used when
-/// it was saved, so any other fault comes from config and root together: the host's next config may be better.
+/// A failure of the disk or the system says nothing about the config, which may be the only copy, so it is kept. The config
+/// was usable when it was saved. Any other failure therefore comes from config and root together, and the host's next config
+/// may be better.
 fn discard_useless_config(root: &Root, error: &Error) {
     use Reason::{Denied, NoSpace, ReadOnly, RootIo, System};
     let is_useless =
         error.all().all(|error| !matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System));
-    if is_useless && root.left() == Ok(Left::Config) {
+    if is_useless && root.leftovers() == Ok(Leftovers::SavedConfig) {
         if let Err(second) = writing(root, || root.discard().map(drop)) {
             log::warn!("{second}");
         }
     }
 }
 
-/// Does `act` with the root mounted read-write, and leaves the mount as it was found.
+/// Calls `act` with the root mounted read-write, and then restores the mount.
+///
+/// # Errors
+/// The first of the failures of `act` and of the two remounts; another one is only logged.
 fn writing(root: &Root, act: impl FnOnce() -> Result<()>) -> Result<()> {
     let writable = root.make_writable()?;
     let done = act();

@@ -1,4 +1,4 @@
-//! What is done to a directory tree, without a host: applying a config, and making a provisioned tree new again.
+//! The commands that change a directory tree without a host: `apply`, and `clean`, which lets a tree be provisioned again.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use super::render::Texts;
 use crate::error::Result;
 use crate::root::Root;
 
-/// Applies the config in `text` to a directory tree, as an image builder does; no stamp is left.
+/// Applies the config in `text` to a directory tree, as an image builder does. Writes no stamp.
 ///
 /// # Errors
-/// Those of the config and of the root. Up to the commit the root is as it was.
+/// Those of the config and of the root. Before the commit the root stays as it was.
 pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
     let texts = Texts::default();
     let rendered = Rendered::alone(&texts, text)?;
@@ -19,7 +19,8 @@ pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
     root.apply(&mut planned.log_remarks())
 }
 
-/// Takes stamp and state away, so that the tree is provisioned anew at its next boot. Returns what was taken away.
+/// Removes the stamp and the areas, so that the tree is provisioned again at its next boot. Returns the paths that were
+/// removed.
 ///
 /// # Errors
 /// Those of the root.

@@ -1,7 +1,8 @@
-//! The phases of provisioning. Each is made from the one before, so that none is left out or done twice: [`Fetched`] holds
-//! bytes, [`Rendered`] one config, and [`Planned`] the changes. `run`, the offline commands and the reference's stages are
-//! compositions of them.
+//! The phases of provisioning. Each is made from the one before, so that none can be left out or done twice: [`Fetched`]
+//! holds bytes, [`Rendered`] one config, and [`Planned`] the changes. `run`, the offline commands and the reference's stages
+//! are composed of them.
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::render::{self, Renderer, Texts};
@@ -9,7 +10,7 @@ use super::{TRANSPORT, milliseconds, writing};
 use crate::change::View;
 use crate::clock;
 use crate::config::Config;
-use crate::error::{Error, Reason, Result, errno_words};
+use crate::error::{Error, Reason, Result};
 use crate::plan::{Options, Planned, Today, plan};
 use crate::platform::system::{BaseConfigs, base_configs};
 use crate::platform::{Answer, Platform, UserConfig};
@@ -17,18 +18,18 @@ use crate::root::{ConfigToSave, Root, SavedConfig};
 use crate::source::sha512_hex;
 use crate::stamp;
 
-/// The configs of a machine as bytes. Nothing of them has been parsed.
+/// The configs of a machine as bytes, before they are parsed.
 pub(super) struct Fetched {
     platform: Option<Platform>,
     base: BaseConfigs,
-    /// The user's config; empty where there is none.
+    /// The user's config; empty if there is none.
     text: Vec<u8>,
-    /// Whether the root holds the user's config already, since an interrupted run saved it.
+    /// Whether an interrupted run has saved the user's config in the root already.
     is_saved: bool,
 }
 
 impl Fetched {
-    /// Fetches the user's config by `fetch`, and reads the system's base configs. Returns `None` where there is neither.
+    /// Fetches the user's config with `fetch`, and reads the system's base configs. Returns `None` if there is neither.
     ///
     /// # Errors
     /// Those of `fetch`, and of reading the base configs.
@@ -104,11 +105,11 @@ impl<'t> Rendered<'t> {
         Self::new(texts, text)
     }
 
-    /// Makes the root what `planned` says, which is the plan of this config, and leaves the stamp. A config that is not
-    /// saved yet is saved first.
+    /// Carries out `planned`, the plan of this config, in the root, and writes the stamp. The config is saved first, unless an
+    /// interrupted run has saved it.
     ///
     /// # Errors
-    /// Those of the root. Up to the commit it is as it was; afterwards the next start goes on.
+    /// Those of the root. Before the commit the root stays as it was; a commit that has begun is completed by the next start.
     pub fn put(&self, root: &Root, planned: Planned<'_>) -> Result<()> {
         let mut ops = planned.log_remarks();
         root.make_stamp_place(&mut ops)?;
@@ -127,7 +128,7 @@ impl<'t> Rendered<'t> {
     }
 }
 
-/// Refuses a text without a byte.
+/// Refuses an empty text.
 ///
 /// # Errors
 /// [`Reason::ConfigSyntax`], in the reference's words.
@@ -138,20 +139,19 @@ pub(crate) fn refuse_empty(text: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Whose defaults a plan follows where the config leaves a choice.
+/// The defaults that a plan follows where the config leaves a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Defaults {
-    /// This program's: ssh keys go where Debian's sshd reads them, and the image may name paths that it brings only as a
-    /// default.
+    /// Those of this program. ssh keys go where Debian's sshd reads them, and the image's lists of defaults are read.
     Debian,
-    /// The reference's: ssh keys go into a fragment, and what exists is a conflict.
+    /// Those of the reference. ssh keys go into a fragment, and a path that exists is always a conflict.
     Reference,
 }
 
-/// Plans what `config` changes in the root that `view` shows.
+/// Plans the changes that `config` makes in the root behind `view`.
 ///
 /// # Errors
-/// Those of [`plan`]; [`Reason::Usage`] where the environment asks for ssh keys in an unknown way.
+/// Those of [`plan`]; [`Reason::Usage`] if the environment variable about ssh keys has an unknown value.
 pub(crate) fn plan_config<'a>(
     config: &'a Config<'a>,
     view: &dyn View,
@@ -169,7 +169,7 @@ pub(crate) fn plan_config<'a>(
     Ok(planned)
 }
 
-/// Returns whether ssh keys go into a fragment: what the environment says, else `default`.
+/// Returns whether ssh keys go into a fragment: as the environment variable says, otherwise `default`.
 fn writes_key_fragment(default: bool) -> Result<bool> {
     const VARIABLE: &str = "IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT";
     match std::env::var_os(VARIABLE).as_deref().map(std::ffi::OsStr::to_str) {
@@ -183,8 +183,7 @@ fn writes_key_fragment(default: bool) -> Result<bool> {
 /// Returns the kernel's id of the current boot.
 ///
 /// # Errors
-/// [`Reason::System`] where the kernel does not tell it.
+/// [`Reason::System`] if it cannot be read.
 pub(crate) fn boot_id() -> Result<String> {
-    stamp::boot_id()
-        .map_err(|(path, errno)| Error::new(Reason::System, format!("read {path}: {}", errno_words(errno))))
+    stamp::boot_id().map_err(|(path, errno)| Error::system_at("read", Path::new(path), errno))
 }

@@ -1,18 +1,18 @@
-//! What a machine says of configs beyond the spec: the directories that it lets no share of the host be mounted over.
+//! The policy of a machine: a list of directories over which no share of the host may be mounted.
 
 use std::fmt::Write as _;
 
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 
-/// The directories of a policy file: one absolute path a line, `#` begins a comment.
+/// The directories of a policy file. The file has one absolute path a line; a line that begins with `#` is a comment.
 #[derive(Debug)]
 pub struct Policy<'p> {
     directories: Vec<&'p str>,
 }
 
 impl<'p> Policy<'p> {
-    /// Reads a policy file.
+    /// Parses the text of a policy file.
     ///
     /// # Errors
     /// [`Reason::Usage`] for a line that is not an absolute path.
@@ -33,7 +33,8 @@ impl<'p> Policy<'p> {
         Ok(Self { directories })
     }
 
-    /// A warning for every unit of the config that mounts a share over a directory of the policy, one a line.
+    /// Returns a warning, each on its own line, for every unit of the config that mounts a share over a directory of the
+    /// policy.
     pub(super) fn warnings(&self, config: &Config<'_>) -> String {
         let mut text = String::new();
         for (index, unit) in config.systemd.units.iter().enumerate() {
@@ -53,7 +54,7 @@ impl<'p> Policy<'p> {
     }
 }
 
-/// What systemd calls the mount unit of a directory without special characters.
+/// Returns the name, without `.mount`, of the unit that mounts `directory`. Only `/` is escaped, as in systemd.unit(5).
 fn unit_name(directory: &str) -> String {
     match directory.trim_matches('/') {
         "" => "-".to_owned(),
@@ -61,7 +62,7 @@ fn unit_name(directory: &str) -> String {
     }
 }
 
-/// Whether a line of a mount unit says that its file system is the host's.
+/// Returns whether a line of a mount unit says that its file system is a share of the host.
 fn is_share(line: &str) -> bool {
     line.split_once('=').is_some_and(|(key, value)| key.trim() == "Type" && value.trim() == "virtiofs")
 }

@@ -1,5 +1,5 @@
-//! From the text of the user's config, and those of the system's base configs, to the one config that counts: the
-//! references in `ignition.config` are fetched and followed, everything is merged.
+//! Rendering: from the texts of the user's config and of the system's base configs to one merged config. The references in
+//! `ignition.config` are fetched and followed.
 
 use std::cell::OnceCell;
 
@@ -11,12 +11,12 @@ use crate::memory;
 use crate::platform::system::{BaseConfigs, SystemConfig};
 use crate::source::{Source, Transport};
 
-/// Configs inside of configs, deeper than anybody writes them.
+/// How deep configs may refer to each other. Real ones are not nested nearly as deep.
 const MAX_DEPTH: usize = 32;
-/// As many configs may take part.
+/// How many configs may be referred to in all.
 const MAX_CONFIGS: usize = 1000;
 
-/// The texts of configs, kept as long as what was parsed of them, which borrows from them.
+/// The texts of configs. What is parsed borrows its strings from the texts, so they are kept as long.
 #[derive(Debug, Default)]
 pub struct Texts {
     text: OnceCell<FileBytes>,
@@ -24,7 +24,7 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Keeps `text`.
+    /// Keeps `text` and returns it.
     pub fn keep(&self, text: FileBytes) -> &[u8] {
         let mut place = self;
         while place.text.get().is_some() {
@@ -34,14 +34,14 @@ impl Texts {
     }
 }
 
-/// A config that took part, for the state file.
+/// A config that was fetched, as the state file records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedConfig {
     /// `user` or `base`.
     pub kind: &'static str,
-    /// Where it came from: `cmdline`, `system`, the platform's name, or the key that refers to it.
+    /// Where it came from: `cmdline`, `system`, the platform's name, or the JSON key that refers to it.
     pub source: String,
-    /// Whether another config refers to it.
+    /// Whether it was fetched because another config refers to it.
     pub referenced: bool,
 }
 
@@ -49,20 +49,21 @@ pub struct FetchedConfig {
 pub(crate) struct Renderer<'a> {
     texts: &'a Texts,
     transport: &'a dyn Transport,
-    /// Every config that a reference led to.
+    /// All configs that were fetched because of a reference.
     pub fetched: Vec<FetchedConfig>,
+    /// How many references have been followed.
     count: usize,
-    /// Whether every error of a config is logged, or the first of them only returned.
+    /// Whether all errors of a config are logged. Otherwise the first is only returned.
     pub logs_every_error: bool,
-    /// What all configs may still take: items of lists, and bytes that are fetched or decoded.
+    /// How many list items, and bytes that are fetched or decoded, the configs may still have.
     room: Room,
 }
 
-/// The base configs of the system, merged in their order.
+/// Returns the base configs of the system, merged in their order.
 ///
 /// # Errors
-/// Those of parsing one of `base.d`. What is wrong with one of `base.platform.d` is only logged, and makes all of
-/// them void, as in the reference.
+/// Those of parsing a config of `base.d`. An error in `base.platform.d` is only logged, and none of its configs is used, as in
+/// the reference.
 pub(crate) fn merge_base(base: BaseConfigs, texts: &Texts) -> Result<Config<'_>> {
     let mut merged = merge_found(base.common, texts)?;
     match merge_found(base.platform, texts) {
@@ -95,19 +96,20 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// Parses `text` and follows its references: what it is replaced by, then what it merges, depth first. An empty
-    /// text is an empty config.
+    /// Parses `text` and follows its references, depth first: `replace`, or else all of `merge`. An empty text is an empty
+    /// config.
     ///
     /// # Errors
-    /// Those of parsing; [`Reason::Unsupported`] for a reference that needs the network, [`Reason::Resource`] and
-    /// [`Reason::Verification`] for one whose bytes cannot be had, [`Reason::ConfigInvalid`] for too many of them
-    /// and for valid configs that are invalid once merged.
+    /// Those of parsing; [`Reason::Unsupported`] for a reference that needs the network; [`Reason::Resource`] and
+    /// [`Reason::Verification`] for one that cannot be fetched or has another hash; [`Reason::ConfigInvalid`] for too many
+    /// references, and for valid configs that are invalid once merged.
     pub fn render(&mut self, text: &'a [u8]) -> Result<(Config<'a>, Version)> {
         if text.is_empty() {
             return Ok((Config::default(), Version::NEWEST));
         }
         let Parsed { config, version } = parse(text, self.logs_every_error, &mut self.room)?;
-        // Without its references the config cannot be rendered, so this is the time to name everything else as well.
+        // A config whose references are not supported cannot be rendered. The error names everything else that is not
+        // supported, too, because nothing after this would.
         let parts = config::unsupported(&config);
         if !self.logs_every_error && parts.iter().any(config::Unsupported::is_reference) {
             config::refuse_unsupported(&parts)?;
@@ -152,7 +154,10 @@ impl<'a> Renderer<'a> {
         followed.map_err(|error| error.at(&format_args!("the config at {place}")))
     }
 
-    /// The bytes behind `reference`, which stands at `place`.
+    /// Fetches the bytes behind `reference`, which stands at the JSON key `place`. A reference without a source is empty.
+    ///
+    /// # Errors
+    /// As for [`Renderer::render`], and [`Reason::BadAnswer`] if the bytes do not fit into memory.
     pub fn fetch(&mut self, reference: &Resource<'_>, place: &str) -> Result<&'a [u8]> {
         self.count = self.count.saturating_add(1);
         if self.count > MAX_CONFIGS {
@@ -172,8 +177,8 @@ fn has_source(reference: &Resource<'_>) -> bool {
     reference.source.is_some()
 }
 
-/// Parses and logs the report with its hints, without the first error, which is returned. The log of a stage has every
-/// error and no hints, as the reference's.
+/// Parses `text` and logs the report with its hints. The first error is returned and not logged. With `logs_every_error` all
+/// errors and no hints are logged, as the reference does.
 fn parse<'a>(text: &'a [u8], logs_every_error: bool, room: &mut Room) -> Result<Parsed<'a>> {
     let mut report = Report::default();
     let parsed = config::parse_within(text, &mut report, room);

@@ -1,63 +1,64 @@
-//! What stands in the root before anything is provisioned: the stamp, and what an interrupted run left.
+//! Before anything is fetched: the stamp is judged, and what an interrupted run left is dealt with.
 
 use super::adopt;
 use super::writing;
 use crate::error::Result;
 use crate::memory;
 use crate::platform::Platform;
-use crate::root::{Left, Root, SavedConfig};
+use crate::root::{Leftovers, Root, SavedConfig};
 use crate::stamp::{LIMIT, Verdict};
 
-/// What there is left to do for a root once what an interrupted run left is dealt with.
+/// What remains to be done for a root, once the leftovers of an interrupted run are dealt with.
 pub(super) enum Settled {
-    /// Nothing.
-    Whole,
-    /// Everything but the fetch.
+    /// Nothing: the root is provisioned.
+    Provisioned,
+    /// Everything but the fetch, since an interrupted run has saved this config.
     Config(SavedConfig),
     /// Everything.
     Untouched,
 }
 
-/// Completes, uses or takes away what an interrupted run left in `root`, and judges its stamp.
+/// Judges the stamp of `root`, and completes, uses or removes what an interrupted run left there.
 ///
 /// # Errors
-/// That of a stamp which says nothing about this root, and those of the root.
+/// Those of a stamp that says nothing about this root, and those of the root.
 pub(super) fn settle(root: &Root) -> Result<Settled> {
-    let left = root.left();
-    // The journal tells whose root it is. It comes before the stamp, which a stage may be replacing.
-    if left == Ok(Left::Journal) {
+    let leftovers = root.leftovers();
+    // The journal comes before the stamp. It names its root itself, and a stage of the program ignition may be in the
+    // middle of replacing an old stamp.
+    if leftovers == Ok(Leftovers::BegunCommit) {
         log::info!("an interrupted run is completed from its journal");
         writing(root, || root.resume())?;
-        return Ok(Settled::Whole);
+        return Ok(Settled::Provisioned);
     }
     let mut buffer = [0; LIMIT];
     match root.judge_stamp(&mut buffer)? {
-        Verdict::Missing => untouched(root, left?),
+        Verdict::Missing => without_stamp(root, leftovers?),
         Verdict::Ours(_) => {
-            // The stamp stands, so the machine is provisioned. What cannot be taken away does not change that.
-            let cleared = match left {
-                Ok(Left::Nothing) => Ok(()),
+            // The stamp stands, so the machine is provisioned. Leftovers that cannot be removed do not change that.
+            let cleared = match leftovers {
+                Ok(Leftovers::Nothing) => Ok(()),
                 Ok(_) => writing(root, || root.discard().map(drop)),
                 Err(error) => Err(error),
             };
             if let Err(error) = cleared {
                 log::warn!("{error}");
             }
-            Ok(Settled::Whole)
+            Ok(Settled::Provisioned)
         }
         Verdict::Reference(stamp) => {
             log::info!("the program ignition has provisioned this root in this boot: its stamp is adopted");
             adopt::put(root, Some(&stamp))?;
-            Ok(Settled::Whole)
+            Ok(Settled::Provisioned)
         }
     }
 }
 
-/// Without a stamp: a saved config is used, and anything else that is `left` goes.
-fn untouched(root: &Root, left: Left) -> Result<Settled> {
-    match left {
-        Left::Nothing => return Ok(Settled::Untouched),
-        Left::Config => {
+/// Decides what to do with the leftovers of a root without a stamp: a saved config is used, anything else is removed.
+fn without_stamp(root: &Root, leftovers: Leftovers) -> Result<Settled> {
+    match leftovers {
+        Leftovers::Nothing => return Ok(Settled::Untouched),
+        Leftovers::SavedConfig => {
             let is_known = |name: &str| name.is_empty() || Platform::named(name).is_ok();
             match root.saved_config(memory::limit())? {
                 Some(saved) if is_known(&saved.platform) => return Ok(Settled::Config(saved)),
@@ -66,7 +67,7 @@ fn untouched(root: &Root, left: Left) -> Result<Settled> {
                 ),
             }
         }
-        Left::Journal | Left::Pieces | Left::Whole => {}
+        Leftovers::BegunCommit | Leftovers::Staging | Leftovers::AfterCommit => {}
     }
     writing(root, || root.discard().map(drop))?;
     Ok(Settled::Untouched)

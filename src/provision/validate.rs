@@ -1,4 +1,4 @@
-//! `glowplug validate`: what is wrong with a config, without a root.
+//! `glowplug validate`: checks a config without a root.
 
 use std::fmt::Write as _;
 
@@ -10,27 +10,27 @@ use crate::error::{Error, Reason};
 use crate::memory;
 use crate::source::Source;
 
-/// What there is to say about a config.
+/// The result of validating a config.
 #[derive(Debug)]
-pub struct Verdict {
-    /// The reference's report with hints, then what the boot will refuse, one thing a line.
+pub struct Validation {
+    /// The reference's report with hints, then everything that the boot will refuse; one line each.
     pub report: String,
-    /// Why the config is refused, as far as the report does not tell.
+    /// Why the config is refused, without what the report says already.
     pub refused: Option<Error>,
-    /// How many things there are for which the boot will refuse the config, though it is valid.
+    /// How many lines of the report say that the boot will refuse the config although it is valid.
     pub faults_at_boot: usize,
-    /// One line for people about a config that is valid; empty for one that is refused.
+    /// A line for people about a config that is valid; empty if the config is refused.
     pub summary: String,
 }
 
-/// Validates the config in `text`, with what the machine's policy says of it.
-pub fn validate(text: &[u8], policy: Option<&Policy<'_>>) -> Verdict {
+/// Validates the config in `text`. Adds the warnings of the machine's policy, if there is one.
+pub fn validate(text: &[u8], policy: Option<&Policy<'_>>) -> Validation {
     let mut report = Report::default();
     let parsed = match config::parse_within(text, &mut report, &mut Room::new(memory::limit())) {
         Ok(parsed) => parsed,
         Err(error) => {
             let refused = Some(without_report(error, &report));
-            return Verdict {
+            return Validation {
                 report: report.with_hints(),
                 refused,
                 faults_at_boot: 0,
@@ -52,10 +52,10 @@ pub fn validate(text: &[u8], policy: Option<&Policy<'_>>) -> Verdict {
     if !faults.is_empty() {
         summary.push_str(", but this version of glowplug will refuse it at boot");
     }
-    Verdict { report: lines, refused: None, faults_at_boot: faults.len(), summary }
+    Validation { report: lines, refused: None, faults_at_boot: faults.len(), summary }
 }
 
-/// The error, which does not repeat what the report tells already.
+/// Returns `error` as it is if the report has no error. Otherwise returns an error that only counts those of the report.
 fn without_report(error: Error, report: &Report) -> Error {
     if !report.is_fatal() {
         return error;
@@ -65,7 +65,7 @@ fn without_report(error: Error, report: &Report) -> Error {
     Error::new(error.reason(), format!("config is not valid: {count} error{plural}"))
 }
 
-/// A line for each thing for which the boot will refuse a valid config.
+/// Returns a line for everything in a valid config for which the boot will refuse it.
 fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     let own = config::unsupported(config);
     let references = &config.ignition.config;
@@ -73,7 +73,7 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     if !has_references || own.iter().any(Unsupported::is_reference) {
         return [located(text, &own), broken_sources(config)].concat();
     }
-    // A child config can add what is not supported, or take it out.
+    // A referenced config can add what is not supported, or override it.
     let texts = Texts::default();
     let merged = match Renderer::new(&texts, &TRANSPORT).render(text) {
         Ok((merged, _)) => merged,
@@ -92,7 +92,7 @@ fn located(text: &[u8], parts: &[Unsupported]) -> Vec<String> {
     config::locate_unsupported(text, parts).iter().map(ToString::to_string).collect()
 }
 
-/// A line for each source of contents whose bytes cannot be had, or have another hash than the config names.
+/// Returns a line for each source of file contents that cannot be read, or that has another hash than the config says.
 fn broken_sources(config: &Config<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, file) in config.storage.files.iter().enumerate() {
@@ -100,7 +100,7 @@ fn broken_sources(config: &Config<'_>) -> Vec<String> {
             let read = Source::new(resource, &place, &TRANSPORT).and_then(|source| {
                 source.map_or(Ok(0), |source| source.open()?.read_and_count(0).map(|(_, count)| count))
             });
-            // What is not supported has a line already.
+            // A source that is not supported has a line already.
             match read {
                 Err(error) if error.reason() != Reason::Unsupported => lines.push(refused(&error)),
                 _ => {}
@@ -127,12 +127,12 @@ mod tests {
 
     fn faults(rest: &str) -> Vec<String> {
         let text = format!(r#"{{"ignition":{{"version":"3.4.0"{rest}}}"#);
-        let verdict = validate(text.as_bytes(), None);
-        assert!(verdict.refused.is_none(), "{verdict:?}");
+        let validation = validate(text.as_bytes(), None);
+        assert!(validation.refused.is_none(), "{validation:?}");
         let is_fault = |line: &&str| line.starts_with("unsupported") || line.starts_with("refused");
-        let lines: Vec<String> = verdict.report.lines().filter(is_fault).map(str::to_owned).collect();
-        assert_eq!(lines.len(), verdict.faults_at_boot);
-        assert_eq!(lines.is_empty(), verdict.summary == "the config is valid (spec 3.4.0)");
+        let lines: Vec<String> = validation.report.lines().filter(is_fault).map(str::to_owned).collect();
+        assert_eq!(lines.len(), validation.faults_at_boot);
+        assert_eq!(lines.is_empty(), validation.summary == "the config is valid (spec 3.4.0)");
         lines
     }
 
@@ -207,13 +207,13 @@ mod tests {
 
     #[test]
     fn the_error_does_not_repeat_the_report() {
-        let verdict = validate(br#"{"ignition":{"version":"3.4.0"},}"#, None);
-        let error = verdict.refused.unwrap();
+        let validation = validate(br#"{"ignition":{"version":"3.4.0"},}"#, None);
+        let error = validation.refused.unwrap();
         assert_eq!(error.text(), "config is not valid: 1 error");
-        assert_eq!(verdict.report.matches("hint: remove the comma at line 1 col 32").count(), 1);
-        assert!(verdict.report.starts_with("error at line 0 col 0: "), "{}", verdict.report);
-        let verdict = validate(br#"{"ignition":{"version":"2.2.0"}}"#, None);
-        assert_eq!(verdict.report, "");
-        assert!(verdict.refused.unwrap().text().contains("\"2.2.0\""));
+        assert_eq!(validation.report.matches("hint: remove the comma at line 1 col 32").count(), 1);
+        assert!(validation.report.starts_with("error at line 0 col 0: "), "{}", validation.report);
+        let validation = validate(br#"{"ignition":{"version":"2.2.0"}}"#, None);
+        assert_eq!(validation.report, "");
+        assert!(validation.refused.unwrap().text().contains("\"2.2.0\""));
     }
 }

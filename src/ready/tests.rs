@@ -4,10 +4,10 @@ use crate::testing::TempDir;
 #[test]
 fn a_stamp_is_refused_by_the_words_and_codes_of_glowplug() {
     for (fault, word, code) in [
-        (Fault::Unreadable(STAMP, Errno::IO), "stamp-unreadable", 61),
-        (Fault::Broken, "stamp-broken", 62),
-        (Fault::Copied, "stamp-foreign", 63),
-        (Fault::ReferenceOfAnotherBoot, "stamp-foreign", 63),
+        (StampFault::Unreadable(STAMP, Errno::IO), "stamp-unreadable", 61),
+        (StampFault::Broken, "stamp-broken", 62),
+        (StampFault::Copied, "stamp-foreign", 63),
+        (StampFault::ReferenceOfAnotherBoot, "stamp-foreign", 63),
     ] {
         let refusal = Refusal::Stamp(fault);
         assert_eq!((refusal.word(), refusal.exit_code()), (word, code));

@@ -1,4 +1,8 @@
-//! The private directories that everything unfinished lies in, one at the top of each mount that is written to.
+//! Areas: the private directories `.glowplug` that hold everything unfinished.
+//!
+//! rename(2) does not leave a mount, so each mount that is written to has an area, at its top. The area at the top of the
+//! root itself is the root's own. Only that one also holds the saved config, the journal and the staged stamp. All areas
+//! hold the staged files, and a link `owner`, by which this program recognises an area as its own.
 
 use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -18,66 +22,72 @@ use crate::error::{Error, Reason, Result};
 use crate::fd::names;
 use crate::stamp::FileIdentity;
 
-/// A link by which the directory is known to be this program's: what only has its name is somebody else's.
+/// The owner link. A directory without it is not this program's, even if it has the name of an area.
 const OWNER: &CStr = c"owner";
-/// What that link points at.
+/// The target of the owner link.
 const OWNER_TARGET: &CStr = c"glowplug";
-/// The fetched config, until the root is whole.
+/// The saved config. It stays until the root is provisioned.
 pub(super) const CONFIG: &CStr = c"config";
-/// The operations that are being carried out.
+/// The journal: the operations of a commit that has begun.
 pub(super) const JOURNAL: &CStr = c"journal";
-/// The stamp, until it is put into its place.
+/// The stamp, until the end of the commit renames it into its place.
 pub(super) const STAGED_STAMP: &CStr = c"stamp";
 
-/// A private directory of this program's own.
+/// A private directory of this program.
 pub(super) struct Area {
     fd: OwnedFd,
-    /// The top of its mount.
+    /// The top of its mount, as a path of the root.
     pub(super) top: PathBuf,
-    /// That of its owner link: in a copy of the root it is another one.
+    /// The identity of its owner link. In a copy of the root the link has another one.
     pub(super) identity: FileIdentity,
 }
 
-/// What stands where an area would.
-pub(super) enum Found {
-    Nothing,
-    /// An empty directory: its making or its removal was interrupted.
+/// What stands at the path of an area.
+pub(super) enum AreaPath {
+    /// Nothing.
+    Missing,
+    /// An empty private directory: a run was interrupted while it made or removed the area.
     Empty,
-    /// Something that is not this program's.
+    /// Something that does not belong to this program.
     Foreign,
+    /// An area of this program.
     Ours(Area),
 }
 
 impl Area {
-    /// Looks for the area at `top` without changing anything.
-    pub(super) fn find(root: &Root, top: &Path) -> Result<Found> {
+    /// Looks for the area of the mount at `top`. Nothing is changed.
+    pub(super) fn find(root: &Root, top: &Path) -> Result<AreaPath> {
         let path = top.join(AREA);
         let look = || {
             let fd = match root.open_at(&path, DIRECTORY, Mode::empty()) {
                 Ok(fd) => fd,
-                Err(Errno::NOENT) => return Ok(Found::Nothing),
-                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(Found::Foreign),
+                Err(Errno::NOENT) => return Ok(AreaPath::Missing),
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(AreaPath::Foreign),
                 Err(errno) => return Err(errno),
             };
-            // Where others may write, its contents prove nothing.
+            // If others may write to the directory, they could have made the owner link.
             let is_private = is_private(fd.as_fd())?;
             match readlinkat(&fd, OWNER, Vec::new()) {
                 Ok(target) if is_private && target.as_c_str() == OWNER_TARGET => {
                     let identity = FileIdentity::of_name(fd.as_fd(), OWNER)?;
-                    Ok(Found::Ours(Self { fd, top: top.to_owned(), identity }))
+                    Ok(AreaPath::Ours(Self { fd, top: top.to_owned(), identity }))
                 }
                 Err(Errno::NOENT) if is_private && names(Dir::read_from(&fd)?)?.is_empty() => {
-                    Ok(Found::Empty)
+                    Ok(AreaPath::Empty)
                 }
-                Ok(_) | Err(Errno::NOENT | Errno::INVAL) => Ok(Found::Foreign),
+                Ok(_) | Err(Errno::NOENT | Errno::INVAL) => Ok(AreaPath::Foreign),
                 Err(errno) => Err(errno),
             }
         };
         look().map_err(|errno| Error::root("look up", &path, errno))
     }
 
-    /// Makes the area of the mount that holds `inside`. Of one that an interrupted run left, nothing but a saved
-    /// config stays.
+    /// Makes the area of `mount`, which holds the path `inside`. From an area that an interrupted run left, everything but a
+    /// saved config is removed.
+    ///
+    /// # Errors
+    /// [`Reason::Conflict`] for a foreign `.glowplug`, [`Reason::Journal`] if a commit has to be finished first, and those
+    /// of the root.
     pub(super) fn make(root: &Root, inside: &Path, mount: Mount) -> Result<Self> {
         let mut top = PathBuf::from("/");
         for ancestor in inside.ancestors() {
@@ -89,13 +99,13 @@ impl Area {
         let path = top.join(AREA);
         let failed = |errno| Error::root("make the directory", &path, errno);
         match Self::find(root, &top)? {
-            Found::Foreign => return Err(foreign(&path)),
-            Found::Ours(area) if area.has(JOURNAL)? => return Err(area.unfinished()),
-            Found::Ours(area) => {
+            AreaPath::Foreign => return Err(foreign(&path)),
+            AreaPath::Ours(area) if area.has(JOURNAL)? => return Err(area.unfinished()),
+            AreaPath::Ours(area) => {
                 area.clear_staged()?;
                 return Ok(area);
             }
-            Found::Nothing | Found::Empty => {}
+            AreaPath::Missing | AreaPath::Empty => {}
         }
         let (parent, name) = root.open_parent(&path).map_err(failed)?;
         refuse_immutable(parent.as_fd(), &path, &top)?;
@@ -105,7 +115,7 @@ impl Area {
                 Err(errno) => return Err(errno),
             }
             let fd = openat(&parent, &name, DIRECTORY, Mode::empty())?;
-            // In a directory that everybody may write to, somebody else could have made it since the look.
+            // Somebody else could have made the directory meanwhile, if its parent is writable for everybody.
             if !is_private(fd.as_fd())? {
                 return Err(Errno::EXIST);
             }
@@ -114,32 +124,34 @@ impl Area {
             Ok(Self { fd, top, identity })
         };
         make().map_err(|errno| {
-            // Empty, it would still be there for everyone to wonder about.
+            // Otherwise an empty directory would stay behind. This fails, as it should, if there is something in it.
             let _ = calls::unlink(parent.as_fd(), &name, AtFlags::REMOVEDIR);
             failed(errno)
         })
     }
 
+    /// Returns the open directory.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
+    /// Returns the area's path in the root, for messages.
     pub(super) fn path(&self) -> PathBuf {
         self.top.join(AREA)
     }
 
-    /// Whether something has this name in the area.
+    /// Returns whether something has the name `name` in the area.
     pub(super) fn has(&self, name: &CStr) -> Result<bool> {
         is_gone(self, name).map(|gone| !gone).map_err(|errno| Error::root("look into", &self.path(), errno))
     }
 
-    /// Opens a file of the area to read it.
+    /// Opens a file of the area for reading.
     pub(super) fn open(&self, name: &CStr) -> std::result::Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         openat(&self.fd, name, flags, Mode::empty())
     }
 
-    /// Takes a file or link out of the area if it is there.
+    /// Removes a file or link from the area. A name that is missing is no error.
     pub(super) fn discard(&self, name: &CStr) -> std::result::Result<(), Errno> {
         match calls::unlink(self.fd(), name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
@@ -147,9 +159,10 @@ impl Area {
         }
     }
 
-    /// Makes the journal of a commit that is not done void, and that durable if it tells of `others`: when they or
-    /// what is staged go, it must not be replayed.
-    pub(super) fn forget_journal(&self, others: bool) -> Result<()> {
+    /// Removes the journal of a commit that has not been finished, because it must not be replayed once staged files or
+    /// other areas are gone. This is made durable if the journal names areas on `others` mounts, whose file systems reach the
+    /// disk in any order.
+    pub(super) fn void_journal(&self, others: bool) -> Result<()> {
         let forget = || {
             if is_gone(self, STAGED_STAMP)? || is_gone(self, JOURNAL)? {
                 return Ok(());
@@ -160,8 +173,8 @@ impl Area {
         forget().map_err(|errno| Error::root("remove the journal in", &self.path(), errno))
     }
 
-    /// Takes the area away. The journal of what is done goes late, the owner link last: what an interruption leaves is
-    /// known for what it is.
+    /// Removes the area. The journal of a finished commit goes after the staged files, and the owner link last. So the next
+    /// start recognises what an interruption leaves.
     pub(super) fn remove(self, root: &Root) -> Result<()> {
         let path = self.path();
         let remove = || {
@@ -174,17 +187,17 @@ impl Area {
         remove().map_err(|errno| Error::root("remove", &path, errno))
     }
 
-    /// Takes the area away, or all that is staged in it if it keeps a saved config.
+    /// Removes the area. If it holds a saved config, only what is staged is removed.
     pub(super) fn remove_or_keep_config(self, root: &Root) -> Result<()> {
         if self.has(CONFIG)? { self.clear_staged() } else { self.remove(root) }
     }
 
-    /// Takes away all but a saved config and the area itself.
+    /// Removes everything in the area but the owner link and a saved config.
     fn clear_staged(&self) -> Result<()> {
         self.clear(&[OWNER, CONFIG]).map_err(|errno| Error::root("clear", &self.path(), errno))
     }
 
-    /// Takes away what is in the area but for the names to `keep`.
+    /// Removes everything in the area but the names in `keep`.
     fn clear(&self, keep: &[&CStr]) -> std::result::Result<(), Errno> {
         let mount = mount_of_fd(self.fd())?;
         let all: Vec<OsString> = names(Dir::read_from(&self.fd)?)?;
@@ -197,14 +210,14 @@ impl Area {
         Ok(())
     }
 
-    /// The area belongs to a run that has to be finished first.
+    /// Returns the error for an area of a run that has to be finished first.
     pub(super) fn unfinished(&self) -> Error {
         let what = "an interrupted run is to be finished by \"glowplug run\"";
         Error::new(Reason::Journal, format!("{} in the root: {what}", self.path().display()))
     }
 }
 
-/// Takes away the empty directory that stands where an area would.
+/// Removes the empty directory at the path of the area of `top`: see [`AreaPath::Empty`].
 pub(super) fn remove_empty(root: &Root, top: &Path) -> Result<()> {
     let path = top.join(AREA);
     let remove = || {
@@ -214,19 +227,20 @@ pub(super) fn remove_empty(root: &Root, top: &Path) -> Result<()> {
     remove().map_err(|errno| Error::root("remove", &path, errno))
 }
 
-/// Whether nobody else may write to the open directory, now or before.
+/// Returns whether only this user may enter the open directory: it is his, and has the mode 0700.
 fn is_private(directory: BorrowedFd<'_>) -> std::result::Result<bool, Errno> {
     let stat = fstat(directory)?;
     Ok(stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o777 == 0o700)
 }
 
+/// Returns the error for something at `path` that has the name of an area and is none.
 pub(super) fn foreign(path: &Path) -> Error {
     let what = "it has the name of glowplug's own directory, but something else is in it";
     Error::new(Reason::Conflict, format!("{} in the root: {what}", path.display()))
 }
 
-/// Refuses to change `path` if the directory that holds it, open as `parent`, is immutable: the errno of that would
-/// be the same as for a user who may not.
+/// Refuses to change `path` if the directory `holder` that holds it, open as `parent`, is immutable. The errno of a later
+/// call, `EPERM`, could not be told from a lack of permission.
 fn refuse_immutable(parent: BorrowedFd<'_>, path: &Path, holder: &Path) -> Result<()> {
     let stat = statx(parent, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
         .map_err(|errno| Error::root("look up", holder, errno))?;
@@ -236,7 +250,7 @@ fn refuse_immutable(parent: BorrowedFd<'_>, path: &Path, holder: &Path) -> Resul
     Ok(())
 }
 
-/// Whether `name` is not in the area, or no longer.
+/// Returns whether nothing has the name `name` in the area.
 pub(super) fn is_gone(area: &Area, name: &CStr) -> std::result::Result<bool, Errno> {
     match statat(area.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Ok(false),

@@ -1,4 +1,4 @@
-//! Owner and mode of what is open. Nothing here goes by a name, which somebody could give to another file meanwhile.
+//! Setting owner and mode. All calls work on open files, since somebody could give a name to another file meanwhile.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,8 +10,8 @@ use super::calls;
 use super::view::kind;
 use crate::change::{Attributes, Kind};
 
-/// Sets owner and mode of an open file or directory where they differ: the two calls cost more than the look. A
-/// symbolic link has no mode. `fd` may be opened with `O_PATH`.
+/// Sets owner and mode of an open file or directory where they differ. To look first is cheaper than two calls that change
+/// nothing. The mode of a symbolic link is not set. `fd` may be opened with `O_PATH`.
 pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> Result<(), Errno> {
     let fd = fd.as_fd();
     let stat = fstat(fd)?;
@@ -20,15 +20,15 @@ pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> Result
     if !is_owned {
         calls::set_owner(fd, uid, gid)?;
     }
-    // chown(2) clears setuid and setgid of files, so that the mode comes second.
+    // The mode comes second, because chown(2) clears setuid and setgid of files.
     if kind(stat.st_mode) != Kind::Symlink && (!is_owned || stat.st_mode & 0o7777 != mode) {
         calls::set_mode(fd, mode)?;
     }
     Ok(())
 }
 
-/// The same of `name` in `parent`, a symbolic link itself. It is not opened to be read: that would do something to a
-/// device or FIFO.
+/// Sets owner and mode of `name` in `parent`; of a symbolic link itself, not of its target. The file is opened with `O_PATH`,
+/// since to open a device or a FIFO for reading has effects of its own.
 pub(super) fn set_attributes_at(
     parent: BorrowedFd<'_>,
     name: &CStr,

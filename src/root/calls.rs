@@ -1,5 +1,5 @@
-//! Every system call that changes the root. They are here together so that tests can stop at each of them
-//! (`failpoints`), and so that each has its code once.
+//! Every system call that changes the root. They are together in this file so that tests can stop at each of them
+//! (`failpoints`), and so that the code of each call is in the program only once.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
@@ -12,7 +12,8 @@ type OsResult<T> = std::result::Result<T, Errno>;
 #[cfg(feature = "failpoints")]
 use super::failpoints::{pass, pass_sync, synced, written};
 
-/// Whether a call that changes the file system of the descriptor is made: a test can say that it is not.
+/// Returns whether the call that is about to change the file system of the descriptor shall be made. Only a test with
+/// failpoints can say that it shall not.
 #[cfg(not(feature = "failpoints"))]
 #[allow(clippy::unnecessary_wraps, reason = "with failpoints it can fail")]
 fn pass(_: BorrowedFd<'_>) -> OsResult<bool> {
@@ -28,10 +29,11 @@ fn written(_: BorrowedFd<'_>) {}
 #[cfg(not(feature = "failpoints"))]
 fn synced(_: BorrowedFd<'_>, _: bool) {}
 
-/// What all directories are opened with to be read.
+/// The flags to open a directory for reading, without following a link.
 pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Makes the directory `name` in `parent`.
 pub(super) fn make_directory(parent: BorrowedFd<'_>, name: &CStr, mode: Mode) -> OsResult<()> {
     if !pass(parent)? {
         return Ok(());
@@ -39,7 +41,7 @@ pub(super) fn make_directory(parent: BorrowedFd<'_>, name: &CStr, mode: Mode) ->
     rustix::fs::mkdirat(parent, name, mode)
 }
 
-/// Makes a file that is not there yet, to be written.
+/// Creates a file and opens it for writing. A name that exists is an error.
 pub(super) fn create(parent: BorrowedFd<'_>, name: &CStr, mode: Mode) -> OsResult<OwnedFd> {
     if !pass(parent)? {
         return Err(Errno::IO);
@@ -48,6 +50,7 @@ pub(super) fn create(parent: BorrowedFd<'_>, name: &CStr, mode: Mode) -> OsResul
     rustix::fs::openat(parent, name, flags, mode)
 }
 
+/// Writes all of `bytes` to `file`.
 pub(super) fn write_all(file: BorrowedFd<'_>, bytes: &[u8]) -> OsResult<()> {
     if !pass(file)? {
         return Ok(());
@@ -56,7 +59,7 @@ pub(super) fn write_all(file: BorrowedFd<'_>, bytes: &[u8]) -> OsResult<()> {
     crate::fd::write_all(file, bytes)
 }
 
-/// Takes room for a file that has nothing to hold.
+/// Allocates `bytes` for an empty file and makes it as large.
 pub(super) fn allocate(file: BorrowedFd<'_>, bytes: u64) -> OsResult<()> {
     if !pass(file)? {
         return Ok(());
@@ -64,6 +67,7 @@ pub(super) fn allocate(file: BorrowedFd<'_>, bytes: u64) -> OsResult<()> {
     rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)
 }
 
+/// Makes the symbolic link `name` in `parent`.
 pub(super) fn make_link(target: &CStr, parent: BorrowedFd<'_>, name: &CStr) -> OsResult<()> {
     if !pass(parent)? {
         return Ok(());
@@ -71,7 +75,7 @@ pub(super) fn make_link(target: &CStr, parent: BorrowedFd<'_>, name: &CStr) -> O
     rustix::fs::symlinkat(target, parent, name)
 }
 
-/// Gives a file a second name; a symbolic link itself, not its target.
+/// Gives the file `name` in `from` the second name `to_name` in `to`. A symbolic link itself gets it, not its target.
 pub(super) fn make_hard_link(
     from: BorrowedFd<'_>,
     name: &CStr,
@@ -84,6 +88,7 @@ pub(super) fn make_hard_link(
     rustix::fs::linkat(from, name, to, to_name, AtFlags::empty())
 }
 
+/// Renames `name` in `from` to `to_name` in `to`.
 pub(super) fn rename(
     from: BorrowedFd<'_>,
     name: &CStr,
@@ -97,6 +102,7 @@ pub(super) fn rename(
     rustix::fs::renameat_with(from, name, to, to_name, flags)
 }
 
+/// Removes the name `name` from `parent`; that of an empty directory with the flag `REMOVEDIR`.
 pub(super) fn unlink(parent: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> OsResult<()> {
     if !pass(parent)? {
         return Ok(());
@@ -104,7 +110,7 @@ pub(super) fn unlink(parent: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> OsR
     rustix::fs::unlinkat(parent, name, flags)
 }
 
-/// The owner of an open file, which may be opened with `O_PATH`.
+/// Sets the owner of an open file, which may be opened with `O_PATH`.
 pub(super) fn set_owner(file: BorrowedFd<'_>, uid: u32, gid: u32) -> OsResult<()> {
     if !pass(file)? {
         return Ok(());
@@ -113,7 +119,7 @@ pub(super) fn set_owner(file: BorrowedFd<'_>, uid: u32, gid: u32) -> OsResult<()
     rustix::fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)
 }
 
-/// The owner of a name; of a symbolic link itself.
+/// Sets the owner of `name` in `parent`; of a symbolic link itself, not of its target.
 pub(super) fn set_owner_at(parent: BorrowedFd<'_>, name: &CStr, uid: u32, gid: u32) -> OsResult<()> {
     if !pass(parent)? {
         return Ok(());
@@ -122,7 +128,7 @@ pub(super) fn set_owner_at(parent: BorrowedFd<'_>, name: &CStr, uid: u32, gid: u
     rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// The mode of an open file that is no symbolic link. It may be opened with `O_PATH`.
+/// Sets the mode of an open file that is not a symbolic link. It may be opened with `O_PATH`.
 pub(super) fn set_mode(file: BorrowedFd<'_>, mode: u32) -> OsResult<()> {
     if !pass(file)? {
         return Ok(());
@@ -132,16 +138,16 @@ pub(super) fn set_mode(file: BorrowedFd<'_>, mode: u32) -> OsResult<()> {
         set => return set,
     }
     match crate::sys::set_mode_of(file, mode) {
-        // Before Linux 6.6 there is no such call.
+        // fchmodat2(2) exists since Linux 6.6.
         Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
         set => return set,
     }
-    // The kernel leads this name to the open file itself.
+    // This name leads to the open file itself, whatever name that has.
     let name = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::chmodat(rustix::fs::CWD, name, Mode::from_raw_mode(mode), AtFlags::empty())
 }
 
-/// Brings a file, or the names in a directory, to the disk.
+/// Makes a file, or the names in a directory, durable with fsync(2).
 pub(super) fn sync(file: BorrowedFd<'_>) -> OsResult<()> {
     if pass_sync(file)? {
         rustix::fs::fsync(file)?;
@@ -150,7 +156,7 @@ pub(super) fn sync(file: BorrowedFd<'_>) -> OsResult<()> {
     Ok(())
 }
 
-/// Brings a whole file system to the disk.
+/// Makes the whole file system of `inside` durable with syncfs(2).
 pub(super) fn sync_file_system(inside: BorrowedFd<'_>) -> OsResult<()> {
     if pass_sync(inside)? {
         rustix::fs::syncfs(inside)?;

@@ -1,4 +1,4 @@
-//! What the commit could not change, found out before anything is visible: immutable files, and mounts.
+//! Checks that find out, before anything visible changes, what the commit could not change: immutable files and mounts.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -11,40 +11,41 @@ use super::view::kind;
 use crate::change::{Attributes, Kind};
 use crate::error::{Error, Reason, Result};
 
-/// Where an operation has its effect.
-pub(super) enum Target {
-    /// In a directory that is there.
-    In {
-        /// The directory.
+/// The directory in which an operation changes a name.
+pub(super) enum Parent {
+    /// The directory exists.
+    Existing {
+        /// The directory, opened with `O_PATH`.
         directory: OwnedFd,
-        /// What is particular to it.
+        /// Its attributes, as statx(2) gives them: whether it is immutable or append-only.
         attributes: StatxAttributes,
     },
-    /// In one that an earlier operation makes, where nothing can be in the way.
-    Nowhere,
+    /// An earlier operation will make the directory, so nothing in it can be in the way.
+    NotYet,
 }
 
-/// What is done to a name in a directory.
+/// What an operation does to a name in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Something takes its place.
+    /// A file or link takes its place.
     Put,
-    /// What stands there goes to another name.
+    /// What stands there gets another name.
     Move,
-    /// What stands there is taken away, with what is below.
-    Take,
-    /// A directory is made, or the one that stands there gets owner and mode.
+    /// What stands there is removed, with all that is below it.
+    Remove,
+    /// A directory is made, or an existing one gets this owner and mode.
     Directory(Attributes),
-    /// What stands there gets owner and mode.
+    /// What stands there gets this owner and mode.
     Attributes(Attributes),
 }
 
-/// Refuses a `change` of `path`, whose last component is in `target`, that the kernel would not allow.
+/// Refuses a `change` that the kernel would not allow. It changes the last component of `path` in the directory `parent`.
 ///
 /// # Errors
-/// [`Reason::ReadOnly`] where something is immutable, [`Reason::Conflict`] for a mount point in the way.
-pub(super) fn check(target: &Target, path: &Path, change: Change) -> Result<()> {
-    let (Target::In { directory, attributes }, Some(name)) = (target, path.file_name()) else {
+/// [`Reason::ReadOnly`] if something is immutable or append-only; [`Reason::Conflict`] if a file system is mounted at the
+/// path.
+pub(super) fn check(parent: &Parent, path: &Path, change: Change) -> Result<()> {
+    let (Parent::Existing { directory, attributes }, Some(name)) = (parent, path.file_name()) else {
         return Ok(());
     };
     let flags = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID;
@@ -56,7 +57,7 @@ pub(super) fn check(target: &Target, path: &Path, change: Change) -> Result<()> 
     };
     let parent = path.parent().unwrap_or(path);
     let Some(stat) = found else {
-        // An append-only directory still takes new names.
+        // An append-only directory still accepts new names.
         let adds = matches!(change, Change::Put | Change::Directory(_));
         let refuses = adds && attributes.contains(StatxAttributes::IMMUTABLE);
         return if refuses { Err(immutable(path, parent, "immutable")) } else { Ok(()) };
@@ -77,21 +78,22 @@ pub(super) fn check(target: &Target, path: &Path, change: Change) -> Result<()> 
             return Err(immutable(path, holder, how));
         }
     }
-    // What is to be taken away is looked through as a whole elsewhere.
-    if change != Change::Take && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+    // For a removal `walk::check_removal` looks for mounts at and below the path.
+    if change != Change::Remove && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
         let what = "a file system is mounted there";
         return Err(Error::new(Reason::Conflict, format!("replace {} in the root: {what}", path.display())));
     }
     Ok(())
 }
 
-/// `path` cannot be changed since `holder`, which is it or holds it, is `how`.
+/// Returns the error for a `path` that cannot be changed because `holder` is `how`: "immutable" or "append-only". `holder` is
+/// the path itself or its directory.
 pub(super) fn immutable(path: &Path, holder: &Path, how: &str) -> Error {
     let (path, holder) = (path.display(), holder.display());
     Error::new(Reason::ReadOnly, format!("change {path} in the root: {holder} is {how} (see chattr(1))"))
 }
 
-/// How a file cannot be changed.
+/// Returns the word for a file that cannot be changed, or `None` for one that can.
 fn fixed(attributes: StatxAttributes) -> Option<&'static str> {
     if attributes.contains(StatxAttributes::IMMUTABLE) {
         Some("immutable")
@@ -104,6 +106,7 @@ fn is_directory(stat: &Statx) -> bool {
     kind(stat.stx_mode.into()) == Kind::Directory
 }
 
+/// Returns whether owner or mode differ from those `wanted`. The mode of a symbolic link does not count.
 fn differs(stat: &Statx, wanted: Attributes) -> bool {
     let is_link = kind(stat.stx_mode.into()) == Kind::Symlink;
     (stat.stx_uid, stat.stx_gid) != (wanted.uid, wanted.gid)

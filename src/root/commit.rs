@@ -1,7 +1,9 @@
-//! Commit: the ordered operations, each a few system calls. An operation is done once what it has staged is gone, so
-//! that those that an interrupted run did are known, and each can be begun again where it was not.
+//! Commit: carrying out the staged operations in order, each with a few system calls.
+//!
+//! An operation is done once the file that it staged is gone. A replay therefore knows which operations an interrupted
+//! run has done. It begins the next one again, so each call of an operation may already have been made before.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use super::area::{Area, is_gone};
 use super::attributes::{set_attributes_at, set_attributes_of};
 use super::calls::{self, DIRECTORY};
 use super::recent::Recent;
-use super::stage::{Staged, staged_name};
+use super::staged::{Staged, staged_name};
 use super::walk::remove_tree;
 use super::{Root, c_name};
 use crate::change::{Attributes, Op};
@@ -20,7 +22,10 @@ use crate::error::{Error, Result};
 
 type OsResult<T> = std::result::Result<T, Errno>;
 
-/// Carries out `ops` in their order. On a `replay` those that are done already are passed over.
+/// Carries out `ops`, which are staged in `staged`, in their order. A `replay` skips those that are done already.
+///
+/// # Errors
+/// Those of the root, with the path of the operation that failed. The operations after it are not begun.
 pub(super) fn commit(root: &Root, ops: &[Op<'_>], staged: &Staged, replay: bool) -> Result<()> {
     let mut parents = Parents { root, open: Recent::default() };
     for (index, op) in ops.iter().enumerate() {
@@ -29,130 +34,125 @@ pub(super) fn commit(root: &Root, ops: &[Op<'_>], staged: &Staged, replay: bool)
             if replay && is_gone(area, &name)? {
                 return Ok(());
             }
-            carry_out(root, op, area, &name, index, &mut parents)
+            Step { root, area, name, index }.carry_out(op, &mut parents)
         };
-        act().map_err(|errno| Error::root(words(op), op.path(), errno))?;
+        act().map_err(|errno| Error::root(op.words().act, op.path(), errno))?;
     }
     Ok(())
 }
 
-/// What an operation does, for its error.
-fn words(op: &Op<'_>) -> &'static str {
-    match op {
-        Op::Remove { .. } => "remove",
-        Op::Directory { .. } => "make directory",
-        Op::File { .. } => "put the file",
-        Op::Symlink { .. } => "put the link",
-        Op::HardLink { .. } => "make the hard link",
-        Op::Attributes { .. } => "set owner and mode of",
-        Op::Rename { .. } => "rename something to",
-    }
+/// Where one operation is carried out.
+struct Step<'s> {
+    root: &'s Root,
+    /// The area of the mount that the operation changes.
+    area: &'s Area,
+    /// The name in the area of what the operation has staged.
+    name: CString,
+    /// The number of the operation in the plan.
+    index: usize,
 }
 
-/// Does `op`, which has staged `name` in `area`. Whatever of it has been done before may be done again.
-fn carry_out(
-    root: &Root,
-    op: &Op<'_>,
-    area: &Area,
-    name: &CStr,
-    index: usize,
-    parents: &mut Parents<'_>,
-) -> OsResult<()> {
-    match op {
-        Op::File { path, .. } | Op::Symlink { path, .. } => {
-            return put(area, name, parents.of(path)?, path, RenameFlags::empty());
-        }
-        Op::Directory { path, attributes } if path.file_name().is_some() => {
-            return put_directory(area, name, parents.of(path)?, path, *attributes);
-        }
-        Op::Directory { path, attributes } | Op::Attributes { path, attributes } => {
-            set_attributes(root, path, *attributes)?;
-        }
-        Op::Remove { path } => {
-            remove(root, path, area, index, parents)?;
-            parents.forget();
-        }
-        Op::HardLink { path, target } => {
-            let second = c_name(format!("{index}.link").as_ref())?;
-            let (parent, target_name) = root.open_parent(target)?;
-            area.discard(&second)?;
-            calls::make_hard_link(parent.as_fd(), &target_name, area.fd(), &second)?;
-            put(area, &second, parents.of(path)?, path, RenameFlags::empty())?;
-            // A rename onto another name of the same file does nothing (rename(2)).
-            area.discard(&second)?;
-        }
-        Op::Rename { from, to } => {
-            parents.forget();
-            let (from_parent, from_name) = root.open_parent(from)?;
-            let (to_parent, to_name) = root.open_parent(to)?;
-            let flags = RenameFlags::empty();
-            match calls::rename(from_parent.as_fd(), &from_name, to_parent.as_fd(), &to_name, flags) {
-                Err(Errno::NOENT) if statat(&to_parent, &to_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() => {}
-                renamed => renamed?,
+impl Step<'_> {
+    fn carry_out(&self, op: &Op<'_>, parents: &mut Parents<'_>) -> OsResult<()> {
+        match op {
+            Op::File { path, .. } | Op::Symlink { path, .. } => {
+                return self.put(&self.name, parents.of(path)?, path, RenameFlags::empty());
+            }
+            Op::Directory { path, attributes } if path.file_name().is_some() => {
+                return self.put_directory(parents.of(path)?, path, *attributes);
+            }
+            Op::Directory { path, attributes } | Op::Attributes { path, attributes } => {
+                set_attributes(self.root, path, *attributes)?;
+            }
+            Op::Remove { path } => {
+                self.remove(path, parents)?;
+                parents.forget();
+            }
+            Op::HardLink { path, target } => self.put_hard_link(path, target, parents)?,
+            Op::Rename { from, to } => {
+                parents.forget();
+                self.rename(from, to)?;
             }
         }
+        calls::unlink(self.area.fd(), &self.name, AtFlags::empty())
     }
-    calls::unlink(area.fd(), name, AtFlags::empty())
-}
 
-/// Gives `name` of `area` its place in the tree.
-fn put(area: &Area, name: &CStr, parent: BorrowedFd<'_>, path: &Path, flags: RenameFlags) -> OsResult<()> {
-    let to = c_name(path.file_name().ok_or(Errno::ISDIR)?)?;
-    calls::rename(area.fd(), name, parent, &to, flags)
-}
-
-/// Puts the staged directory into its place, or gives the one that stands there its owner and mode.
-fn put_directory(
-    area: &Area,
-    name: &CStr,
-    parent: BorrowedFd<'_>,
-    path: &Path,
-    attributes: Attributes,
-) -> OsResult<()> {
-    match put(area, name, parent, path, RenameFlags::NOREPLACE) {
-        Err(Errno::EXIST) => {}
-        put => return put,
+    /// Renames `name` of the area to `path`, whose parent directory is `parent`.
+    fn put(&self, name: &CStr, parent: BorrowedFd<'_>, path: &Path, flags: RenameFlags) -> OsResult<()> {
+        let to = c_name(path.file_name().ok_or(Errno::ISDIR)?)?;
+        calls::rename(self.area.fd(), name, parent, &to, flags)
     }
-    let there = c_name(path.file_name().ok_or(Errno::INVAL)?)?;
-    set_attributes_of(&openat(parent, &there, DIRECTORY, Mode::empty())?, attributes)?;
-    calls::unlink(area.fd(), name, AtFlags::REMOVEDIR)
-}
 
-/// Moves what stands at `path` into the area: a tree goes in one step.
-fn remove(root: &Root, path: &Path, area: &Area, index: usize, parents: &mut Parents<'_>) -> OsResult<()> {
-    let old = c_name(format!("{index}.old").as_ref())?;
-    let name = c_name(path.file_name().ok_or(Errno::BUSY)?)?;
-    let parent = match parents.of(path) {
-        // Nothing above it, nothing there.
-        Err(Errno::NOENT) => return Ok(()),
-        parent => parent?,
-    };
-    match calls::rename(parent, &name, area.fd(), &old, RenameFlags::NOREPLACE) {
-        Err(Errno::NOENT) => Ok(()),
-        // An overlay does not move what its lower layers have.
-        Err(Errno::XDEV) => remove_tree(root, path),
-        moved => moved,
+    /// Puts the staged directory into its place. A directory that exists already gets the owner and mode instead.
+    fn put_directory(&self, parent: BorrowedFd<'_>, path: &Path, attributes: Attributes) -> OsResult<()> {
+        match self.put(&self.name, parent, path, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {}
+            put => return put,
+        }
+        let existing = c_name(path.file_name().ok_or(Errno::INVAL)?)?;
+        set_attributes_of(&openat(parent, &existing, DIRECTORY, Mode::empty())?, attributes)?;
+        calls::unlink(self.area.fd(), &self.name, AtFlags::REMOVEDIR)
+    }
+
+    /// Links `target` into the area, then renames that link to `path`: link(2) cannot replace what stands there.
+    fn put_hard_link(&self, path: &Path, target: &Path, parents: &mut Parents<'_>) -> OsResult<()> {
+        let second = c_name(format!("{}.link", self.index).as_ref())?;
+        let (target_parent, target_name) = self.root.open_parent(target)?;
+        self.area.discard(&second)?;
+        calls::make_hard_link(target_parent.as_fd(), &target_name, self.area.fd(), &second)?;
+        self.put(&second, parents.of(path)?, path, RenameFlags::empty())?;
+        // rename(2) does nothing if both names are of the same file already, and the link stays in the area.
+        self.area.discard(&second)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> OsResult<()> {
+        let (from_parent, from_name) = self.root.open_parent(from)?;
+        let (to_parent, to_name) = self.root.open_parent(to)?;
+        let flags = RenameFlags::empty();
+        match calls::rename(from_parent.as_fd(), &from_name, to_parent.as_fd(), &to_name, flags) {
+            // An interrupted run has renamed it already.
+            Err(Errno::NOENT) if statat(&to_parent, &to_name, AtFlags::SYMLINK_NOFOLLOW).is_ok() => Ok(()),
+            renamed => renamed,
+        }
+    }
+
+    /// Moves what stands at `path` into the area, so that a whole tree disappears in one step.
+    fn remove(&self, path: &Path, parents: &mut Parents<'_>) -> OsResult<()> {
+        let old = c_name(format!("{}.old", self.index).as_ref())?;
+        let name = c_name(path.file_name().ok_or(Errno::BUSY)?)?;
+        let parent = match parents.of(path) {
+            // The parent directory is missing, so nothing stands at the path.
+            Err(Errno::NOENT) => return Ok(()),
+            parent => parent?,
+        };
+        match calls::rename(parent, &name, self.area.fd(), &old, RenameFlags::NOREPLACE) {
+            Err(Errno::NOENT) => Ok(()),
+            // An overlay refuses to rename a directory of its lower layers.
+            Err(Errno::XDEV) => remove_tree(self.root, path),
+            moved => moved,
+        }
     }
 }
 
 fn set_attributes(root: &Root, path: &Path, attributes: Attributes) -> OsResult<()> {
     let (parent, name) = match root.open_parent(path) {
-        // The root itself has no parent.
+        // `path` is the root itself, which has no parent.
         Err(Errno::INVAL) => {
             return set_attributes_of(&root.open_at(path, OFlags::RDONLY, Mode::empty())?, attributes);
         }
-        found => found?,
+        parent => parent?,
     };
     set_attributes_at(parent.as_fd(), &name, attributes)
 }
 
-/// The parent directories that were used of late.
+/// The parent directories of the latest operations, which stay open because the next ones are likely to need them.
 struct Parents<'r> {
     root: &'r Root,
     open: Recent<OwnedFd>,
 }
 
 impl Parents<'_> {
+    /// Returns the directory that holds `path`.
     fn of(&mut self, path: &Path) -> OsResult<BorrowedFd<'_>> {
         let parent = path.parent().ok_or(Errno::INVAL)?;
         if self.open.get(parent).is_none() {
@@ -163,7 +163,7 @@ impl Parents<'_> {
         self.open.get(parent).map(AsFd::as_fd).ok_or(Errno::NOENT)
     }
 
-    /// Directories may have moved or gone.
+    /// Closes all directories. Must be called where an operation can move or remove a directory.
     fn forget(&mut self) {
         self.open.clear();
     }

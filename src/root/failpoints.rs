@@ -1,5 +1,5 @@
-//! For tests alone: the calls that change the root are counted, and a test says at which of them the machine stops or
-//! the file system fails. What a thread arms counts for that thread.
+//! Failpoints, for tests only. The calls that change the root are counted, and a test says at which of them the machine
+//! stops or the file system fails. A failpoint works only in the thread that arms it.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -7,63 +7,66 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{fstat, ftruncate};
 use rustix::io::Errno;
 
-/// What happens once as many calls as a test allows have been made.
+/// The fault that happens once the number of calls that the test allows has been made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum Injected {
     /// The machine stops: no further call is made, the thread unwinds with [`Stopped`].
     Stop,
-    /// The same, and of the contents written since the last sync a part never reached the disk.
+    /// The machine stops as for `Stop`, and a part of the contents written since the last sync never reached the disk.
     LoseContents,
-    /// The next call fails, the later ones do not.
+    /// The next call fails with this errno, the later ones do not.
     Once(Errno),
-    /// All further calls fail.
+    /// All further calls fail with this errno.
     Always(Errno),
-    /// What is done to the file system of this device number never reaches the disk, while the others go on; the
-    /// machine stops when it is to be synced.
+    /// Changes of the file system with this device number are lost, those of others are not. The machine stops when the
+    /// file system is to be synced.
     Lose(u64),
 }
 
-/// What a stopped thread unwinds with: catch it with [`std::panic::catch_unwind`].
+/// The panic payload of a stopped thread, for [`std::panic::catch_unwind`].
 #[derive(Debug)]
 pub struct Stopped;
 
+/// What this thread has armed.
 #[derive(Default)]
-struct State {
+struct Armed {
+    /// The number of calls so far.
     made: usize,
-    fault: Option<(usize, Fault)>,
-    /// Files with contents that no sync has brought to the disk.
+    /// The fault, and the number of calls before it.
+    fault: Option<(usize, Injected)>,
+    /// Files whose contents have not been synced.
     unsynced: Vec<OwnedFd>,
-    /// What another process does before the call of this number.
+    /// What another process does just before the call of this number.
     meanwhile: Option<(usize, Box<dyn FnOnce()>)>,
 }
 
 thread_local! {
-    static STATE: RefCell<State> = RefCell::default();
+    static ARMED: RefCell<Armed> = RefCell::default();
 }
 
-/// Counts from zero, and lets `fault` happen after `allowed` calls.
-pub fn arm(allowed: usize, fault: Fault) {
-    STATE.with_borrow_mut(|state| *state = State { fault: Some((allowed, fault)), ..State::default() });
+/// Starts to count from zero. `fault` happens after `allowed` calls.
+pub fn arm(allowed: usize, fault: Injected) {
+    ARMED.with_borrow_mut(|state| *state = Armed { fault: Some((allowed, fault)), ..Armed::default() });
 }
 
-/// Counts from zero, and lets `act` be done just before call number `before`, as another process could.
+/// Starts to count from zero. `act` is done just before call number `before`, as another process could do it.
 pub fn arm_meanwhile(before: usize, act: Box<dyn FnOnce()>) {
-    STATE.with_borrow_mut(|state| *state = State { meanwhile: Some((before, act)), ..State::default() });
+    ARMED.with_borrow_mut(|state| *state = Armed { meanwhile: Some((before, act)), ..Armed::default() });
 }
 
-/// Counts from zero without any fault. Returns how many calls have been made before.
+/// Starts to count from zero, without any fault. Returns the number of calls that were made before.
 pub fn disarm() -> usize {
-    STATE.with_borrow_mut(std::mem::take).made
+    ARMED.with_borrow_mut(std::mem::take).made
 }
 
-/// One more call is about to change the file system of `fd`: whether it is made.
+/// Counts a call that is about to change the file system of `fd`. Returns whether the call shall be made.
 pub(super) fn pass(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    let (fault, meanwhile) = STATE.with_borrow_mut(|state| {
+    let (fault, meanwhile) = ARMED.with_borrow_mut(|state| {
         let made = state.made;
         state.made = made.saturating_add(1);
         let meanwhile = state.meanwhile.take_if(|(before, _)| *before == made);
         let fault = match state.fault {
-            Some((allowed, Fault::Once(_))) if made != allowed => None,
+            Some((allowed, Injected::Once(_))) if made != allowed => None,
             Some((allowed, fault)) if made >= allowed => Some(fault),
             _ => None,
         };
@@ -74,14 +77,14 @@ pub(super) fn pass(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     }
     match fault {
         None => Ok(true),
-        Some(Fault::Lose(device)) => Ok(fstat(fd)?.st_dev != device),
-        Some(Fault::Once(errno) | Fault::Always(errno)) => Err(errno),
-        Some(Fault::Stop) => stop(),
-        Some(Fault::LoseContents) => {
+        Some(Injected::Lose(device)) => Ok(fstat(fd)?.st_dev != device),
+        Some(Injected::Once(errno) | Injected::Always(errno)) => Err(errno),
+        Some(Injected::Stop) => stop(),
+        Some(Injected::LoseContents) => {
             let (unsynced, made) =
-                STATE.with_borrow_mut(|state| (std::mem::take(&mut state.unsynced), state.made));
+                ARMED.with_borrow_mut(|state| (std::mem::take(&mut state.unsynced), state.made));
             for (number, file) in unsynced.iter().enumerate() {
-                // What a disk had got to: none of it, some eighths or all, another part at each call.
+                // A disk may have written nothing, some eighths or everything: another part at each call.
                 let eighths = made.wrapping_add(number.wrapping_mul(4)) % 9;
                 let size = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
                 let kept = size.saturating_mul(u64::try_from(eighths).unwrap_or(0)) / 8;
@@ -96,22 +99,22 @@ fn stop() -> ! {
     std::panic::resume_unwind(Box::new(Stopped))
 }
 
-/// The same of a call that brings the file system of `fd` to the disk.
+/// Counts a call that is about to sync the file system of `fd`, as [`pass`] does.
 pub(super) fn pass_sync(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     if pass(fd)? { Ok(true) } else { stop() }
 }
 
-/// `file` is about to get contents.
+/// Notes that contents are about to be written to `file`.
 pub(super) fn written(file: BorrowedFd<'_>) {
     if let Ok(file) = file.try_clone_to_owned() {
-        STATE.with_borrow_mut(|state| state.unsynced.push(file));
+        ARMED.with_borrow_mut(|state| state.unsynced.push(file));
     }
 }
 
-/// `file` is on the disk, or all of its file system.
+/// Notes that `file` has been synced, or its `whole` file system.
 pub(super) fn synced(file: BorrowedFd<'_>, whole: bool) {
     let Ok(this) = fstat(file) else { return };
-    STATE.with_borrow_mut(|state| {
+    ARMED.with_borrow_mut(|state| {
         state.unsynced.retain(|other| {
             fstat(other.as_fd())
                 .is_ok_and(|other| other.st_dev != this.st_dev || !whole && other.st_ino != this.st_ino)

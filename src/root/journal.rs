@@ -1,8 +1,13 @@
 //! The journal: the operations of a commit that has begun, so that the next start can finish it without the config.
 //!
-//! Its form is text, each field ended by a NUL byte: the head; the number of areas, for each the top of its mount and
-//! the identity of its owner link; for each operation a letter, the number of its area, its paths and its numbers;
-//! the word `end`; the SHA-512 of all before it. Contents are not in it: they are staged.
+//! A journal is a list of fields, each ended by a NUL byte:
+//!
+//! - the head, and the number of areas;
+//! - for each area the top of its mount, and the identity of its owner link in three fields;
+//! - for each operation its letter, the number of its area, its paths and its numbers;
+//! - the word `end`, and the SHA-512 of everything before this hash, in hexadecimal.
+//!
+//! The contents of files are not in the journal, because they are staged already.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -10,24 +15,25 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Root;
-use super::area::{Area, Found, JOURNAL};
-use super::stage::Staged;
+use super::area::{Area, AreaPath, JOURNAL};
+use super::staged::Staged;
 use crate::change::{Attributes, Op};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::read_all;
 use crate::source::sha512_hex;
 use crate::stamp::FileIdentity;
 
-/// What a journal begins with.
+/// The first field of a journal: what it is, and the version of its format.
 const HEAD: &str = "glowplug journal 1";
 const END: &str = "end";
-/// Larger than any that is written: a list has 100,000 items at most, and most paths are short.
+/// The most bytes of a journal. A config has at most 100,000 items in its lists and most paths are short, so real journals
+/// stay far below this.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// The journal of `ops`, which are staged.
+/// Returns the text of the journal of `ops`, which are staged in `staged`.
 ///
 /// # Errors
-/// [`Reason::Unsupported`] where it would be too large to be read again.
+/// [`Reason::Unsupported`] if the journal would be too large to be read again.
 pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     put(&mut text, HEAD.as_bytes());
@@ -37,7 +43,7 @@ pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
         put_identity(&mut text, area.identity);
     }
     for (op, area) in ops.iter().zip(&staged.numbers) {
-        put(&mut text, letter(op).as_bytes());
+        put(&mut text, op.words().letter.as_bytes());
         put_number(&mut text, *area as u64);
         put_path(&mut text, op.path());
         match op {
@@ -61,10 +67,10 @@ pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// What an interrupted run left: the operations of the journal in `area`, the root's own, and their areas.
+/// Reads the journal in `area`, which is the root's own. Returns the operations and the areas that they are staged in.
 ///
 /// # Errors
-/// [`Reason::Journal`] where it is not whole, or not of this root with the mounts that it had.
+/// [`Reason::Journal`] if the journal is damaged, if it belongs to another root, or if a mount that it names is missing.
 pub(super) fn read(root: &Root, area: Area) -> Result<(Vec<Op<'static>>, Staged)> {
     let Journal { tops, ops, numbers } = load(&area)?;
     let mut staged = Staged { areas: Vec::with_capacity(tops.len()), numbers };
@@ -74,7 +80,7 @@ pub(super) fn read(root: &Root, area: Area) -> Result<(Vec<Op<'static>>, Staged)
         let area = match own.take() {
             Some(own) => own,
             None => match Area::find(root, &top)? {
-                Found::Ours(area) => area,
+                AreaPath::Ours(area) => area,
                 _ => {
                     return Err(refused(
                         &path,
@@ -91,7 +97,8 @@ pub(super) fn read(root: &Root, area: Area) -> Result<(Vec<Op<'static>>, Staged)
     Ok((ops, staged))
 }
 
-/// The areas of the journal in `area`, the root's own, as far as they are there.
+/// Returns the areas that the journal in `area`, the root's own, names. Areas that are missing or of another root are
+/// left out. A journal that cannot be used names only `area`.
 pub(super) fn areas(root: &Root, area: Area) -> Result<Vec<Area>> {
     let tops = match load(&area) {
         Ok(journal) => journal.tops,
@@ -104,36 +111,26 @@ pub(super) fn areas(root: &Root, area: Area) -> Result<Vec<Area>> {
     let mut areas = vec![area];
     for (top, identity) in tops.into_iter().skip(1) {
         match Area::find(root, &top)? {
-            Found::Ours(area) if area.identity == identity => areas.push(area),
+            AreaPath::Ours(area) if area.identity == identity => areas.push(area),
             _ => {}
         }
     }
     Ok(areas)
 }
 
+/// Reads the journal in `area` and verifies it.
 fn load(area: &Area) -> Result<Journal> {
     let path = area.path().join("journal");
     let bytes = area.open(JOURNAL).and_then(|fd| read_all(fd.as_fd(), MOST_BYTES)).map_err(|errno| {
         Error::new(Reason::RootIo, format!("read {} in the root: {}", path.display(), errno_words(errno)))
     })?;
-    let fields = whole(&bytes).ok_or_else(|| refused(&path, "it is damaged, or somebody has changed it"))?;
+    let fields =
+        verified(&bytes).ok_or_else(|| refused(&path, "it is damaged, or somebody has changed it"))?;
     decode(fields).ok_or_else(|| refused(&path, "another version of glowplug has written it"))
 }
 
 fn refused(path: &Path, what: &str) -> Error {
     Error::new(Reason::Journal, format!("{} in the root: {what}", path.display()))
-}
-
-fn letter(op: &Op<'_>) -> &'static str {
-    match op {
-        Op::Remove { .. } => "x",
-        Op::Directory { .. } => "d",
-        Op::File { .. } => "f",
-        Op::Symlink { .. } => "l",
-        Op::HardLink { .. } => "h",
-        Op::Attributes { .. } => "a",
-        Op::Rename { .. } => "r",
-    }
 }
 
 fn put(text: &mut Vec<u8>, field: &[u8]) {
@@ -149,27 +146,30 @@ fn put_number(text: &mut Vec<u8>, number: u64) {
     put(text, number.to_string().as_bytes());
 }
 
-/// Writes the three fields that [`Fields::identity`] reads.
+/// Appends the three fields that [`Fields::identity`] reads.
 pub(super) fn put_identity(text: &mut Vec<u8>, identity: FileIdentity) {
     let (seconds, nanoseconds) = identity.born;
     put(text, format!("{}\0{seconds}\0{nanoseconds}", identity.inode).as_bytes());
 }
 
-/// The fields of a journal that has the hash that it ends with.
-fn whole(bytes: &[u8]) -> Option<Fields<'_>> {
+/// Returns the fields before the final hash, or `None` if the hash does not match.
+fn verified(bytes: &[u8]) -> Option<Fields<'_>> {
     let without_end = bytes.strip_suffix(b"\0")?;
     let start = without_end.iter().rposition(|byte| *byte == 0)?.checked_add(1)?;
     let (text, digest) = without_end.split_at_checked(start)?;
     (sha512_hex(text).as_bytes() == digest).then_some(Fields(text))
 }
 
+/// A journal that has been read.
 struct Journal {
-    /// The tops of the mounts, and their areas.
+    /// The top of each mount, with the identity of its area's owner link.
     tops: Vec<(PathBuf, FileIdentity)>,
     ops: Vec<Op<'static>>,
+    /// The number of the area of each operation, which counts in `tops`.
     numbers: Vec<usize>,
 }
 
+/// Reads the fields of a journal; `None` if they are not those of this format.
 fn decode(mut fields: Fields<'_>) -> Option<Journal> {
     if fields.next()? != HEAD.as_bytes() {
         return None;
@@ -190,7 +190,8 @@ fn decode(mut fields: Fields<'_>) -> Option<Journal> {
     }
 }
 
-/// The fields that are left.
+/// The fields that have not been read yet. Each method reads as many as it needs and returns `None` if they are missing or
+/// malformed.
 pub(super) struct Fields<'t>(pub(super) &'t [u8]);
 
 impl<'t> Fields<'t> {
@@ -221,7 +222,7 @@ impl<'t> Fields<'t> {
         Some(Attributes { uid: self.number()?, gid: self.number()?, mode: self.number()? })
     }
 
-    /// The operation that `letter` stands for; what it puts is staged.
+    /// Reads the operation that `letter` stands for. Its contents, link text and owner are left empty where they are staged.
     fn op(&mut self, letter: &[u8]) -> Option<Op<'static>> {
         let path = self.path()?;
         Some(match letter {

@@ -1,4 +1,4 @@
-//! One change of a root at a time.
+//! The lock of a root: one process at a time may change it.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use super::Root;
 use crate::error::{Error, Reason, Result};
 
 impl Root {
-    /// Locks this root against every other process that changes it through this program, until `self` is dropped. The
-    /// call never waits. The lock is flock(2) on the root's own directory, so that it needs no file and also holds on a
-    /// root that is mounted read-only. Whoever looks at what an interrupted run left must hold it: otherwise the run
-    /// may still be at work.
+    /// Locks this root until `self` is dropped, against every other process of this program. Never waits.
     ///
-    /// [`Root::is_whole`] needs no lock. The stamp is renamed into place after everything else, and the private
-    /// directory goes after that: with a stamp and without that directory no run is at work.
+    /// The lock is flock(2) on the root's own directory. So it needs no file, and works on a root that is mounted read-only.
+    /// A caller of [`Root::leftovers`] must hold it, because otherwise a run may still be at work there.
+    ///
+    /// [`Root::is_provisioned`] needs no lock. The stamp is renamed into place after everything else, and the area is removed
+    /// after that. So no run is at work if the stamp stands and the area does not.
     ///
     /// # Errors
     /// [`Reason::Busy`] if another process has the lock.

@@ -1,8 +1,11 @@
-//! The target root: the only code that writes below it, and every path confined to it.
+//! The root file system that is provisioned. This is the only code that writes below it, and no path leads out of it.
 //!
-//! One directory descriptor stands for the root. Each path is opened by `openat2(2)` with
-//! `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`; since plans name paths without symbolic links in their parents,
-//! `RESOLVE_NO_SYMLINKS` is asked for as well: what changed under us is an error, never followed.
+//! One directory descriptor stands for the root. Each path is opened below it by `openat2(2)` with `RESOLVE_IN_ROOT`,
+//! `RESOLVE_NO_MAGICLINKS` and `RESOLVE_NO_SYMLINKS`. Planning has resolved all links in the parents of a path. So a link
+//! that is met here has come since, and is an error.
+//!
+//! A change of the root goes through these steps: `stage` makes the new files in an area (`area`), `journal` records the
+//! operations, `commit` puts everything into place. `transaction` has the order of the steps.
 #![allow(clippy::disallowed_methods)]
 
 mod area;
@@ -17,6 +20,7 @@ mod lock;
 mod recent;
 mod saved;
 mod stage;
+mod staged;
 mod stamp;
 mod transaction;
 mod view;
@@ -25,7 +29,7 @@ mod writable;
 
 pub use saved::{ConfigToSave, SavedConfig};
 pub use stage::StampText;
-pub use transaction::Left;
+pub use transaction::Leftovers;
 pub use writable::Writable;
 
 use std::ffi::{CString, OsStr};
@@ -42,12 +46,15 @@ use crate::error::{Error, Reason, Result, errno_words};
 #[derive(Debug)]
 pub struct Root {
     fd: OwnedFd,
-    /// Where the running system has it: for messages, and to remount it.
+    /// Its path in the running system, for messages and to remount it.
     path: PathBuf,
 }
 
 impl Root {
     /// Opens the directory at `path`, a path of the running system.
+    ///
+    /// # Errors
+    /// [`Reason::RootIo`] if it cannot be opened or is not a directory.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = c_name(path.as_os_str()).and_then(|path| openat(CWD, path, flags, Mode::empty())).map_err(
@@ -65,7 +72,10 @@ impl Root {
         openat2(&self.fd, relative(path)?, flags | OFlags::CLOEXEC, mode, resolve)
     }
 
-    /// Opens the directory that holds `path`, and tells the last component.
+    /// Opens the directory that holds `path` with `O_PATH`. Returns it with the last component of `path`.
+    ///
+    /// # Errors
+    /// errno of openat2(2); `EINVAL` for the root itself, which has no last component.
     fn open_parent(&self, path: &Path) -> std::result::Result<(OwnedFd, CString), Errno> {
         let name = c_name(path.file_name().ok_or(Errno::INVAL)?)?;
         let parent = path.parent().unwrap_or(Path::new("/"));
@@ -74,13 +84,16 @@ impl Root {
     }
 }
 
-/// `path` as a path relative to the root's descriptor.
+/// Returns `path` relative to the root's descriptor.
 fn relative(path: &Path) -> std::result::Result<CString, Errno> {
     let relative = path.strip_prefix("/").unwrap_or(path).as_os_str();
     c_name(if relative.is_empty() { OsStr::new(".") } else { relative })
 }
 
-/// A name as system calls take it. Left to rustix, each of them would have the code for it once more.
+/// Converts a name to the form that system calls take. rustix could do so, too, but would add the code to every call.
+///
+/// # Errors
+/// `EINVAL` for a name with a NUL byte.
 fn c_name(name: &OsStr) -> std::result::Result<CString, Errno> {
     CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)
 }

@@ -1,11 +1,11 @@
-//! What was found out of the directories that were used of late: a config's files share them, in any order.
+//! A small cache of what is known about directories. Many files of a config share a few directories, in any order.
 
 use std::path::{Path, PathBuf};
 
-/// More directories than this are not remembered; the commit holds a descriptor of each.
+/// The most directories that are remembered. The commit holds a descriptor of each.
 const MOST: usize = 128;
 
-/// Values by directory.
+/// Values by directory. When it is full, everything is forgotten.
 pub(super) struct Recent<T> {
     entries: Vec<(PathBuf, T)>,
 }
@@ -17,9 +17,10 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// The value of `directory`, if it is remembered.
+    /// Returns the value of `directory`, if it is remembered.
     pub(super) fn get(&self, directory: &Path) -> Option<&T> {
-        // Latest first: plans are sorted by depth, and most configs by directory. Bytes are enough for resolved paths.
+        // The latest comes first, since the files of most configs are sorted by directory. Paths are compared as bytes,
+        // which is enough because they are resolved.
         let same = |known: &Path| known.as_os_str() == directory.as_os_str();
         self.entries.iter().rev().find(|(known, _)| same(known)).map(|(_, value)| value)
     }

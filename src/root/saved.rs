@@ -1,7 +1,8 @@
-//! The fetched config, saved in the root until the root is whole: the host may serve it only once.
+//! The saved config. It is kept in the root's own area until the root is provisioned, because the host may serve the
+//! config only once.
 //!
-//! Its form: the head, the identity of the area's owner link in three fields, the platform, the SHA-512 of the text,
-//! each ended by a NUL byte; then the text.
+//! The file holds fields that each end with a NUL byte: the head, the identity of the area's owner link in three fields,
+//! the platform's name, and the SHA-512 of the text in hexadecimal. The text follows up to the end.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::path::Path;
 use rustix::fs::Mode;
 
 use super::Root;
-use super::area::{Area, CONFIG, Found};
+use super::area::{Area, AreaPath, CONFIG};
 use super::calls;
 use super::journal::{Fields, put_identity};
 use super::walk::mount_of;
@@ -17,29 +18,30 @@ use crate::error::{Error, Reason, Result};
 use crate::fd::read_all;
 use crate::source::sha512_hex;
 
+/// The first field: what the file is, and the version of its format.
 const HEAD: &str = "glowplug config 1";
 
 /// A config that is saved before anything else is written.
 #[derive(Debug, Clone, Copy)]
 pub struct ConfigToSave<'t> {
-    /// The name of the platform that it came from.
+    /// The name of the platform that the config came from.
     pub platform: &'t str,
-    /// SHA-512 of the text, hexadecimal.
+    /// The SHA-512 of the text, in hexadecimal.
     pub sha512: &'t str,
-    /// Its text.
+    /// The text of the config.
     pub text: &'t [u8],
 }
 
-/// A config that an interrupted run had fetched.
+/// A config that an interrupted run has saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedConfig {
-    /// The name of the platform that it came from.
+    /// The name of the platform that the config came from.
     pub platform: String,
-    /// Its text.
+    /// The text of the config.
     pub text: Vec<u8>,
 }
 
-/// Saves the config of `platform` in `text`, which has the hash `sha512`, durably, readable by nobody else.
+/// Saves `config` durably, in a file that only its owner may read.
 ///
 /// # Errors
 /// Those of the root.
@@ -60,18 +62,19 @@ pub(super) fn save(root: &Root, config: &ConfigToSave<'_>) -> Result<()> {
 }
 
 impl Root {
-    /// The config that an interrupted run saved; none if it is not whole, or of another root.
+    /// Returns the config that an interrupted run saved. Returns `None` if there is none, if it is damaged, or if it belongs
+    /// to another root.
     ///
     /// # Errors
-    /// Those of reading it, and more than `limit` bytes.
+    /// [`Reason::RootIo`] if it cannot be read, or is larger than `limit` bytes.
     pub fn saved_config(&self, limit: u64) -> Result<Option<SavedConfig>> {
-        let Found::Ours(area) = Area::find(self, Path::new("/"))? else { return Ok(None) };
+        let AreaPath::Ours(area) = Area::find(self, Path::new("/"))? else { return Ok(None) };
         let bytes = area
             .open(CONFIG)
             .and_then(|fd| read_all(fd.as_fd(), limit))
             .map_err(|errno| Error::root("read the config in", &area.path(), errno))?;
         if bytes.len() as u64 > limit {
-            // It is not damaged: a machine with more memory can use it.
+            // The config is kept, since a machine with more memory can use it.
             let what =
                 format!("the config in {} in the root is larger than {limit} bytes", area.path().display());
             return Err(Error::new(Reason::RootIo, what));

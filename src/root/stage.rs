@@ -1,8 +1,8 @@
-//! Staging: everything that an operation puts somewhere is first made in the private directory of its own mount, so
-//! that nothing that a program could see has changed when something goes wrong.
+//! Staging: everything that an operation puts into the root is first made in the area of its mount. Nothing that another
+//! program could see has changed by then, so a failure leaves the root as it was.
 
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statx};
@@ -11,8 +11,9 @@ use rustix::io::{Errno, read, retry_on_intr};
 use super::area::{Area, STAGED_STAMP};
 use super::attributes::set_attributes_of;
 use super::calls::{self, DIRECTORY};
-use super::check::{Change, Target, check};
+use super::check::{Change, Parent, check};
 use super::recent::Recent;
+use super::staged::{ROOM, SHARD, Staged, staged_name};
 use super::view::kind;
 use super::walk::{Mount, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
@@ -20,109 +21,35 @@ use crate::change::{Attributes, Contents, Kind, Op, Piece};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::stamp::{FileIdentity, STAMP};
 
-/// Bytes copied at once.
+/// How many bytes are copied at once.
 const BUFFER: usize = 64 << 10;
-/// As many operations share a subdirectory of the area. A full one still is one block of names on most file systems; in
-/// a directory of thousands every name costs more to make, to find and to take out again.
-const SHARD: usize = 64;
-/// What is staged for an operation that puts nothing new anywhere: a link, which is gone once the operation is done.
+/// The target of the link that is staged for an operation which puts nothing new anywhere. Like everything staged, the
+/// link is gone once the operation is done.
 const PENDING: &CStr = c"pending";
-/// A file that keeps blocks for the directories that the commit makes grow.
-const ROOM: &CStr = c"room";
-/// Blocks of [`ROOM`] whatever the operations are: what file systems want to have for any change (xfs), in bytes.
+/// The bytes of [`ROOM`] before any operation is counted: what a file system needs for any change at all (xfs).
 const ROOM_BYTES: u64 = 1 << 20;
-/// What one change may want to have of btrfs for a moment, several times over.
+/// The bytes that one change of btrfs may occupy for a moment, several times over.
 const BTRFS_BYTES: u64 = 8 << 20;
-/// linux/magic.h
+/// `BTRFS_SUPER_MAGIC` of linux/magic.h.
 const BTRFS_SUPER_MAGIC: FsWord = 0x9123_683e;
-/// The block of names that a directory may need more.
+/// The bytes by which a directory may grow when it gets a name: one block.
 const BLOCK_BYTES: u64 = 4 << 10;
 
-/// What the text of the stamp is made by, once its file is known.
+/// Returns the text of the stamp for the identity of the file that it will be written to.
 pub type StampText<'t> = &'t dyn Fn(FileIdentity) -> String;
 
-/// The name of what operation number `index` has staged. Once it is gone, the operation is done.
-pub(super) fn staged_name(index: usize) -> std::result::Result<CString, Errno> {
-    c_name(format!("{}/{}", index / SHARD, index % SHARD).as_ref())
-}
-
-/// What is staged, and where.
-pub(super) struct Staged {
-    /// One area a mount; the first is the root's own, which has the stamp and the journal too.
-    pub(super) areas: Vec<Area>,
-    /// The number of the area of each operation.
-    pub(super) numbers: Vec<usize>,
-}
-
-impl Staged {
-    /// Stages all of `ops`, and the stamp, after checking what would fail only later. Every mount that an operation
-    /// changes gets an area, which shows that it can be written to, and keeps room for the names to come.
-    ///
-    /// # Errors
-    /// Those of reading sources and of writing the root. Nothing stays then.
-    pub(super) fn make(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<Self> {
-        raise_descriptor_limit();
-        let staged = Self { areas: Vec::new(), numbers: Vec::with_capacity(ops.len()) };
-        let mut filling = Stager { root, staged, pages: Vec::new(), places: Recent::default() };
-        match filling.all(ops, stamp) {
-            Ok(()) => Ok(filling.staged),
-            Err(error) => Err(filling.staged.abandon(root, error)),
-        }
-    }
-
-    /// Takes everything away but a saved config after `error`, which is the one that tells why.
-    pub(super) fn abandon(self, root: &Root, error: Error) -> Error {
-        if let Err(second) = self.clear_but(root, Area::remove_or_keep_config) {
-            log::warn!("{second}");
-        }
-        error
-    }
-
-    /// The area of operation number `index`.
-    pub(super) fn area(&self, index: usize) -> std::result::Result<&Area, Errno> {
-        self.numbers.get(index).and_then(|number| self.areas.get(*number)).ok_or(Errno::NOENT)
-    }
-
-    /// Brings the file systems of all areas to the disk.
-    pub(super) fn sync(&self) -> Result<()> {
-        for area in &self.areas {
-            calls::sync_file_system(area.fd())
-                .map_err(|errno| Error::root("sync the file system of", &area.top, errno))?;
-        }
-        Ok(())
-    }
-
-    /// Gives the blocks that were kept to the commit.
-    pub(super) fn release_room(&self) -> Result<()> {
-        for area in &self.areas {
-            area.discard(ROOM)
-                .map_err(|errno| Error::root("remove what kept room in", &area.path(), errno))?;
-        }
-        Ok(())
-    }
-
-    /// Takes the areas away with all that is left in them.
-    pub(super) fn clear(self, root: &Root) -> Result<()> {
-        self.clear_but(root, Area::remove)
-    }
-
-    /// Takes the areas away, and does `last` with the root's own when they are gone: its journal tells of them.
-    fn clear_but(mut self, root: &Root, last: fn(Area, &Root) -> Result<()>) -> Result<()> {
-        let others = self.areas.split_off(self.areas.len().min(1));
-        if let Some(own) = self.areas.first() {
-            own.forget_journal(!others.is_empty())?;
-        }
-        let mut tops = Vec::with_capacity(others.len());
-        for area in others {
-            tops.push(area.top.clone());
-            area.remove(root)?;
-        }
-        for top in tops {
-            root.open_at(&top, DIRECTORY, Mode::empty())
-                .and_then(|fd| calls::sync_file_system(fd.as_fd()))
-                .map_err(|errno| Error::root("sync the file system of", &top, errno))?;
-        }
-        self.areas.pop().map_or(Ok(()), |area| last(area, root))
+/// Stages all of `ops`, from which it takes the contents of files, and the stamp. What would fail only in the commit is
+/// checked before. Every mount that an operation changes gets an area, which proves that the mount can be written to.
+///
+/// # Errors
+/// Those of reading sources and of writing the root. Nothing stays staged then.
+pub(super) fn stage(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<Staged> {
+    raise_descriptor_limit();
+    let staged = Staged { areas: Vec::new(), numbers: Vec::with_capacity(ops.len()) };
+    let mut filling = Stager { root, staged, mounts: Vec::new(), directories: Recent::default() };
+    match filling.stage_all(ops, stamp) {
+        Ok(()) => Ok(filling.staged),
+        Err(error) => Err(filling.staged.abandon(root, error)),
     }
 }
 
@@ -130,35 +57,37 @@ impl Staged {
 struct Stager<'r> {
     root: &'r Root,
     staged: Staged,
-    pages: Vec<Page>,
-    places: Recent<Place>,
+    /// For each area what has been put into it so far.
+    mounts: Vec<MountUse>,
+    directories: Recent<Directory>,
 }
 
-/// What has been put into an area.
-struct Page {
+/// What has been staged on a mount so far.
+struct MountUse {
     mount: Mount,
-    /// The subdirectory that was made last.
+    /// The subdirectory of the area that was made last.
     shard: Option<usize>,
-    /// Bytes that directories may grow by.
+    /// The bytes by which directories may grow in the commit.
     growth: u64,
 }
 
-/// What is known of a directory that operations change.
-struct Place {
-    number: usize,
-    target: Target,
+/// A directory in which operations change something.
+struct Directory {
+    /// The index of the area of its mount.
+    area: usize,
+    parent: Parent,
 }
 
 impl Stager<'_> {
-    fn all(&mut self, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
-        // The root's own comes first: what an interrupted run left there goes in any case.
-        self.place(Path::new("/"))?;
+    fn stage_all(&mut self, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
+        // The root's own area must be the first. To make it also clears what an interrupted run left in it.
+        self.directory_of(Path::new("/"))?;
         let mut buffer = vec![0; BUFFER];
         let root = self.root;
         for (index, op) in ops.iter_mut().enumerate() {
             self.check(op)?;
             let area = self.area_for(index, op.path())?;
-            stage_one(root, area, index, op, &mut buffer)?;
+            stage_op(root, area, index, op, &mut buffer)?;
         }
         if let Some(text) = stamp {
             self.stage_stamp(text)?;
@@ -166,120 +95,122 @@ impl Stager<'_> {
         self.keep_room()
     }
 
-    /// Finds out what would fail in the commit.
+    /// Refuses an operation that would fail in the commit.
     fn check(&mut self, op: &Op<'_>) -> Result<()> {
         let (root, path) = (self.root, op.path());
         let change = match op {
-            Op::Remove { .. } => Change::Take,
+            Op::Remove { .. } => Change::Remove,
             Op::File { .. } | Op::Symlink { .. } => Change::Put,
             Op::Directory { attributes, .. } => Change::Directory(*attributes),
             Op::Attributes { attributes, .. } => Change::Attributes(*attributes),
             Op::HardLink { target: other, .. } | Op::Rename { from: other, .. } => {
                 let is_rename = matches!(op, Op::Rename { .. });
-                let number = self.place(path)?.number;
-                let place = self.place(other)?;
-                if place.number != number {
+                let area = self.directory_of(path)?.area;
+                let directory = self.directory_of(other)?;
+                if directory.area != area {
                     let act = if is_rename { "rename" } else { "make the hard link" };
                     return Err(Error::root(act, if is_rename { other } else { path }, Errno::XDEV));
                 }
                 if is_rename {
-                    check(&place.target, other, Change::Move)?;
+                    check(&directory.parent, other, Change::Move)?;
                 }
                 Change::Put
             }
         };
-        check(&self.place(path)?.target, path, change)?;
-        if change == Change::Take { check_removal(root, path) } else { Ok(()) }
+        check(&self.directory_of(path)?.parent, path, change)?;
+        if change == Change::Remove { check_removal(root, path) } else { Ok(()) }
     }
 
-    /// The area for operation number `index` at `path`, with room for what it stages.
+    /// Returns the area for operation number `index`, which changes `path`. The subdirectory for what the operation stages
+    /// exists then.
     fn area_for(&mut self, index: usize, path: &Path) -> Result<&Area> {
-        let number = self.place(path)?.number;
+        let number = self.directory_of(path)?.area;
         self.staged.numbers.push(number);
-        let (Some(page), Some(area)) = (self.pages.get_mut(number), self.staged.areas.get(number)) else {
+        let (Some(mount), Some(area)) = (self.mounts.get_mut(number), self.staged.areas.get(number)) else {
             return Err(Error::root("stage", path, Errno::NOENT));
         };
         let name = path.file_name().map_or(0, std::ffi::OsStr::len);
-        // An entry has a head, and blocks that are split are half empty.
-        page.growth = page.growth.saturating_add((name as u64).saturating_add(12).saturating_mul(2));
+        // A directory entry has a header of up to 12 bytes, and a block that was split is half empty.
+        mount.growth = mount.growth.saturating_add((name as u64).saturating_add(12).saturating_mul(2));
         let shard = index / SHARD;
-        if page.shard != Some(shard) {
+        if mount.shard != Some(shard) {
             c_name(format!("{shard}").as_ref())
                 .and_then(|name| calls::make_directory(area.fd(), &name, Mode::RWXU))
                 .map_err(|errno| Error::root("make a staging directory for", path, errno))?;
-            page.shard = Some(shard);
+            mount.shard = Some(shard);
         }
         Ok(area)
     }
 
-    /// What is known of the directory that holds `path`.
-    fn place(&mut self, path: &Path) -> Result<&Place> {
+    /// Returns the directory that holds `path`, and makes the area of its mount if there is none yet.
+    fn directory_of(&mut self, path: &Path) -> Result<&Directory> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        if self.places.get(parent).is_none() {
-            let place = self.look_up(parent)?;
-            self.places.put(parent, place);
+        if self.directories.get(parent).is_none() {
+            let directory = self.look_up(parent)?;
+            self.directories.put(parent, directory);
         }
-        self.places.get(parent).ok_or_else(|| Error::root("look up", parent, Errno::NOENT))
+        self.directories.get(parent).ok_or_else(|| Error::root("look up", parent, Errno::NOENT))
     }
 
-    fn look_up(&mut self, directory: &Path) -> Result<Place> {
+    fn look_up(&mut self, directory: &Path) -> Result<Directory> {
         let failed = |errno| Error::root("look up", directory, errno);
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let (mount, target) = match self.root.open_at(directory, flags, Mode::empty()) {
+        let (mount, parent) = match self.root.open_at(directory, flags, Mode::empty()) {
             Ok(fd) => {
                 let stat = statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(failed)?;
-                (mount_in(&stat), Target::In { directory: fd, attributes: stat.stx_attributes })
+                (mount_in(&stat), Parent::Existing { directory: fd, attributes: stat.stx_attributes })
             }
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-                (mount_of(self.root, directory)?, Target::Nowhere)
+                (mount_of(self.root, directory)?, Parent::NotYet)
             }
             Err(errno) => return Err(failed(errno)),
         };
-        let number = if let Some(number) = self.pages.iter().position(|page| page.mount == mount) {
+        let area = if let Some(number) = self.mounts.iter().position(|known| known.mount == mount) {
             number
         } else {
             self.staged.areas.push(Area::make(self.root, directory, mount)?);
-            self.pages.push(Page { mount, shard: None, growth: ROOM_BYTES });
-            self.pages.len().saturating_sub(1)
+            self.mounts.push(MountUse { mount, shard: None, growth: ROOM_BYTES });
+            self.mounts.len().saturating_sub(1)
         };
-        if let Some(page) = self.pages.get_mut(number) {
-            page.growth = page.growth.saturating_add(BLOCK_BYTES);
+        if let Some(mount) = self.mounts.get_mut(area) {
+            mount.growth = mount.growth.saturating_add(BLOCK_BYTES);
         }
-        Ok(Place { number, target })
+        Ok(Directory { area, parent })
     }
 
     fn stage_stamp(&mut self, text: StampText<'_>) -> Result<()> {
         let path = Path::new(STAMP);
-        let place = self.place(path)?;
-        // A directory that is missing is made by the operations: see `Root::make_stamp_place`.
-        if place.number != 0 {
+        let directory = self.directory_of(path)?;
+        // The operations make a directory that is missing: see `Root::make_stamp_place`.
+        if directory.area != 0 {
             let what = "its directory is another file system than the root";
             return Err(Error::new(Reason::Conflict, format!("write {STAMP} in the root: {what}")));
         }
-        check(&place.target, path, Change::Put)?;
+        check(&directory.parent, path, Change::Put)?;
         let area = self.staged.areas.first().ok_or_else(|| Error::root("write", path, Errno::NOENT))?;
         calls::create(area.fd(), STAGED_STAMP, Mode::RUSR | Mode::WUSR)
             .and_then(|fd| calls::write_all(fd.as_fd(), text(FileIdentity::of(&fd)?).as_bytes()))
             .map_err(|errno| Error::root("write", path, errno))
     }
 
-    /// Takes the blocks that the commit needs.
+    /// Occupies the blocks that the commit will need on each mount, so that it cannot run out of them.
     fn keep_room(&self) -> Result<()> {
-        for (area, page) in self.staged.areas.iter().zip(&self.pages) {
+        for (area, mount) in self.staged.areas.iter().zip(&self.mounts) {
             let kept = calls::create(area.fd(), ROOM, Mode::RUSR).and_then(|fd| {
                 let system = fstatfs(&fd)?;
                 if system.f_type != BTRFS_SUPER_MAGIC {
-                    return calls::allocate(fd.as_fd(), page.growth);
+                    return calls::allocate(fd.as_fd(), mount.growth);
                 }
-                // Blocks are not kept for its metadata; where these have no room left it says that nothing has.
+                // The blocks of a file do not help btrfs, which needs room for metadata. It reports no free blocks at
+                // all when the room for metadata is used up.
                 let block = u64::try_from(system.f_bsize).unwrap_or(1);
                 if system.f_bavail.saturating_mul(block) < BTRFS_BYTES {
                     return Err(Errno::NOSPC);
                 }
-                calls::allocate(fd.as_fd(), page.growth.saturating_add(BTRFS_BYTES))
+                calls::allocate(fd.as_fd(), mount.growth.saturating_add(BTRFS_BYTES))
             });
             match kept {
-                // Some file systems have no blocks to keep.
+                // Some file systems cannot allocate blocks in advance.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
                 Err(errno) => return Err(Error::root("keep room for names in", &area.top, errno)),
             }
@@ -288,12 +219,15 @@ impl Stager<'_> {
     }
 }
 
-/// Makes what operation number `index` puts into place, or the link that says that it is to be done.
-fn stage_one(root: &Root, area: &Area, index: usize, op: &mut Op<'_>, buffer: &mut [u8]) -> Result<()> {
+/// Stages operation number `index` in `area`: what it puts into place, or a link `pending` if it puts nothing new.
+fn stage_op(root: &Root, area: &Area, index: usize, op: &mut Op<'_>, buffer: &mut [u8]) -> Result<()> {
     let name = staged_name(index).map_err(|errno| Error::root("stage", op.path(), errno))?;
     if let Op::File { path, contents, attributes } = op {
         let contents = std::mem::take(contents);
-        return write_file(root, area, &name, path, contents, *attributes, buffer);
+        let failed = |errno| Error::root("write", path, errno);
+        let file = calls::create(area.fd(), &name, start_mode(*attributes)).map_err(failed)?;
+        write_contents(&NewFile { root, file: file.as_fd(), path }, contents, buffer)?;
+        return set_attributes_of(&file, *attributes).map_err(failed);
     }
     let op = &*op;
     let path = op.path();
@@ -313,23 +247,21 @@ fn stage_one(root: &Root, area: &Area, index: usize, op: &mut Op<'_>, buffer: &m
     .map_err(|errno| Error::root("stage", path, errno))
 }
 
-fn write_file(
-    root: &Root,
-    area: &Area,
-    name: &CStr,
-    path: &Path,
-    contents: Contents<'_>,
-    attributes: Attributes,
-    buffer: &mut [u8],
-) -> Result<()> {
-    let failed = |errno| Error::root("write", path, errno);
-    let fd = calls::create(area.fd(), name, start_mode(attributes)).map_err(failed)?;
+/// A file that is being staged.
+struct NewFile<'f> {
+    root: &'f Root,
+    file: BorrowedFd<'f>,
+    /// Where the file will stand: for messages.
+    path: &'f Path,
+}
+
+fn write_contents(new: &NewFile<'_>, contents: Contents<'_>, buffer: &mut [u8]) -> Result<()> {
     for piece in contents {
         match piece {
-            Piece::Bytes(bytes) => calls::write_all(fd.as_fd(), &bytes).map_err(failed)?,
+            Piece::Bytes(bytes) => new.write(&bytes)?,
             Piece::Existing(existing) => {
-                let from = open_existing(root, &existing)?;
-                copy(fd.as_fd(), path, buffer, &mut |buffer| {
+                let from = open_existing(new.root, &existing)?;
+                new.copy(buffer, &mut |buffer| {
                     retry_on_intr(|| read(&from, &mut *buffer)).map_err(|errno| {
                         let words = errno_words(errno);
                         let what = format!("read {} in the root: {words}", existing.display());
@@ -339,14 +271,34 @@ fn write_file(
             }
             Piece::Source(source) => {
                 let mut stream = source.open()?;
-                copy(fd.as_fd(), path, buffer, &mut |buffer| stream.read(buffer))?;
+                new.copy(buffer, &mut |buffer| stream.read(buffer))?;
             }
         }
     }
-    set_attributes_of(&fd, attributes).map_err(failed)
+    Ok(())
 }
 
-/// Opens a file that is copied. Something else that has come there since the plan was made could give no bytes, or no end.
+impl NewFile<'_> {
+    fn write(&self, bytes: &[u8]) -> Result<()> {
+        calls::write_all(self.file, bytes).map_err(|errno| Error::root("write", self.path, errno))
+    }
+
+    /// Writes what `read` puts into `buffer`, until it returns 0 bytes.
+    fn copy(&self, buffer: &mut [u8], read: &mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Result<()> {
+        loop {
+            match read(buffer)? {
+                0 => return Ok(()),
+                count => self.write(buffer.get(..count).unwrap_or_default())?,
+            }
+        }
+    }
+}
+
+/// Opens a file of the root that is copied.
+///
+/// # Errors
+/// Those of the root. `EINVAL` if the plan saw a file and something else stands there now: a device could give bytes
+/// without end.
 fn open_existing(root: &Root, path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let open = || {
@@ -356,23 +308,8 @@ fn open_existing(root: &Root, path: &Path) -> Result<OwnedFd> {
     open().map_err(|errno| Error::root("open the file", path, errno))
 }
 
-/// With its mode from the start most files need no chmod(2); only this program comes into an area.
+/// Returns the mode to create a file or directory with. It has the final permissions, so that most need no chmod(2)
+/// afterwards. That is safe, because nobody else can enter an area.
 fn start_mode(attributes: Attributes) -> Mode {
     Mode::from_raw_mode(attributes.mode & 0o777)
-}
-
-/// Writes to `file`, which will stand at `path`, what `read` gives until it gives nothing.
-fn copy(
-    file: BorrowedFd<'_>,
-    path: &Path,
-    buffer: &mut [u8],
-    read: &mut dyn FnMut(&mut [u8]) -> Result<usize>,
-) -> Result<()> {
-    loop {
-        match read(buffer)? {
-            0 => return Ok(()),
-            count => calls::write_all(file, buffer.get(..count).unwrap_or_default())
-                .map_err(|errno| Error::root("write", path, errno))?,
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The stamp in the root: judging it, its place, and taking it away.
+//! The stamp of the root: judging it, checking its place, and removing it.
 
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -11,32 +11,32 @@ use super::calls::{self, DIRECTORY};
 use super::view::kind;
 use crate::change::{Attributes, Kind, Op, View as _};
 use crate::error::{Error, Reason, Result};
-use crate::stamp::{self, Fault, LIMIT, STAMP, Stamp, Verdict};
+use crate::stamp::{self, LIMIT, STAMP, Stamp, StampFault, Verdict};
 
 impl Root {
     /// Judges the stamp as [`stamp::judge`] does. The verdict borrows from `buffer`.
     ///
     /// # Errors
-    /// The fault of a stamp that says nothing about this root. The advice names the path that this root was opened at.
+    /// A stamp that says nothing about this root. The advice names the path that this root was opened at.
     pub fn judge_stamp<'b>(&self, buffer: &'b mut [u8; LIMIT]) -> Result<Verdict<'b>> {
         stamp::judge(&self.fd, buffer).map_err(|fault| self.stamp_error(fault))
     }
 
-    /// Reads the stamp whatever root it was written for, as [`stamp::read`] does.
+    /// Reads the stamp as [`stamp::read`] does, also one that was written for another root.
     ///
     /// # Errors
     /// Those of [`stamp::read`].
     pub fn read_stamp<'b>(
         &self,
         buffer: &'b mut [u8; LIMIT],
-    ) -> std::result::Result<Option<Stamp<'b>>, Fault> {
+    ) -> std::result::Result<Option<Stamp<'b>>, StampFault> {
         stamp::read(&self.fd, buffer)
     }
 
     /// Returns `fault` as an error with the advice for this root.
-    pub fn stamp_error(&self, fault: Fault) -> Error {
+    pub fn stamp_error(&self, fault: StampFault) -> Error {
         let error = Error::new(fault.reason(), fault.to_string());
-        if matches!(fault, Fault::Unreadable(..)) {
+        if matches!(fault, StampFault::Unreadable(..)) {
             return error;
         }
         let root = self.path.display();
@@ -46,17 +46,18 @@ impl Root {
         ))
     }
 
-    /// Whether there is nothing to do: the stamp was written for this root, and no interrupted run has left anything.
-    /// On all boots but the first this is the whole program. An error here is met again by who provisions the root.
-    pub fn is_whole(&self) -> bool {
+    /// Returns whether there is nothing to do: the stamp was written for this root, and no interrupted run has left anything.
+    /// On all boots but the first this is all that the program does. An error counts as "no", since provisioning meets and
+    /// reports it.
+    pub fn is_provisioned(&self) -> bool {
         let mut buffer = [0; LIMIT];
-        matches!(self.judge_stamp(&mut buffer), Ok(Verdict::Ours(_))) && !self.may_have_left()
+        matches!(self.judge_stamp(&mut buffer), Ok(Verdict::Ours(_))) && !self.may_have_leftovers()
     }
 
-    /// Makes sure that the stamp can be put into its place, before anything else is done.
+    /// Checks that the stamp can be put into its place. To be called before anything else is changed.
     ///
     /// # Errors
-    /// [`Reason::Conflict`] where something else than a file stands there.
+    /// [`Reason::Conflict`] if something other than a file stands there, and those of the root.
     pub fn check_stamp_place(&self) -> Result<()> {
         let path = Path::new(STAMP);
         let (parent, name) = self
@@ -72,8 +73,11 @@ impl Root {
         }
     }
 
-    /// As [`Root::check_stamp_place`]; where the root has no `/etc` and `ops` make none, one is added to them: 0755 and
-    /// root's.
+    /// Checks the place of the stamp as [`Root::check_stamp_place`] does. If the root has no `/etc`, and `ops` do not make it,
+    /// an operation is added to them that does: root's, with the mode 0755.
+    ///
+    /// # Errors
+    /// Those of [`Root::check_stamp_place`]; [`Reason::Conflict`] if `ops` put something other than a directory there.
     pub fn make_stamp_place(&self, ops: &mut Vec<Op<'_>>) -> Result<()> {
         let directory = Path::new(STAMP).parent().unwrap_or(Path::new("/"));
         if self.stat(directory)?.is_some() {
@@ -92,7 +96,7 @@ impl Root {
         Ok(())
     }
 
-    /// Takes away the stamp, durably, and what an interrupted run left. Returns what was there.
+    /// Removes the stamp, durably, and what an interrupted run left. Returns the paths that were removed.
     ///
     /// # Errors
     /// Those of the root.

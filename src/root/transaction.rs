@@ -1,5 +1,5 @@
-//! The order in which a root is changed, so that it is untouched or whole whenever the machine stops:
-//! `docs/crash-safety.md` has the reason for each step.
+//! The order of the steps that change a root. Whenever the machine stops, the next start finds the root untouched or can
+//! complete the change. `docs/crash-safety.md` has the reason for each step.
 
 use std::ffi::CStr;
 use std::os::fd::AsFd as _;
@@ -9,46 +9,46 @@ use rustix::fs::{AtFlags, Mode, RenameFlags, openat, statat};
 use rustix::io::Errno;
 
 use super::Root;
-use super::area::{Area, CONFIG, Found, JOURNAL, STAGED_STAMP, foreign, is_gone, remove_empty};
+use super::area::{Area, AreaPath, CONFIG, JOURNAL, STAGED_STAMP, foreign, is_gone, remove_empty};
 use super::calls::{self, DIRECTORY};
 use super::commit::commit;
 use super::journal;
 use super::saved::{self, ConfigToSave};
-use super::stage::{Staged, StampText};
+use super::stage::{StampText, stage};
+use super::staged::Staged;
 use crate::change::{AREA, Op, check_ops};
 use crate::error::{Error, Result};
 use crate::stamp::STAMP;
 
-/// The journal until everything that it names is on the disk.
+/// The name of the journal until everything that it needs is on the disk.
 const JOURNAL_PART: &CStr = c"journal.part";
 
 /// What an interrupted run left in the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// Nothing.
+pub enum Leftovers {
+    /// There are no leftovers.
     Nothing,
-    /// What is of no use: nothing visible had changed yet.
-    Pieces,
-    /// The fetched config; nothing visible had changed.
-    Config,
-    /// A commit that had begun.
-    Journal,
-    /// What is of no use: everything was in its place.
-    Whole,
+    /// Staged files without a journal. Nothing visible has changed, and the files can be removed.
+    Staging,
+    /// A saved config, perhaps with staged files. Nothing visible has changed.
+    SavedConfig,
+    /// The journal of a commit that has begun and has to be completed.
+    BegunCommit,
+    /// The rest of an area, after the stamp was put into its place. The rest can be removed.
+    AfterCommit,
 }
 
 impl Root {
-    /// Stages `ops`, from which it takes the contents of files, and carries them out; no stamp is left, and no journal is
-    /// kept.
+    /// Stages `ops`, taking the contents of files out of them, and carries them out. Writes neither stamp nor journal.
     ///
     /// # Errors
-    /// Before the first visible change: those of the sources, of an interrupted run that has to be finished first, and
-    /// of a root that cannot be changed; the root is then as it was. Later ones name the operation that failed; what
-    /// it had not come to stays in the areas until the next run.
+    /// Before the first visible change: those of the sources, of the root, and [`Reason::Journal`](crate::error::Reason::Journal)
+    /// if an interrupted run has to be finished first. The root is then as it was. A later error names the operation that failed. What is still staged
+    /// then stays in the areas until the next run.
     pub fn apply(&self, ops: &mut [Op<'_>]) -> Result<()> {
         check_ops(ops)?;
-        let staged = Staged::make(self, ops, None)?;
-        // What is renamed into place must be on the disk before its new name is.
+        let staged = stage(self, ops, None)?;
+        // A file must be on the disk before it gets its final name.
         if let Err(error) = staged.sync().and_then(|()| staged.release_room()) {
             return Err(staged.abandon(self, error));
         }
@@ -58,13 +58,13 @@ impl Root {
         synced.and(cleared)
     }
 
-    /// Saves `config`, which `ops` are the plan of, stages them, taking the contents of files from them, and a stamp, makes that durable, and carries it out.
-    /// Whenever this stops, the root is untouched, or has the config saved, or [`Root::resume`] completes it.
+    /// Saves `config`, stages its plan `ops` and a stamp, makes all of it durable, and carries it out. The contents of files
+    /// are taken out of `ops`. Whenever the machine stops, the root is untouched, or holds the saved config, or
+    /// [`Root::resume`] can complete the change.
     ///
     /// # Errors
-    /// Those of [`Root::apply`] before the first visible change; the root is then as it was, with a config that was
-    /// saved before, but without `config`. Later ones name the operation that failed, and that the next start goes on
-    /// from there.
+    /// Before the first visible change those of [`Root::apply`]. The root is then as it was: `config` is removed again, while
+    /// a config that an earlier run saved stays. A later error names the operation that failed.
     pub fn provision(
         &self,
         config: Option<&ConfigToSave<'_>>,
@@ -75,7 +75,7 @@ impl Root {
         let undo = |error| if config.is_some() { self.undo(error) } else { error };
         let staged = config
             .map_or(Ok(()), |config| saved::save(self, config))
-            .and_then(|()| Staged::make(self, ops, Some(stamp)))
+            .and_then(|()| stage(self, ops, Some(stamp)))
             .map_err(undo)?;
         if let Err(error) = seal(ops, &staged) {
             return Err(undo(staged.abandon(self, error)));
@@ -86,11 +86,11 @@ impl Root {
     /// Completes the commit that an interrupted run began.
     ///
     /// # Errors
-    /// [`Reason::Journal`](crate::error::Reason::Journal) where its journal is not whole or not of this root; else as [`Root::provision`] after the
-    /// first visible change.
+    /// [`Reason::Journal`](crate::error::Reason::Journal) if the journal is damaged, if it belongs to another root, or if a
+    /// mount that it names is missing. Otherwise those of [`Root::provision`] after the first visible change.
     pub fn resume(&self) -> Result<()> {
         let path = Path::new("/");
-        let Found::Ours(area) = Area::find(self, path)? else {
+        let AreaPath::Ours(area) = Area::find(self, path)? else {
             return Err(Error::root("find the journal of", path, Errno::NOENT));
         };
         let (ops, staged) = journal::read(self, area)?;
@@ -98,7 +98,7 @@ impl Root {
         self.finish(&ops, staged, true)
     }
 
-    /// From the first visible change to the last.
+    /// Carries out the commit, puts the stamp into its place, and removes the areas.
     fn finish(&self, ops: &[Op<'_>], staged: Staged, replay: bool) -> Result<()> {
         let done = commit(self, ops, &staged, replay)
             .and_then(|()| staged.sync())
@@ -107,21 +107,21 @@ impl Root {
             let what = format!("{error}; the next start goes on from there");
             Error::new(error.reason(), what)
         })?;
-        // The root is whole. What stays now is of no use to anyone, and the next start takes it away.
+        // The root is provisioned. The next start removes what cannot be removed now.
         if let Err(error) = staged.clear(self) {
             log::warn!("{error}");
         }
         Ok(())
     }
 
-    /// Everything else is on the disk: the stamp may stand.
+    /// Renames the staged stamp into its place, durably. Everything else must be on the disk already.
     fn put_stamp(&self, staged: &Staged) -> Result<()> {
         let path = Path::new(STAMP);
         let put = || {
             let area = staged.areas.first().ok_or(Errno::NOENT)?;
             let (parent, name) = self.open_parent(path)?;
             match calls::rename(area.fd(), STAGED_STAMP, parent.as_fd(), &name, RenameFlags::empty()) {
-                // An interrupted run did.
+                // An interrupted run has done so already.
                 Err(Errno::NOENT) if is_gone(area, STAGED_STAMP)? => {}
                 put => put?,
             }
@@ -130,7 +130,8 @@ impl Root {
         put().map_err(|errno| Error::root("put the stamp", path, errno))
     }
 
-    /// Takes everything back that nobody has seen after `error`, which is the one that tells why.
+    /// Removes everything that has been staged or saved, before anything visible has changed. Returns `error`, which is the
+    /// failure that made this necessary; another failure is only logged.
     fn undo(&self, error: Error) -> Error {
         match self.discard() {
             Err(second) if second.to_string() != error.to_string() => log::warn!("{second}"),
@@ -139,45 +140,46 @@ impl Root {
         error
     }
 
-    /// Whether anything stands where an interrupted run would have left something: one system call on every boot.
-    pub fn may_have_left(&self) -> bool {
+    /// Returns whether something stands at the path of the root's own area. This is one system call on every boot.
+    pub fn may_have_leftovers(&self) -> bool {
         !matches!(statat(&self.fd, AREA, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
     }
 
-    /// What an interrupted run left.
+    /// Returns what an interrupted run left. The caller holds the lock of the root.
     ///
     /// # Errors
-    /// [`Reason::Conflict`](crate::error::Reason::Conflict) where something else has the name of this program's directory.
-    pub fn left(&self) -> Result<Left> {
+    /// [`Reason::Conflict`](crate::error::Reason::Conflict) if something foreign has the name of the area, and those of the
+    /// root.
+    pub fn leftovers(&self) -> Result<Leftovers> {
         let top = Path::new("/");
         let area = match Area::find(self, top)? {
-            Found::Nothing => return Ok(Left::Nothing),
-            Found::Empty => return Ok(Left::Pieces),
-            Found::Foreign => return Err(foreign(&top.join(AREA))),
-            Found::Ours(area) => area,
+            AreaPath::Missing => return Ok(Leftovers::Nothing),
+            AreaPath::Empty => return Ok(Leftovers::Staging),
+            AreaPath::Foreign => return Err(foreign(&top.join(AREA))),
+            AreaPath::Ours(area) => area,
         };
         Ok(if area.has(JOURNAL)? {
-            if area.has(STAGED_STAMP)? { Left::Journal } else { Left::Whole }
+            if area.has(STAGED_STAMP)? { Leftovers::BegunCommit } else { Leftovers::AfterCommit }
         } else if area.has(CONFIG)? {
-            Left::Config
+            Leftovers::SavedConfig
         } else {
-            Left::Pieces
+            Leftovers::Staging
         })
     }
 
-    /// Takes away what an interrupted run left, a commit that had begun too. Returns what was there.
+    /// Removes what an interrupted run left, even the journal of a commit that has begun. Returns the paths that were removed.
     ///
     /// # Errors
     /// Those of the root.
     pub fn discard(&self) -> Result<Vec<PathBuf>> {
         let top = Path::new("/");
         let area = match Area::find(self, top)? {
-            Found::Nothing => return Ok(Vec::new()),
-            Found::Foreign => return Err(foreign(&top.join(AREA))),
-            Found::Empty => {
+            AreaPath::Missing => return Ok(Vec::new()),
+            AreaPath::Foreign => return Err(foreign(&top.join(AREA))),
+            AreaPath::Empty => {
                 return remove_empty(self, top).map(|()| vec![top.join(AREA)]);
             }
-            Found::Ours(area) => area,
+            AreaPath::Ours(area) => area,
         };
         let areas = if area.has(JOURNAL)? { journal::areas(self, area)? } else { vec![area] };
         let staged = Staged { areas, numbers: Vec::new() };
@@ -187,7 +189,7 @@ impl Root {
     }
 }
 
-/// Makes everything durable that the commit needs, and then the journal: with its name it is valid.
+/// Makes everything that the commit needs durable, and then the journal. The journal is valid once it has its final name.
 fn seal(ops: &[Op<'_>], staged: &Staged) -> Result<()> {
     let text = journal::encode(ops, staged)?;
     let top = Path::new("/");

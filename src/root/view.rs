@@ -1,4 +1,4 @@
-//! Reading the root: what planning sees of it.
+//! The root as a [`View`]: what planning reads of it.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -16,7 +16,7 @@ use crate::sort::sort;
 
 impl View for Root {
     fn stat(&self, path: &Path) -> Result<Option<Stat>> {
-        // With these flags a link at the end is opened itself, whatever the resolve flags say of links (openat2(2)).
+        // With these two flags openat2(2) opens a link in the last component itself, in spite of RESOLVE_NO_SYMLINKS.
         let flags = OFlags::PATH | OFlags::NOFOLLOW;
         match self.open_at(path, flags, Mode::empty()).and_then(fstat) {
             Ok(stat) => Ok(Some(Stat {
@@ -26,7 +26,7 @@ impl View for Root {
                 identity: (stat.st_dev, stat.st_ino),
                 links: links(stat.st_nlink),
             })),
-            // No file can have a name that is too long; who wants to make one is told so.
+            // No file can have a name that is too long, so nothing stands there. Making one is refused elsewhere.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
             Err(errno) => Err(Error::root("look up", path, errno)),
         }
@@ -42,7 +42,7 @@ impl View for Root {
     }
 
     fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>> {
-        // Without NONBLOCK the open of a FIFO would wait for a writer.
+        // Without NONBLOCK, to open a FIFO would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd =
             self.open_at(path, flags, Mode::empty()).map_err(|errno| Error::root("open", path, errno))?;
@@ -66,12 +66,12 @@ impl View for Root {
     }
 }
 
-/// `st_nlink` as a number of 64 bits: on arm64 it has 32.
+/// Returns `st_nlink` with 64 bits. On arm64 it has 32.
 fn links(count: impl Into<u64>) -> u64 {
     count.into()
 }
 
-/// The kind that `st_mode` tells.
+/// Returns the kind in `st_mode`.
 pub(super) fn kind(mode: RawMode) -> Kind {
     match FileType::from_raw_mode(mode) {
         FileType::RegularFile => Kind::File,

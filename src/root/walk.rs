@@ -1,4 +1,4 @@
-//! Walks over directory trees: which mount a path is on, and the removal of what stands there.
+//! Mounts and directory trees: which mount a path is on, and the removal of a whole tree.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -13,31 +13,32 @@ use super::{Root, c_name};
 use crate::error::{Error, Reason, Result};
 use crate::fd::names;
 
-/// Directory trees deeper than this are not removed: `PATH_MAX` allows no more by name, and the kernel no more
-/// than 4,096 descriptors by default.
+/// The deepest directory tree that is removed. `PATH_MAX` allows no deeper path, and a process may have 4,096 descriptors
+/// by default.
 const MAX_DEPTH: usize = 2048;
 
-/// A mount: its file system's device number and its own number. rename(2) and link(2) do not leave a mount,
-/// not even for another one of the same file system.
+/// A mount: the device number of its file system (major and minor), and the mount's own id. rename(2) and link(2) do not
+/// leave a mount, not even for another mount of the same file system.
 pub(super) type Mount = (u32, u32, u64);
 
+/// Returns the mount that an open file is on.
 pub(super) fn mount_of_fd(fd: BorrowedFd<'_>) -> std::result::Result<Mount, Errno> {
     statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map(|stat| mount_in(&stat))
 }
 
-/// The mount that `stat` tells, which was asked for it.
+/// Returns the mount in `stat`, which was asked for with `STATX_MNT_ID`.
 pub(super) fn mount_in(stat: &Statx) -> Mount {
     (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id)
 }
 
-/// The mount of the nearest ancestor of `path` that exists.
+/// Returns the mount of `path`, or of its nearest ancestor that exists.
 pub(super) fn mount_of(root: &Root, path: &Path) -> Result<Mount> {
     for ancestor in path.ancestors() {
         match root.open_at(ancestor, OFlags::PATH, Mode::empty()) {
             Ok(fd) => {
                 return mount_of_fd(fd.as_fd()).map_err(|errno| Error::root("look up", ancestor, errno));
             }
-            // Not there yet, or a link that the plan replaces by a directory: its parent tells.
+            // The plan will make a directory here, or replace a link by one. It will be on the mount of its parent.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
             Err(errno) => return Err(Error::root("look up", ancestor, errno)),
         }
@@ -45,8 +46,8 @@ pub(super) fn mount_of(root: &Root, path: &Path) -> Result<Mount> {
     Err(Error::root("look up", path, Errno::NOENT))
 }
 
-/// Refuses to take away what could not be taken away whole: another file system mounted at or below `path`, whose
-/// files are not this root's to remove, and what is immutable.
+/// Refuses a removal of `path` that would not be complete: another file system is mounted at or below it, whose files do not
+/// belong to this root, or something there is immutable or append-only.
 pub(super) fn check_removal(root: &Root, path: &Path) -> Result<()> {
     let failed = |errno| Error::root("look up", path, errno);
     let (parent, name) = match root.open_parent(path) {
@@ -55,15 +56,15 @@ pub(super) fn check_removal(root: &Root, path: &Path) -> Result<()> {
         Err(errno) => return Err(failed(errno)),
     };
     let mount = mount_of_fd(parent.as_fd()).map_err(failed)?;
-    let what = match walk(parent.as_fd(), &name, mount, 0, false) {
+    let (reason, what) = match walk(parent.as_fd(), &name, mount, 0, false) {
         Err(Errno::XDEV) => (Reason::Conflict, "a file system is mounted there"),
         Err(Errno::PERM) => (Reason::ReadOnly, "it is or holds something immutable (see chattr(1))"),
         walked => return walked.map_err(failed),
     };
-    Err(Error::new(what.0, format!("remove {} in the root: {}", path.display(), what.1)))
+    Err(Error::new(reason, format!("remove {} in the root: {what}", path.display())))
 }
 
-/// Removes what stands at `path`, never following a link or entering another mount.
+/// Removes what stands at `path`, without following a link or entering another mount. A missing path is no error.
 pub(super) fn remove_tree(root: &Root, path: &Path) -> std::result::Result<(), Errno> {
     let (parent, name) = match root.open_parent(path) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
@@ -72,15 +73,17 @@ pub(super) fn remove_tree(root: &Root, path: &Path) -> std::result::Result<(), E
     remove_in(parent.as_fd(), &name, mount_of_fd(parent.as_fd())?)
 }
 
-/// Removes what stands at `name` in `parent`, which is on `mount`.
+/// Removes what stands at `name` in `parent`, which is on `mount`, as [`remove_tree`] does.
 pub(super) fn remove_in(parent: BorrowedFd<'_>, name: &CStr, mount: Mount) -> std::result::Result<(), Errno> {
     walk(parent, name, mount, 0, true)
 }
 
-/// Walks over what stands at `name` in `parent`, and removes it from the leaves up if asked to.
+/// Walks over the tree at `name` in `parent`. With `remove` everything is removed from the leaves up, otherwise the tree is
+/// only checked.
 ///
 /// # Errors
-/// `EXDEV` where another mount begins; if nothing is to be removed yet, `EPERM` where something immutable stands.
+/// `EXDEV` where another mount begins, `ELOOP` below [`MAX_DEPTH`]. When only checking, `EPERM` for something immutable or
+/// append-only.
 fn walk(
     parent: BorrowedFd<'_>,
     name: &CStr,
@@ -92,7 +95,7 @@ fn walk(
         let fixed = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
         match statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
             Ok(stat) if stat.stx_attributes.intersects(fixed) => return Err(Errno::PERM),
-            // Whatever it is, a file system on top of it is in the way.
+            // A mount is in the way on a file, too, which the test below for directories does not see.
             Ok(stat) if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => {
                 return Err(Errno::XDEV);
             }
@@ -119,10 +122,10 @@ fn walk(
     if remove { calls::unlink(parent, name, AtFlags::REMOVEDIR) } else { Ok(()) }
 }
 
-/// A walk holds one descriptor for each level: as many as the system allows are asked for.
+/// Raises this process's limit of descriptors to what the system allows, since a walk holds one for each level.
 pub(super) fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // With the lower limit the walk ends with an error of its own.
+    // If this fails, a walk that is too deep for the old limit fails with EMFILE.
     let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -1,4 +1,4 @@
-//! A root that the initramfs mounted read-only is made writable for the work and left as it was found.
+//! Remounting a root that the initramfs has mounted read-only: read-write for the work, and read-only again afterwards.
 
 use std::path::Path;
 
@@ -9,16 +9,19 @@ use rustix::mount::{MountFlags, mount_remount};
 use super::Root;
 use crate::error::{Error, Reason, Result, errno_words};
 
-/// The root mounted read-write. Give it back with [`Writable::restore`].
+/// A root that is mounted read-write. [`Writable::restore`] mounts it as it was before.
 #[must_use]
 #[derive(Debug)]
 pub struct Writable<'r> {
-    /// The mount point and the flags it had, if they were changed.
+    /// The mount point and its original flags, if the root was remounted.
     changed: Option<(&'r Path, MountFlags)>,
 }
 
 impl Root {
-    /// Remounts the file system that this root was opened at read-write if it is read-only.
+    /// Remounts this root read-write if it is mounted read-only.
+    ///
+    /// # Errors
+    /// [`Reason::ReadOnly`] for a write-protected device, [`Reason::RootIo`] for any other failure.
     pub fn make_writable(&self) -> Result<Writable<'_>> {
         let mounted =
             fstatvfs(&self.fd).map_err(|errno| Error::root("look up", Path::new("/"), errno))?.f_flag;
@@ -32,7 +35,10 @@ impl Root {
 }
 
 impl Writable<'_> {
-    /// Makes the root read-only again if it was so before.
+    /// Remounts the root read-only if it was mounted so before.
+    ///
+    /// # Errors
+    /// As for [`Root::make_writable`].
     pub fn restore(self) -> Result<()> {
         match self.changed {
             Some((path, flags)) => remount(path, flags, "read-only"),
@@ -43,14 +49,14 @@ impl Writable<'_> {
 
 fn remount(path: &Path, flags: MountFlags, how: &str) -> Result<()> {
     mount_remount(path, flags, "").map_err(|errno| {
-        // A write-protected device says EACCES (mount(2)).
+        // mount(2) fails with EACCES on a write-protected device.
         let reason =
             if matches!(errno, Errno::ROFS | Errno::ACCESS) { Reason::ReadOnly } else { Reason::RootIo };
         Error::new(reason, format!("remount {} {how}: {}", path.display(), errno_words(errno)))
     })
 }
 
-/// The flags of mount(2) that statvfs(3) tells; a remount would clear those that are left out.
+/// Converts the mount flags of statvfs(3) to those of mount(2). A remount clears every flag that is not given.
 fn mount_flags(mounted: StatVfsMountFlags) -> MountFlags {
     let pairs = [
         (StatVfsMountFlags::RDONLY, MountFlags::RDONLY),

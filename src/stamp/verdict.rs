@@ -27,7 +27,7 @@ pub enum Verdict<'b> {
 
 /// A stamp that says nothing about the root it stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum StampFault {
     /// The file at this path cannot be read.
     Unreadable(&'static str, Errno),
     /// Something else than a stamp stands there: no file, an empty one, or other JSON.
@@ -38,7 +38,7 @@ pub enum Fault {
     ReferenceOfAnotherBoot,
 }
 
-impl Fault {
+impl StampFault {
     /// The reason, whose word and exit code `glowplug` and `glowplug-ready` share.
     pub fn reason(self) -> Reason {
         match self {
@@ -49,7 +49,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for StampFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(path, errno) => write!(f, "read {path}: {}", errno_words(*errno)),
@@ -74,17 +74,17 @@ impl fmt::Display for Fault {
 /// image. In later boots it is not: an image can carry it.
 ///
 /// # Errors
-/// The [`Fault`] of a stamp that says nothing about this root.
-pub fn judge(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, Fault> {
+/// The [`StampFault`] of a stamp that says nothing about this root.
+pub fn judge(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, StampFault> {
     let Some((stamp, file)) = read_from(root.as_fd(), buffer)? else { return Ok(Verdict::Missing) };
-    let unreadable = |errno| Fault::Unreadable(STAMP, errno);
+    let unreadable = |errno| StampFault::Unreadable(STAMP, errno);
     let found = FileIdentity::of(&file).map_err(unreadable)?;
     let Some(details) = &stamp.glowplug else {
-        let boot_id = boot_id().map_err(|(path, errno)| Fault::Unreadable(path, errno))?;
+        let boot_id = boot_id().map_err(|(path, errno)| StampFault::Unreadable(path, errno))?;
         return if stamp.boot_id == boot_id {
             Ok(Verdict::Reference(stamp))
         } else {
-            Err(Fault::ReferenceOfAnotherBoot)
+            Err(StampFault::ReferenceOfAnotherBoot)
         };
     };
     let recorded = details.file();
@@ -92,25 +92,25 @@ pub fn judge(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, F
     if recorded.is(found) || recorded.is_on_overlay(found) && is_on_overlay().map_err(unreadable)? {
         Ok(Verdict::Ours(stamp))
     } else {
-        Err(Fault::Copied)
+        Err(StampFault::Copied)
     }
 }
 
 /// Reads the stamp in `root` whatever root it was written for; none where nothing stands at its path.
 ///
 /// # Errors
-/// [`Fault::Unreadable`] and [`Fault::Broken`].
-pub fn read(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Option<Stamp<'_>>, Fault> {
+/// [`StampFault::Unreadable`] and [`StampFault::Broken`].
+pub fn read(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Option<Stamp<'_>>, StampFault> {
     Ok(read_from(root.as_fd(), buffer)?.map(|(stamp, _)| stamp))
 }
 
 fn read_from<'b>(
     root: BorrowedFd<'_>,
     buffer: &'b mut [u8; LIMIT],
-) -> Result<Option<(Stamp<'b>, OwnedFd)>, Fault> {
+) -> Result<Option<(Stamp<'b>, OwnedFd)>, StampFault> {
     let Some(file) = open(root)? else { return Ok(None) };
-    let text = read_to_end(file.as_fd(), buffer).map_err(|errno| Fault::Unreadable(STAMP, errno))?;
-    let stamp = parse(text).ok_or(Fault::Broken)?;
+    let text = read_to_end(file.as_fd(), buffer).map_err(|errno| StampFault::Unreadable(STAMP, errno))?;
+    let stamp = parse(text).ok_or(StampFault::Broken)?;
     Ok(Some((stamp, file)))
 }
 
@@ -119,25 +119,26 @@ fn read_from<'b>(
 /// # Errors
 /// Those of [`judge`].
 #[allow(clippy::disallowed_methods, reason = "opens a directory, to read")]
-pub fn judge_running_system(buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, Fault> {
+pub fn judge_running_system(buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, StampFault> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open("/", flags, Mode::empty()).map_err(|errno| Fault::Unreadable("/", errno))?;
+    let root =
+        rustix::fs::open("/", flags, Mode::empty()).map_err(|errno| StampFault::Unreadable("/", errno))?;
     judge(root, buffer)
 }
 
 /// Opens the stamp to read it; none where nothing stands at its path.
-fn open(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Fault> {
+fn open(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, StampFault> {
     // To open a device would be to use it, so that the kind comes first.
     let looked_up = open_as(root, OFlags::PATH).and_then(|fd| is_file(&fd));
     match looked_up {
         Ok(true) => {}
-        Ok(false) => return Err(Fault::Broken),
+        Ok(false) => return Err(StampFault::Broken),
         // Where the directory is none, nothing can stand in it.
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        Err(errno) => return Err(Fault::Unreadable(STAMP, errno)),
+        Err(errno) => return Err(StampFault::Unreadable(STAMP, errno)),
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    open_as(root, flags).map(Some).map_err(|errno| Fault::Unreadable(STAMP, errno))
+    open_as(root, flags).map(Some).map_err(|errno| StampFault::Unreadable(STAMP, errno))
 }
 
 #[allow(clippy::disallowed_methods, reason = "opens to read, confined to the root")]

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glowplug::error::{Error, Reason};
-use glowplug::ignition::{self, Request, Stage};
+use glowplug::ignition::{self, Stage, StageCall};
 use glowplug::platform::{Answer, Origin, Platform, UserConfig};
 use glowplug::provision;
-use glowplug::root::failpoints::{self, Fault, Stopped};
-use glowplug::root::{Left, Root};
+use glowplug::root::failpoints::{self, Injected, Stopped};
+use glowplug::root::{Leftovers, Root};
 use glowplug::stamp::STAMP;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -78,7 +78,7 @@ impl Machine {
         mounted: Option<&Path>,
     ) -> Result<(usize, Tree), String> {
         let disk = self.disk(before, mounted)?;
-        let ended = disk.start(Some(config), usize::MAX, Fault::Stop);
+        let ended = disk.start(Some(config), usize::MAX, Injected::Stop);
         let made = failpoints::disarm();
         let after = disk.tree()?;
         let is_right = match &ended {
@@ -124,7 +124,7 @@ impl Disk {
     }
 
     /// Starts the machine, whose host serves `config` if it has one. After `allowed` calls there is `fault`.
-    pub fn start(&self, config: Option<&str>, allowed: usize, fault: Fault) -> Ended {
+    pub fn start(&self, config: Option<&str>, allowed: usize, fault: Injected) -> Ended {
         let provision = || {
             let platform = Platform::named("applehv")?;
             let mut fetch = || match config {
@@ -146,9 +146,9 @@ impl Disk {
     }
 
     /// Calls one of the reference's stages, with its files beside the disk. Its exit code, if it was not stopped.
-    pub fn stage(&self, stage: Stage, allowed: usize, fault: Fault) -> Option<u8> {
+    pub fn stage(&self, stage: Stage, allowed: usize, fault: Injected) -> Option<u8> {
         let beside = |end: &str| self.root.with_extension(end);
-        let request = Request {
+        let request = StageCall {
             stage,
             platform: "file".into(),
             root: self.root.clone(),
@@ -191,8 +191,8 @@ impl Disk {
     }
 
     /// What an interrupted run left.
-    pub fn left(&self) -> Result<Left, Error> {
-        Root::open(&self.root)?.left()
+    pub fn leftovers(&self) -> Result<Leftovers, Error> {
+        Root::open(&self.root)?.leftovers()
     }
 
     /// A file of the private directory.
@@ -227,7 +227,7 @@ impl Disk {
             Ended::Done => Err(format!("it said it was done:\n{}", manifest::changes(after, &tree))),
             // Its stamp stands, but perhaps not yet on the disk.
             Ended::Failed(_) if tree.contains_key(Path::new(STAMP)) => Ok(()),
-            Ended::Failed(_) if self.left() != Ok(Left::Journal) => {
+            Ended::Failed(_) if self.leftovers() != Ok(Leftovers::BegunCommit) => {
                 let tree = if spoils { without_area(&tree) } else { tree };
                 if settled(&tree) == settled(before) {
                     return Ok(());

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glowplug::error::Reason;
-use glowplug::root::Left;
-use glowplug::root::failpoints::Fault;
+use glowplug::root::Leftovers;
+use glowplug::root::failpoints::Injected;
 use glowplug::stamp::STAMP;
 
 use super::machine::{Disk, Ended, Machine};
@@ -15,7 +15,7 @@ use super::manifest::{self, Tree};
 /// Counts the files that were refused.
 pub fn check(machine: &Machine, before: &Tree, config: &str, count: &AtomicUsize) -> Result<(), String> {
     let (made, after) = machine.undisturbed(before, config, None)?;
-    for (left, name) in [(Left::Config, "config"), (Left::Journal, "journal")] {
+    for (left, name) in [(Leftovers::SavedConfig, "config"), (Leftovers::BegunCommit, "journal")] {
         let bytes = interrupted(machine, before, config, made, left)?.file(name)?;
         for spoiled in spoil(&bytes) {
             let disk = interrupted(machine, before, config, made, left)?;
@@ -38,12 +38,12 @@ fn interrupted(
     before: &Tree,
     config: &str,
     made: usize,
-    left: Left,
+    left: Leftovers,
 ) -> Result<Disk, String> {
     for call in (0..made).rev() {
         let disk = machine.disk(before, None)?;
-        disk.start(Some(config), call, Fault::Stop);
-        if disk.left() == Ok(left) {
+        disk.start(Some(config), call, Injected::Stop);
+        if disk.leftovers() == Ok(left) {
             return Ok(disk);
         }
     }
@@ -63,22 +63,22 @@ fn spoil(bytes: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
-fn refused(disk: &Disk, left: Left, config: &str, before: &Tree, after: &Tree) -> Result<(), String> {
+fn refused(disk: &Disk, left: Leftovers, config: &str, before: &Tree, after: &Tree) -> Result<(), String> {
     let there = disk.tree()?;
-    let ended = disk.start(None, usize::MAX, Fault::Stop);
+    let ended = disk.start(None, usize::MAX, Injected::Stop);
     let tree = disk.tree()?;
     match (left, ended) {
         // Without a host there is no other, and with one the machine is whole.
-        (Left::Config, Ended::Failed(error)) if error.reason() == Reason::NoHost => {
+        (Leftovers::SavedConfig, Ended::Failed(error)) if error.reason() == Reason::NoHost => {
             if tree != *before {
                 return Err(format!("the root has changed:\n{}", manifest::changes(before, &tree)));
             }
-            match disk.start(Some(config), usize::MAX, Fault::Stop) {
+            match disk.start(Some(config), usize::MAX, Injected::Stop) {
                 Ended::Done if disk.tree()? == *after => Ok(()),
                 _ => Err("the host's config does not help".into()),
             }
         }
-        (Left::Journal, Ended::Failed(error)) if error.reason() == Reason::Journal => {
+        (Leftovers::BegunCommit, Ended::Failed(error)) if error.reason() == Reason::Journal => {
             if tree != there || tree.contains_key(Path::new(STAMP)) {
                 return Err(format!("the root has changed:\n{}", manifest::changes(&there, &tree)));
             }

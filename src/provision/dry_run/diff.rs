@@ -1,30 +1,30 @@
-//! The lines of a text file that change, as a small unified diff.
+//! A small unified diff of two texts.
 //!
-//! Lines that stand once in either text are matched first and the gaps between them compared in the same way, a few
-//! levels deep. That takes n log n steps, where the shortest diff can take n².
+//! Lines that occur exactly once in each text are matched first. The gaps between them are compared in the same way, a few
+//! levels deep. This takes n log n steps, whereas to find the shortest diff can take n².
 
 use std::path::Path;
 
 use crate::sort::order;
 
-/// As many unchanged lines are shown around a change.
+/// How many unchanged lines are shown around a change.
 const CONTEXT: usize = 3;
-/// As many lines are shown of one file.
+/// The most lines that are shown of one file.
 const MOST_LINES: usize = 200;
-/// As many characters are shown of one line.
+/// The most characters that are shown of one line.
 const MOST_CHARACTERS: usize = 200;
-/// How often a gap is searched for lines that are unique in it.
+/// How many levels deep gaps are searched for lines that are unique in them.
 const MOST_LEVELS: u32 = 8;
-/// What is shown in the place of a password hash.
+/// What is shown instead of a password hash.
 const HIDDEN: &str = "(hidden)";
 
-/// A line with its sign: `-` only in the old text, `+` only in the new one, a blank in both.
+/// A line with its sign: `-` if only the old text has it, `+` if only the new one has it, a blank if both have it.
 type Change<'t> = (char, &'t str);
 
-/// Returns the lines to be shown for the file at `path` that held `old` and will hold `new`; the first character of each
-/// is its sign, or `@` for the place of what follows. `None` where one of the two is not text.
+/// Returns the diff of the file at `path`, from `old` to `new`. The first character of each line is its sign, or `@` on a line
+/// that gives the position of the lines after it. Returns `None` if either is not text.
 ///
-/// Password hashes are hidden: those of account files, and whatever looks like one elsewhere.
+/// Password hashes are hidden: those in account files, and everything that looks like one in other files.
 pub(super) fn unified(path: &Path, old: &[u8], new: &[u8]) -> Option<Vec<String>> {
     let (old, new) = (text(old)?, text(new)?);
     let old: Vec<&str> = old.split_inclusive('\n').collect();

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::DryRun;
-use super::line::{Line, count};
+use super::planned_op::{PlannedOp, count};
 use crate::change::Attributes;
 use crate::config::quote;
 
-/// Returns the object. Members may be added in later versions; those that are documented stay.
+/// Returns the JSON object. Later versions may add members, but keep those that are documented.
 pub(super) fn json(dry_run: &DryRun<'_>) -> String {
     let mut text = String::from("{\"format\":1,\"operations\":[");
     for (index, line) in dry_run.lines.iter().enumerate() {
@@ -30,9 +30,9 @@ pub(super) fn json(dry_run: &DryRun<'_>) -> String {
     text
 }
 
-fn add_operation(line: &Line<'_>, text: &mut String) {
+fn add_operation(line: &PlannedOp<'_>, text: &mut String) {
     text.push_str("{\"op\":");
-    quote(line.word(), text);
+    quote(line.op.words().name, text);
     text.push_str(",\"path\":");
     add_path(line.op.path(), text);
     let _ = write!(text, ",\"present\":{}", line.present.is_some());

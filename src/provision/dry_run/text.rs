@@ -1,17 +1,17 @@
-//! A plan for people: what each entry of the config becomes.
+//! A plan in the form for people: what becomes of each entry of the config.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use super::diff;
-use super::line::{Counts, Line, count};
+use super::planned_op::{Counts, PlannedOp, count};
 use super::{DryRun, Readable};
 use crate::change::{Attributes, Kind, Op};
 use crate::error::Result;
 use crate::plan::Part;
 use crate::sort::order;
 
-/// How a plan is written for people.
+/// The options of the form for people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Style {
     /// Whether terminal colours are used.
@@ -27,7 +27,7 @@ const BOLD: &str = "\u{1b}[1m";
 const PLAIN: &str = "";
 const END: &str = "\u{1b}[0m";
 
-/// Returns the plan grouped by users, files and units, then what there is to remark, and at the end the numbers.
+/// Returns the plan: users, files and units, then the warnings, and the counts at the end.
 pub(super) fn text(dry_run: &DryRun<'_>, style: Style) -> Result<String> {
     let mut page = Page { text: String::new(), style };
     let mut section = "";
@@ -58,13 +58,13 @@ pub(super) fn text(dry_run: &DryRun<'_>, style: Style) -> Result<String> {
     Ok(page.text)
 }
 
-/// Returns the operations of each part of the config, in the order of the config: a user's home and ssh keys are planned
-/// at different times, and so are a unit's file and its links.
-fn parts<'p>(dry_run: &DryRun<'p>) -> Vec<(Part, Vec<&'p Line<'p>>)> {
+/// Returns the operations of each part of the config, in the order of the config. The operations of one part do not follow
+/// one another in the plan: a user's home comes before all ssh keys, and a unit's file before all links.
+fn parts<'p>(dry_run: &DryRun<'p>) -> Vec<(Part, Vec<&'p PlannedOp<'p>>)> {
     let mut begun = dry_run.planned.parts.iter().peekable();
     let mut part = Part::Storage;
-    // An entry without an operation of its own is shown, too.
-    let mut items: Vec<(Part, Option<&Line<'_>>)> = Vec::new();
+    // An entry of the config without any operation is shown, too.
+    let mut items: Vec<(Part, Option<&PlannedOp<'_>>)> = Vec::new();
     for (index, line) in dry_run.lines.iter().enumerate() {
         while let Some((_, next)) = begun.next_if(|(first, _)| *first <= index) {
             part = *next;
@@ -79,7 +79,7 @@ fn parts<'p>(dry_run: &DryRun<'p>) -> Vec<(Part, Vec<&'p Line<'p>>)> {
     let mut parts = Vec::new();
     for group in sorted.chunk_by(|one, other| part_of(*one) == part_of(*other)) {
         let items = group.iter().filter_map(|index| items.get(*index));
-        let lines: Vec<&Line<'_>> = items.filter_map(|(_, line)| *line).collect();
+        let lines: Vec<&PlannedOp<'_>> = items.filter_map(|(_, line)| *line).collect();
         let Some(part) = group.first().and_then(|index| part_of(*index)) else { continue };
         let is_entry = matches!(part, Part::Group(_) | Part::User(_) | Part::Unit(_));
         if is_entry || !lines.is_empty() {
@@ -97,7 +97,7 @@ fn title(part: Part) -> &'static str {
     }
 }
 
-/// What an entry is called above its operations; nothing for files, each of which has its own line.
+/// Returns the heading above the operations of an entry. It is empty for files, since each file is a line itself.
 fn heading(part: Part, dry_run: &DryRun<'_>) -> String {
     let passwd = &dry_run.config.passwd;
     let (word, name, goes) = match part {
@@ -164,7 +164,7 @@ impl Page {
     }
 
     /// `+ file       0644     0:0    /etc/motd (12 bytes)`
-    fn operation(&mut self, line: &Line<'_>, indent: &str) {
+    fn operation(&mut self, line: &PlannedOp<'_>, indent: &str) {
         let (sign, colour) = match (line.op, line.present) {
             (Op::Remove { .. }, _) => ('-', RED),
             (_, None) => ('+', GREEN),
@@ -175,8 +175,11 @@ impl Page {
             let Attributes { uid, gid, mode } = attributes;
             (format!("{mode:04o}"), format!("{uid}:{gid}"))
         });
-        let mut words =
-            format!("{indent}{sign} {:<10} {mode:>4} {owner:>9} {}", line.word(), shown(line.op.path()));
+        let mut words = format!(
+            "{indent}{sign} {:<10} {mode:>4} {owner:>9} {}",
+            line.op.words().name,
+            shown(line.op.path())
+        );
         if let Some((word, path)) = line.other() {
             let arrow = if word == "from" { "<-" } else { "->" };
             let _ = write!(words, " {arrow} {}", shown(path));
@@ -190,8 +193,8 @@ impl Page {
         self.line(colour, &words);
     }
 
-    /// The lines that change in the file that `line` puts.
-    fn diff(&mut self, line: &Line<'_>, indent: &str, view: &Readable<'_>) -> Result<()> {
+    /// Adds the changed lines of the file that `line` puts, or why they are not shown.
+    fn diff(&mut self, line: &PlannedOp<'_>, indent: &str, view: &Readable<'_>) -> Result<()> {
         let path = line.op.path();
         if !matches!(line.op, Op::File { .. }) || line.is_same {
             return Ok(());
@@ -222,7 +225,7 @@ impl Page {
     }
 }
 
-/// A path on one line.
+/// Returns a path without control characters, so that it stays on its line.
 fn shown(path: &Path) -> String {
     path.to_string_lossy()
         .chars()

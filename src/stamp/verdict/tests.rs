@@ -30,7 +30,7 @@ impl Scratch {
     }
 
     /// The verdict in a word, or the fault.
-    fn judged(&self) -> Result<&'static str, Fault> {
+    fn judged(&self) -> Result<&'static str, StampFault> {
         judge(File::open(self.0.path()).unwrap(), &mut [0; LIMIT]).map(|verdict| match verdict {
             Verdict::Missing => "missing",
             Verdict::Ours(_) => "ours",
@@ -70,13 +70,13 @@ fn a_stamp_is_of_the_file_that_it_names() {
         FileIdentity { born: (file.born.0 - 1, 0), ..file },
     ] {
         root.write(stamp(other));
-        assert_eq!(root.judged(), Err(Fault::Copied), "{other:?}");
+        assert_eq!(root.judged(), Err(StampFault::Copied), "{other:?}");
     }
     root.write(stamp(file));
     let copy = root.0.join("copy");
     fs::copy(root.path(), &copy).unwrap();
     fs::rename(copy, root.path()).unwrap();
-    assert_eq!(root.judged(), Err(Fault::Copied));
+    assert_eq!(root.judged(), Err(StampFault::Copied));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_stamp_of_the_reference_is_trusted_in_its_own_boot_only() {
     assert_eq!(root.judged(), Ok("reference"));
     for other in ["b", "", "2e2a9c1c-0000-4000-8000-000000000000"] {
         root.write(reference(other));
-        assert_eq!(root.judged(), Err(Fault::ReferenceOfAnotherBoot), "{other}");
+        assert_eq!(root.judged(), Err(StampFault::ReferenceOfAnotherBoot), "{other}");
     }
 }
 
@@ -95,10 +95,10 @@ fn what_is_no_stamp_is_broken() {
     let root = Scratch::new("broken");
     for text in ["", "{}", "[", "Ready", "{\"provisioningBootID\":1}"] {
         root.write(text);
-        assert_eq!(root.judged(), Err(Fault::Broken), "{text}");
+        assert_eq!(root.judged(), Err(StampFault::Broken), "{text}");
     }
     root.write(" ".repeat(LIMIT));
-    assert_eq!(root.judged(), Err(Fault::Unreadable(STAMP, Errno::FBIG)));
+    assert_eq!(root.judged(), Err(StampFault::Unreadable(STAMP, Errno::FBIG)));
     let replace = |put: &dyn Fn(&Path)| {
         fs::remove_file(root.path()).unwrap();
         put(&root.path());
@@ -106,12 +106,12 @@ fn what_is_no_stamp_is_broken() {
     };
     fs::write(root.0.join("elsewhere"), reference(&boot_id().unwrap())).unwrap();
     let link = |at: &Path| std::os::unix::fs::symlink("/elsewhere", at).unwrap();
-    assert_eq!(replace(&link), Err(Fault::Broken));
+    assert_eq!(replace(&link), Err(StampFault::Broken));
     let fifo = |at: &Path| {
         rustix::fs::mknodat(rustix::fs::CWD, at, FileType::Fifo, Mode::RUSR, 0).unwrap();
     };
-    assert_eq!(replace(&fifo), Err(Fault::Broken));
-    assert_eq!(replace(&|at| fs::create_dir(at).unwrap()), Err(Fault::Broken));
+    assert_eq!(replace(&fifo), Err(StampFault::Broken));
+    assert_eq!(replace(&|at| fs::create_dir(at).unwrap()), Err(StampFault::Broken));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The operations of a plan with what is known of each before it is carried out.
+//! The operations of a plan, each with what is known about it before it is carried out.
 
 use std::path::Path;
 
@@ -7,38 +7,41 @@ use crate::error::{Problems, Result};
 use crate::plan::Planned;
 use crate::sort::order;
 
-/// The largest file in bytes that is compared with what it replaces.
+/// The most bytes of a file that is compared with the file that it replaces.
 pub(super) const MOST_COMPARED: u64 = 256 << 10;
-/// The most bytes of sources that are kept for comparing, in all: a small config can unpack to very many.
+/// The most bytes of all sources together that are kept for comparing. A small config can unpack to very many bytes.
 const MOST_KEPT: u64 = 64 << 20;
 
-/// One operation with what is known of it before it is carried out.
-pub(super) struct Line<'p> {
+/// An operation with what is known about it before it is carried out.
+pub(super) struct PlannedOp<'p> {
     pub(super) op: &'p Op<'p>,
-    /// What stands at its path now.
+    /// What stands at its path now, if anything.
     pub(super) present: Option<Stat>,
-    /// Whether what stands there now is what the operation wants, as far as that is cheap to know.
+    /// Whether the operation would change nothing. False if this is not known, as for large files.
     pub(super) is_same: bool,
-    /// Whether the image brings what stands there only as a default, for which the config sets no `overwrite`.
+    /// Whether the operation replaces a file that the image has named as a default, without `overwrite` in the config.
     pub(super) is_default: bool,
-    /// Bytes of the file that it puts.
+    /// The size in bytes of the file that it puts; `None` for other operations.
     pub(super) size: Option<u64>,
-    /// Whether the operation still has those bytes.
+    /// Whether `op` still has the contents of the file.
     is_kept: bool,
 }
 
-/// What is known of the contents that an operation puts.
+/// What is known about the contents that an operation puts.
 #[derive(Default)]
-pub(super) struct Contents {
-    /// How many bytes there are; `None` for an operation that puts no file.
+pub(super) struct ReadContents {
+    /// The size in bytes; `None` for an operation that puts no file.
     size: Option<u64>,
-    /// Whether the operation still has them.
+    /// Whether the operation still has the contents.
     is_kept: bool,
 }
 
-/// Reads the contents of all files to the end, and tells everything that is wrong with them. What is small stays in the
-/// operations as bytes, to be compared; the rest is taken out of them.
-pub(super) fn read_contents(ops: &mut [Op<'_>], view: &dyn View) -> Result<Vec<Contents>> {
+/// Reads the contents of all files to the end. Small contents stay in the operations as bytes, to be compared; large ones are
+/// taken out of them.
+///
+/// # Errors
+/// Everything that is wrong with the sources, as one error.
+pub(super) fn read_contents(ops: &mut [Op<'_>], view: &dyn View) -> Result<Vec<ReadContents>> {
     let mut problems = Problems::default();
     let mut room = MOST_KEPT;
     let mut read = Vec::with_capacity(ops.len());
@@ -48,9 +51,9 @@ pub(super) fn read_contents(ops: &mut [Op<'_>], view: &dyn View) -> Result<Vec<C
     problems.finish().map(|()| read)
 }
 
-/// Reads what one operation puts, and keeps it if it has room in `room`.
-fn read_content(op: &mut Op<'_>, view: &dyn View, room: &mut u64) -> Result<Contents> {
-    let Op::File { contents, .. } = op else { return Ok(Contents::default()) };
+/// Reads the contents that `op` puts. Keeps them if they are at most `room` bytes, which are then used up.
+fn read_content(op: &mut Op<'_>, view: &dyn View, room: &mut u64) -> Result<ReadContents> {
+    let Op::File { contents, .. } = op else { return Ok(ReadContents::default()) };
     let mut size: u64 = 0;
     let mut is_kept = true;
     let mut kept = Vec::with_capacity(contents.len());
@@ -76,47 +79,36 @@ fn read_content(op: &mut Op<'_>, view: &dyn View, room: &mut u64) -> Result<Cont
         }
     }
     *contents = kept;
-    Ok(Contents { size: Some(size), is_kept })
+    Ok(ReadContents { size: Some(size), is_kept })
 }
 
-/// Returns a line for each operation, whose contents are as in `read`.
+/// Returns the operations of `planned` with what is known about each. `read` is what [`read_contents`] returned.
 pub(super) fn lines<'p>(
     planned: &'p Planned<'_>,
-    read: &[Contents],
+    read: &[ReadContents],
     view: &dyn View,
-) -> Result<Vec<Line<'p>>> {
+) -> Result<Vec<PlannedOp<'p>>> {
     let mut lines = Vec::with_capacity(planned.ops.len());
     // The defaults are in the order of the operations that replace them.
     let mut defaults = planned.replaced_defaults.iter();
     let mut default = defaults.next();
-    for (op, &Contents { size, is_kept }) in planned.ops.iter().zip(read) {
+    for (op, &ReadContents { size, is_kept }) in planned.ops.iter().zip(read) {
         let is_default = !matches!(op, Op::Remove { .. }) && default.is_some_and(|path| path == op.path());
         if is_default {
             default = defaults.next();
         }
-        let mut line = Line { op, present: view.stat(op.path())?, is_same: false, is_default, size, is_kept };
-        let is_removed = |before: &Line<'_>| matches!(before.op, Op::Remove { path } if path == op.path());
+        let mut line =
+            PlannedOp { op, present: view.stat(op.path())?, is_same: false, is_default, size, is_kept };
+        let is_removed =
+            |before: &PlannedOp<'_>| matches!(before.op, Op::Remove { path } if path == op.path());
         line.is_same = !lines.last().is_some_and(is_removed) && line.is_same(view)?;
         lines.push(line);
     }
     Ok(lines)
 }
 
-impl Line<'_> {
-    /// The operation's word, the same in both forms.
-    pub(super) fn word(&self) -> &'static str {
-        match self.op {
-            Op::Remove { .. } => "remove",
-            Op::Directory { .. } => "directory",
-            Op::File { .. } => "file",
-            Op::Symlink { .. } => "link",
-            Op::HardLink { .. } => "hardlink",
-            Op::Attributes { .. } => "attributes",
-            Op::Rename { .. } => "rename",
-        }
-    }
-
-    /// Owner and mode that the operation gives.
+impl PlannedOp<'_> {
+    /// Returns the owner and mode that the operation sets, if it sets any.
     pub(super) fn attributes(&self) -> Option<Attributes> {
         match self.op {
             Op::Directory { attributes, .. }
@@ -127,7 +119,7 @@ impl Line<'_> {
         }
     }
 
-    /// What a link points at, or where a renamed file comes from.
+    /// Returns the target of a link or the old path of a renamed file, with the word for it: `target` or `from`.
     pub(super) fn other(&self) -> Option<(&'static str, &Path)> {
         match self.op {
             Op::Symlink { target, .. } | Op::HardLink { target, .. } => Some(("target", target)),
@@ -136,6 +128,7 @@ impl Line<'_> {
         }
     }
 
+    /// Returns whether the operation would change nothing: see the field of this name.
     fn is_same(&self, view: &dyn View) -> Result<bool> {
         let Some(stat) = self.present else { return Ok(false) };
         let has_attributes = self.attributes() == Some(stat.attributes);
@@ -155,8 +148,8 @@ impl Line<'_> {
         })
     }
 
-    /// What the file at the path of an [`Op::File`] holds now and what it will hold; nothing where one of the two is
-    /// larger than 256 KiB. What is no file now holds nothing.
+    /// Returns the old and the new contents of the file that an [`Op::File`] puts. The old contents are empty if no file
+    /// stands there now. Returns `None` if either has more than [`MOST_COMPARED`] bytes.
     pub(super) fn contents(&self, view: &dyn View) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let Op::File { path, contents, .. } = self.op else { return Ok(None) };
         let file = self.present.filter(|stat| stat.kind == Kind::File);
@@ -172,7 +165,7 @@ impl Line<'_> {
             match piece {
                 Piece::Bytes(bytes) => new.extend_from_slice(bytes),
                 Piece::Existing(path) => new.append(&mut view.read(path, MOST_COMPARED)?),
-                // Read and kept as bytes before.
+                // Sources have been read: what was small enough is bytes by now.
                 Piece::Source(_) => return Ok(None),
             }
         }
@@ -180,7 +173,7 @@ impl Line<'_> {
     }
 }
 
-/// How many paths a plan touches, and how.
+/// How many paths a plan makes, changes, removes and leaves as they are.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) new: usize,
@@ -189,9 +182,9 @@ pub(super) struct Counts {
     pub(super) unchanged: usize,
 }
 
-/// Counts paths, not operations: a path may be removed and then made anew. What lies below a removed directory is not
+/// Counts the paths of the operations. A path that is removed and made again counts once. What lies below a removed directory is not
 /// counted.
-pub(super) fn count(lines: &[Line<'_>]) -> Counts {
+pub(super) fn count(lines: &[PlannedOp<'_>]) -> Counts {
     let path = |index: usize| lines.get(index).map(|line| line.op.path());
     let sorted = order(lines.len(), &|one, other| path(one).cmp(&path(other)));
     let mut counts = Counts::default();
