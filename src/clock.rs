@@ -1,21 +1,21 @@
-//! The time, or what `SOURCE_DATE_EPOCH` says it is (reproducible-builds.org).
+//! The time. `SOURCE_DATE_EPOCH` replaces it (reproducible-builds.org).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECONDS_A_DAY: u64 = 86_400;
 
-/// Seconds since the epoch.
+/// Returns the seconds since the epoch. Zero if the clock is before it.
 pub fn now() -> u64 {
     let told = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
     told.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
-/// Days since the epoch.
+/// Returns the days since the epoch.
 pub fn today() -> u64 {
     now() / SECONDS_A_DAY
 }
 
-/// `seconds` since the epoch as RFC 3339 in UTC: `2026-11-22T22:00:00Z`.
+/// Formats `seconds` since the epoch as RFC 3339 in UTC: `2026-11-22T22:00:00Z`.
 pub fn rfc3339(seconds: u64) -> String {
     let of_day = seconds % SECONDS_A_DAY;
     let (year, month, day) = civil(seconds / SECONDS_A_DAY);
@@ -23,11 +23,11 @@ pub fn rfc3339(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of the given day since the epoch, in the Gregorian calendar.
+/// Returns year, month and day of the day that is `days` after the epoch, in the Gregorian calendar.
 fn civil(mut days: u64) -> (u64, u64, u64) {
     let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let mut year: u64 = 1970;
-    // 400 years repeat exactly; what is left takes at most 400 steps.
+    // The calendar repeats after 400 years. So the loop has at most 400 steps, however far the day is.
     let (cycles, rest) = (days / 146_097, days % 146_097);
     year = year.saturating_add(cycles.saturating_mul(400));
     days = rest;

@@ -1,4 +1,4 @@
-//! What went wrong: a stable short reason that decides the exit code, and one sentence for people.
+//! Errors: a stable short reason that decides the exit code, and one sentence for people.
 
 mod problems;
 
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 pub use problems::Problems;
 
-/// The longest text of one failure, in bytes. With the words that the log puts before it, it fits one record.
+/// The most bytes of the text of one failure. Together with the words that the log puts before it, it fits one record.
 const MOST_TEXT: usize = 800;
 
 /// Why a run failed. The word is stable: scripts may match it, and it decides the exit code.
@@ -26,27 +26,27 @@ pub enum Reason {
     ConfigSyntax,
     /// The config's `ignition.version` is missing or not one of those known.
     ConfigVersion,
-    /// The config asks for something that contradicts itself or that the language forbids.
+    /// The config contradicts itself, or breaks a rule of the language.
     ConfigInvalid,
-    /// The config asks for something that this program does not do.
+    /// The config asks for something that this program does not support.
     Unsupported,
-    /// The bytes behind a URL of the config could not be had or decoded.
+    /// The bytes behind a URL of the config could not be fetched or decoded.
     Resource,
-    /// The bytes behind a URL do not have the hash that the config demands.
+    /// The bytes behind a URL have another hash than the config says.
     Verification,
-    /// Something that is already in the root stands in the way of the config.
+    /// Something in the root is in the way of the config.
     Conflict,
     /// The root's account files do not allow what the config asks for.
     Account,
     /// Reading or writing the root failed.
     RootIo,
-    /// The root has no room left.
+    /// The root file system is full.
     NoSpace,
     /// The root cannot be written to.
     ReadOnly,
-    /// The user may not do this to the root.
+    /// This user lacks the permission to read or change the root.
     Denied,
-    /// What an interrupted run left cannot be completed.
+    /// The commit that an interrupted run began cannot be completed.
     Journal,
     /// Another process is changing the root.
     Busy,
@@ -56,12 +56,12 @@ pub enum Reason {
     StampBroken,
     /// The stamp was written for another root, or nobody can tell for which one.
     StampForeign,
-    /// Reading something of the running system failed.
+    /// A call on the running system, outside of the root, failed.
     System,
 }
 
 impl Reason {
-    /// The stable word, as it stands in the log and in the manual.
+    /// Returns the stable word, which the log and the manual use.
     pub fn word(self) -> &'static str {
         match self {
             Self::Usage => "usage",
@@ -88,7 +88,7 @@ impl Reason {
         }
     }
 
-    /// The exit code, listed in `glowplug(8)`.
+    /// Returns the exit code. `glowplug(8)` lists all of them.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Usage => 2,
@@ -115,8 +115,8 @@ impl Reason {
         }
     }
 
-    /// Returns what can be done about a failure that brings no advice of its own. It holds for every failure of this
-    /// reason, on every platform; [`Error::advise`] says more.
+    /// Returns the advice for a failure that has none of its own. It must hold for every failure of this reason, on every
+    /// platform.
     fn advice(self) -> &'static str {
         match self {
             Self::Usage => {
@@ -165,21 +165,21 @@ impl Reason {
     }
 }
 
-/// A failure: its [`Reason`] and one sentence that names the act, the path or JSON key, and errno in words. It may hold
-/// further failures that were found with it: see [`Problems`].
+/// A failure: its [`Reason`], and one sentence that names the act, the path or JSON key, and errno in words. It may hold
+/// further failures that were found together with it: see [`Problems`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(Box<Parts>);
 
-/// Boxed: results are handed on everywhere, errors once.
+/// The parts of an [`Error`]. They are boxed so that results stay small: almost every function returns one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Parts {
     reason: Reason,
     text: String,
-    /// What to do about this failure; that of its reason where there is none.
+    /// What can be done about this failure. `None` means the advice of its reason.
     advice: Option<Cow<'static, str>>,
-    /// The other failures that were found with this one; they have no further ones themselves.
+    /// The other failures that were found with this one. They hold no further ones themselves.
     further: Vec<Error>,
-    /// How many more failures there were that are not kept.
+    /// The number of failures beyond those that are kept.
     untold: usize,
 }
 
@@ -187,33 +187,34 @@ struct Parts {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Makes a failure told in `text`: lower case, no final stop. Of a long text the middle is left out, and control
-    /// characters are replaced, so that it can be shown anywhere.
+    /// Returns a failure with the sentence `text`, which begins in lower case and has no full stop. The middle of a text of more
+    /// than 800 bytes is left out, and control characters are replaced, so that it can be shown anywhere.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
         let text = showable(text.into());
         Self(Box::new(Parts { reason, text, advice: None, further: Vec::new(), untold: 0 }))
     }
 
-    /// Returns the same failure with `advice`, whole sentences that say what can be done about it.
+    /// Returns this failure with `advice`: whole sentences that say what can be done about it.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<Cow<'static, str>>) -> Self {
         self.0.advice = Some(advice.into());
         self
     }
 
-    /// Returns the same failure with `advice`, unless it brings its own already.
+    /// Returns this failure with `advice`, unless it has some already.
     #[must_use]
     pub fn advise_otherwise(self, advice: impl Into<Cow<'static, str>>) -> Self {
         if self.0.advice.is_some() { self } else { self.advise(advice) }
     }
 
-    /// Returns what can be done about the first failure: its own advice, else that of its reason.
+    /// Returns the advice for the first failure: its own, or else that of its reason.
     pub fn advice(&self) -> &str {
         self.0.advice.as_deref().unwrap_or_else(|| self.0.reason.advice())
     }
 
-    /// A failed call on a path of the root: `act` is what was being done ("open", "make directory").
-    /// A full or read-only file system and a lack of permission get their own reasons.
+    /// Returns the error for a failed call on `path` of the root. `act` is a verb that the path follows: "open", "make
+    /// directory". A full disk, a read-only file system and a lack of permission have reasons of their own; any other errno is
+    /// [`Reason::RootIo`].
     pub fn root(act: &str, path: &Path, errno: Errno) -> Self {
         let reason = match errno {
             Errno::NOSPC | Errno::DQUOT => Reason::NoSpace,
@@ -241,29 +242,28 @@ impl Error {
         Self::system(&format!("{act} {}", path.display()), error)
     }
 
-    /// The stable reason; of several failures the first one's.
+    /// Returns the reason, that of the first of several failures.
     pub fn reason(&self) -> Reason {
         self.0.reason
     }
 
-    /// The sentence without the reason's word; of several failures the first one's.
+    /// Returns the sentence, that of the first of several failures. It does not have the reason's word.
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// Returns this failure and those that were found with it, in order. Those that are not kept are only counted:
-    /// see [`Error::untold`].
+    /// Returns this failure and those that were found with it, in order. [`Error::untold`] counts those that were not kept.
     pub fn all(&self) -> impl Iterator<Item = &Error> {
         std::iter::once(self).chain(&self.0.further)
     }
 
-    /// How many failures were found beside those of [`Error::all`].
+    /// Returns the number of failures beyond those of [`Error::all`].
     pub fn untold(&self) -> usize {
         self.0.untold
     }
 
-    /// Returns a line for each failure, with its reason's word before it where `with_reasons`, and one that counts
-    /// those that are not kept.
+    /// Returns a line for each failure, and one that counts those that were not kept. `with_reasons` puts the word of the reason
+    /// before each failure.
     pub fn lines(&self, with_reasons: bool) -> Vec<String> {
         let line = |error: &Error| {
             let word = if with_reasons { error.reason().word() } else { "" };
@@ -274,7 +274,7 @@ impl Error {
         self.all().map(line).chain(more).collect()
     }
 
-    /// Returns the same failures with the place in the config (`$.storage.files.0`) put before each.
+    /// Returns the same failures, each with `place` before it: a JSON key of the config (`$.storage.files.0`) or a path.
     #[must_use]
     pub fn at(mut self, place: &dyn fmt::Display) -> Self {
         let parts = &mut *self.0;
@@ -295,13 +295,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Returns `text` as it is kept: short enough for one record of the log and without control characters.
+/// Returns `text` in a form that can be shown: short enough for one record of the log, and without control characters.
 fn showable(text: String) -> String {
     let text = shorten(text, MOST_TEXT);
     if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}") } else { text }
 }
 
-/// Returns `text` without its middle if it is longer than `most` bytes. The end is kept, since it says what went wrong.
+/// Returns `text`, without its middle if it has more than `most` bytes. The end is kept, because it says what went wrong.
 pub(crate) fn shorten(text: String, most: usize) -> String {
     if text.len() <= most {
         return text;
@@ -314,17 +314,17 @@ pub(crate) fn shorten(text: String, most: usize) -> String {
     format!("{}[...]{}", head.unwrap_or_default(), tail.unwrap_or_default())
 }
 
-/// The errno behind an I/O error; `EIO` for one that has none.
+/// Returns the errno of an I/O error, or `EIO` if it has none.
 pub fn errno_of(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-/// errno as words, without the number that the standard library appends.
+/// Returns errno in words, without the number that the standard library appends.
 pub fn errno_words(errno: Errno) -> String {
     io_words(&errno.into())
 }
 
-/// An I/O error as words, without the number that the standard library appends.
+/// Returns an I/O error in words, without the number that the standard library appends.
 pub fn io_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     // The number stands in parentheses at the end.

@@ -1,5 +1,5 @@
-//! Whole reads and writes of open files, and the names in directories. The standard library's cost several KB more
-//! of the initramfs.
+//! Reading and writing whole files, and the names in directories. The same functions of the standard library would make the
+//! program several KB larger.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -12,17 +12,24 @@ use rustix::io::{Errno, read, retry_on_intr, write};
 
 use crate::error::errno_of;
 
-/// Room for so much is made before each read.
+/// How many bytes of room the buffer of a read has at least.
 const CHUNK: usize = 8 << 10;
 
-/// What the file at `path` of the running system holds, to the end or until it is more than `limit`.
+/// Reads the file at `path` of the running system. Stops once more than `limit` bytes are read, so that a caller can tell
+/// whether the file is larger.
+///
+/// # Errors
+/// errno of open(2) or read(2).
 #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only read")]
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Errno> {
     let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     read_all(fd.as_fd(), limit)
 }
 
-/// The same of a text of the kernel's, as those below `/proc`.
+/// Reads a text file of the running system, as the kernel's below `/proc`. Invalid UTF-8 is replaced.
+///
+/// # Errors
+/// errno of open(2) or read(2); `EFBIG` for more than 1 MiB.
 pub fn read_text(path: &str) -> Result<String, Errno> {
     const LIMIT: u64 = 1 << 20;
     let bytes = read_file(Path::new(path), LIMIT)?;
@@ -33,17 +40,23 @@ pub fn read_text(path: &str) -> Result<String, Errno> {
     }
 }
 
-/// The names in the directory at `path` of the running system, in no order.
+/// Returns the names in the directory at `path` of the running system, in no particular order.
+///
+/// # Errors
+/// errno of open(2) or getdents64(2).
 #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only read")]
 pub fn list(path: &Path) -> Result<Vec<OsString>, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).and_then(Dir::new).and_then(names)
 }
 
-/// What `fd` holds from where it stands, to the end or until it is more than `limit`.
+/// Reads `fd` from its position to the end. Stops once more than `limit` bytes are read.
+///
+/// # Errors
+/// errno of read(2) or fstat(2).
 pub fn read_all(fd: BorrowedFd<'_>, limit: u64) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::new();
-    // A large file is not copied each time the room for it grows.
+    // With room for the whole file, the bytes are not copied again and again while the buffer grows.
     let size = u64::try_from(fstat(fd)?.st_size).unwrap_or(0).min(limit);
     bytes.reserve_exact(usize::try_from(size).unwrap_or(0).saturating_add(CHUNK));
     while bytes.len() as u64 <= limit {
@@ -55,7 +68,10 @@ pub fn read_all(fd: BorrowedFd<'_>, limit: u64) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-/// The names in a directory, without `.` and `..`, in no order.
+/// Returns the names in a directory, without `.` and `..`, in no particular order.
+///
+/// # Errors
+/// errno of getdents64(2).
 pub fn names(directory: Dir) -> Result<Vec<OsString>, Errno> {
     let mut names = Vec::new();
     for entry in directory {
@@ -68,7 +84,11 @@ pub fn names(directory: Dir) -> Result<Vec<OsString>, Errno> {
     Ok(names)
 }
 
-/// Replaces the file at `path` in `/run/glowplug` by `text`, whole or not at all, by way of `new` beside it.
+/// Replaces the file at `path`, in `/run/glowplug`, by `text`, whole or not at all. `new` is the path of an unfinished file in
+/// the same directory. The directory is made if it is missing.
+///
+/// # Errors
+/// errno of mkdir(2), open(2), write(2) or rename(2).
 #[allow(clippy::disallowed_methods, reason = "/run is the running system's, not a path of the root")]
 pub fn replace(path: &Path, new: &Path, text: &str) -> Result<(), Errno> {
     path.parent()
@@ -79,6 +99,9 @@ pub fn replace(path: &Path, new: &Path, text: &str) -> Result<(), Errno> {
 }
 
 /// Writes all of `bytes`.
+///
+/// # Errors
+/// errno of write(2); `EIO` if nothing at all is written.
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match retry_on_intr(|| write(fd, bytes))? {

@@ -1,8 +1,11 @@
-//! The log: records to `/dev/kmsg` in the initramfs, to standard error elsewhere.
+//! The log: `/dev/kmsg` in the initramfs, standard error elsewhere.
 //!
-//! Facts of `/dev/kmsg` (kernel `Documentation/ABI/testing/dev-kmsg`, and measured): a descriptor is rate
-//! limited to ten records, so each record gets its own; a record over 1,024 bytes is refused; without a final
-//! newline it is held back; an inner newline would start a record without a priority.
+//! Facts about `/dev/kmsg`, from the kernel's `Documentation/ABI/testing/dev-kmsg` and from measurements:
+//!
+//! - A descriptor is limited to ten records, so each record gets a descriptor of its own.
+//! - A record of more than 1,024 bytes is refused.
+//! - A record without a final newline is held back.
+//! - A newline inside a record would start another one, without a priority.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -10,10 +13,10 @@ use std::io::Write as _;
 use heapless::String;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-/// Room for the text of one record beside its prefix.
+/// The most bytes of the text of a record. The rest of 1,024 is for its prefix.
 const RECORD: usize = 960;
 
-/// The target of what the report on a config says.
+/// The target of records with a finding of the report on a config.
 pub const REPORT: &str = "report";
 /// The target of records of the level "notice", which the `log` crate does not have.
 pub const NOTICE: &str = "notice";
@@ -21,7 +24,7 @@ pub const NOTICE: &str = "notice";
 struct Kmsg;
 struct Stderr;
 
-/// Logs to `/dev/kmsg` as facility daemon, or to standard error where that cannot be opened.
+/// Logs to `/dev/kmsg` with the facility daemon, or to standard error if that cannot be opened.
 pub fn to_kmsg(level: LevelFilter) {
     install(if open_kmsg().is_ok() { &Kmsg } else { &Stderr }, level);
 }
@@ -32,7 +35,7 @@ pub fn to_stderr(level: LevelFilter) {
 }
 
 fn install(logger: &'static dyn Log, level: LevelFilter) {
-    // The one failure is a second call, which leaves the first logger in place.
+    // This fails only in a second call, which leaves the first logger in place.
     if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
     }
@@ -43,23 +46,24 @@ fn open_kmsg() -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().write(true).open("/dev/kmsg")
 }
 
-/// Text cut at the end of the buffer and free of control characters.
+/// The text of a record. It is cut at the end of the buffer, and has spaces for control characters.
 struct RecordText(String<RECORD>);
 
 impl fmt::Write for RecordText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             let character = if character.is_control() { ' ' } else { character };
-            // What does not fit is not formatted either: a name can be megabytes long.
+            // The error ends the formatting of a message that does not fit: a name can be megabytes long.
             self.0.push(character).map_err(|()| fmt::Error)?;
         }
         Ok(())
     }
 }
 
+/// Returns the text of `record`.
 fn record_text(record: &Record<'_>) -> RecordText {
     let mut text = RecordText(String::new());
-    // An error means that the text is full, or that what was written until then is all that there is.
+    // An error is no failure: the text is full, or a value could not be formatted, and what has been written is shown.
     let _ = text.write_fmt(*record.args());
     text
 }
@@ -79,7 +83,7 @@ impl Log for Kmsg {
         };
         let mut text: String<1024> = String::new();
         let _ = writeln!(text, "<{priority}>glowplug: {}", record_text(record).0);
-        // Nothing is left to tell it to if the log itself cannot be written.
+        // A failure is ignored, because there is no other log to report it to.
         if let Ok(mut kmsg) = open_kmsg() {
             let _ = kmsg.write_all(text.as_bytes());
         }
@@ -95,7 +99,7 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         let level = match record.level() {
-            // A finding begins with the word itself.
+            // A finding begins with its severity already.
             _ if record.target() == REPORT => "",
             Level::Error => "error: ",
             Level::Warn => "warning: ",

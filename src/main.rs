@@ -1,4 +1,4 @@
-//! The program of the initramfs: arguments in, exit code out.
+//! The program `glowplug`: parses the command line, calls the library, and returns the exit code.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
@@ -89,15 +89,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// The config's secrets are in this process's memory: no core file, nor whatever takes cores, may get them. (A limit of
-/// zero on core files would not keep them from a program in `core_pattern`.)
+/// Forbids core dumps of this process, because the config's secrets are in its memory. A limit of zero for core files would not
+/// keep them from a program in `core_pattern`.
 fn keep_memory_private() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|errno| Error::system("forbid core files", errno))
 }
 
 fn complain(error: &Error) {
-    // Standard error may be closed; the exit code tells the reason all the same.
+    // A failure is ignored: standard error may be closed, and the exit code says the reason, too.
     for line in error.lines(true) {
         let _ = writeln!(std::io::stderr(), "glowplug: {line}");
     }
@@ -139,11 +139,11 @@ fn adopt(root: &Path) -> Result<()> {
 
 /// The exit code of `validate` for a config that is refused.
 const REFUSED: u8 = 1;
-/// The exit code of `validate --strict` for configs that are valid, of which the boot will refuse one.
+/// The exit code of `validate --strict` for configs that are valid, if the boot will refuse one of them.
 const REFUSED_AT_BOOT: u8 = 4;
 
-/// Prints the report on every file, and on a terminal a line for each that is valid. A config that is refused decides
-/// the exit code before one that only the boot will refuse.
+/// Prints the report on every file, and on a terminal a line for each that is valid. Returns [`REFUSED`] if any config is
+/// refused, otherwise with `strict` [`REFUSED_AT_BOOT`] if the boot will refuse any.
 fn validate(files: &[PathBuf], policy: Option<&Path>, strict: bool) -> Result<ExitCode> {
     let (mut is_refused, mut is_refused_at_boot) = (false, false);
     let policy = policy.map(file::read_argument).transpose()?;
@@ -202,7 +202,7 @@ fn arguments() -> Result<Call> {
         }
     }
     let command = command.as_deref().and_then(|name| name.to_str());
-    // Each command takes what belongs to it; what is left over is a mistake.
+    // Each command takes the options that it has. An option that is left over is a mistake.
     let call = match (command, operands.as_slice()) {
         (Some("run"), []) => root.take().map(|root| Call::Run { root, platform: platform.take() }),
         (Some("apply"), [config]) => root.take().map(|root| Call::Apply { root, config: config.into() }),
@@ -234,7 +234,7 @@ fn arguments() -> Result<Call> {
     call.ok_or_else(|| usage(&"--root is missing"))
 }
 
-/// The help text with the table of platforms.
+/// Returns the help text with the table of platforms.
 fn help() -> String {
     use std::fmt::Write as _;
     let mut text = HELP.to_owned();
@@ -245,7 +245,7 @@ fn help() -> String {
     text + HELP_END
 }
 
-/// Whether standard output is a terminal that shows colours, and nobody has asked for none (`NO_COLOR`).
+/// Returns whether to use colours: standard output is a terminal that shows them, and `NO_COLOR` is not set.
 fn has_colours() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");

@@ -1,4 +1,5 @@
-//! The only unsafe code: what neither rustix nor the standard library does at a size that fits the initramfs.
+//! The only unsafe code: system calls that rustix does not have, or that the standard library has only at the cost of a
+//! larger program.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
@@ -14,11 +15,10 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::error::errno_of;
 
-/// Of `linux/vm_sockets.h`; its value is a `timeval` where a long has 64 bits.
+/// A socket option of linux/vm_sockets.h. Its value is a `timeval` on machines whose long has 64 bits.
 const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
 
-/// A connection to `port` of the host by vsock(7). The kernel gives it up after `patience` instead of its own two
-/// seconds.
+/// Connects to `port` of the host by vsock(7). The kernel gives up after `patience` instead of its default of two seconds.
 ///
 /// # Errors
 /// errno of socket(2), setsockopt(2) or connect(2).
@@ -60,16 +60,16 @@ pub fn connect_to_host(port: u32, patience: Duration) -> Result<OwnedFd, Errno> 
 /// Sets the mode of an open file, which may be opened with `O_PATH`, by fchmodat2(2).
 ///
 /// # Errors
-/// errno of fchmodat2(2): `ENOSYS` before Linux 6.6.
+/// errno of fchmodat2(2); `ENOSYS` before Linux 6.6.
 pub fn set_mode_of(file: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
-    /// Its number, the same on every architecture of Debian.
+    /// The number of the system call, which is the same on every architecture of Debian.
     const FCHMODAT2: libc::c_long = 452;
     // SAFETY: the name is a string that ends in NUL and outlives the call; the call writes to no memory.
     let code = unsafe { libc::syscall(FCHMODAT2, file.as_raw_fd(), c"".as_ptr(), mode, libc::AT_EMPTY_PATH) };
     if code == 0 { Ok(()) } else { Err(errno_of(&std::io::Error::last_os_error())) }
 }
 
-/// The addresses of all network interfaces, each with the interface's name.
+/// Returns the addresses of all network interfaces, each with the name of its interface.
 ///
 /// # Errors
 /// errno of getifaddrs(3).
@@ -109,18 +109,18 @@ pub fn network_addresses() -> Result<Vec<(String, IpAddr)>, Errno> {
     Ok(addresses)
 }
 
-/// Takes from this thread, and from all threads and programs that it starts, the right to change any file system, by
-/// landlock(7). What is open stays so. False where the kernel has no Landlock.
+/// Forbids this thread, and all threads and programs that it starts, to change any file system, by landlock(7). Files that
+/// are open already can still be written to. Returns false if the kernel has no Landlock.
 ///
 /// # Errors
 /// errno of prctl(2) or of Landlock's calls.
 pub fn forbid_changes() -> Result<bool, Errno> {
-    /// To write to files, and to remove and make all kinds of them; of Landlock's ABI 1.
+    /// Landlock's rights, in its ABI 1, to write to files, and to remove and make files of all kinds.
     const CHANGES: u64 = (1 << 1) | (0b1_1111_1111 << 4);
-    /// Of ABI 3, Linux 6.2.
+    /// The right to truncate files, in ABI 3 (Linux 6.2).
     const TRUNCATE: u64 = 1 << 14;
     const ABI_WITH_TRUNCATE: libc::c_long = 3;
-    /// Asks for the ABI's number.
+    /// The flag that asks for the number of the ABI.
     const VERSION: libc::c_int = 1;
 
     let check = |code: libc::c_long| match code {
@@ -150,20 +150,20 @@ pub fn forbid_changes() -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// The size of a structure as the socket calls want it.
+/// Returns the size of a structure, in the type that the socket calls take.
 #[allow(clippy::cast_possible_truncation, reason = "structures of a few bytes")]
 const fn length_of<T>() -> libc::socklen_t {
     size_of::<T>() as libc::socklen_t
 }
 
-/// As many arguments as [`spawn_and_wait`] passes on.
+/// The most arguments of [`spawn_and_wait`], with the program's name.
 const ARGUMENTS: usize = 8;
 
-/// Runs the program `arguments[0]`, found by `PATH`, with this process's descriptors and no environment but a
-/// `PATH`, and waits for it. Returns its exit code; a program that a signal ended has none.
+/// Runs the program `arguments[0]`, which is found by `PATH`, and waits for it. It gets this process's descriptors, and an
+/// environment with nothing but `PATH`. Returns its exit code, or `None` if a signal ended it.
 ///
 /// # Errors
-/// errno of `posix_spawnp(3)` or waitpid(2); `E2BIG` for more than eight arguments.
+/// errno of `posix_spawnp(3)` or waitpid(2); `EINVAL` without a program; `E2BIG` for more than eight arguments.
 pub fn spawn_and_wait(arguments: &[&CStr]) -> Result<Option<i32>, Errno> {
     let mut pointers = [ptr::null_mut(); ARGUMENTS + 1];
     let program = arguments.first().ok_or(Errno::INVAL)?;
@@ -205,7 +205,7 @@ pub fn spawn_and_wait(arguments: &[&CStr]) -> Result<Option<i32>, Errno> {
     }
 }
 
-/// The bytes of a file, mapped: they take memory only while they are used, and none that another copy has not.
+/// The bytes of a file, mapped by mmap(2). They share memory with the kernel's cache, which can free it at any time.
 #[derive(Debug)]
 pub struct Mapped {
     start: ptr::NonNull<u8>,
@@ -213,7 +213,7 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Maps the whole of the file at `path`, which is not empty, and which nobody changes: it is replaced by renaming.
+    /// Maps the whole file at `path`. Nobody may write to that file while it is mapped; to replace it by renaming is fine.
     ///
     /// # Errors
     /// errno of open(2), fstat(2) or mmap(2); `EINVAL` for an empty file.
@@ -245,10 +245,10 @@ impl Drop for Mapped {
     }
 }
 
-/// A panic prints its message and aborts; nothing ever unwinds. The standard library would still bring an
-/// unwinder and a reader of debug information, a third of the program, for a backtrace that a stripped program
-/// cannot show. With these functions in the unwinder's place neither is linked. (With glibc they cannot be: its
-/// own cancellation of threads refers to the unwinder.)
+/// Functions in the place of the unwinder. A panic prints its message and aborts, so nothing ever unwinds. The standard library
+/// would still link an unwinder and a reader of debug information, a third of the program, for a backtrace that a stripped
+/// program cannot show. With these functions neither is linked. glibc does not allow this, because its own cancellation of
+/// threads needs the unwinder.
 #[cfg(all(panic = "abort", target_env = "musl"))]
 mod no_unwinder {
     use std::ffi::{c_int, c_void};
@@ -272,7 +272,7 @@ mod no_unwinder {
             }
         )* };
     }
-    // All of the ABI's functions: whichever were left out would bring the unwinder back, and define these twice.
+    // These are all functions of the ABI. Any that were missing would link the unwinder, which defines the others again.
     never_called! {
         _Unwind_DeleteException _Unwind_FindEnclosingFunction _Unwind_ForcedUnwind _Unwind_GetCFA
         _Unwind_GetDataRelBase _Unwind_GetGR _Unwind_GetIP _Unwind_GetIPInfo _Unwind_GetLanguageSpecificData

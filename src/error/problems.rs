@@ -2,13 +2,13 @@
 
 use super::{Error, Result};
 
-/// As many failures are kept; the rest is counted.
+/// The most failures that are kept. The rest is counted.
 const MOST_KEPT: usize = 20;
-/// As many bytes of their texts are kept, unless the first is longer by itself.
+/// The most bytes of all texts that are kept. The first failure is kept in any case.
 const MOST_BYTES: usize = 4096;
 
-/// A collection of failures. What goes on after a failure must not depend on what failed, otherwise the same problem is
-/// told twice.
+/// A collection of failures. The work that goes on after a failure must not depend on what failed. Otherwise the same problem
+/// would be reported twice.
 #[derive(Debug, Default)]
 pub struct Problems(Option<Error>);
 
@@ -24,7 +24,7 @@ impl Problems {
         }
     }
 
-    /// Keeps `error` and what was found with it. Words that are there already are not repeated.
+    /// Adds `error` and the failures that were found with it. A failure with the text of another one is left out.
     pub fn add(&mut self, mut error: Error) {
         let Some(first) = &mut self.0 else {
             self.0 = Some(error);
@@ -52,7 +52,7 @@ impl Problems {
         }
     }
 
-    /// Whether nothing has failed so far.
+    /// Returns whether nothing has failed so far.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -60,7 +60,7 @@ impl Problems {
     /// Ends the collection.
     ///
     /// # Errors
-    /// All failures as one, if there are any: the reason is the first one's.
+    /// All failures as one error, if there are any. Its reason is that of the first.
     pub fn finish(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
     }

@@ -1,4 +1,4 @@
-//! The program `ignition-apply`: applying a config to the container that the program runs in.
+//! The program `ignition-apply`: applies a config to the container that it runs in.
 
 use std::path::Path;
 
@@ -12,11 +12,12 @@ use crate::provision::phases::{Defaults, plan_config, refuse_empty};
 use crate::provision::render::{Renderer, Texts};
 use crate::root::Root;
 
-/// Applies the config in `text` to the running container as `ignition-apply` does: files, directories, links and
-/// units; no result file is left.
+/// Applies the config in `text` to the running container as `ignition-apply` does: files, directories, links and units.
+/// Writes no result file.
 ///
 /// # Errors
-/// [`Reason::Unsupported`] outside of a container, and for other parts of the config unless they are to be ignored.
+/// [`Reason::Unsupported`] outside of a container, and for other parts of the config unless `ignore_unsupported`. With
+/// `offline` also for a config that needs the network. Otherwise those of the config and the root.
 pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) -> Result<()> {
     if !in_container()? {
         let what = "this is not a container, and only a container can be changed while it runs";
@@ -48,7 +49,7 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) 
     files::logged(root, &config, ops.len(), &mut || target.apply(&mut ops)).map(drop)
 }
 
-/// As podman, docker and systemd-nspawn mark them.
+/// Returns whether this is a container of podman, docker or systemd-nspawn, by the marks that these leave.
 fn in_container() -> Result<bool> {
     if std::env::var_os("container").is_some_and(|name| !name.is_empty()) {
         return Ok(true);

@@ -1,5 +1,5 @@
-//! The files that stages hand over to each other, outside of the root: the config cache, the state file and the flag
-//! that says that the network is needed.
+//! The files outside of the root that stages leave for each other: the config cache, the state file, and the empty file that
+//! says that the network is needed.
 #![allow(clippy::disallowed_methods, reason = "files of the running system, not of the root")]
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result, errno_of};
 
-/// Writes `bytes` to `path` as a whole, with `mode` as far as the umask lets it.
+/// Replaces the file at `path` by `bytes`, whole or not at all. It gets `mode` without the bits of the umask.
 pub(super) fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -42,7 +42,7 @@ fn remove(path: &Path) -> std::result::Result<(), Errno> {
     }
 }
 
-/// Makes the directories above `path` that are missing.
+/// Makes the missing directories above `path`, each with `mode` without the bits of the umask.
 pub(super) fn make_parents(path: &Path, mode: u32) -> Result<()> {
     let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
     let mut done = mkdirat(CWD, parent, Mode::from_raw_mode(mode));
@@ -51,7 +51,7 @@ pub(super) fn make_parents(path: &Path, mode: u32) -> Result<()> {
         done = mkdirat(CWD, parent, Mode::from_raw_mode(mode));
     }
     match done {
-        // What is no directory shows when something is put into it.
+        // If it exists and is not a directory, the next call on a path below it fails.
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(Error::system_at("make directory", parent, errno)),
     }

@@ -1,5 +1,4 @@
-//! The programs of the reference, by their names and flags: `ignition`, `ignition-apply`, `ignition-rmcfg` and
-//! `ignition-validate`.
+//! The command lines of the reference's programs: `ignition`, `ignition-apply`, `ignition-rmcfg` and `ignition-validate`.
 
 mod duration;
 mod flags;
@@ -18,15 +17,16 @@ use crate::error::Reason;
 use crate::file;
 use crate::platform::Platform;
 
-/// What the reference's programs say they are: others look for the first word.
+/// What `--version` prints. Other programs look for its first word.
 const VERSION: &str = concat!("Ignition glowplug-", env!("CARGO_PKG_VERSION"));
 
 const NO_PLATFORM: &str = "'--platform' must be provided";
 
-/// Flags that glowplug's own commands do not have.
+/// The flags that only the reference has, and glowplug's own commands do not.
 const ONLY_REFERENCE: &str = "stage config-cache fetch-timeout neednet state-file log-to-stdout";
 
-/// The flags of each program: name, kind, default and what it is. Text, since a table of so many strings is larger.
+/// The flags of each program: name, kind, default and description. They are text, because a table of as many strings would
+/// make the program larger.
 const IGNITION: &str = "\
 config-cache|string|/run/ignition.json|the user's config after the fetch
 fetch-timeout|duration|2m0s|how long to wait for the platform's config
@@ -48,7 +48,8 @@ platform|string||the platform's name
 version|||print the version";
 const VALIDATE: &str = "version|||print the version";
 
-/// The exit code, where the call is one of the reference's.
+/// Runs the reference's program that `arguments` call, the program's own path first. Returns its exit code, or `None` if they
+/// call a command of glowplug.
 pub fn main(mut arguments: impl Iterator<Item = OsString>) -> Option<u8> {
     let path = arguments.next()?;
     let rest: Vec<OsString> = arguments.collect();
@@ -64,10 +65,10 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> Option<u8> {
     Some(run(&name, &rest))
 }
 
-/// Whether arguments are flags of `ignition` and no command of our own.
+/// Returns whether `arguments` are flags of `ignition` rather than a command of glowplug.
 fn is_stage_call(arguments: &[OsString]) -> bool {
     let Some(first) = arguments.first() else { return false };
-    // Our own long options have two dashes.
+    // glowplug's own long options have two dashes, those of the reference may have one.
     let own_style = |text: &[u8]| text.len() <= 2 || text.starts_with(b"--");
     first.as_bytes().starts_with(b"-")
         && (!own_style(first.as_bytes())
@@ -77,20 +78,21 @@ fn is_stage_call(arguments: &[OsString]) -> bool {
             }))
 }
 
+/// Prints a line to standard error. A failure is ignored, since the exit code says the same.
 fn say(line: &str) {
-    // Standard error may be closed; the exit code tells the same.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Prints `text` to standard output. Returns the exit code: 1 if that fails.
 fn print(text: &str) -> u8 {
     u8::from(std::io::stdout().write_all(text.as_bytes()).is_err())
 }
 
-/// How a program is called.
+/// A program of the reference.
 struct Program<'n> {
     dialect: Dialect,
     flags: &'static str,
-    /// Its name as it was called, between what stands before and after it in the first line of its usage.
+    /// The first lines of its usage: its name as it was called, with the text before and after it.
     head: [&'n str; 3],
 }
 
@@ -100,14 +102,17 @@ impl Program<'_> {
         say(&(self.head.concat() + list.trim_end()));
     }
 
-    /// Tells what is wrong with the call. Returns the exit code for that.
+    /// Prints what is wrong with the call, and the usage. Returns the exit code 2.
     fn wrong(&self, what: &str) -> u8 {
         say(what);
         self.usage();
         2
     }
 
-    /// Reads the arguments; the exit code where that is all there is to do.
+    /// Parses the arguments.
+    ///
+    /// # Errors
+    /// The exit code, if there is nothing else to do: they ask for help or the version, or they are wrong.
     fn read(&self, arguments: &[OsString]) -> std::result::Result<Given, u8> {
         match flags::read(self.dialect, self.flags, arguments) {
             Ok(given) if given.is_set("version") => Err(print(&format!("{VERSION}\n"))),
@@ -120,7 +125,10 @@ impl Program<'_> {
         }
     }
 
-    /// As [`Program::read`], for a program that takes one file, which comes with the rest.
+    /// Parses the arguments of a program that takes one file. Returns that file, too.
+    ///
+    /// # Errors
+    /// As for [`Program::read`]; 1 if there is not exactly one file.
     fn read_file(&self, arguments: &[OsString]) -> std::result::Result<(Given, PathBuf), u8> {
         let given = self.read(arguments)?;
         if let [file] = given.operands.as_slice() {
@@ -147,12 +155,16 @@ fn ignition(name: &str, arguments: &[OsString]) -> u8 {
     stage::run(&request)
 }
 
+/// Opens the log and writes its first line.
 fn begin(to_stdout: bool) {
     stage_log::install(to_stdout);
     log::info!("{VERSION}");
 }
 
-/// What `given` asks for; [`Refused::Help`] where something is missing, which was told.
+/// Returns the stage that `given` calls.
+///
+/// # Errors
+/// [`Refused::Help`] if a flag is missing, which has been printed then.
 fn request(given: &Given) -> std::result::Result<StageCall, Refused> {
     let wrong = |flag: &str, value: &str, why: &str| {
         Err(Refused::Wrong(format!("invalid value {value:?} for flag -{flag}: {why}")))
@@ -185,7 +197,7 @@ fn request(given: &Given) -> std::result::Result<StageCall, Refused> {
         config_cache: path("config-cache"),
         need_net: path("neednet"),
         state_file: path("state-file"),
-        // For the reference none is for ever.
+        // For the reference a timeout of zero is none.
         patience: given.has("fetch-timeout").then_some(if patience.is_zero() {
             Duration::from_secs(u32::MAX.into())
         } else {
@@ -194,7 +206,7 @@ fn request(given: &Given) -> std::result::Result<StageCall, Refused> {
     })
 }
 
-/// Whether the reference has a platform of this name, though it may not be supported.
+/// Returns whether the reference has a platform of this name. It need not be supported here.
 fn is_platform(name: &str) -> bool {
     Platform::named(name).map_or_else(|error| error.reason() != Reason::Usage, |_| true)
 }
@@ -262,7 +274,7 @@ fn validate(name: &str, arguments: &[OsString]) -> u8 {
     let printed = print(&report.to_string());
     match refused {
         Some(error) => {
-            // What is in the report is told.
+            // Otherwise the report, which has been printed, has the error.
             if report.first_error().is_none() {
                 say(&format!("couldn't parse config: {error}"));
             }

@@ -1,5 +1,5 @@
-//! The stage `files`: what the config says of the root is planned, put into place as one, logged operation by
-//! operation as the reference does, and the result file is left.
+//! The stage `files`: plans the config, changes the root in one commit, logs every entry as the reference does, and writes the
+//! result file.
 
 use std::path::Path;
 
@@ -14,13 +14,16 @@ use crate::provision::phases::{Defaults, boot_id, plan_config};
 use crate::root::{Leftovers, Root};
 use crate::stamp::{self, STAMP};
 
-/// journald's id of the entry on a user's ssh keys (the reference's).
+/// The reference's message id of a journal entry about a user's ssh keys.
 const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
 
-/// Carries out what `config` says of users, files and units.
+/// Carries out the users, files and units of `config`.
+///
+/// # Errors
+/// [`Reason::Unsupported`] for a state file that asks for more; otherwise those of the plan and the root.
 pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Result<()> {
     refuse_state(state, "providerOutputFiles")?;
-    // Directories that a mount made in a home belong to its user.
+    // The stage `mount` notes directories that it made in homes. They would have to be given to the users.
     if !config.passwd.users.is_empty() {
         refuse_state(state, "notatedDirectories")?;
     }
@@ -45,7 +48,7 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
         boot_id: &boot_id,
         user_config_provided: state.has_user_config()?,
         platform: &request.platform,
-        // Another program's fetch noted neither.
+        // Both are empty if another program has fetched the config.
         spec_version: state.text(SPEC_VERSION),
         config_sha512: state.text(CONFIG_SHA512),
         previous: previous.as_deref(),
@@ -61,7 +64,7 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
     operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || Ok(()))
 }
 
-/// Refuses a state file in which another program left something at `key` that this program does not carry out.
+/// Refuses a state file with something at `key`: another program left it there, and this program cannot carry it out.
 fn refuse_state(state: &StateFile, key: &str) -> Result<()> {
     if state.holds(key) {
         let what = format!("what the state file holds at {key} is not supported");
@@ -70,8 +73,8 @@ fn refuse_state(state: &StateFile, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Puts `changes` into place by `act`, with the log lines of the entries of `config` that they stand for. Returns the
-/// number of the last operation in the log.
+/// Calls `act`, which makes `changes` changes to the root, with the reference's log lines for all entries of `config` around
+/// it. Returns the number of the last operation in the log. `path` is the root's path.
 pub(super) fn logged(
     path: &Path,
     config: &Config<'_>,
@@ -80,14 +83,14 @@ pub(super) fn logged(
 ) -> Result<u32> {
     let mut log = Operations::default();
     log.all(config, path);
-    // All becomes visible together: this is the operation that can fail.
+    // Everything becomes visible together, so this is the only operation that can fail.
     let count = log.count.saturating_add(1);
     operation("", count, &format!("putting {changes} changes into place"), act)?;
     Operations { is_over: true, ..Operations::default() }.all(config, path);
     Ok(count)
 }
 
-/// Does `act` between two lines of the log.
+/// Calls `act` between two lines of the log.
 fn operation(prefix: &str, number: u32, what: &str, act: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     log::info!("{prefix}op({number:x}): [started]  {what}");
     let done = act();
@@ -98,15 +101,17 @@ fn operation(prefix: &str, number: u32, what: &str, act: &mut dyn FnMut() -> Res
     done
 }
 
-/// The numbered operations of a log.
+/// The log lines of all entries of a config, numbered.
 #[derive(Default)]
 struct Operations {
+    /// The number of the last line.
     count: u32,
+    /// Whether the lines say that the operations are finished, rather than started.
     is_over: bool,
 }
 
 impl Operations {
-    /// The line of one operation on `name`, and what it has to do with `other`.
+    /// Logs the operation `act` on `name`. `other` is a word and what follows it: `-> target`, `at path`.
     fn step(&mut self, prefix: &str, act: &str, name: &str, other: Option<(&str, &str)>) {
         self.count = self.count.saturating_add(1);
         let how = if self.is_over { "[finished]" } else { "[started] " };
@@ -118,7 +123,7 @@ impl Operations {
         }
     }
 
-    /// A line for every entry of `config`, in the reference's words.
+    /// Logs a line for every entry of `config`, in the reference's words.
     fn all(&mut self, config: &Config<'_>, root: &Path) {
         self.accounts(&config.passwd);
         let prefix = "createFilesystemsFiles: createFiles: ";
@@ -181,17 +186,18 @@ impl Operations {
     }
 }
 
-/// `path` of the root as a path of the running system.
+/// Returns the path in the running system of `path` in the root.
 fn on_root(root: &Path, path: &str) -> String {
     let root = root.to_string_lossy();
     format!("{}{path}", root.strip_suffix('/').unwrap_or(&root))
 }
 
-/// Returns the users that `ops` write ssh keys for, each with the file. To be called before `ops` are carried out.
+/// Returns the users for whom `ops` write ssh keys, each with the path of the file. Must be called before `ops` are carried
+/// out, which takes the contents out of them.
 fn key_files<'c>(passwd: &'c Passwd<'_>, ops: &[Op<'_>]) -> Vec<(&'c str, String)> {
     let users = passwd.users.iter();
     let users = users.filter(|user| !user.ssh_authorized_keys.is_empty() && user.should_exist != Some(false));
-    // Only the keys come as bytes at hand to such a place, in the order of the users.
+    // Only the plan of the ssh keys puts bytes from memory at such a path. The users come in the same order there.
     let places = ops.iter().filter_map(|op| match op {
         Op::File { path, contents, .. } if matches!(contents.as_slice(), [Piece::Bytes(_)]) => {
             let path = path.to_string_lossy();
@@ -203,7 +209,7 @@ fn key_files<'c>(passwd: &'c Passwd<'_>, ops: &[Op<'_>]) -> Vec<(&'c str, String
     users.map(|user| user.name.as_ref()).zip(places).collect()
 }
 
-/// Tells the journal, as the reference does, that the keys of `user` were written to `path`.
+/// Adds the reference's entry to the journal: the ssh keys of `user` were written to `path`.
 fn tell_journal(user: &str, path: &str) {
     let message = format!("wrote ssh authorized keys file for user: {user}");
     let fields = [("IGNITION_USER_NAME", user), ("IGNITION_PATH", path), ("MESSAGE_ID", SSH_KEYS)];

@@ -1,8 +1,8 @@
 //! Standing in for the reference's programs: their flags, stages, cache, state file, log lines and exit codes.
 //!
-//! `cli` reads a call and decides which program is meant. `stage` does one stage; `files` is the stage that changes the
-//! root, and `apply` does the same to a container. `part` says which part of a config is whose work. How a phase of
-//! provisioning works is known to [`crate::provision`] alone.
+//! `cli` parses the command line and decides which program is meant. `stage` runs one stage. The stage that changes the root
+//! is in `files`, and `apply` does the same to a container. `part` says which stage carries out which part of a config. The
+//! phases of provisioning themselves are in [`crate::provision`].
 
 mod apply;
 mod cache;

@@ -1,9 +1,9 @@
-//! Which part of a config is the work of which stage. This is the only place that says so.
+//! Which stage carries out which part of a config. Only this file says so.
 
 use super::request::Stage;
 use crate::config::{Config, Filesystem, KernelArguments, Passwd, Storage, Systemd};
 
-/// Removes from `config` what is not the work of `stage`, and what no stage but the fetch needs.
+/// Removes from `config` every part that `stage` does not carry out. The section `ignition` stays as it is.
 pub(super) fn keep(stage: Stage, config: &mut Config<'_>) {
     if stage != Stage::Kargs {
         config.kernel_arguments = KernelArguments::default();
@@ -33,13 +33,14 @@ pub(super) fn keep(stage: Stage, config: &mut Config<'_>) {
     config.systemd = Systemd::default();
 }
 
-/// Removes from `config` what cannot be done in a container that runs.
+/// Removes from `config` every part that cannot be carried out in a running container.
 pub(super) fn keep_for_container(config: &mut Config<'_>) {
     keep(Stage::Files, config);
     config.storage.luks.clear();
     config.passwd = Passwd::default();
 }
 
+/// Returns whether the stage `mount` mounts this file system.
 fn is_mounted(filesystem: &Filesystem<'_>) -> bool {
     let path = filesystem.path.as_deref().unwrap_or_default();
     let format = filesystem.format.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The report of an earlier run, which the reference nests in the new one.
+//! The report of an earlier run, which the reference puts into the new one.
 
 use std::path::Path;
 
@@ -10,10 +10,11 @@ use crate::root::Root;
 use crate::stamp::STAMP;
 use crate::sys;
 
-/// Returns the report of an earlier run. On a live system it is the image's, and there is none.
+/// Returns the report of an earlier run, as JSON that is indented for its place in the new one. Returns `None` if there is
+/// none, and on a live system, where the report was made for the image.
 ///
 /// # Errors
-/// Those of reading the root, and [`Reason::Conflict`] if the report is no JSON.
+/// Those of reading the root, and [`Reason::Conflict`] if the report is not JSON.
 pub(super) fn previous_report(root: &Root) -> Result<Option<String>> {
     let path = Path::new(STAMP);
     if root.stat(path)?.is_none_or(|stat| stat.kind != Kind::File) {

@@ -1,4 +1,4 @@
-//! What a stage of the reference is called with.
+//! The stages of the reference, and the arguments of a call.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,33 +27,33 @@ impl Stage {
         ("umount", Self::Umount),
     ];
 
-    /// The stage that the reference calls `name`.
+    /// Returns the stage with the name `name`.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, stage)| *stage)
     }
 
-    /// The reference's name.
+    /// Returns the reference's name for the stage.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, stage)| *stage == self).map_or("", |(name, _)| name)
     }
 }
 
-/// What a stage is called with.
+/// A call of a stage.
 #[derive(Debug)]
 pub struct StageCall {
-    /// Which stage.
+    /// The stage.
     pub stage: Stage,
-    /// One of the reference's platforms. The config of those that are not supported can still come from elsewhere:
-    /// the kernel command line, the system, another program's cache.
+    /// The name of one of the reference's platforms. If it is not supported here, the config can still come from the kernel
+    /// command line, the system's directories, or the cache of another program.
     pub platform: String,
-    /// The root to provision.
+    /// The path of the root to provision.
     pub root: PathBuf,
-    /// The user's config after the fetch.
+    /// The path of the config cache: the user's config after the fetch.
     pub config_cache: PathBuf,
-    /// The file that `fetch-offline` makes if the network is needed.
+    /// The path of the file that `fetch-offline` makes if the network is needed.
     pub need_net: PathBuf,
-    /// What stages leave for each other.
+    /// The path of the state file.
     pub state_file: PathBuf,
-    /// How long the fetch from the platform may take; the kernel command line says it where this does not.
+    /// How long the fetch from the platform may take. `None` leaves that to the kernel command line.
     pub patience: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! One stage, as the reference is called for it: the state and the config cache carry over from stage to stage.
+//! Runs one stage of the reference. What a stage leaves for the next is in the state file and the config cache.
 
 use std::io::Write as _;
 
@@ -15,11 +15,11 @@ use crate::provision::TRANSPORT;
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
 use crate::source::sha512_hex;
 
-/// journald's id of the entry on a fetched config (the reference's).
+/// The reference's message id of a journal entry about a fetched config.
 const FETCHED_CONFIG: &str = "57124006b5c94805b77ce473e92a8aeb";
 
-/// Does one stage and tells the log of it. Returns the reference's exit code: 0; 1 where the stage failed; 3 where it
-/// could not begin.
+/// Runs one stage and logs it. Returns the reference's exit code: 0 for success, 1 if the stage failed, 3 if the state file
+/// could not be read.
 pub fn run(request: &StageCall) -> u8 {
     log::info!("Stage: {}", request.stage.name());
     let mut state = match StateFile::load(&request.state_file) {
@@ -46,7 +46,7 @@ pub fn run(request: &StageCall) -> u8 {
 fn execute(request: &StageCall, state: &mut StateFile) -> Result<()> {
     let texts = Texts::default();
     let base = system::base_configs_of(&request.platform).and_then(|base| render::merge_base(base, &texts));
-    let mut config = base.map_err(|error| told("failed to acquire system base config", error))?;
+    let mut config = base.map_err(|error| logged("failed to acquire system base config", error))?;
     let mut fetched = vec![FetchedConfig { kind: "base", source: "system".to_owned(), referenced: false }];
     let user = match request.stage {
         Stage::Fetch | Stage::FetchOffline => fetch(request, state, &mut fetched, &texts),
@@ -55,9 +55,9 @@ fn execute(request: &StageCall, state: &mut StateFile) -> Result<()> {
     for config in &fetched {
         state.add_fetched(config);
     }
-    let Some(user) = user.map_err(|error| told("failed to acquire config", error))? else {
+    let Some(user) = user.map_err(|error| logged("failed to acquire config", error))? else {
         return cache::signal_need_network(&request.need_net)
-            .map_err(|error| told("failed to signal neednet", error));
+            .map_err(|error| logged("failed to signal neednet", error));
     };
     config.merge_with(user);
     let name = request.stage.name();
@@ -65,7 +65,7 @@ fn execute(request: &StageCall, state: &mut StateFile) -> Result<()> {
     let done = work(request, &mut config, state);
     if let Err(error) = &done {
         log::error!("{error}");
-        // Unlike the reference's, which shows the config with all its secrets.
+        // The reference prints the config itself, with all its secrets.
         let cache = request.config_cache.display();
         let _ = writeln!(std::io::stderr(), "{name} failed\nThe config that it failed on is in {cache}.");
     }
@@ -74,19 +74,20 @@ fn execute(request: &StageCall, state: &mut StateFile) -> Result<()> {
     Ok(())
 }
 
-/// Logs what failed, as the reference does before it gives up.
-fn told(what: &str, error: Error) -> Error {
+/// Logs `error` with `what` failed, as the reference does before it gives up. Returns `error`.
+fn logged(what: &str, error: Error) -> Error {
     log::error!("{what}: {error}");
     error
 }
 
+/// Reads the user's config from the cache.
 fn cached<'a>(request: &StageCall, texts: &'a Texts) -> Result<Config<'a>> {
     let text = file::map(&request.config_cache)?;
     config::from_cache(texts.keep(text), memory::limit())
         .map_err(|error| error.at(&request.config_cache.display()))
 }
 
-/// Fetches the user's config and writes the cache; `None` where that takes the network and this stage has none.
+/// Fetches the user's config and writes the cache. Returns `None` in the stage `fetch-offline` if the network is needed.
 fn fetch<'a>(
     request: &StageCall,
     state: &mut StateFile,
@@ -104,7 +105,7 @@ fn fetch<'a>(
             log::info!("failed to fetch config: the kernel argument ignition.config.url needs the network");
             return Ok(None);
         }
-        // Another program may fetch there.
+        // Another program may be there to fetch on this platform.
         Answer::Nothing if offline => {
             log::info!("failed to fetch config: glowplug does not fetch on platform {}", request.platform);
             return Ok(None);
@@ -126,7 +127,7 @@ fn fetch<'a>(
         check_authorities(&config, &mut renderer).map(|()| config)
     });
     let config = match outcome {
-        // Rendering has no other way to meet something unsupported than a URL.
+        // The only unsupported thing that rendering can meet is a URL.
         Err(error) if offline && error.reason() == Reason::Unsupported => {
             log::info!("failed to fetch config: {error}");
             return Ok(None);
@@ -143,7 +144,7 @@ fn fetch<'a>(
     Ok(Some(config))
 }
 
-/// Reads the certificates of the config, so that one that cannot be had stops the fetch, as in the reference.
+/// Fetches the certificates of the config, because one that cannot be fetched stops the stage, as in the reference.
 fn check_authorities(config: &Config<'_>, renderer: &mut Renderer<'_>) -> Result<()> {
     for (index, authority) in config.ignition.security.tls.certificate_authorities.iter().enumerate() {
         renderer.fetch(authority, &format!("$.ignition.security.tls.certificateAuthorities.{index}"))?;
@@ -151,6 +152,7 @@ fn check_authorities(config: &Config<'_>, renderer: &mut Renderer<'_>) -> Result
     Ok(())
 }
 
+/// Adds the reference's entry about a fetched config to the journal.
 fn tell_journal(config: &FetchedConfig) {
     let referenced = if config.referenced { "referenced " } else { "" };
     stage_log::journal(
@@ -164,6 +166,7 @@ fn tell_journal(config: &FetchedConfig) {
     );
 }
 
+/// Carries out the part of the merged `config` that is the stage's work.
 fn work(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Result<()> {
     match request.stage {
         Stage::FetchOffline => {

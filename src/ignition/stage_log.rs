@@ -1,5 +1,5 @@
-//! The log of the stages as the reference writes it: `INFO     : text` on standard output, or records of the
-//! identifier `ignition` in the system's log, which other programs look for there.
+//! The log of the reference's programs: `INFO     : text` on standard output, or syslog records with the identifier
+//! `ignition`, which other programs look for.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -12,14 +12,14 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::error::io_words;
 use crate::kmsg_logger::NOTICE;
 
-/// Where syslog(3) listens.
+/// The socket of syslog(3).
 const SYSLOG: &str = "/dev/log";
-/// Where journald takes entries with fields (systemd's "Native Journal Protocol").
+/// The socket for journal entries with fields (systemd's "Native Journal Protocol").
 const JOURNAL: &str = "/run/systemd/journal/socket";
-/// A log that takes no more is given up after so long.
+/// How long a log may take nothing before it is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The reference's levels that are used here, with their numbers in syslog(3).
+/// The levels of the reference, with their numbers in syslog(3).
 #[derive(Clone, Copy)]
 enum SyslogLevel {
     Critical = 2,
@@ -43,19 +43,19 @@ impl SyslogLevel {
     }
 }
 
-/// As many bytes of a record reach syslog: what a datagram does not hold would end it.
+/// The most bytes of a record that are sent to syslog. A longer datagram might be refused, which would end the use of syslog.
 const RECORD: usize = 8 << 10;
 
 struct Logger {
-    /// `None` for standard output.
+    /// The socket to syslog; `None` for standard output.
     syslog: Mutex<Option<UnixDatagram>>,
-    /// The stage that has begun its work.
+    /// The stage that is at work, for the prefix of each record; empty for none.
     stage: Mutex<&'static str>,
 }
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Logs to standard output, or to syslog and only where that cannot be reached to standard output.
+/// Installs this log. It goes to syslog, unless `to_stdout` or if syslog cannot be reached.
 pub fn install(to_stdout: bool) {
     let opened = if to_stdout { Ok(None) } else { open_syslog().map(Some) };
     let (syslog, refused) = match opened {
@@ -63,7 +63,7 @@ pub fn install(to_stdout: bool) {
         Err(error) => (None, Some(error)),
     };
     let logger = LOGGER.get_or_init(|| Logger { syslog: Mutex::new(syslog), stage: Mutex::new("") });
-    // The one failure is a second call, which leaves the first logger in place.
+    // This fails only in a second call, which leaves the first logger in place.
     if log::set_logger(logger).is_ok() {
         log::set_max_level(LevelFilter::Debug);
     }
@@ -72,7 +72,7 @@ pub fn install(to_stdout: bool) {
     }
 }
 
-/// Every record is from now on preceded by the stage's name; an empty one ends that.
+/// Puts the stage's name before every record from now on. An empty name ends that.
 pub fn set_stage(name: &'static str) {
     if let Some(logger) = LOGGER.get() {
         *logger.stage.lock().unwrap_or_else(PoisonError::into_inner) = name;
@@ -98,7 +98,7 @@ impl Logger {
             }
             *syslog = None;
         }
-        // Nothing is left to tell it to if this cannot be written either.
+        // A failure is ignored, because there is no other log to report it to.
         let _ = writeln!(io::stdout(), "{:<9}: {text}", severity.word());
     }
 }
@@ -130,7 +130,7 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// An entry with fields in the journal, where there is one.
+/// Adds an entry with fields to the journal, if there is one. `fields` are names and values.
 pub fn journal(message: &str, fields: &[(&str, &str)]) {
     let mut entry = format!("MESSAGE={}\nPRIORITY=6\nSYSLOG_IDENTIFIER=ignition\n", one_line(message));
     for (name, value) in fields {
@@ -145,14 +145,14 @@ pub fn journal(message: &str, fields: &[(&str, &str)]) {
     }
 }
 
-/// A socket that is not connected: each record finds its way anew, also after the log was started again.
+/// Returns a socket that is not connected. Each record names its target, so records also arrive after a restart of the log.
 fn socket() -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_write_timeout(Some(PATIENCE))?;
     Ok(socket)
 }
 
-/// Control characters become spaces.
+/// Returns `text` with spaces for its control characters.
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

@@ -1,4 +1,4 @@
-//! The state file: what one stage leaves for the next, perhaps of another program.
+//! The state file: what one stage leaves for the next, which may be run by another program.
 
 use std::io;
 use std::path::Path;
@@ -10,9 +10,9 @@ use crate::file;
 use crate::json::{JsonReader, Kind, SyntaxError};
 use crate::provision::render::FetchedConfig;
 
-/// The field for the spec version of the user's config, which only this program's result file tells.
+/// The field for the spec version of the user's config. Only this program uses it, for its result file.
 pub(super) const SPEC_VERSION: &str = "glowplugSpecVersion";
-/// The field for the SHA-512 of the user's config, which only this program's result file tells.
+/// The field for the SHA-512 of the user's config. Only this program uses it, for its result file.
 pub(super) const CONFIG_SHA512: &str = "glowplugConfigSHA512";
 
 /// The fields of the reference's newest version, in its order.
@@ -24,17 +24,20 @@ const FIELDS: [&str; 5] = [
     "luksPersistVolumeKeyFiles",
 ];
 const CONFIGS: &str = "fetchedConfigs";
-/// Far more than all keys and directories of a machine take.
+/// The most bytes of a state file. The keys and directories of a machine need far less.
 const LIMIT: u64 = 16 << 20;
 
-/// The state: each field's JSON as it stands in the file, so that what another version wrote is kept.
+/// The contents of a state file: name and raw JSON of each field. So fields of other versions are kept as they are.
 #[derive(Debug)]
 pub(super) struct StateFile {
     fields: Vec<(String, String)>,
 }
 
 impl StateFile {
-    /// Reads the file at `path`. Where there is none, this is the first stage.
+    /// Reads the file at `path`. A missing file is that of the first stage, with no values yet.
+    ///
+    /// # Errors
+    /// [`Reason::System`] if the file cannot be read, or is not JSON.
     pub fn load(path: &Path) -> Result<Self> {
         match path.metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::new()),
@@ -72,18 +75,18 @@ impl StateFile {
         reader.end()
     }
 
-    /// The JSON of the field `name`.
+    /// Returns the JSON of the field `name`, or `null` if it is missing.
     pub fn raw(&self, name: &str) -> &str {
         let found = self.fields.iter().find(|(own, _)| own == name);
         found.map_or("null", |(_, raw)| raw)
     }
 
-    /// Whether the field `name` holds anything.
+    /// Returns whether the field `name` is neither `null` nor an empty list or object.
     pub fn holds(&self, name: &str) -> bool {
         !matches!(self.raw(name), "null" | "[]" | "{}")
     }
 
-    /// The string that the field `name` holds, which must be one without escapes; empty if it holds none.
+    /// Returns the string in the field `name`. Returns an empty string if it is another value, or has escapes.
     pub fn text(&self, name: &str) -> &str {
         let raw = self.raw(name).strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
         raw.filter(|raw| !raw.contains('\\')).unwrap_or_default()
@@ -104,7 +107,7 @@ impl StateFile {
         }
     }
 
-    /// Adds a config that took part.
+    /// Adds a config to the list of those that were fetched.
     pub fn add_fetched(&mut self, config: &FetchedConfig) {
         let mut list = match self.raw(CONFIGS).strip_suffix(']') {
             Some(list) if list.trim_end() != "[" => format!("{list},"),
@@ -118,12 +121,12 @@ impl StateFile {
         self.set(CONFIGS, list);
     }
 
-    /// Whether a config of the user took part.
+    /// Returns whether a config of the user was fetched.
     pub fn has_user_config(&self) -> Result<bool> {
         has_user(self.raw(CONFIGS).as_bytes()).map_err(|error| syntax(&error))
     }
 
-    /// Writes the file at `path`, readable for root only: it can hold keys.
+    /// Writes the file at `path`. Only root may read it, since it can hold keys.
     pub fn save(&self, path: &Path) -> Result<()> {
         cache::make_parents(path, 0o700)?;
         cache::put(path, self.to_json().as_bytes(), 0o600)
@@ -142,7 +145,7 @@ impl StateFile {
     }
 }
 
-/// Whether an item of the list has the kind `user`.
+/// Returns whether an item of the JSON list has the kind `user`.
 fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
     let mut reader = JsonReader::new(list);
     if reader.peek()? == Kind::Null {
@@ -172,8 +175,8 @@ fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
 }
 
 fn syntax(error: &SyntaxError) -> Error {
-    // The message shows one byte of the text at most.
-    Error::new(Reason::System, format!("it is not JSON of a state: {error}"))
+    // The message shows at most one byte of the text, so no secret gets into it.
+    Error::new(Reason::System, format!("the state file is not valid JSON: {error}"))
 }
 
 #[cfg(test)]

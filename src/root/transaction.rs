@@ -42,9 +42,9 @@ impl Root {
     /// Stages `ops`, taking the contents of files out of them, and carries them out. Writes neither stamp nor journal.
     ///
     /// # Errors
-    /// Before the first visible change: those of the sources, of the root, and [`Reason::Journal`](crate::error::Reason::Journal)
-    /// if an interrupted run has to be finished first. The root is then as it was. A later error names the operation that failed. What is still staged
-    /// then stays in the areas until the next run.
+    /// Before the first visible change: those of the sources and of the root, and
+    /// [`Reason::Journal`](crate::error::Reason::Journal) if an interrupted run has to be finished first. The root is then as
+    /// it was. A later error names the operation that failed; what is still staged then stays in the areas until the next run.
     pub fn apply(&self, ops: &mut [Op<'_>]) -> Result<()> {
         check_ops(ops)?;
         let staged = stage(self, ops, None)?;

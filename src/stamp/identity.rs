@@ -1,4 +1,4 @@
-//! Which file is meant: a copy of a file in another root has another identity.
+//! The identity of a file, by which a copy of the file in another root is told from it.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,15 +8,16 @@ use rustix::io::Errno;
 
 /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
 pub(super) const OVERLAYFS: FsWord = 0x794c_7630;
-/// With `xino=` an overlay puts the number of a layer into the highest bits of an inode number.
+/// The bits of an inode number that an overlay leaves alone. With `xino=` it puts the number of a layer into the highest 16.
 const INODE_OF_LAYER: u64 = u64::MAX >> 16;
 
-/// A file, told by its inode. A copy of the whole disk is the same root.
+/// The identity of a file: that of its inode. In a copy of the whole disk every file keeps its identity, so that the copy
+/// counts as the same root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
-    /// Inode number.
+    /// The inode number.
     pub inode: u64,
-    /// Birth time: seconds since the epoch and nanoseconds. Zeroes mean unknown: the file system keeps no birth times.
+    /// The birth time: seconds since the epoch, and nanoseconds. It is (0, 0) if the file system keeps no birth times.
     pub born: (i64, u32),
 }
 
@@ -32,37 +33,37 @@ impl FileIdentity {
     }
 
     fn look_up(fd: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Self, Errno> {
-        statx(fd, name, flags, StatxFlags::INO | StatxFlags::BTIME).map(|stat| Self::told(&stat))
+        statx(fd, name, flags, StatxFlags::INO | StatxFlags::BTIME).map(|stat| Self::in_stat(&stat))
     }
 
-    /// Returns the identity that `stat` tells, which was asked for inode number and birth time.
-    fn told(stat: &Statx) -> Self {
+    /// Returns the identity in `stat`, which was asked for inode number and birth time.
+    fn in_stat(stat: &Statx) -> Self {
         let has_birth = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
         let born = if has_birth { (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec) } else { UNKNOWN };
         Self { inode: stat.stx_ino, born }
     }
 
-    /// Whether this identity, which was recorded, is that of the file that is `found` now.
-    ///
-    /// The inode number and the birth time must both be the same. A birth time that is unknown says nothing.
+    /// Returns whether this recorded identity is that of the file that is `found` now. Inode number and birth time must both be
+    /// the same. A birth time that is unknown is not compared.
     pub fn is(self, found: Self) -> bool {
         self.inode == found.inode && self.births(found) != Some(false)
     }
 
-    /// The same on an overlay, which changes one of the two at a time without another file having come there: the
-    /// inode number of a lower file gets or loses a layer's number when the layers are mounted in another way, and
-    /// the birth time is that of the copy once the overlay has copied the file up.
+    /// Returns whether this recorded identity is that of the file that is `found` now on an overlay. There inode number or
+    /// birth time must be the same, because an overlay can change one of them for the same file. The inode number of a file in
+    /// a lower layer gets or loses the layer's number when the layers are mounted in another way. The birth time changes when
+    /// the overlay copies the file up.
     pub fn is_on_overlay(self, found: Self) -> bool {
         self.inode & INODE_OF_LAYER == found.inode & INODE_OF_LAYER || self.births(found) == Some(true)
     }
 
-    /// Whether the birth times are the same; `None` if one of them is unknown.
+    /// Returns whether the birth times are the same, or `None` if one of them is unknown.
     fn births(self, found: Self) -> Option<bool> {
         (self.born != UNKNOWN && found.born != UNKNOWN).then_some(self.born == found.born)
     }
 }
 
-/// The birth time where the file system has none.
+/// The birth time of a file if the file system keeps none.
 const UNKNOWN: (i64, u32) = (0, 0);
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{FileIdentity, LIMIT};
 use crate::clock;
 
-/// What a report of an earlier run may bring the stamp to, so that the fields of this run fit as well.
+/// The most bytes of a stamp with the report of an earlier run. The rest of [`LIMIT`] is a reserve.
 const MOST_WITH_PREVIOUS: usize = LIMIT - 1024;
 
 /// The stamp's JSON. The first fields are those that Fedora `CoreOS` tools read.
@@ -14,13 +14,13 @@ pub struct Stamp<'a> {
     /// The kernel's id of the boot that provisioned the machine.
     #[serde(rename = "provisioningBootID")]
     pub boot_id: &'a str,
-    /// When the machine was provisioned: RFC 3339, UTC.
+    /// When the machine was provisioned, in UTC as in RFC 3339.
     #[serde(rename = "provisioningDate")]
     pub date: &'a str,
     /// Whether the user gave a config.
     #[serde(rename = "userConfigProvided")]
     pub user_config_provided: bool,
-    /// What only this program tells. A stamp of the reference has none.
+    /// The fields that only this program writes. A stamp of the reference has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub glowplug: Option<Details<'a>>,
 }
@@ -30,7 +30,7 @@ pub struct Stamp<'a> {
 pub struct Details<'a> {
     /// The version of the program.
     pub version: &'a str,
-    /// The platform that the config came from; empty if that is not known.
+    /// The name of the platform that the config came from; empty if it is not known.
     pub platform: &'a str,
     /// The spec version that the config names; empty without a config.
     #[serde(rename = "specVersion")]
@@ -38,12 +38,12 @@ pub struct Details<'a> {
     /// SHA-512 of the config's bytes, hexadecimal; empty if that is not known.
     #[serde(rename = "configSHA512")]
     pub config_sha512: &'a str,
-    /// When the root was adopted: RFC 3339, UTC. None in the stamp of a run.
+    /// When the root was adopted, in UTC as in RFC 3339. `None` in the stamp of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<&'a str>,
-    /// Inode number of the stamp itself: a copy of the stamp in another root has another one.
+    /// The inode number of the stamp itself. A copy of the stamp in another root has another one.
     pub inode: u64,
-    /// Birth time of the stamp's inode: seconds since the epoch and nanoseconds.
+    /// The birth time of the stamp: seconds since the epoch, and nanoseconds; (0, 0) if it is not known.
     pub born: (i64, u32),
 }
 
@@ -64,7 +64,7 @@ impl Stamp<'_> {
     }
 }
 
-/// What the stamp tells of a run.
+/// What the stamp says about a run.
 #[derive(Debug)]
 pub struct Run<'a> {
     /// The kernel's id of this boot.
@@ -73,15 +73,15 @@ pub struct Run<'a> {
     pub user_config_provided: bool,
     /// The platform's name.
     pub platform: &'a str,
-    /// The spec version that the user's config names, if that is known.
+    /// The spec version that the user's config names; empty if it is not known.
     pub spec_version: &'a str,
-    /// SHA-512 of the config's text, if that is known.
+    /// The SHA-512 of the config's text, in hexadecimal; empty if it is not known.
     pub config_sha512: &'a str,
-    /// The report of an earlier run, JSON indented by two blanks.
+    /// The report of an earlier run, as JSON whose lines after the first are indented by two blanks.
     pub previous: Option<&'a str>,
 }
 
-/// Returns the text of the stamp of `run`, which is written to `file` now.
+/// Returns the text of the stamp of `run`, for the file with the identity `file`. Its date is the present.
 pub fn text(run: &Run<'_>, file: FileIdentity) -> String {
     let Run { boot_id, user_config_provided, platform, spec_version, config_sha512, previous } = *run;
     let details = Details {
@@ -98,8 +98,8 @@ pub fn text(run: &Run<'_>, file: FileIdentity) -> String {
     with_previous(stamp.to_text(), previous)
 }
 
-/// Returns the text of a stamp for a root that is adopted in the boot `boot_id`, which is written to `file` now. What the
-/// `present` stamp tells is kept, but for the report of an earlier run.
+/// Returns the text of the stamp of a root that is adopted in the boot `boot_id`, for the file with the identity `file`. It
+/// keeps what the `present` stamp says, except for the report of an earlier run.
 pub fn adopted(present: Option<&Stamp<'_>>, boot_id: &str, file: FileIdentity) -> String {
     let now = clock::rfc3339(clock::now());
     let told = present.and_then(|stamp| stamp.glowplug.as_ref());
@@ -121,7 +121,7 @@ pub fn adopted(present: Option<&Stamp<'_>>, boot_id: &str, file: FileIdentity) -
     stamp.to_text()
 }
 
-/// Nests the `previous` report in `stamp`, as its last field. A report that is too long is left out.
+/// Adds the `previous` report to `stamp`, as its last field. A report that is too long is left out.
 fn with_previous(stamp: String, previous: Option<&str>) -> String {
     match (previous, stamp.strip_suffix("\n}\n")) {
         (Some(previous), Some(open)) if open.len().saturating_add(previous.len()) < MOST_WITH_PREVIOUS => {

@@ -1,4 +1,4 @@
-//! The verdict on a stamp: which root it was written for.
+//! The verdict on a stamp: whether it was written for the root that it stands in.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,23 +14,23 @@ use super::parse::parse;
 use super::{FileIdentity, LIMIT, STAMP, Stamp, boot_id};
 use crate::error::{Reason, errno_words};
 
-/// A stamp that says that the root it stands in is provisioned, or none at all.
+/// The verdict on a root: it has no stamp, or one that says that this root is provisioned.
 #[derive(Debug)]
 pub enum Verdict<'b> {
-    /// No stamp: the root has not been provisioned.
+    /// There is no stamp: the root has not been provisioned.
     Missing,
     /// glowplug wrote the stamp for this root.
     Ours(Stamp<'b>),
-    /// The reference wrote the stamp in this boot. A later boot cannot know whose root that was: see [`judge`].
+    /// The reference wrote the stamp, in this boot. Such a stamp does not name its root: see [`judge`].
     Reference(Stamp<'b>),
 }
 
-/// A stamp that says nothing about the root it stands in.
+/// Why a stamp says nothing about the root that it stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StampFault {
     /// The file at this path cannot be read.
     Unreadable(&'static str, Errno),
-    /// Something else than a stamp stands there: no file, an empty one, or other JSON.
+    /// Something other than a stamp stands at its path: not a file, an empty file, or other JSON.
     Broken,
     /// glowplug wrote the stamp for another root.
     Copied,
@@ -39,7 +39,7 @@ pub enum StampFault {
 }
 
 impl StampFault {
-    /// The reason, whose word and exit code `glowplug` and `glowplug-ready` share.
+    /// Returns the reason, whose word and exit code `glowplug` and `glowplug-ready` share.
     pub fn reason(self) -> Reason {
         match self {
             Self::Unreadable(..) => Reason::StampUnreadable,
@@ -66,15 +66,13 @@ impl fmt::Display for StampFault {
     }
 }
 
-/// Judges the stamp in `root`, an open directory. The answer borrows from `buffer`, which takes a stamp of [`LIMIT`]
-/// bytes at most.
+/// Judges the stamp in `root`, an open directory. The verdict borrows from `buffer`, which holds the stamp.
 ///
-/// A stamp of glowplug names its own inode, so that a root that was copied file by file is told from the first one. A
-/// stamp of the reference names the boot only. It is trusted in that boot, in which nobody can have copied it from an
-/// image. In later boots it is not: an image can carry it.
+/// A stamp of glowplug names its own inode. So a root that was copied file by file is told from the original. A stamp of the
+/// reference names only its boot. It is trusted in that boot, because a stamp that an image brings is from another one.
 ///
 /// # Errors
-/// The [`StampFault`] of a stamp that says nothing about this root.
+/// The [`StampFault`] of a stamp that says nothing about this root; a file of more than [`LIMIT`] bytes is unreadable.
 pub fn judge(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, StampFault> {
     let Some((stamp, file)) = read_from(root.as_fd(), buffer)? else { return Ok(Verdict::Missing) };
     let unreadable = |errno| StampFault::Unreadable(STAMP, errno);
@@ -96,7 +94,7 @@ pub fn judge(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, S
     }
 }
 
-/// Reads the stamp in `root` whatever root it was written for; none where nothing stands at its path.
+/// Reads the stamp in `root`, also one that was written for another root. Returns `None` if nothing stands at its path.
 ///
 /// # Errors
 /// [`StampFault::Unreadable`] and [`StampFault::Broken`].
@@ -114,7 +112,7 @@ fn read_from<'b>(
     Ok(Some((stamp, file)))
 }
 
-/// Judges the stamp of the running system, as [`judge`].
+/// Judges the stamp of the running system, as [`judge`] does.
 ///
 /// # Errors
 /// Those of [`judge`].
@@ -126,14 +124,14 @@ pub fn judge_running_system(buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, Sta
     judge(root, buffer)
 }
 
-/// Opens the stamp to read it; none where nothing stands at its path.
+/// Opens the stamp for reading. Returns `None` if nothing stands at its path.
 fn open(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, StampFault> {
-    // To open a device would be to use it, so that the kind comes first.
+    // The kind is checked first, because to open a device for reading has effects of its own.
     let looked_up = open_as(root, OFlags::PATH).and_then(|fd| is_file(&fd));
     match looked_up {
         Ok(true) => {}
         Ok(false) => return Err(StampFault::Broken),
-        // Where the directory is none, nothing can stand in it.
+        // If its directory is missing or is not a directory, there is no stamp either.
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         Err(errno) => return Err(StampFault::Unreadable(STAMP, errno)),
     }
@@ -147,14 +145,14 @@ fn open_as(root: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     match openat2(root, path, flags, Mode::empty(), confined) {
-        // systemd's RestrictSUIDSGID= takes openat2(2) away, and the units of glowplug-ready and glowplug-agent have
-        // it. Their root is their own, in which a path cannot lead out of the root.
+        // The units of glowplug-ready and glowplug-agent have RestrictSUIDSGID=, with which systemd forbids openat2(2).
+        // These programs judge their own root directory, and no path leads out of that.
         Err(Errno::NOSYS) if is_own_root(root)? => openat(root, path, flags, Mode::empty()),
         opened => opened,
     }
 }
 
-/// Whether `root` is this process's own root directory.
+/// Returns whether `root` is this process's own root directory.
 fn is_own_root(root: BorrowedFd<'_>) -> Result<bool, Errno> {
     let asked = statx(root, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
     let own = statx(CWD, c"/", AtFlags::empty(), StatxFlags::INO)?;
@@ -167,10 +165,10 @@ fn is_file(fd: &OwnedFd) -> Result<bool, Errno> {
     Ok(FileType::from_raw_mode(RawMode::from(stat.stx_mode)) == FileType::RegularFile)
 }
 
-/// Reads `file` into `buffer`, to its end.
+/// Reads `file` to its end into `buffer`. Returns the part of `buffer` that was filled.
 ///
 /// # Errors
-/// `EFBIG` if the file has more bytes than the buffer takes.
+/// `EFBIG` if the file does not fit into the buffer with a byte to spare.
 fn read_to_end<'b>(file: BorrowedFd<'_>, buffer: &'b mut [u8; LIMIT]) -> Result<&'b [u8], Errno> {
     let mut length: usize = 0;
     loop {

@@ -13,7 +13,8 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
 ];
 
-/// The duration that `text` says; a negative one is over at once. `None` for what is none, or longer than 292 years.
+/// Parses a duration. Returns one nanosecond for a negative duration, which is over at once. Returns `None` for a malformed
+/// text, and for a duration of over 292 years, which Go cannot hold.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     let (is_negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -27,7 +28,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(shown))
 }
 
-/// All parts of `rest`, of which there is at least one, in nanoseconds.
+/// Returns the sum of all parts of `rest`, in nanoseconds. There must be at least one part: a number and a unit.
 fn sum(mut rest: &str) -> Option<u64> {
     let mut sum: u64 = 0;
     loop {
@@ -59,6 +60,7 @@ fn sum(mut rest: &str) -> Option<u64> {
     }
 }
 
+/// Splits `text` after its leading digits.
 fn digits(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, ""))
@@ -86,7 +88,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(Duration::from_nanos(nanoseconds)), "{text}");
         }
-        // Not none, which would be for ever.
+        // It must not be zero, which means no timeout.
         assert_eq!(parse("-5s"), Some(Duration::from_nanos(1)));
         assert_eq!(parse("-0"), Some(Duration::ZERO));
     }

@@ -1,20 +1,20 @@
-//! Flags as the two libraries of the reference read them: Go's `flag` and `pflag`.
+//! Command line flags, parsed as by the two Go packages that the reference uses: `flag` and `pflag`.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-/// How flags are written.
+/// The package whose rules hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// `-x v`, `--x v`, `-x=v`, `--x=v`, all before the operands.
+    /// `flag`: `-x v`, `--x v`, `-x=v` or `--x=v`, all before the operands.
     Go,
-    /// `--x v`, `--x=v`, also after operands.
+    /// `pflag`: `--x v` or `--x=v`, also after operands.
     Pflag,
 }
 
-/// A flag. One without a kind is true or false.
+/// A flag. A flag with an empty kind is a boolean.
 #[derive(Clone, Copy)]
 struct Flag {
     name: &'static str,
@@ -23,7 +23,7 @@ struct Flag {
     about: &'static str,
 }
 
-/// The flags of a table: each a line, its fields set apart by `|`.
+/// Parses a table of flags: one a line, with the fields of [`Flag`] separated by `|`.
 fn flags(table: &'static str) -> impl Iterator<Item = Flag> {
     table.lines().map(|line| {
         let mut fields = line.split('|');
@@ -36,16 +36,16 @@ fn find(table: &'static str, name: &str) -> Option<Flag> {
     flags(table).find(|flag| flag.name == name)
 }
 
-/// Why the arguments give nothing to do.
+/// Why the arguments call for nothing to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// They ask how to call the program.
+    /// They ask for help.
     Help,
-    /// What is wrong.
+    /// They are wrong. The text says why, in the words of the Go package.
     Wrong(String),
 }
 
-/// What the arguments gave.
+/// The parsed arguments.
 #[derive(Debug)]
 pub(super) struct Given {
     known: &'static str,
@@ -54,19 +54,19 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// Whether the flag stands there.
+    /// Returns whether the arguments have the flag.
     pub fn has(&self, name: &str) -> bool {
         self.values.iter().any(|(own, _)| *own == name)
     }
 
-    /// The flag's value: the last one, or its default.
+    /// Returns the flag's value: the last one that was given, or else its default.
     pub fn value(&self, name: &str) -> &OsStr {
         let last = self.values.iter().rev().find(|(own, _)| *own == name);
         let default = find(self.known, name).map_or("", |flag| flag.default);
         last.map_or(OsStr::new(default), |(_, value)| value)
     }
 
-    /// Whether the flag, one without a kind, is set.
+    /// Returns whether a boolean flag is true.
     pub fn is_set(&self, name: &str) -> bool {
         boolean(self.value(name)) == Some(true)
     }
@@ -76,14 +76,14 @@ pub(super) fn text(value: &OsStr) -> Cow<'_, str> {
     value.to_string_lossy()
 }
 
-/// The name of the flag that `argument` is, and its value after `=`. `None` for an operand and for `--`.
+/// Splits a flag into its name and its value after `=`, if it has one. Returns `None` for an operand and for `--`.
 pub(super) fn name(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let flag = argument.strip_prefix(b"-").filter(|rest| !rest.is_empty())?;
     let flag = flag.strip_prefix(b"-").unwrap_or(flag);
     if flag.is_empty() {
         return None;
     }
-    // An `=` in the first place is part of the name, which is then a wrong one.
+    // As in Go, an `=` in the first place is part of the name, which is then refused.
     match flag.iter().skip(1).position(|byte| *byte == b'=') {
         Some(at) => {
             let (name, value) = flag.split_at_checked(at.saturating_add(1))?;
@@ -93,7 +93,10 @@ pub(super) fn name(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
-/// Reads `arguments`, the program's name left out.
+/// Parses `arguments`, without the program's name.
+///
+/// # Errors
+/// [`Refused`] if they ask for help, or are wrong.
 pub(super) fn read(dialect: Dialect, known: &'static str, arguments: &[OsString]) -> Result<Given, Refused> {
     let wrong = |what: String| Err(Refused::Wrong(what));
     let dashes = if dialect == Dialect::Go { "-" } else { "--" };
@@ -148,7 +151,7 @@ pub(super) fn read(dialect: Dialect, known: &'static str, arguments: &[OsString]
     Ok(given)
 }
 
-/// As Go's `strconv.ParseBool`.
+/// Parses a boolean as Go's `strconv.ParseBool` does.
 fn boolean(value: &OsStr) -> Option<bool> {
     match value.as_bytes() {
         b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Some(true),
@@ -157,7 +160,7 @@ fn boolean(value: &OsStr) -> Option<bool> {
     }
 }
 
-/// The list of flags in the form of the dialect.
+/// Returns the list of flags for the usage, in the form of the dialect.
 pub(super) fn usage(dialect: Dialect, known: &'static str) -> String {
     let mut lines = String::new();
     let width = flags(known).map(|flag| flag.name.len().saturating_add(flag.kind.len())).max().unwrap_or(0);
