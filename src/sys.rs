@@ -15,7 +15,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::error::errno_of;
 
-/// A socket option of linux/vm_sockets.h. Its value is a `timeval` on machines whose long has 64 bits.
+/// A socket option of `linux/vm_sockets.h`. Its value is a `timeval` on machines whose long has 64 bits.
 const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
 
 /// Connects to `port` of the host by vsock(7). The kernel gives up after `patience` instead of its default of two seconds.
