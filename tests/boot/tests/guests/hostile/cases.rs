@@ -256,20 +256,23 @@ fn foreign() -> Vec<Case> {
 /// Lengths that are not true.
 fn wrong_lengths() -> Vec<Case> {
     vec![
-        in_vain("tells a length that is too large", says(told(GOOD.len() + 1, GOOD))),
-        case("tells a length that is too small", says(told(GOOD.len() - 1, GOOD))),
-        case("tells a length that is no number", says(format!("{OK}Content-Length: many\r\n\r\n{GOOD}"))),
-        case("tells two lengths", says(format!("{OK}Content-Length: 5\r\n{}", &whole(GOOD)[OK.len()..]))),
+        in_vain("declares a length that is too large", says(told(GOOD.len() + 1, GOOD))),
+        case("declares a length that is too small", says(told(GOOD.len() - 1, GOOD))),
+        case("declares a length that is no number", says(format!("{OK}Content-Length: many\r\n\r\n{GOOD}"))),
+        case("declares two lengths", says(format!("{OK}Content-Length: 5\r\n{}", &whole(GOOD)[OK.len()..]))),
         case(
-            "tells a length and sends chunks",
+            "declares a length and sends chunks",
             says(format!("{OK}Content-Length: 5\r\n{}", &chunked(GOOD)[OK_LINE.len()..])),
         ),
         case("sends chunks as HTTP/1.0", says(chunked(GOOD).replace("HTTP/1.1", "HTTP/1.0"))),
-        case("tells no chunk size", says(format!("{CHUNKED}\r\n{GOOD}\r\n0\r\n\r\n"))),
-        case("tells a chunk size without a digit", says(format!("{CHUNKED};size=0\r\n\r\n"))),
+        case("declares no chunk size", says(format!("{CHUNKED}\r\n{GOOD}\r\n0\r\n\r\n"))),
+        case("declares a chunk size without a digit", says(format!("{CHUNKED};size=0\r\n\r\n"))),
         case("sends its config after the last chunk", says(format!("{CHUNKED}0\r\n{GOOD}\r\n\r\n"))),
         case("sends its config after a length of 0", says(told(0, GOOD))),
-        case("tells a length beyond any memory", says(format!("{OK}Content-Length: {}\r\n\r\n{{", u64::MAX))),
+        case(
+            "declares a length beyond any memory",
+            says(format!("{OK}Content-Length: {}\r\n\r\n{{", u64::MAX)),
+        ),
         in_vain("closes after the head of HTTP/1.0", says("HTTP/1.0 200 OK\r\n\r\n")),
         case("closes in the midst of HTTP/1.0", says(format!("HTTP/1.0 200 OK\r\n\r\n{}", &GOOD[..60]))),
         in_vain("closes in the midst of the head", says("HTTP/1.1 200 OK\r\nContent-Le")),
@@ -308,8 +311,8 @@ fn without_end() -> Vec<Case> {
         half(in_vain("sends chunks of one byte without end", endless(CHUNKED, "1\r\n \r\n"))),
         case("sends a header without end", endless(OK, "X-Filler: 0123456789\r\n")),
         case("sends one header line without end", endless("HTTP/1.1 200 OK\r\nX-Filler: ", "0123456789")),
-        case("tells a chunk beyond any memory", says(format!("{CHUNKED}fffffffffffffff0\r\n{{"))),
-        case("tells a chunk size of many digits", endless(CHUNKED, "0")),
+        case("declares a chunk beyond any memory", says(format!("{CHUNKED}fffffffffffffff0\r\n{{"))),
+        case("declares a chunk size of many digits", endless(CHUNKED, "0")),
         case("sends a chunk's extension without end", endless(CHUNKED, "5;extension=")),
         case(
             "sends trailers without end",
@@ -341,13 +344,13 @@ fn bombs() -> Vec<Case> {
 fn not_configs() -> Vec<Case> {
     vec![
         Case { empty: true, ..case("serves an empty config", says(whole(""))) },
-        case("serves what is not JSON", says(whole("#cloud-config\n"))),
+        case("serves a text that is not JSON", says(whole("#cloud-config\n"))),
         case("serves broken JSON", says(whole(&GOOD[..GOOD.len() - 1]))),
         case("serves invalid UTF-8", says([OK.as_bytes(), b"Content-Length: 4\r\n\r\n{\"\xff\""].concat())),
         case("serves zeros", says(whole(&"\0".repeat(4096)))),
-        case("serves a config of a version to come", says(whole(r#"{"ignition":{"version":"4.0.0"}}"#))),
+        case("serves a config of a future version", says(whole(r#"{"ignition":{"version":"4.0.0"}}"#))),
         case(
-            "serves a config that asks for what cannot be",
+            "serves a config that cannot be applied",
             says(whole(&GOOD.replace("/etc/case", "/etc/passwd/case"))),
         ),
     ]
