@@ -89,7 +89,7 @@ impl fmt::Display for Refusal {
             Self::Stamp(fault) => {
                 write!(
                     f,
-                    "{fault} (a root that is provisioned all the same: run \"glowplug adopt --root /\")"
+                    "{fault} (if this root is provisioned nevertheless, run \"glowplug adopt --root /\")"
                 )
             }
             Self::NoDevice => write!(f, "no vsock device and no virtio port {VIRTIO_PORT}"),

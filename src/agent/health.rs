@@ -298,7 +298,7 @@ impl Health {
                 Api::Unknown if !self.is_up() => continue,
                 Api::Silent => format!("podman of {user} does not answer: {error}"),
                 Api::Off => format!("podman of {user} has no API: podman.socket has failed"),
-                Api::Unknown => format!("podman of {user} is not known: {error}"),
+                Api::Unknown => format!("the state of podman of {user} is unknown: {error}"),
             };
             reasons.push((Verdict::Degraded, what));
         }

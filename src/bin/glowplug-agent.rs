@@ -41,13 +41,16 @@ fn main() -> ExitCode {
         _ => {}
     }
     if !rustix::process::geteuid().is_root() {
-        return complain("what it asks is for root alone: sudo glowplug-agent ...", 1);
+        return complain("only root may ask for this: run sudo glowplug-agent ...", 1);
     }
     // Every command but `console` only reads.
     if words != ["console"] {
         match sys::forbid_changes() {
             Ok(true) => {}
-            Ok(false) => drop(complain("this kernel has no Landlock to keep it from changing files", 0)),
+            Ok(false) => drop(complain(
+                "this kernel has no Landlock, so it cannot forbid this program to change files",
+                0,
+            )),
             Err(errno) => return complain(&format!("forbid changes to files: {}", errno_words(errno)), 1),
         }
     }

@@ -106,7 +106,7 @@ impl Client<'_> {
         let mut answer = Answer::new(&connection);
         let body = answer.body(self.limit)?;
         if body.is_empty() && (answer.has_more() || connection.sends_within(SURPLUS_WAIT)) {
-            return Err(Failure::bad("the host said that its config is empty and sent more all the same"));
+            return Err(Failure::bad("the host announced an empty config but sent more"));
         }
         Ok(body)
     }
@@ -141,7 +141,7 @@ impl Connection {
     /// Returns the error at the deadline. It tells a host that sends too slowly, or without end, from one that is
     /// silent.
     fn over(&self) -> io::Error {
-        let midst = if self.has_begun.get() { " in the midst of the answer" } else { "" };
+        let midst = if self.has_begun.get() { " in the middle of the answer" } else { "" };
         io::Error::new(io::ErrorKind::TimedOut, format!("the time is over{midst}"))
     }
 

@@ -231,7 +231,7 @@ fn a_silent_or_slow_host_ends_at_the_deadline() {
         let words = if name == "silent" {
             "the host is silent"
         } else {
-            "the time is over in the midst of the answer"
+            "the time is over in the middle of the answer"
         };
         assert!(text.contains(words), "{name}: {text}");
     }
@@ -526,7 +526,7 @@ fn a_body_after_an_empty_one_is_refused() {
         ("surplus-length", &b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n{}"[..]),
         ("surplus-chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{}"),
     ] {
-        assert!(refusal(once(name, answer)).1.contains("sent more all the same"), "{name}");
+        assert!(refusal(once(name, answer)).1.contains("announced an empty config but sent more"), "{name}");
     }
     let late = Host::new("surplus-late", 1, |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();

@@ -56,7 +56,7 @@ impl HostStream for VsockStream {
 /// Fetches the config. Tries again until `patience` is over.
 fn fetch(patience: Duration) -> Result<Vec<u8>> {
     if !has_transport() {
-        log::warn!("no vsock device has been found; trying all the same");
+        log::warn!("no vsock device was found; trying to connect anyway");
     }
     // The kernel gives up an unanswered connection attempt after two seconds (AF_VSOCK's default).
     let connect = || -> io::Result<Box<dyn HostStream>> {

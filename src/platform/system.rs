@@ -14,7 +14,8 @@ use crate::file::read;
 use crate::memory;
 
 /// The advice for every failure here.
-const ADVICE: &str = "Correct or remove what is named: it is a config that the initramfs itself brings.";
+const ADVICE: &str =
+    "Correct or remove the named file or directory: it holds configs that are part of the initramfs.";
 /// The environment variables that name the directories, and the default of each. The first one has the highest
 /// priority.
 const DIRECTORIES: [(&str, &str); 3] = [

@@ -8,7 +8,7 @@ use crate::memory;
 use crate::source::{Source, Transport};
 
 const PLATFORM_ADVICE: &str = "Correct ignition.platform.id on the kernel command line, or leave it out: the platform is \
-    found out then. glowplug --help lists the platforms.";
+    then detected. glowplug --help lists the platforms.";
 const URL_ADVICE: &str = "Correct ignition.config.url on the kernel command line, then start again.";
 
 /// Where a config was found.
@@ -118,7 +118,9 @@ fn from_command_line(
     let config = |text| Some(Answer::Config(UserConfig { text, from: Origin::CommandLine }));
     if let Some(url) = &line.config_url {
         if line.config_device.is_some() || line.config_path.is_some() {
-            log::warn!("ignition.config.url comes before ignition.config.device and ignition.config.path");
+            log::warn!(
+                "ignition.config.url is used; ignition.config.device and ignition.config.path are ignored"
+            );
         }
         let text = from_url(url, offline, transport).map_err(|error| error.advise_otherwise(URL_ADVICE))?;
         return Ok(text.map_or(Some(Answer::NeedsNetwork), config));
@@ -132,7 +134,7 @@ fn from_command_line(
         (None, None) => Ok(None),
         _ => {
             let what =
-                "of ignition.config.device and ignition.config.path only one is on the kernel command line";
+                "the kernel command line has only one of ignition.config.device and ignition.config.path";
             Err(Error::new(Reason::Usage, what)
                 .advise("Name both on the kernel command line, the label and the path, or neither."))
         }

@@ -114,7 +114,7 @@ impl<'a> Gunzip<'a> {
     fn trailer(&mut self) -> Result<(), Words> {
         let (crc, length) = (!self.crc, self.length);
         if self.number::<4>()? != crc || self.number::<4>()? != length {
-            return Err(Words::Borrowed("the gzip data does not have its checksum"));
+            return Err(Words::Borrowed("the gzip data does not match its checksum"));
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ fn each_fault_has_its_verdict_and_words() {
         (
             |it| it.podman[0] = podman("root", 0, Api::Unknown, Some(&Failure::Stranger.words())),
             Verdict::Degraded,
-            "podman of root is not known: not asked, since another user listens on its socket",
+            "the state of podman of root is unknown: not asked, since another user listens on its socket",
         ),
         (
             |it| {

@@ -20,7 +20,7 @@ pub(super) fn add(db: &mut Database, tree: &mut Tree, wanted: &Wanted, subject: 
     let own_group = wanted.gid.is_none() && wanted.user_group() && db.defs.yes("USERGROUPS_ENAB");
     if own_group && db.group(name).is_some() {
         return Err(subject.refuse(
-            "a group of this name is there already; name it as the primary group to make the user a member of it",
+            "a group of this name already exists; name it as primaryGroup to make the user a member of it",
         ));
     }
     let members_of = match &wanted.groups {
@@ -102,7 +102,7 @@ fn add_ranges(db: &mut Database, wanted: &Wanted, subject: &Subject) -> Result<(
             Some(file) if count > 0 => file.table.add_range(wanted.name, min, max, count),
             _ => Some(()),
         }
-        .ok_or_else(|| subject.refuse(&format!("there is no room for {count} more ids in {path}")))
+        .ok_or_else(|| subject.refuse(&format!("{path} has no free range of {count} ids")))
     };
     add(subuid, ["SUB_UID_MIN", "SUB_UID_MAX", "SUB_UID_COUNT"], "/etc/subuid")?;
     add(subgid, ["SUB_GID_MIN", "SUB_GID_MAX", "SUB_GID_COUNT"], "/etc/subgid")
@@ -117,7 +117,7 @@ fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32, subject: &Subject) 
     // A home and shell from the config were checked before.
     if home.iter().chain(shell).any(|byte| *byte == b':' || byte.is_ascii_control()) {
         return Err(
-            subject.refuse("/etc/default/useradd has a HOME or SHELL that cannot stand in /etc/passwd")
+            subject.refuse("/etc/default/useradd has a HOME or SHELL that is not allowed in /etc/passwd")
         );
     }
     let password = if db.shadow.is_some() { b"x" } else { wanted.password.unwrap_or(LOCKED) };

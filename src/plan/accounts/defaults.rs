@@ -138,7 +138,7 @@ impl UseraddDefaults {
             return Ok(u64::try_from(days).ok());
         }
         let days = date(&self.expire).ok_or_else(|| {
-            let what = format!("{USERADD}: EXPIRE is neither a number of days nor a date as 2030-01-31");
+            let what = format!("{USERADD}: EXPIRE is neither a number of days nor a date such as 2030-01-31");
             Error::new(Reason::Unsupported, what)
                 .advise("Correct this file in the image, then start again: nothing was written.")
         })?;

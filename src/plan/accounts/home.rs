@@ -116,7 +116,7 @@ pub(super) fn relocate(
 ) -> Result<()> {
     let to = tree.resolve_parent(new)?;
     if tree.stat(&to)?.is_some() {
-        return Err(subject.refuse(&format!("the new home directory {} is there already", new.display())));
+        return Err(subject.refuse(&format!("the new home directory {} already exists", new.display())));
     }
     let target = tree.resolve(old)?;
     let Some(stat) = tree.stat(&target)?.filter(|_| !old.as_os_str().is_empty()) else {
@@ -125,11 +125,16 @@ pub(super) fn relocate(
     };
     let from = tree.resolve_parent(old)?;
     if stat.kind != Kind::Directory || from != target {
-        return Err(subject.refuse(&format!("the home directory {} is not a directory", old.display())));
+        return Err(
+            subject.refuse(&format!("the home directory {} is a link, or not a directory", old.display()))
+        );
     }
     let parent = to.parent().unwrap_or(Path::new("/"));
     if !is_directory(tree, parent)? || to.starts_with(&from) {
-        return Err(subject.refuse(&format!("the home directory cannot be moved to {}", new.display())));
+        return Err(subject.refuse(&format!(
+            "the home directory cannot be moved to {}: that must be in a directory outside of it",
+            new.display()
+        )));
     }
     if device(tree, &from)? == device(tree, parent)? {
         tree.rename(from, to.clone())?;
@@ -152,11 +157,13 @@ pub(super) fn remove(tree: &mut Tree, home: &Path, uid: u32, subject: &Subject) 
     let home = home.display();
     if stat.attributes.uid != uid {
         return Err(
-            subject.refuse(&format!("the home directory {home} is not the user's and is not removed"))
+            subject.refuse(&format!("the home directory {home} belongs to somebody else and is not removed"))
         );
     }
     if stat.kind != Kind::Directory || at != target || at == Path::new("/") {
-        return Err(subject.refuse(&format!("the home directory {home} is not one that can be removed")));
+        return Err(subject.refuse(&format!(
+            "the home directory {home} is a link, not a directory, or /, and is not removed"
+        )));
     }
     tree.remove(at);
     Ok(())

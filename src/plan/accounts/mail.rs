@@ -43,7 +43,7 @@ pub(super) fn remove(tree: &mut Tree, defs: &LoginDefs, user: &Passwd, subject: 
     let Some(at) = path(tree, defs, &user.name)? else { return Ok(()) };
     let Some(stat) = tree.stat(&tree.resolve(&at)?)? else { return Ok(()) };
     if stat.attributes.uid != user.uid || stat.kind == Kind::Directory {
-        let what = format!("the mail spool {} is not the user's and is not removed", at.display());
+        let what = format!("the mail spool {} is not a file of the user and is not removed", at.display());
         return Err(subject.refuse(&what));
     }
     tree.remove(at);

@@ -36,7 +36,7 @@ impl<'c> Subject<'c> {
 
     /// Returns the error for a name that has several entries in `file`.
     pub(super) fn ambiguous(&self, file: &str) -> Error {
-        self.refuse(&format!("there is more than one entry of a name that has to change in {file}"))
+        self.refuse(&format!("{file} has more than one entry of a name that must be changed"))
     }
 
     /// Returns the name if it can be written to an account file.

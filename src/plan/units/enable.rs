@@ -33,7 +33,7 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
         let followed = units.follow(at, false, known, tree);
         match (followed, units.get(at)) {
             (Err(fault), _) if auxiliary => {
-                log::warn!("unit {name}: {unit} not enabled with it: {}", fault.words()?);
+                log::warn!("unit {name}: {unit}, which its Also= names, is not enabled: {}", fault.words()?);
             }
             (Err(fault), _) => return Err(fault),
             (Ok(_), Some(found)) if found.state == UnitState::File => {
@@ -46,7 +46,7 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
                 }
             }
             (Ok(_), Some(found)) if found.state == UnitState::Masked => {
-                log::warn!("unit {name}: {unit} not enabled with it: it is masked");
+                log::warn!("unit {name}: {unit}, which its Also= names, is not enabled: it is masked");
                 asked = true;
             }
             _ => {}
@@ -72,7 +72,7 @@ fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<()> {
         match alias_name(name, &unit.name, &alias) {
             Some(alias) if alias == unit.name => {}
             Some(alias) => put_alias(unit, &Path::new(CONFIG).join(alias), &target, tree)?,
-            None => log::warn!("unit {}: its Alias= has a name that it cannot have", unit.name),
+            None => log::warn!("unit {}: its Alias= has a name that this unit may not have", unit.name),
         }
     }
     for (key, suffix, list) in [
@@ -92,7 +92,9 @@ fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<
             let force = tree.stat(&there)?.is_none();
             put(unit, at, target, force, tree)?;
         }
-        None => log::warn!("unit {}: {} is a link round in a circle, left", unit.name, at.display()),
+        None => {
+            log::warn!("unit {}: the links at {} form a loop and are left unchanged", unit.name, at.display())
+        }
     }
     Ok(())
 }
@@ -109,7 +111,7 @@ fn put_dependencies(
         return Ok(());
     }
     let Some(link) = link_name(unit, name, tree)? else {
-        log::warn!("unit {}: its default instance is masked or not there", unit.name);
+        log::warn!("unit {}: its default instance is masked or missing", unit.name);
         return Ok(());
     };
     let needs_instance = Name::parse(&link).is_some_and(Name::is_template);
@@ -117,13 +119,16 @@ fn put_dependencies(
         let Some(by) = expand(unit, key, by) else { continue };
         match Name::parse(&by) {
             Some(parts) if needs_instance && parts.instance.is_none() => {
-                log::warn!("unit {}: its {key}= needs an instance to be named", unit.name);
+                log::warn!(
+                    "unit {}: its {key}= works only if an instance of this template is named",
+                    unit.name
+                );
             }
             Some(_) => {
                 let at = Path::new(CONFIG).join(format!("{by}.{suffix}")).join(&link);
                 put(unit, &at, &unit.path, true, tree)?;
             }
-            None => log::warn!("unit {}: its {key}= names what is no unit", unit.name),
+            None => log::warn!("unit {}: its {key}= has a word that is not a valid unit name", unit.name),
         }
     }
     Ok(())
@@ -132,7 +137,10 @@ fn put_dependencies(
 fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
     let text = unit.expand(text);
     if text.is_none() {
-        log::warn!("unit {}: its {key}= has a specifier of the running system, ignored", unit.name);
+        log::warn!(
+            "unit {}: its {key}= has a specifier that depends on the running system; the word is ignored",
+            unit.name
+        );
     }
     text
 }
@@ -185,7 +193,12 @@ fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) ->
             return Ok(true);
         }
         if !(link && force) {
-            log::warn!("unit {}: {} is {} already, left", unit.name, path.display(), stat.kind.word());
+            log::warn!(
+                "unit {}: {} already exists as {} and is left unchanged",
+                unit.name,
+                path.display(),
+                stat.kind.word()
+            );
             return Ok(false);
         }
     }

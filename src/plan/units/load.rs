@@ -57,7 +57,7 @@ impl UnitFault {
     pub(super) fn words(self) -> Result<&'static str> {
         match self {
             Self::Missing => Ok("the root has no such unit"),
-            Self::Dangling => Ok("it is a link to a unit that is not there"),
+            Self::Dangling => Ok("it is a link to a unit that does not exist"),
             Self::Refused(why) => Ok(why),
             Self::Root(error) => Err(error),
         }
@@ -158,7 +158,7 @@ impl Units {
             return Ok(at);
         }
         if Name::parse(name).is_none() {
-            return Err(UnitFault::Refused("systemd does not take this for a unit's name"));
+            return Err(UnitFault::Refused("systemd does not accept this as a unit name"));
         }
         if self.list.len() >= MAX_UNITS {
             return Err(UnitFault::Refused("its Also= leads to too many units"));
@@ -185,7 +185,7 @@ impl Units {
                 return Ok(at);
             }
             if !through_config && unit.path.parent() == Some(Path::new(CONFIG)) {
-                return Err(UnitFault::Refused("it is only another name, or a link to a file elsewhere"));
+                return Err(UnitFault::Refused("it is only an alias, or a link to a file elsewhere"));
             }
             let next = unit.target_name();
             if unit.state == UnitState::Linked || next == unit.name {
@@ -198,7 +198,7 @@ impl Units {
                 })?;
             }
         }
-        Err(UnitFault::Refused("its name leads round in a circle"))
+        Err(UnitFault::Refused("its aliases form a loop"))
     }
 
     /// Looks up the unit `at`, by its name or at `path`, and adds the units in its `Also=`.
@@ -259,7 +259,7 @@ pub(super) fn search(tree: &Tree, unit: &mut Unit, load: bool) -> Outcome<()> {
     }
     let Some(name) = Name::parse(&unit.name) else { return Err(UnitFault::Missing) };
     if name.instance.is_some() && !name.may_template() {
-        return Err(UnitFault::Refused("units of this kind have no templates"));
+        return Err(UnitFault::Refused("units of this type cannot be templates"));
     }
     let template = if name.is_instance() { name.template() } else { None };
     let names: Vec<String> = std::iter::once(unit.name.clone()).chain(template).collect();
@@ -295,7 +295,7 @@ fn look(tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> 
     let Some(at) = unless_loop(tree.resolve_parent(path))? else { return Ok(false) };
     let Some(stat) = tree.stat(&at)? else { return Ok(false) };
     unit.state = match stat.kind {
-        Kind::Directory => return Err(UnitFault::Refused("a directory has its name")),
+        Kind::Directory => return Err(UnitFault::Refused("a directory stands at its path")),
         Kind::Special => UnitState::Masked,
         Kind::File => match tree.read(&at)? {
             Some(bytes) if !bytes.is_empty() => {
@@ -309,14 +309,14 @@ fn look(tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> 
         Kind::Symlink => {
             let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&at)?);
             let Some(target) = unless_loop(tree.resolve_parent(&link))? else {
-                return Err(UnitFault::Refused("its link goes round in a circle"));
+                return Err(UnitFault::Refused("its links form a loop"));
             };
             let alias = is_below_searched(&target);
             let names = (Name::parse(names::file_name(path)), Name::parse(names::file_name(&target)));
             let fits = names::file_name(path) != names::file_name(&target)
                 && matches!(names, (Some(name), Some(target)) if name.may_stand_for(target));
             if alias && !fits {
-                return Err(UnitFault::Refused("its name is a link to a unit that it cannot stand for"));
+                return Err(UnitFault::Refused("it is a link to a unit of another type or instance"));
             }
             let masked = is_null(tree, &target)?;
             unit.target = target;

@@ -172,7 +172,7 @@ fn warn_of_alias(name: &str, mask: bool, tree: &mut Tree) -> Result<()> {
         let unit = names::file_name(&target);
         if unit != name && names::Name::parse(unit).is_some() {
             tree.warn(format!(
-                "masking {name} does not keep {unit} from starting: {name} is another name of {unit}, mask that one"
+                "masking {name} does not keep {unit} from starting, because {name} is an alias of {unit}: mask {unit} instead"
             ));
         }
         return Ok(());
@@ -219,7 +219,7 @@ fn refuse_directory(path: &Path, tree: &Tree) -> Result<()> {
 fn checked<'n>(name: &'n str, suffixes: &[&[&str]], place: &dyn Display) -> Result<&'n str> {
     let invalid = |why: &str| Error::new(Reason::ConfigInvalid, why).at(place);
     if name.is_empty() {
-        return Err(invalid("a name is needed"));
+        return Err(invalid("a name is required"));
     }
     if name.len() > names::MAX_LENGTH {
         return Err(invalid("the name is longer than 255 bytes"));
@@ -229,7 +229,7 @@ fn checked<'n>(name: &'n str, suffixes: &[&[&str]], place: &dyn Display) -> Resu
         return Err(invalid("the name has a slash or a control character"));
     }
     if !suffixes.iter().copied().flatten().any(|suffix| name.ends_with(suffix)) {
-        return Err(invalid("the name does not end as systemd demands"));
+        return Err(invalid(&format!("the name must end in {}", suffixes.concat().join(", "))));
     }
     Ok(name)
 }

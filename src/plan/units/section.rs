@@ -57,16 +57,16 @@ impl Unit {
         } else if let Some(words) = parse::words(value) {
             list.extend(words);
         } else {
-            log::warn!("unit {}: a quote in its {key}= stays open, the line is ignored", self.name);
+            log::warn!("unit {}: its {key}= has a quote that is not closed; the line is ignored", self.name);
         }
         Ok(())
     }
 
     fn assign_also(&mut self, value: &str) -> parse::Read {
-        let invalid = "its Also= names what cannot be a unit";
+        let invalid = "its Also= has a word that is not a valid unit name";
         for word in parse::bare_words(value).ok_or(invalid)? {
             let name =
-                self.expand(&word).ok_or("its Also= asks for what only the running system can tell")?;
+                self.expand(&word).ok_or("its Also= has a specifier that depends on the running system")?;
             Name::parse(&name).ok_or(invalid)?;
             self.also.push(name);
         }
@@ -78,7 +78,7 @@ impl Unit {
         if Name::parse(&self.name).is_some_and(Name::is_template) {
             let instance = self
                 .expand(value)
-                .ok_or("its DefaultInstance= asks for what only the running system can tell")?;
+                .ok_or("its DefaultInstance= has a specifier that depends on the running system")?;
             if !instance.is_empty() && !names::valid_instance(&instance) {
                 return Err("its DefaultInstance= is not valid");
             }

@@ -194,7 +194,7 @@ fn masking_another_name_of_a_unit_is_warned_of() {
     let systemd = Systemd { units: vec![Unit { mask: Some(true), ..unit("sshd.service") }] };
     let mut tree = Tree::new(&root.0);
     plan(&systemd, &mut tree).unwrap();
-    let warning = "masking sshd.service does not keep ssh.service from starting: sshd.service is another name of \
-                   ssh.service, mask that one";
+    let warning = "masking sshd.service does not keep ssh.service from starting, because sshd.service is an alias of \
+                   ssh.service: mask ssh.service instead";
     assert_eq!(tree.into_planned().warnings, [warning]);
 }
