@@ -48,7 +48,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
 	tests/check-steps tests/reference \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
-	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/machine/checks \
+	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/first-boot tests/boot/machine/checks \
 	tests/boot/machine/offline fuzz/run image/build debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
@@ -192,6 +192,7 @@ boot: deps lab check-packages machine-lab image
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
 		glowplug-agent.socket glowplug-agent@0.service glowplug-agent-console.timer
 	tests/boot/generators $(DEB) $(LAB)/root $(OUT)/generators
+	tests/boot/first-boot $(BIN)/glowplug $(LAB)/root
 	tests/boot/machine/offline $(MACHINE_LAB)/root
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2
 

@@ -1,6 +1,7 @@
 //! Tells whether a unit is enabled, and removes the links that `systemctl disable` removes.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use super::links::Links;
 use super::load::{CONFIG, Known, Outcome, UnitFault, Units};
@@ -32,6 +33,38 @@ pub(super) fn is_enabled(name: &str, known: &mut Known, links: &Links, tree: &Tr
         Enablement::Linked => false,
         Enablement::Nothing => find_links(&unit, false, links) != Enablement::Nothing || !unit.has_rules(),
     })
+}
+
+/// Returns the names by which presets can enable the unit `name` again, beside `name` itself. An alias goes by the name
+/// of its unit. For an instance whose file is that of its template it is the template, if that names the instance in
+/// `DefaultInstance=`. systemd has no line that disables one instance of a template, and needs none: at a first boot it
+/// enables only the instances that a line names, or else the default one.
+pub(super) fn preset_names(name: &str, known: &mut Known, tree: &Tree) -> Result<Vec<String>> {
+    let Some(unit) = find(name, known, tree)? else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    if unit.name != name {
+        names.push(unit.name.clone());
+    }
+    let parts = Name::parse(&unit.name).filter(|parts| parts.is_instance());
+    let template = parts.and_then(Name::template);
+    if let (Some(parts), Some(template)) = (parts, template) {
+        // systemd reads DefaultInstance= for the template alone.
+        let found = find(&template, known, tree)?;
+        if found.is_some_and(|found| found.default_instance.as_deref() == parts.instance) {
+            names.push(template);
+        }
+    }
+    Ok(names)
+}
+
+/// Finds the unit that `name` leads to; `None` where systemd finds none or refuses it.
+fn find(name: &str, known: &mut Known, tree: &Tree) -> Result<Option<Rc<Unit>>> {
+    let mut units = Units::default();
+    match units.add(name, false).and_then(|start| units.follow(start, true, known, tree)) {
+        Ok(at) => Ok(units.get(at)),
+        Err(UnitFault::Root(error)) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// What the links of a unit make of it.

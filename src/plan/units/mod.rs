@@ -61,31 +61,43 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
     let mut known = Known::default();
     // Disabling comes before enabling, as when systemd applies presets: a unit that one entry disables may be enabled
     // again by another.
-    problems.take(disable_all(&named(false), &mut known, &mut preset, tree));
+    let again = problems.take(disable_all(&named(false), &mut known, &mut preset, tree)).unwrap_or_default();
     known.begin();
     for (number, name) in named(true) {
         tree.begin(Part::Unit(number));
         problems.take(enable::enable(name, &mut known, tree));
         preset.add(name, true);
     }
+    again.iter().for_each(|name| preset.disable_exactly(name));
     problems.take(disable_new(&new, &mut known, &mut preset, tree));
     tree.begin(Part::Presets);
     problems.take(preset.put(tree));
     problems.finish()
 }
 
-/// Disables the units and adds their "disable" lines to the preset.
+/// Disables the units and adds their "disable" lines to the preset. Returns the other names by which presets could
+/// enable them again.
 fn disable_all(
     units: &[(usize, &str)],
     known: &mut Known,
     preset: &mut Preset,
     tree: &mut Tree,
-) -> Result<()> {
+) -> Result<Vec<String>> {
+    let mut again = Vec::new();
     if units.is_empty() {
-        return Ok(());
+        return Ok(again);
     }
     let mut links = Links::read(tree)?;
     let mut problems = Problems::default();
+    // Before any link goes: an alias may be one of them.
+    for (number, name) in units {
+        tree.begin(Part::Unit(*number));
+        again.extend(problems.take(disable::preset_names(name, known, tree)).unwrap_or_default());
+        // Beside the reference's line, which has no effect once it names an instance: see `Preset::disable_exactly`.
+        if names::Name::parse(name).is_some_and(|name| name.instance.is_some()) {
+            again.push((*name).to_owned());
+        }
+    }
     for (number, name) in units {
         tree.begin(Part::Unit(*number));
         if problems.take(disable::is_enabled(name, known, &links, tree)) == Some(true) {
@@ -93,7 +105,7 @@ fn disable_all(
         }
         preset.add(name, false);
     }
-    problems.finish()
+    problems.finish().map(|()| again)
 }
 
 /// Adds "disable" lines for the new units that no other unit has enabled.
@@ -104,7 +116,7 @@ fn disable_new(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &Tr
     let links = Links::read(tree)?;
     for name in units {
         if !disable::is_enabled(name, known, &links, tree)? {
-            preset.add_unless_enabled(name);
+            preset.disable_exactly(name);
         }
     }
     Ok(())

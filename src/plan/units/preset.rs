@@ -36,11 +36,13 @@ impl Preset {
         }
     }
 
-    /// Adds a "disable" line for a unit that nothing enables. A template with an enabled instance gets none, because
-    /// the line would disable the instance as well.
-    pub fn add_unless_enabled(&mut self, name: &str) {
-        if self.lines.get(format!("{name}-enabled").as_bytes()).is_none() {
-            self.add(name, false);
+    /// Adds a "disable" line for exactly `name`, unless the config enables it. systemd compares the name as a pattern, so
+    /// that the line of [`Self::add`] for an instance, which is the reference's, has no effect. A template gets no line if
+    /// an instance is enabled: the line would disable the instance as well.
+    pub fn disable_exactly(&mut self, name: &str) {
+        let is_enabled = self.lines.get(format!("{name}-enabled").as_bytes()).is_some();
+        if !is_enabled {
+            self.lines.insert(format!("{name}-disabled exactly").as_bytes(), format!("disable {name}"));
         }
     }
 
@@ -64,6 +66,7 @@ impl Preset {
             if text.last().is_some_and(|byte| *byte != b'\n') {
                 text.push(b'\n');
             }
+            there.insert(line.as_bytes(), String::new());
             text.extend_from_slice(line.as_bytes());
             text.push(b'\n');
         }

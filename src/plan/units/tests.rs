@@ -139,8 +139,40 @@ fn disabling_is_only_for_what_is_enabled() {
     assert_eq!(root.links(), [format!("multi-user.target.wants/t@y.service -> {T}")]);
     assert_eq!(
         root.text(PRESET),
-        Some("disable a.service\ndisable none.service\ndisable off.service\ndisable t@.service x z\n")
+        Some(
+            "disable a.service\ndisable none.service\ndisable off.service\ndisable t@.service x z\n\
+             disable t@x.service\ndisable t@z.service\n"
+        )
     );
+}
+
+/// systemd takes the whole of `t@.service x` for a name, so that such a line disables nothing.
+#[test]
+fn what_presets_would_enable_again_is_disabled_by_its_own_name() {
+    let files = [
+        (T, "[Install]\nWantedBy=multi-user.target\nDefaultInstance=x\n"),
+        ("/usr/lib/systemd/system/u@.service", "[Install]\nWantedBy=multi-user.target\nDefaultInstance=x\n"),
+        (A, "[Install]\nAlias=nick.service\n"),
+        ("/etc/systemd/system/nick.service", &format!("-> {A}")),
+    ];
+    let mut units = with(false, &["t@x.service", "u@x.service", "u@y.service", "nick.service"]);
+    units.extend(with(true, &["u@z.service"]));
+    units.push(Unit { contents: Some(WANTED.into()), ..unit("own@1.service") });
+    let root = apply(&files, units);
+    let lines: Vec<&str> = root.text(PRESET).unwrap().lines().collect();
+    let expected = [
+        "disable a.service",
+        "disable nick.service",
+        "disable own@1.service",
+        "disable t@.service x",
+        "disable t@.service",
+        "disable t@x.service",
+        "disable u@.service x y",
+        "enable u@.service z",
+        "disable u@x.service",
+        "disable u@y.service",
+    ];
+    assert_eq!(lines, expected);
 }
 
 #[test]

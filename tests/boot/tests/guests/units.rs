@@ -180,8 +180,8 @@ fn every_case_ends_as_with_systemctl() {
             if enabled.1 {
                 they_said.push_str(&systemctl(&theirs, "disable", unit).0);
             }
-            if in_preset(&ours, "disable", unit) != enabled.1 {
-                wrong.push(format!("{unit}: is-enabled says {}, the preset file does not", enabled.1));
+            if !in_preset(&ours, "disable", unit) {
+                wrong.push(format!("{unit}: not in the preset file"));
             }
         }
         for unit in case.enable {
@@ -232,7 +232,7 @@ fn every_unit_of_the_image_ends_as_with_systemctl() {
         if enabled {
             systemctl(&theirs, "disable", unit);
         }
-        if in_preset(&ours, "disable", unit) != enabled {
+        if !in_preset(&ours, "disable", unit) {
             unlike.push(*unit);
         }
     }
