@@ -98,6 +98,19 @@ pub fn replace(path: &Path, new: &Path, text: &str) -> Result<(), Errno> {
         .map_err(|error| errno_of(&error))
 }
 
+/// Writes `text` to standard output, unbuffered: the standard library's buffer is 2 KB of the initramfs.
+///
+/// # Errors
+/// errno of write(2).
+pub fn print(text: &str) -> Result<(), Errno> {
+    write_all(std::io::stdout().as_fd(), text.as_bytes())
+}
+
+/// Writes `line` to standard error in one call, with a newline. Standard error may be closed. Then the line is lost.
+pub fn print_error(line: &str) {
+    let _ = write_all(std::io::stderr().as_fd(), [line, "\n"].concat().as_bytes());
+}
+
 /// Writes all of `bytes`.
 ///
 /// # Errors

@@ -13,6 +13,8 @@ use std::io::Write as _;
 use heapless::String;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::fd;
+
 /// The most bytes of the text of a record. The rest of 1,024 is for its prefix.
 const RECORD: usize = 960;
 
@@ -105,7 +107,7 @@ impl Log for Stderr {
             Level::Warn => "warning: ",
             Level::Info | Level::Debug | Level::Trace => "",
         };
-        let _ = writeln!(std::io::stderr(), "glowplug: {level}{}", record_text(record).0);
+        fd::print_error(&["glowplug: ", level, &record_text(record).0].concat());
     }
 
     fn flush(&self) {}

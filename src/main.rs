@@ -1,7 +1,7 @@
 //! The program `glowplug`: parses the command line, calls the library, and returns the exit code.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use glowplug::error::{Error, Reason, Result};
 use glowplug::platform::Platform;
 use glowplug::provision::{Form, Policy, Style};
 use glowplug::root::Root;
-use glowplug::{file, ignition, kmsg_logger, provision};
+use glowplug::{fd, file, ignition, kmsg_logger, provision};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -99,14 +99,12 @@ fn keep_memory_private() -> Result<()> {
 fn complain(error: &Error) {
     // A failure is ignored: standard error may be closed, and the exit code says the reason, too.
     for line in error.lines(true) {
-        let _ = writeln!(std::io::stderr(), "glowplug: {line}");
+        fd::print_error(&["glowplug: ", &line].concat());
     }
 }
 
 fn print(text: &str) -> Result<()> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Error::system("write to standard output", error))
+    fd::print(text).map_err(|errno| Error::system("write to standard output", errno))
 }
 
 fn apply(root: &Path, config: &Path) -> Result<()> {

@@ -171,7 +171,7 @@ impl<'a> Decoder<'a> {
                 let in_list = matches!(self.path.last(), Some(Step::Index(_)));
                 let wanted =
                     if in_list { format!("types.{}", self.text_name()) } else { "string".to_owned() };
-                self.mismatch(found, &wanted, "a string")
+                Err(self.mismatch(found, &wanted, "a string"))
             }
         }
     }
@@ -181,7 +181,7 @@ impl<'a> Decoder<'a> {
         match self.reader.peek()? {
             Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
             Kind::Bool => Ok(Some(self.reader.bool()?)),
-            found => self.mismatch(found, "bool", "true or false"),
+            found => Err(self.mismatch(found, "bool", "true or false")),
         }
     }
 
@@ -197,7 +197,7 @@ impl<'a> Decoder<'a> {
                 let text = text.get(..LONGEST_NUMBER).unwrap_or(text);
                 Err(self.type_error(&format!("number {text}"), "int", "an integer of 64 bits"))
             }
-            found => self.mismatch(found, "int", "an integer"),
+            found => Err(self.mismatch(found, "int", "an integer")),
         }
     }
 
@@ -218,7 +218,7 @@ impl<'a> Decoder<'a> {
                     Some(ShapeMut::Object(object)) => format!("[]types.{}", self.object_name(object.name())),
                     _ => format!("[]types.{}", self.text_name()),
                 };
-                return self.mismatch(found, &wanted, "a list");
+                return Err(self.mismatch(found, &wanted, "a list"));
             }
         }
         let mut count = 0;
@@ -243,7 +243,7 @@ impl<'a> Decoder<'a> {
             Kind::Object => {}
             found => {
                 let wanted = format!("types.{}", self.object_name(object.name()));
-                return self.mismatch(found, &wanted, "an object");
+                return Err(self.mismatch(found, &wanted, "an object"));
             }
         }
         if object.name() == "ClevisCustom" {

@@ -4,7 +4,6 @@ mod duration;
 mod flags;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,8 +13,8 @@ use super::request::{Stage, StageCall};
 use super::{apply, stage, stage_log};
 use crate::config::{self, Report};
 use crate::error::Reason;
-use crate::file;
 use crate::platform::Platform;
+use crate::{fd, file};
 
 /// What `--version` prints. Other programs look for its first word.
 const VERSION: &str = concat!("Ignition glowplug-", env!("CARGO_PKG_VERSION"));
@@ -80,12 +79,12 @@ fn is_stage_call(arguments: &[OsString]) -> bool {
 
 /// Prints a line to standard error. A failure is ignored, since the exit code says the same.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    fd::print_error(line);
 }
 
 /// Prints `text` to standard output. Returns the exit code: 1 if that fails.
 fn print(text: &str) -> u8 {
-    u8::from(std::io::stdout().write_all(text.as_bytes()).is_err())
+    u8::from(fd::print(text).is_err())
 }
 
 /// A program of the reference.

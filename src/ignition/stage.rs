@@ -1,19 +1,17 @@
 //! Runs one stage of the reference. What a stage leaves for the next is in the state file and the config cache.
 
-use std::io::Write as _;
-
 use super::request::{Stage, StageCall};
 use super::stage_log;
 use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
 use super::{cache, files, part};
 use crate::config::{self, Config};
 use crate::error::{Error, Reason, Result};
-use crate::file;
 use crate::memory;
 use crate::platform::{self, Answer, Choice, CommandLine, Platform, UserConfig, system};
 use crate::provision::TRANSPORT;
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
 use crate::source::sha512_hex;
+use crate::{fd, file};
 
 /// The reference's message id of a journal entry about a fetched config.
 const FETCHED_CONFIG: &str = "57124006b5c94805b77ce473e92a8aeb";
@@ -67,7 +65,7 @@ fn execute(request: &StageCall, state: &mut StateFile) -> Result<()> {
         log::error!("{error}");
         // The reference prints the config itself, with all its secrets.
         let cache = request.config_cache.display();
-        let _ = writeln!(std::io::stderr(), "{name} failed\nThe config that it failed on is in {cache}.");
+        fd::print_error(&format!("{name} failed\nThe config that it failed on is in {cache}."));
     }
     done?;
     log::info!("{name} passed");

@@ -2,7 +2,7 @@
 //! `ignition`, which other programs look for.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::error::io_words;
+use crate::fd;
 use crate::kmsg_logger::NOTICE;
 
 /// The socket of syslog(3).
@@ -99,7 +100,7 @@ impl Logger {
             *syslog = None;
         }
         // A failure is ignored, because there is no other log to report it to.
-        let _ = writeln!(io::stdout(), "{:<9}: {text}", severity.word());
+        let _ = fd::print(&format!("{:<9}: {text}\n", severity.word()));
     }
 }
 

@@ -129,8 +129,8 @@ fn mount(device: &Path, names: &str) -> std::result::Result<OwnedFd, Errno> {
 
 fn mount_as(device: &Path, name: &str) -> std::result::Result<OwnedFd, Errno> {
     let context = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "source", device)?;
-    fsconfig_set_flag(&context, "ro")?;
+    fsconfig_set_string(&context, c"source", device)?;
+    fsconfig_set_flag(&context, c"ro")?;
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
         | MountAttrFlags::MOUNT_ATTR_NOSUID

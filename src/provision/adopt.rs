@@ -15,7 +15,7 @@ use crate::stamp::{self, LIMIT, Stamp, StampFault, Verdict};
 pub fn adopt(root: &Root) -> Result<bool> {
     root.lock()?;
     if root.leftovers()? == Leftovers::AfterCommit {
-        writing(root, || root.discard().map(drop))?;
+        writing(root, &mut || root.discard().map(drop))?;
     }
     let mut buffer = [0; LIMIT];
     if matches!(root.judge_stamp(&mut buffer), Ok(Verdict::Ours(_))) {
@@ -36,7 +36,8 @@ pub fn adopt(root: &Root) -> Result<bool> {
 pub(super) fn put(root: &Root, stamp: Option<&Stamp<'_>>) -> Result<()> {
     root.check_stamp_place()?;
     let boot_id = boot_id()?;
-    let put = writing(root, || root.provision(None, &mut [], &|file| stamp::adopted(stamp, &boot_id, file)));
+    let put =
+        writing(root, &mut || root.provision(None, &mut [], &|file| stamp::adopted(stamp, &boot_id, file)));
     put.map_err(|error| match error.reason() {
         Reason::Journal => error.advise(
             "This root was copied in the middle of a run, and may be provisioned in part. Make the machine anew; or \

@@ -112,7 +112,7 @@ fn discard_useless_config(root: &Root, error: &Error) {
     let is_useless =
         error.all().all(|error| !matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System));
     if is_useless && root.leftovers() == Ok(Leftovers::SavedConfig) {
-        if let Err(second) = writing(root, || root.discard().map(drop)) {
+        if let Err(second) = writing(root, &mut || root.discard().map(drop)) {
             log::warn!("{second}");
         }
     }
@@ -122,7 +122,7 @@ fn discard_useless_config(root: &Root, error: &Error) {
 ///
 /// # Errors
 /// The first of the failures of `act` and of the two remounts; another one is only logged.
-fn writing(root: &Root, act: impl FnOnce() -> Result<()>) -> Result<()> {
+fn writing(root: &Root, act: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     let writable = root.make_writable()?;
     let done = act();
     let restored = writable.restore();

@@ -124,7 +124,7 @@ impl<'t> Rendered<'t> {
         };
         let to_save = ConfigToSave { platform: self.platform, sha512: &sha512, text: self.text };
         let to_save = (!self.is_saved).then_some(&to_save);
-        writing(root, || root.provision(to_save, &mut ops, &|file| stamp::text(&run, file)))
+        writing(root, &mut || root.provision(to_save, &mut ops, &|file| stamp::text(&run, file)))
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
     // middle of replacing an old stamp.
     if leftovers == Ok(Leftovers::BegunCommit) {
         log::info!("an interrupted run is completed from its journal");
-        writing(root, || root.resume())?;
+        writing(root, &mut || root.resume())?;
         return Ok(Settled::Provisioned);
     }
     let mut buffer = [0; LIMIT];
@@ -38,7 +38,7 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
             // The stamp stands, so the machine is provisioned. Leftovers that cannot be removed do not change that.
             let cleared = match leftovers {
                 Ok(Leftovers::Nothing) => Ok(()),
-                Ok(_) => writing(root, || root.discard().map(drop)),
+                Ok(_) => writing(root, &mut || root.discard().map(drop)),
                 Err(error) => Err(error),
             };
             if let Err(error) = cleared {
@@ -69,6 +69,6 @@ fn without_stamp(root: &Root, leftovers: Leftovers) -> Result<Settled> {
         }
         Leftovers::BegunCommit | Leftovers::Staging | Leftovers::AfterCommit => {}
     }
-    writing(root, || root.discard().map(drop))?;
+    writing(root, &mut || root.discard().map(drop))?;
     Ok(Settled::Untouched)
 }

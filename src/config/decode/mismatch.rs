@@ -1,24 +1,33 @@
 //! Errors for values of the wrong type, in the words of Go and with the names of the reference's types.
 
+use std::borrow::Cow;
+
 use super::super::hints;
 use super::super::report::{JsonPath, Step};
-use super::{DecodeError, Decoder, Result, TypeMismatch};
-use crate::json::Kind;
+use super::{DecodeError, Decoder, TypeMismatch};
+use crate::json::{Kind, SyntaxError};
 
-impl Decoder<'_> {
-    /// Passes the next value, which is of the kind `found`, and returns the error for it. `wanted` is the type in Go's
-    /// words,
-    /// `hint` in ours.
-    pub(super) fn mismatch<T>(&mut self, found: Kind, wanted: &str, hint: &str) -> Result<T> {
-        let mut text = None;
-        match found {
-            Kind::Array | Kind::Object => self.reader.enter()?,
-            Kind::String => text = Some(self.reader.string()?),
-            _ => self.reader.skip()?,
-        }
+impl<'a> Decoder<'a> {
+    /// Passes the next value, which is of the kind `found`, and returns the error for it: that it is not of the type
+    /// `wanted`, or a fault of the text inside the value. `wanted` is the type in Go's words, `hint` in ours.
+    pub(super) fn mismatch(&mut self, found: Kind, wanted: &str, hint: &str) -> DecodeError {
+        let text = match self.enter_or_skip(found) {
+            Ok(text) => text,
+            Err(error) => return error.into(),
+        };
         let mend = hints::for_type(self.last_key(), found, hint, text.as_deref());
         let hint = mend.map_or_else(|| hint.to_owned(), |mend| format!("{hint}: {mend}"));
-        Err(self.type_error(found.word(), wanted, &hint))
+        self.type_error(found.word(), wanted, &hint)
+    }
+
+    /// Reads a value of a wrong type as far as the reference reads it. Returns the text of a string.
+    fn enter_or_skip(&mut self, found: Kind) -> Result<Option<Cow<'a, str>>, SyntaxError> {
+        match found {
+            Kind::Array | Kind::Object => self.reader.enter()?,
+            Kind::String => return self.reader.string().map(Some),
+            _ => self.reader.skip()?,
+        }
+        Ok(None)
     }
 
     /// Returns the reference's name, in the version that is being decoded, of the type that the newest version calls
