@@ -1,4 +1,4 @@
-//! From JSON text to the typed [`Config`](super::Config). Keys are matched as Go's `encoding/json` matches them.
+//! Decodes JSON text into the typed [`Config`](super::Config). Keys are matched as Go's `encoding/json` matches them.
 
 mod mismatch;
 mod remarks;
@@ -290,7 +290,8 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Sets the strings of a custom pin in 3.2, where an empty object is not the same as none. In other versions it is.
+    /// Makes the strings of a custom Clevis pin empty instead of absent, in 3.2 only. There, an empty object differs
+    /// from an absent one.
     fn begin_custom_pin(&mut self, object: &mut dyn Object<'a>) {
         self.newest = DEPENDS;
         if self.minor != 2 {

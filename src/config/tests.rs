@@ -4,7 +4,7 @@ fn parse(text: &[u8]) -> Result<Parsed<'_>> {
     super::parse(text, &mut Report::default())
 }
 
-/// The report on `text`, line by line.
+/// Returns the lines of the report on `text`.
 fn report(text: &str) -> Vec<String> {
     let mut report = Report::default();
     drop(super::parse(text.as_bytes(), &mut report));
@@ -71,7 +71,7 @@ fn syntax_counts_before_the_version_and_that_before_types() {
     assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"9.0.0"}"#).0, Reason::ConfigSyntax);
     assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"9.0.0"}}"#).0, Reason::ConfigVersion);
     assert_eq!(refusal(r#"{"storage":1,"ignition":{"version":"3.0.0"}}"#).0, Reason::ConfigSyntax);
-    // A wrong type in a field that the version does not have is no fault.
+    // A field that the version does not have may be of any type.
     assert_eq!(
         report(r#"{"kernelArguments":1,"ignition":{"version":"3.2.0"}}"#),
         ["warning at $.kernelArguments, line 1 col 2: unused key kernelArguments"]
@@ -97,7 +97,7 @@ fn keys_that_are_not_used_are_told() {
 fn null_in_place_of_an_object_is_told() {
     let line = report(r#"{"ignition":{"version":"3.0.0"},"storage":null}"#).join("\n");
     assert!(line.starts_with("warning at $.storage, line 1 col 43: context tree does not match"), "{line}");
-    // 3.2 had pointers here.
+    // In 3.2 the reference has pointers here, which may be null.
     for (version, lines) in [("3.2.0", 0), ("3.3.0", 1)] {
         let text = format!(
             r#"{{"ignition":{{"version":"{version}"}},"storage":{{"luks":[{{"name":"a","device":"/dev/x","clevis":null}}]}}}}"#
@@ -112,7 +112,7 @@ fn a_key_that_stands_twice_is_merged() {
         "storage":{"files":[{"path":"/a","mode":1},{"path":"/c"}]},"storage":{"links":[{"path":"/b"}],"files":[{"path":"/d"}]}}"#;
     let storage = parse(text).unwrap().config.storage;
     assert_eq!(storage.links.len(), 1);
-    // Go reads the items of the second list over those of the first.
+    // Go decodes the items of the second list into those of the first.
     let files: Vec<_> = storage.files.iter().map(|file| (file.path.as_ref(), file.mode)).collect();
     assert_eq!(files, [("/d", Some(1))]);
 }
@@ -168,7 +168,7 @@ fn special_bits_need_3_6() {
     assert_eq!(mode("3.6.0"), Some(0o4755));
 }
 
-/// Every path of the reference's field list is a field here, in the version that has it first.
+/// Every path in the reference's list of fields is a field here, and since the same version.
 #[test]
 fn every_field_of_the_reference_is_known() {
     const FIELDS: &str = include_str!("../../tests/fields.txt");
@@ -193,7 +193,7 @@ fn every_field_of_the_reference_is_known() {
     assert_eq!(count, 176);
 }
 
-/// A config that holds just the field at `path`; `FILES` knows which of its steps are lists.
+/// Returns a config that has only the field at `path`. `LISTS` says which of its steps are lists.
 fn config_with(path: &str, kind: &str, version: &str) -> String {
     const LISTS: [&str; 16] = [
         "merge",
@@ -236,7 +236,7 @@ fn config_with(path: &str, kind: &str, version: &str) -> String {
     format!(r#"{{"ignition":{{"version":"{version}"}},{inner}"#)
 }
 
-/// What `validate` prints for a config of 3.`minor` with `rest` after `ignition`.
+/// Returns what `glowplug validate` prints for a config of 3.`minor` with `rest` after `ignition`.
 fn with_hints(minor: u8, rest: &str) -> String {
     let text = format!(r#"{{"ignition":{{"version":"3.{minor}.0"}},{rest}}}"#);
     let mut report = Report::default();
@@ -257,7 +257,7 @@ fn a_mode_that_looks_octal_gets_one_hint_in_every_version() {
                     with_hints(minor, &format!(r#""storage":{{"{list}":[{{"path":"/a","mode":{mode}}}]}}"#));
                 assert_eq!(text.matches(hint).count(), 1, "{text}");
                 assert_eq!(text.matches("hint").count(), 1, "{text}");
-                // A hint of its own has the place that a finding would have.
+                // A hint without a finding shows the place that a finding would show.
                 let place = format!("hint at $.storage.{list}.0.mode, line 1 col ");
                 assert!(text.starts_with(&place) || text.contains("\n  hint: "), "{text}");
             }
@@ -287,7 +287,7 @@ fn values_of_the_wrong_type_get_a_hint() {
         let text = with_hints(4, rest);
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains(hint), "{rest}: {text}");
-        // The boot shows the same hint.
+        // The error of a boot has the same hint.
         let text = format!(r#"{{"ignition":{{"version":"3.4.0"}},{rest}}}"#);
         assert!(refusal(&text).1.contains(hint), "{text}");
     }
@@ -355,7 +355,7 @@ fn hints_stand_in_the_errors_that_the_boot_shows() {
     assert!(error.text().contains("UTF-16"), "{error}");
 }
 
-/// A hint that two findings share is said once.
+/// A hint that two findings share is printed once.
 #[test]
 fn nothing_is_said_twice() {
     let text = r#"{"ignition":{"version":"3.4.0","config":{"merge":[{"source":"x:y"}]}}}"#;
@@ -377,7 +377,7 @@ fn what_is_decoded_beside_the_text_is_bounded() {
         let parsed = parse_within(text, &mut Report::default(), &mut room);
         (parsed.map(|parsed| parsed.config.passwd.users[0].gecos.as_deref().unwrap().len()), room.bytes)
     };
-    // A plain string is borrowed; an invalid byte becomes three; an escape what it stands for.
+    // A plain string takes no room, an invalid byte takes three bytes, an escape takes what it stands for.
     assert_eq!(within(&config(b"plain"), 0), (Ok(5), 0));
     assert_eq!(within(&config(&[0xff; 100]), 300), (Ok(300), 0));
     assert_eq!(within(&config(br"\u00e9\n"), 3), (Ok(3), 0));
@@ -387,10 +387,10 @@ fn what_is_decoded_beside_the_text_is_bounded() {
         assert_eq!(error.reason(), Reason::ConfigSyntax);
         assert!(error.text().starts_with("the config is too large: its strings, decoded"), "{error}");
     }
-    // Keys count as well.
+    // Keys take room as well.
     let key = [br#"{"ignition":{"version":"3.4.0"},""#.as_slice(), &[0xff; 100], br#"":1}"#].concat();
     assert!(parse_within(&key, &mut Report::default(), &mut Room::new(299)).is_err());
-    // What is said of a key is left off before it takes more room.
+    // A remark on a key is dropped if there is no room for it.
     let key = [br#"{"ignition":{"version":"3.4.0"},""#.as_slice(), &[b'k'; 100], br#"":1}"#].concat();
     let mut report = Report::default();
     assert!(parse_within(&key, &mut report, &mut Room::new(399)).is_ok());

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::config::{Config, Report, parse, validate_merged};
 
-/// A small generator of numbers, so that a failure can be repeated.
+/// A generator of random numbers with a fixed seed, so that a failure can be repeated.
 struct Random(u64);
 
 impl Random {
@@ -15,7 +15,7 @@ impl Random {
         self.0 % limit
     }
 
-    /// Different numbers below `limit`, in any order.
+    /// Returns different numbers below `limit`, in random order.
     fn some(&mut self, limit: u64) -> Vec<u64> {
         let mut numbers: Vec<u64> = (0..limit).filter(|_| self.below(2) == 0).collect();
         for index in (1..numbers.len()).rev() {
@@ -31,7 +31,7 @@ impl Random {
     }
 }
 
-/// A valid config: files, links and directories of one small set of paths, users, units, partitions, arguments.
+/// Returns the text of a config with entries of every kind, whose paths and names are few, so that they often meet.
 fn config(random: &mut Random) -> String {
     let paths = random.some(9);
     let nodes = |kind: u64, rest: &str, random: &mut Random| {
@@ -45,7 +45,7 @@ fn config(random: &mut Random) -> String {
                 format!(r#"{{"path":"/p{}"{mode}{rest}}}"#, path / 2)
             })
             .collect();
-        // Two numbers make one path: only the first of them stays.
+        // Two numbers can make the same path. Such a text is invalid.
         nodes.join(",")
     };
     let rotation = random.below(3);
@@ -81,13 +81,13 @@ fn config(random: &mut Random) -> String {
     )
 }
 
-/// Valid configs, parsed from texts that live for ever.
+/// Returns valid configs. Their texts are leaked, so that they live as long as the test.
 fn configs(count: u64) -> Vec<Config<'static>> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut configs = Vec::new();
     while configs.len() < usize::try_from(count).unwrap() {
         let text: &'static str = Box::leak(config(&mut random).into_boxed_str());
-        // Some have a path twice: only valid configs are merged.
+        // A text with a path twice is invalid. Such texts are left out, because only valid configs are merged.
         if let Ok(parsed) = parse(text.as_bytes(), &mut Report::default()) {
             configs.push(parsed.config);
         }
@@ -105,7 +105,8 @@ fn keys_of(list: &dyn List<'_>) -> Vec<String> {
     (0..list.count()).map(|index| list.item(index).key().into_owned()).collect()
 }
 
-/// The parent's keys in its order, without those in `gone`, then the child's others in its order.
+/// Returns the keys that a merged list must have: the parent's without those in `gone`, then those that only the child
+/// has.
 fn expected_keys(parent: &dyn List<'_>, child: &dyn List<'_>, gone: &BTreeSet<String>) -> Vec<String> {
     let own: Vec<String> = keys_of(parent).into_iter().filter(|key| !gone.contains(key)).collect();
     let new = keys_of(child).into_iter().filter(|key| !own.contains(key));
@@ -163,7 +164,7 @@ fn the_child_has_the_last_word_and_the_parent_what_it_leaves_open() {
             };
             let (own, new) = (of(parent), of(child));
             assert_eq!(file.mode, new.mode.or(own.mode));
-            // Appended pieces are kept, the parent's first.
+            // Everything in append is kept, the parent's first.
             assert_eq!(file.append, [own.append, new.append].concat());
         }
     }

@@ -4,6 +4,7 @@ use super::super::checker::Checker;
 use super::super::keys::Keys;
 use super::super::report::Step;
 use super::super::types::{Config, Passwd, User};
+use super::storage::paths;
 
 /// The largest number of directories that hints name.
 const MAX_TOLD: usize = 32;
@@ -32,15 +33,8 @@ pub(super) fn check(config: &Config<'_>, checker: &mut Checker<'_>) {
     }
     let storage = &config.storage;
     let listed = Keys::of(&[&storage.directories, &storage.links, &storage.files]);
-    let directories = storage.directories.iter().map(|directory| directory.path.as_ref()).enumerate();
-    let files = storage.files.iter().map(|file| file.path.as_ref()).enumerate();
-    let links = storage.links.iter().map(|link| link.path.as_ref()).enumerate();
-    let entries = directories
-        .map(|entry| ("directories", entry))
-        .chain(files.map(|entry| ("files", entry)))
-        .chain(links.map(|entry| ("links", entry)));
     let mut told: Vec<&str> = Vec::new();
-    for (list, (index, path)) in entries {
+    for (list, index, path) in paths(storage) {
         let Some(home) = home_of(&homes, path) else { continue };
         let mut roots = above(path, home).collect::<Vec<_>>();
         roots.retain(|above| !listed.has(above) && !told.contains(above));

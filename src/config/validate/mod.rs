@@ -92,15 +92,7 @@ impl Rules for Config<'_> {
         homes::check(self, checker);
         // systemd.units writes the units itself, so that an entry of storage at the same path would write it twice.
         let units = Keys::new(unit_paths(&self.systemd));
-        let storage = &self.storage;
-        let directories = storage.directories.iter().map(|directory| &directory.path).enumerate();
-        let files = storage.files.iter().map(|file| &file.path).enumerate();
-        let links = storage.links.iter().map(|link| &link.path).enumerate();
-        let entries = directories
-            .map(|entry| ("directories", entry))
-            .chain(files.map(|entry| ("files", entry)))
-            .chain(links.map(|entry| ("links", entry)));
-        for (list, (index, path)) in entries {
+        for (list, index, path) in storage::paths(&self.storage) {
             if units.has(path) {
                 let steps = [Step::Key("storage"), Step::Key(list), Step::Index(index), Step::Key("path")];
                 checker.error(&steps, "path conflicts with systemd unit or dropin");

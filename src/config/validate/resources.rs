@@ -78,20 +78,10 @@ impl Rules for Verification<'_> {
 
 impl Rules for IgnitionConfig<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        let minor = checker.minor;
-        for (index, reference) in self.merge.iter().enumerate() {
-            let steps = [Step::Key("merge"), Step::Index(index), Step::Key("source")];
-            let source = reference.source.as_deref().unwrap_or_default();
-            // Since 3.1 the resource itself reports a bad URL as well. The reference has both errors.
-            let fault = if minor >= 1 { required(source, minor) } else { optional(source) };
-            if let Some(fault) = fault {
-                let steps = if minor >= 1 { steps.get(..2) } else { steps.get(..) };
-                checker.error(steps.unwrap_or_default(), fault);
-            }
-        }
-        if minor == 0 {
-            let source = self.replace.source.as_deref().unwrap_or_default();
-            if let Some(fault) = optional(source) {
+        check_sources("merge", &self.merge, true, checker);
+        if checker.minor == 0 {
+            let source = self.replace.source.as_deref().filter(|source| !source.is_empty());
+            if let Some(fault) = source.and_then(|source| url::fault(source, 0)) {
                 checker.error(&[Step::Key("replace"), Step::Key("source")], fault);
             }
         }
@@ -100,27 +90,33 @@ impl Rules for IgnitionConfig<'_> {
 
 impl Rules for Tls<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
-        let minor = checker.minor;
-        for (index, authority) in self.certificate_authorities.iter().enumerate() {
-            let steps = [Step::Key("certificateAuthorities"), Step::Index(index), Step::Key("source")];
-            let source = authority.source.as_deref().unwrap_or_default();
-            let fault = if minor >= 1 { required(source, minor) } else { url::fault(source, 0) };
-            if let Some(fault) = fault {
-                let steps = if minor >= 1 { steps.get(..2) } else { steps.get(..) };
-                checker.error(steps.unwrap_or_default(), fault);
-            }
-        }
+        check_sources("certificateAuthorities", &self.certificate_authorities, false, checker);
     }
 }
 
-/// Returns what is wrong with a source that must not be empty.
-fn required(source: &str, minor: u8) -> Option<Cow<'static, str>> {
-    if source.is_empty() { Some(Cow::Borrowed("source is required")) } else { url::fault(source, minor) }
-}
-
-/// Returns what is wrong with a source of 3.0 that may be empty.
-fn optional(source: &str) -> Option<Cow<'static, str>> {
-    if source.is_empty() { None } else { url::fault(source, 0) }
+/// Checks the sources of the configs or certificates in the list at `key`. Since 3.1 a source must not be empty; before,
+/// it could be if `may_be_empty`.
+fn check_sources(
+    key: &'static str,
+    resources: &[Resource<'_>],
+    may_be_empty: bool,
+    checker: &mut Checker<'_>,
+) {
+    let minor = checker.minor;
+    for (index, resource) in resources.iter().enumerate() {
+        let source = resource.source.as_deref().unwrap_or_default();
+        let fault = match (source, minor) {
+            ("", 0) if may_be_empty => None,
+            ("", 1..) => Some(Cow::Borrowed("source is required")),
+            // Since 3.1 the resource itself reports a bad URL as well. The reference has both errors.
+            _ => url::fault(source, minor),
+        };
+        if let Some(fault) = fault {
+            let steps = [Step::Key(key), Step::Index(index), Step::Key("source")];
+            let steps = if minor >= 1 { steps.get(..2) } else { steps.get(..) };
+            checker.error(steps.unwrap_or_default(), fault);
+        }
+    }
 }
 
 impl Rules for Proxy<'_> {

@@ -13,12 +13,19 @@ const MAX_DEPTH: usize = 257;
 impl Rules for Storage<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
         let links = Keys::of(&[&self.links]);
-        let directories = self.directories.iter().map(|directory| directory.path.as_ref());
-        refuse_links(&links, directories, "directories", "directory path includes link in config", checker);
-        let files = self.files.iter().map(|file| file.path.as_ref());
-        refuse_links(&links, files, "files", "file path includes link in config", checker);
-        let paths = self.links.iter().map(|link| link.path.as_ref());
-        refuse_links(&links, paths, "links", "link path includes link in config", checker);
+        for (list, index, path) in paths(self) {
+            let message = match list {
+                "directories" => "directory path includes link in config",
+                "files" => "file path includes link in config",
+                _ => "link path includes link in config",
+            };
+            // Each lookup takes as long as the path. Planning refuses deeper paths, so that they need no check here.
+            for (slash, _) in path.match_indices('/').take(MAX_DEPTH) {
+                for _ in links.places(path.get(..slash).unwrap_or_default()) {
+                    checker.error(&[Step::Key(list), Step::Index(index)], message);
+                }
+            }
+        }
         let directories = Keys::of(&[&self.directories]);
         for (index, link) in self.links.iter().enumerate() {
             check_link(link, index, &directories, checker);
@@ -27,23 +34,16 @@ impl Rules for Storage<'_> {
     }
 }
 
-/// Adds an error to each of `paths` for every link of the config above it. `list` is the key that the paths stand
-/// under.
-fn refuse_links<'s>(
-    links: &Keys<'_>,
-    paths: impl Iterator<Item = &'s str>,
-    list: &'static str,
-    message: &'static str,
-    checker: &mut Checker<'_>,
-) {
-    for (index, path) in paths.enumerate() {
-        // Each lookup takes as long as the path. Planning refuses deeper paths, so that they need no check here.
-        for (slash, _) in path.match_indices('/').take(MAX_DEPTH) {
-            for _ in links.places(path.get(..slash).unwrap_or_default()) {
-                checker.error(&[Step::Key(list), Step::Index(index)], message);
-            }
-        }
-    }
+/// Returns the directories, files and links of a config, each with the key of its list, its index in the list and its
+/// path.
+pub(super) fn paths<'s>(storage: &'s Storage<'_>) -> impl Iterator<Item = (&'static str, usize, &'s str)> {
+    let directories = storage.directories.iter().map(|directory| directory.path.as_ref()).enumerate();
+    let files = storage.files.iter().map(|file| file.path.as_ref()).enumerate();
+    let links = storage.links.iter().map(|link| link.path.as_ref()).enumerate();
+    directories
+        .map(|(index, path)| ("directories", index, path))
+        .chain(files.map(|(index, path)| ("files", index, path)))
+        .chain(links.map(|(index, path)| ("links", index, path)))
 }
 
 fn check_link(link: &Link<'_>, index: usize, directories: &Keys<'_>, checker: &mut Checker<'_>) {
