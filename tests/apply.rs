@@ -1,6 +1,7 @@
-//! What applying a config comes to where a tree before and a tree after cannot tell it: mounts, depth, the stamp, the
-//! command line. The rest is in `cases/`. Owners are part of it, so that
-//! it takes root, or root of a user namespace, which `tests/runner` makes for an ordinary user.
+//! Applying a config where a tree before and a tree after do not show enough: mounts, depth, the stamp, the command
+//! line. `cases/` has the rest.
+//!
+//! Only root can set owners. `tests/runner` makes an ordinary user root of a user namespace.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

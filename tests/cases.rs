@@ -1,8 +1,9 @@
 //! Configs applied to directory trees: every case below `tests/cases`, with every spec version that it names.
 //!
-//! `cargo test --test cases [WORD]` runs the cases with WORD in their names; with `BLESS=1` a case that comes out
-//! otherwise than it says is rewritten, for review. Owners are part of a case, so that it takes root, or root of a user
-//! namespace, which `tests/runner` makes for an ordinary user.
+//! `cargo test --test cases [WORD]` runs the cases with WORD in their names. With `BLESS=1` it writes today's result
+//! into each case that expects another one, for review.
+//!
+//! Only root can set owners. `tests/runner` makes an ordinary user root of a user namespace.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
@@ -33,7 +34,7 @@ use glowplug::root::Root;
 use manifest::Tree;
 
 fn main() -> ExitCode {
-    // An umask that must have no effect.
+    // The program must set each mode itself, whatever the umask is.
     let inside = || {
         let mut shell = Command::new("sh");
         shell.args(["-c", "umask 0077 && exec \"$@\"", "sh"]);
@@ -92,12 +93,12 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // The failures have been told; a directory that stays says so by itself.
+        // The failures have been printed already. A directory that stays behind does no harm.
         let _ = fs::remove_dir_all(&self.base);
     }
 }
 
-/// Applies the config with the library for each version, and with the program for the last; tells how often.
+/// Applies the config with the library for each version, and with the program for the last one. Returns how often.
 fn replay(case: &Case, work: &Work, bless: bool) -> Result<usize, String> {
     let configs = case.configs()?;
     let last = configs.last().ok_or("it has no versions")?;
@@ -142,8 +143,8 @@ fn apply(case: &Case, before: &Tree, work: &Work, config: &str) -> Result<Outcom
     }
 }
 
-/// Applies to an empty root. What the config alone decides is the same there; further failures, of what that root lacks,
-/// may follow `text` and are left out.
+/// Applies to an empty root. What the config alone decides is the same there. Further failures, of what that root
+/// lacks, may follow `text` and are left out.
 fn apply_to_nothing(case: &Case, work: &Work, config: &str, text: &str) -> Result<Outcome, String> {
     Ok(match apply(case, &manifest::empty(), work, config)? {
         Outcome::Error { fetch, reason, text: found } if found.starts_with(&format!("{text}\n")) => {
@@ -180,7 +181,7 @@ fn told(case: &Case, outcome: &Outcome) -> String {
     }
 }
 
-/// The program does what the library does, and says what the case says.
+/// Checks that the program does what the library does, and that it prints what the case expects.
 fn run_program(case: &Case, work: &Work, config: &str) -> Result<(), String> {
     let ((code, said), after) = program(&case.before, work, config)?;
     let (expected_tree, expected_code, error) = match &case.outcome {
@@ -237,7 +238,7 @@ fn exit_code(word: &str) -> Result<i32, String> {
     found.map(|reason| reason.exit_code().into()).ok_or_else(|| format!("there is no reason {word}"))
 }
 
-/// Writes what came of it into the case.
+/// Writes the result of applying `config` into the case.
 fn rewrite(case: &Case, work: &Work, config: &str) -> Result<(), String> {
     let ((_, said), _) = program(&case.before, work, config)?;
     let mut found = apply(case, &case.before, work, config)?;

@@ -1,6 +1,7 @@
-//! Holds the report against a corpus of the reference's verdicts, where there is one: `GLOWPLUG_CORPUS` names a file
-//! with a JSON object a line, of which `config` is the text, `err` and `fatal` tell whether it was refused, and
-//! `entries` are the lines of the report, in any order.
+//! Compares our reports with a corpus of the reference's reports.
+//!
+//! `GLOWPLUG_CORPUS` names the corpus, a file with one JSON object a line. `config` is the text of a config, `err` and
+//! `fatal` say whether the reference refused it, and `entries` are the lines of its report, in any order.
 #![allow(clippy::unwrap_used, reason = "a failed assumption is the test's own message")]
 
 use std::collections::BTreeMap;

@@ -1,10 +1,11 @@
-//! Every point at which a machine can stop: provisioning is stopped, or made to fail, at each call that changes the
-//! root, for every case below `tests/cases`. Then it is started again without a host: the root must be as it was, or
-//! as it is without the disturbance, and no stamp may have stood before.
+//! Every point at which a machine can stop. For every case below `tests/cases`, provisioning is stopped, or made to
+//! fail, at each call that changes the root. Then it is started again, without a host. Afterwards the root must be as
+//! it was before, or as an undisturbed run leaves it. No stamp may stand before the root is complete.
 //!
-//! `cargo test --features failpoints --test crash [WORD]` tries the cases with WORD in their names. With
-//! `CRASH_ALL=1` podman's config is stopped a second time, or fails, at every call, else at some. It takes
-//! root, or root of a user namespace, which `tests/runner` makes for an ordinary user.
+//! `cargo test --features failpoints --test crash [WORD]` tries the cases with WORD in their names. For podman's
+//! config, the second start is stopped, or made to fail, too: at some calls, or at every call with `CRASH_ALL=1`.
+//!
+//! Only root can set owners. `tests/runner` makes an ordinary user root of a user namespace.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: the way from bytes to a plan, a root in memory, and what a plan must hold to.
+//! What the fuzz targets share: making a plan from bytes, a root in memory, and the checks that every plan must pass.
 
 mod scenario;
 

@@ -1,5 +1,5 @@
-//! Users and groups of a config in a root whose account files are hostile: what nobody understands stays, what is
-//! written is well formed, and no id is given out twice.
+//! Users and groups of a config, in a root whose account files are hostile. Lines that the program does not understand
+//! stay as they are, lines that it writes are well formed, and no id is given out twice.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! What the agent is sent: requests of any bytes, the same however they arrive; queries; and answers of a systemd or a
-//! journalctl that went mad. Nothing of it reaches a terminal as a control character.
+//! What the agent reads: requests of any bytes, the same however they arrive; queries; and broken answers of systemd
+//! and journalctl. No control character of any of them may reach a terminal.
 #![no_main]
 
 use std::io::{self, Read};

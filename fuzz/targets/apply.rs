@@ -1,6 +1,6 @@
-//! Configs, and operations as such (`remove /a`, one a line), applied to a directory tree that is a maze of links:
-//! nothing outside of it is ever touched or read. Planning follows links itself; with operations as such the root's own
-//! guard stands alone.
+//! Configs, and bare operations (`remove /a`, one a line), applied to a directory tree that is a maze of links. Nothing
+//! outside of the tree may be touched or read. Planning resolves links itself; bare operations test the guard of the
+//! root without planning.
 #![no_main]
 
 use std::fs;

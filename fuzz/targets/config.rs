@@ -1,5 +1,5 @@
-//! Whole configs, planned for a small Debian root: no panic, no plan that the commit would fail at half-way, no more
-//! operations than the config has bytes.
+//! Whole configs, planned for a small Debian root. Planning must not panic, must not make a plan that the commit would
+//! refuse half-way, and must not make more operations than the config has bytes.
 #![no_main]
 
 use glowplug::change::{Op, Piece};

@@ -1,5 +1,5 @@
-//! `data` URLs: their data against a simple model of the same rules, in pieces of any size. What validation
-//! accepts, which is strict about URLs of any kind as well, can be decoded.
+//! `data` URLs. The data, read in pieces of any size, must be what a simple model of the same rules gives. Each URL
+//! that validation accepts must be decodable; validation is the stricter of the two.
 #![no_main]
 
 use glowplug::config::Resource;

@@ -1,5 +1,5 @@
-//! gzip data of any bytes: the same outcome for pieces of any size, and the same bytes as `flate2` has. What the two
-//! take for gzip data differs: ours refuses unknown flags, the other checks the header's own CRC.
+//! gzip data of any bytes. The outcome must be the same for pieces of any size, and the bytes must be those that
+//! `flate2` gives. The two accept different headers: ours refuses unknown flags, `flate2` checks the CRC of the header.
 #![no_main]
 
 use std::io::Read as _;

@@ -1,4 +1,5 @@
-//! HTTP answers of any bytes: the same outcome however they arrive, and an end however much arrives.
+//! HTTP answers of any bytes. The outcome must be the same however the bytes arrive, and reading must end however many
+//! bytes arrive.
 #![no_main]
 
 use std::io::{self, Read};

@@ -1,5 +1,5 @@
-//! Enabling, disabling and masking units in a root whose units are hostile: links and directories only where systemd
-//! keeps them, and nothing that the commit would fail at half-way.
+//! Enabling, disabling and masking units in a root whose units are hostile. Links and directories may appear only where
+//! systemd keeps them, and the commit must not refuse the plan half-way.
 #![no_main]
 
 use std::path::Path;

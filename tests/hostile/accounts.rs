@@ -1,4 +1,5 @@
-//! Account files that nobody wrote with care: what is not understood stays, and what cannot be read is no empty file.
+//! Broken account files. Lines that the program does not understand stay as they are. A file that cannot be read is an
+//! error, not an empty file.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,5 @@
-//! Two processes at once on one root: each finds it whole or untouched, or is told that it is busy.
+//! Two processes on one root at the same time. Each finds the root whole or untouched, or fails because the root is
+//! busy.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};

@@ -1,4 +1,5 @@
-//! Real file systems below the root: whatever they refuse is told by its reason, and leaves the root as it was.
+//! Real file systems below the root. When one refuses a change, the program gives the reason and leaves the root as it
+//! was.
 
 use std::fs;
 use std::path::Path;

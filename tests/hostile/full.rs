@@ -1,4 +1,5 @@
-//! Disks that run full or break in the middle: provisioned, or a named error and a root as it was; never in between.
+//! Disks that run full or break during the work. The root is provisioned, or the program gives the reason and leaves
+//! the root as it was. Nothing in between is allowed.
 
 use std::fs::{self, File};
 use std::path::Path;

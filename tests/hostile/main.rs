@@ -1,8 +1,8 @@
-//! Roots, file systems and configs that do not mean well: nothing outside of the root is touched, what fails leaves the
-//! root as it was and says why, and no secret of a config shows anywhere.
+//! Hostile roots, file systems and configs. The program must touch nothing outside of the root. When it fails, it must
+//! leave the root as it was and say why. No secret of a config may appear anywhere.
 //!
-//! Each test has a mount namespace of its own. An ordinary user runs them as root of a user namespace (`tests/runner`),
-//! without those that need loop devices, device files or fanotify: `tests/runner` lists them.
+//! Each test has a mount namespace of its own. `tests/runner` makes an ordinary user root of a user namespace, and
+//! skips the tests that need loop devices, device files or fanotify.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::disallowed_methods,

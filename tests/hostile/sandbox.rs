@@ -209,7 +209,7 @@ fn open_fifo(name: &str) -> File {
         .custom_flags(libc::O_NONBLOCK)
         .open(Path::new("/dev").join(name))
         .unwrap();
-    // A report on a large config must not have to wait for its reader.
+    // The pipe must hold the longest report, since nobody reads until the program has ended.
     nix::fcntl::fcntl(&fifo, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
     fifo
 }

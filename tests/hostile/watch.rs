@@ -1,4 +1,4 @@
-//! Who touches what, and what stands where: the proof that something was left alone.
+//! Watches for writes, and compares states of a tree, to prove that something was left alone.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use rustix::fs::{CWD, inotify, lgetxattr, llistxattr};
 
 use crate::sandbox::Sandbox;
 
-/// Larger files only fill disks.
+/// Files over this many bytes are not compared: tests make them only to fill disks.
 const LARGE: u64 = 20 << 20;
 
 /// Sees what happens outside of the root: every touch of `outside`, and every file of the whole namespace that was
@@ -104,8 +104,8 @@ fn below(path: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Every inode below `top` with all that it holds, but for the times of directories: staging may have come and gone
-/// there.
+/// Returns a line for every inode below `top`, with its attributes and contents. The times of directories are left out,
+/// because staging may have changed them and have been undone.
 pub fn state(top: &Path) -> Vec<String> {
     let line = |path: PathBuf| {
         let stat = fs::symlink_metadata(&path).unwrap();
@@ -121,7 +121,7 @@ pub fn state(top: &Path) -> Vec<String> {
             String::new()
         };
         let owner = format!("{:o} {}:{}", stat.mode(), stat.uid(), stat.gid());
-        // How many links a directory has is the file system's own affair.
+        // File systems count the links of a directory differently.
         let links = if kind.is_dir() { 1 } else { stat.nlink() };
         let inode = format!("{} {links} {}", stat.ino(), stat.rdev());
         let name = path.strip_prefix(top).unwrap().display().to_string();

@@ -1,4 +1,4 @@
-//! What goes to the log, and where that is.
+//! What the program logs, and where the log goes.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;

@@ -1,5 +1,6 @@
-//! The program called as the reference is: one stage at a time, by its names and flags. Owners are part
-//! of it, so that it takes root, or root of a user namespace, which `tests/runner` makes for an ordinary user.
+//! The program, called as the reference is called: one stage at a time, by the reference's names and flags.
+//!
+//! Only root can set owners. `tests/runner` makes an ordinary user root of a user namespace.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -1,9 +1,9 @@
 //! What a program costs: wall time, processor time, memory.
 //!
-//! Times come from the clock and from `getrusage` of the ended children, so that programs which the program itself
-//! runs and waits for count. Memory is of the program alone: `/proc/PID/status` read over and over while it runs, in
-//! runs of its own, as the reading takes a processor. `ru_maxrss` will not do: it begins with the size of the process
-//! that started the program.
+//! Times come from the clock and from `getrusage` of the ended children, so they include programs that the program runs
+//! and waits for. Memory is that of the program alone. It is read from `/proc/PID/status` again and again while the
+//! program runs, in separate runs, because the reading takes a processor. `ru_maxrss` is of no use: it begins with the
+//! size of the process that started the program.
 
 use std::fs::{self, File};
 use std::path::Path;

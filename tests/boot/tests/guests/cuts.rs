@@ -1,7 +1,8 @@
-//! Power cuts in the first boot: the writes of one boot are logged, and the disk is made as a cut at some instant could
-//! have left it, what was not flushed there in part or not at all. The machine then starts without a host.
+//! Power cuts in the first boot. The writes of one boot are logged. From the log, the disk is made as a power cut at
+//! some instant could have left it: writes that were not flushed are there in part or not at all. The machine then
+//! starts without a host.
 //!
-//! `CUTS` says how many (`make crash N=…`), `CUTS_SEED` which.
+//! `CUTS` is the number of cuts (`make crash N=…`). `CUTS_SEED` repeats the cuts of an earlier run.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What is seen in booted guests, and in roots compared with what Debian's own tools make of them. One program, so that
-//! two guests run at any time.
+//! Tests in booted guests, and in roots that are compared with what Debian's own tools make of them. All are one
+//! program, so that two guests run at any time.
 
 mod accounts;
 mod agent;

@@ -2,7 +2,7 @@
 //! ports that podman's hosts have. What must hold is asserted in the guest by `machine/checks`.
 //!
 //! `make boot` prepares its lab and sets `GLOWPLUG_MACHINE_LAB`. Rosetta, gvforwarder, sentinelctl and gvproxy's API
-//! are stand-ins here: none of them can be had on this machine.
+//! are stand-ins here, because none of them is available to these tests.
 
 use std::fmt::Write as _;
 use std::fs;
