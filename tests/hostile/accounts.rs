@@ -27,10 +27,10 @@ const CASES: [(&str, Spoil); 12] = [
     }),
     ("broken lines first", |old| [b"\n\n::::\n root:x:0:\n".as_slice(), old].concat()),
     ("with NUL bytes", |old| [old, b"n\0l:x:5000:5000:\0::\n\0\0\0\n".as_slice()].concat()),
-    ("a name twice that the config has not", |old| {
+    ("a name that stands twice and is not in the config", |old| {
         [old, b"twice:x:3000:3000::/:/bin/sh\ntwice:x:3001:3001::/:/bin/sh\n".as_slice()].concat()
     }),
-    ("a name twice that the config has", |old| {
+    ("a name that stands twice and is in the config", |old| {
         let ann = old.split_inclusive(|byte| *byte == b'\n').filter(|line| line.starts_with(b"ann:"));
         [old, &ann.flatten().copied().collect::<Vec<u8>>()].concat()
     }),

@@ -202,8 +202,8 @@ fn links_at_every_place() {
         let end = format!("{outside}/dir");
         let steps = "../".repeat(place.matches('/').count() - 1);
         vec![
-            link("what stood here, elsewhere in the root, absolute", "/moved".to_owned()),
-            link("what stood here, elsewhere in the root, relative", format!("{steps}moved")),
+            link("the original, moved elsewhere in the root, by an absolute path", "/moved".to_owned()),
+            link("the original, moved elsewhere in the root, by a relative path", format!("{steps}moved")),
             link("a directory outside, absolute", format!("{outside}/dir")),
             link("a file outside, absolute", format!("{outside}/etc/passwd")),
             link("a directory outside, by `..`", format!("{up}{}", outside.trim_start_matches('/'))),
@@ -245,11 +245,11 @@ fn things_at_every_place() {
             thing("an empty file", |at| drop(File::create(at).unwrap())),
             thing("an empty directory", |at| fs::create_dir(at).unwrap()),
             thing("a directory with something in it", |at| fs::create_dir_all(at.join("a/b")).unwrap()),
-            thing("a file of NUL bytes, odd lines and no last newline", |at| {
+            thing("a file with NUL bytes, odd lines and no newline at its end", |at| {
                 fs::write(at, b"root:x:0:0\0:\r\n\xff\xfe::::::::\n:\n\n::0").unwrap();
             }),
             thing("a file of 17 MiB", |at| File::create(at).unwrap().set_len(17 << 20).unwrap()),
-            thing("a file with another name", move |at| {
+            thing("a file that has a second name", move |at| {
                 fs::write(&other_name, "root:x:0:0:root:/root:/bin/sh\n").unwrap();
                 fs::hard_link(&other_name, at).unwrap();
             }),
