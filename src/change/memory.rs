@@ -1,6 +1,7 @@
 //! A root in memory for tests and fuzz targets: as strict as the kernel, with the commit of a plan to it.
 //!
-//! Whatever planning must never ask for is a panic here: a path that is not simplified, or one whose parents have links.
+//! It panics where planning breaks the contract of a view: on a path that is not simplified, and on one with a link among its
+//! parents.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,

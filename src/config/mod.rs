@@ -22,7 +22,7 @@ use std::borrow::Cow;
 
 pub(crate) use decode::Room;
 pub use encode::quote;
-pub use path::path_fault;
+pub use path::{clean, path_fault};
 pub use report::{Finding, Position, Report, Severity};
 pub use scheme::Scheme;
 pub use types::*;

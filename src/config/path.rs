@@ -16,7 +16,7 @@ pub fn path_fault(path: &str) -> Option<&'static str> {
 
 /// Returns `path` without double slashes, `.` and `..`, as Go's `path.Clean` does; `.` for an empty path. A `..` at the
 /// root stays at the root.
-pub(super) fn clean(path: &str) -> String {
+pub fn clean(path: &str) -> String {
     let is_absolute = path.starts_with('/');
     let mut steps: Vec<&str> = Vec::new();
     for step in path.split('/') {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::flags::{Dialect, Given, Refused, text};
+use self::flags::{CallRefused, Dialect, Given, text};
 use super::request::{Stage, StageCall};
 use super::{apply, stage, stage_log};
 use crate::config::{self, Report};
@@ -116,11 +116,11 @@ impl Program<'_> {
         match flags::read(self.dialect, self.flags, arguments) {
             Ok(given) if given.is_set("version") => Err(print(&format!("{VERSION}\n"))),
             Ok(given) => Ok(given),
-            Err(Refused::Help) => {
+            Err(CallRefused::Help) => {
                 self.usage();
                 Err(0)
             }
-            Err(Refused::Wrong(what)) => Err(self.wrong(&what)),
+            Err(CallRefused::Wrong(what)) => Err(self.wrong(&what)),
         }
     }
 
@@ -147,8 +147,8 @@ fn ignition(name: &str, arguments: &[OsString]) -> u8 {
             begin(to_stdout);
             request
         }
-        Ok((Err(Refused::Help), _)) => return 2,
-        Ok((Err(Refused::Wrong(what)), _)) => return program.wrong(&what),
+        Ok((Err(CallRefused::Help), _)) => return 2,
+        Ok((Err(CallRefused::Wrong(what)), _)) => return program.wrong(&what),
         Err(code) => return code,
     };
     stage::run(&request)
@@ -163,10 +163,10 @@ fn begin(to_stdout: bool) {
 /// Returns the stage that `given` calls.
 ///
 /// # Errors
-/// [`Refused::Help`] if a flag is missing, which has been printed then.
-fn request(given: &Given) -> std::result::Result<StageCall, Refused> {
+/// [`CallRefused::Help`] if a flag is missing, which has been printed then.
+fn request(given: &Given) -> std::result::Result<StageCall, CallRefused> {
     let wrong = |flag: &str, value: &str, why: &str| {
-        Err(Refused::Wrong(format!("invalid value {value:?} for flag -{flag}: {why}")))
+        Err(CallRefused::Wrong(format!("invalid value {value:?} for flag -{flag}: {why}")))
     };
     let [platform, stage_name, patience] =
         ["platform", "stage", "fetch-timeout"].map(|flag| text(given.value(flag)));
@@ -182,11 +182,11 @@ fn request(given: &Given) -> std::result::Result<StageCall, Refused> {
     }
     if !given.has("platform") {
         say(NO_PLATFORM);
-        return Err(Refused::Help);
+        return Err(CallRefused::Help);
     }
     let Some(stage) = stage else {
         say("'--stage' must be provided");
-        return Err(Refused::Help);
+        return Err(CallRefused::Help);
     };
     let path = |flag| PathBuf::from(given.value(flag));
     Ok(StageCall {

@@ -34,7 +34,7 @@ pub(super) fn commit(root: &Root, ops: &[Op<'_>], staged: &Staged, replay: bool)
             if replay && is_gone(area, &name)? {
                 return Ok(());
             }
-            Step { root, area, name, index }.carry_out(op, &mut parents)
+            OpCommit { root, area, name, index }.carry_out(op, &mut parents)
         };
         act().map_err(|errno| Error::root(op.words().act, op.path(), errno))?;
     }
@@ -42,7 +42,7 @@ pub(super) fn commit(root: &Root, ops: &[Op<'_>], staged: &Staged, replay: bool)
 }
 
 /// Where one operation is carried out.
-struct Step<'s> {
+struct OpCommit<'s> {
     root: &'s Root,
     /// The area of the mount that the operation changes.
     area: &'s Area,
@@ -52,7 +52,7 @@ struct Step<'s> {
     index: usize,
 }
 
-impl Step<'_> {
+impl OpCommit<'_> {
     fn carry_out(&self, op: &Op<'_>, parents: &mut Parents<'_>) -> OsResult<()> {
         match op {
             Op::File { path, .. } | Op::Symlink { path, .. } => {

@@ -72,7 +72,7 @@ pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Reason::Journal`] if the journal is damaged, if it belongs to another root, or if a mount that it names is missing.
 pub(super) fn read(root: &Root, area: Area) -> Result<(Vec<Op<'static>>, Staged)> {
-    let Journal { tops, ops, numbers } = load(&area)?;
+    let JournalContents { tops, ops, numbers } = load(&area)?;
     let mut staged = Staged { areas: Vec::with_capacity(tops.len()), numbers };
     let path = area.path().join("journal");
     let mut own = Some(area);
@@ -119,7 +119,7 @@ pub(super) fn areas(root: &Root, area: Area) -> Result<Vec<Area>> {
 }
 
 /// Reads the journal in `area` and verifies it.
-fn load(area: &Area) -> Result<Journal> {
+fn load(area: &Area) -> Result<JournalContents> {
     let path = area.path().join("journal");
     let bytes = area.open(JOURNAL).and_then(|fd| read_all(fd.as_fd(), MOST_BYTES)).map_err(|errno| {
         Error::new(Reason::RootIo, format!("read {} in the root: {}", path.display(), errno_words(errno)))
@@ -161,7 +161,7 @@ fn verified(bytes: &[u8]) -> Option<Fields<'_>> {
 }
 
 /// A journal that has been read.
-struct Journal {
+struct JournalContents {
     /// The top of each mount, with the identity of its area's owner link.
     tops: Vec<(PathBuf, FileIdentity)>,
     ops: Vec<Op<'static>>,
@@ -170,12 +170,12 @@ struct Journal {
 }
 
 /// Reads the fields of a journal; `None` if they are not those of this format.
-fn decode(mut fields: Fields<'_>) -> Option<Journal> {
+fn decode(mut fields: Fields<'_>) -> Option<JournalContents> {
     if fields.next()? != HEAD.as_bytes() {
         return None;
     }
     let count: usize = fields.number()?;
-    let mut journal = Journal { tops: Vec::new(), ops: Vec::new(), numbers: Vec::new() };
+    let mut journal = JournalContents { tops: Vec::new(), ops: Vec::new(), numbers: Vec::new() };
     for _ in 0..count {
         journal.tops.push((fields.path()?, fields.identity()?));
     }

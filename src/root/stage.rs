@@ -59,7 +59,7 @@ struct Stager<'r> {
     staged: Staged,
     /// For each area what has been put into it so far.
     mounts: Vec<MountUse>,
-    directories: Recent<Directory>,
+    directories: Recent<ChangedDirectory>,
 }
 
 /// What has been staged on a mount so far.
@@ -72,7 +72,7 @@ struct MountUse {
 }
 
 /// A directory in which operations change something.
-struct Directory {
+struct ChangedDirectory {
     /// The index of the area of its mount.
     area: usize,
     parent: Parent,
@@ -143,7 +143,7 @@ impl Stager<'_> {
     }
 
     /// Returns the directory that holds `path`, and makes the area of its mount if there is none yet.
-    fn directory_of(&mut self, path: &Path) -> Result<&Directory> {
+    fn directory_of(&mut self, path: &Path) -> Result<&ChangedDirectory> {
         let parent = path.parent().unwrap_or(Path::new("/"));
         if self.directories.get(parent).is_none() {
             let directory = self.look_up(parent)?;
@@ -152,7 +152,7 @@ impl Stager<'_> {
         self.directories.get(parent).ok_or_else(|| Error::root("look up", parent, Errno::NOENT))
     }
 
-    fn look_up(&mut self, directory: &Path) -> Result<Directory> {
+    fn look_up(&mut self, directory: &Path) -> Result<ChangedDirectory> {
         let failed = |errno| Error::root("look up", directory, errno);
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let (mount, parent) = match self.root.open_at(directory, flags, Mode::empty()) {
@@ -175,7 +175,7 @@ impl Stager<'_> {
         if let Some(mount) = self.mounts.get_mut(area) {
             mount.growth = mount.growth.saturating_add(BLOCK_BYTES);
         }
-        Ok(Directory { area, parent })
+        Ok(ChangedDirectory { area, parent })
     }
 
     fn stage_stamp(&mut self, text: StampText<'_>) -> Result<()> {

@@ -38,7 +38,7 @@ fn find(table: &'static str, name: &str) -> Option<Flag> {
 
 /// Why the arguments call for nothing to be done.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum CallRefused {
     /// They ask for help.
     Help,
     /// They are wrong. The text says why, in the words of the Go package.
@@ -96,9 +96,13 @@ pub(super) fn name(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 /// Parses `arguments`, without the program's name.
 ///
 /// # Errors
-/// [`Refused`] if they ask for help, or are wrong.
-pub(super) fn read(dialect: Dialect, known: &'static str, arguments: &[OsString]) -> Result<Given, Refused> {
-    let wrong = |what: String| Err(Refused::Wrong(what));
+/// [`CallRefused`] if they ask for help, or are wrong.
+pub(super) fn read(
+    dialect: Dialect,
+    known: &'static str,
+    arguments: &[OsString],
+) -> Result<Given, CallRefused> {
+    let wrong = |what: String| Err(CallRefused::Wrong(what));
     let dashes = if dialect == Dialect::Go { "-" } else { "--" };
     let mut given = Given { known, values: Vec::new(), operands: Vec::new() };
     let mut rest = arguments.iter();
@@ -117,7 +121,7 @@ pub(super) fn read(dialect: Dialect, known: &'static str, arguments: &[OsString]
         let whole = text(argument);
         if dialect == Dialect::Pflag && !whole.starts_with("--") {
             return match whole.chars().nth(1) {
-                Some('h') => Err(Refused::Help),
+                Some('h') => Err(CallRefused::Help),
                 first => wrong(format!("unknown shorthand flag: {:?} in {whole}", first.unwrap_or_default())),
             };
         }
@@ -126,7 +130,7 @@ pub(super) fn read(dialect: Dialect, known: &'static str, arguments: &[OsString]
         }
         let Some(found) = find(known, &shown) else {
             return match (shown.as_ref(), dialect) {
-                ("help", _) | ("h", Dialect::Go) => Err(Refused::Help),
+                ("help", _) | ("h", Dialect::Go) => Err(CallRefused::Help),
                 (_, Dialect::Go) => wrong(format!("flag provided but not defined: -{shown}")),
                 (_, Dialect::Pflag) => wrong(format!("unknown flag: --{shown}")),
             };
@@ -185,14 +189,14 @@ mod tests {
 
     const KNOWN: &str = "root|string|/|root\nversion|||version";
 
-    fn read(dialect: Dialect, arguments: &str) -> Result<Given, Refused> {
+    fn read(dialect: Dialect, arguments: &str) -> Result<Given, CallRefused> {
         let arguments: Vec<OsString> = arguments.split_whitespace().map(OsString::from).collect();
         super::read(dialect, KNOWN, &arguments)
     }
 
     fn wrong(dialect: Dialect, arguments: &str) -> String {
         match read(dialect, arguments) {
-            Err(Refused::Wrong(what)) => what,
+            Err(CallRefused::Wrong(what)) => what,
             other => panic!("{arguments}: {other:?}"),
         }
     }
@@ -246,7 +250,7 @@ mod tests {
             (Dialect::Pflag, "-h"),
             (Dialect::Pflag, "x --help"),
         ] {
-            assert_eq!(read(dialect, arguments).unwrap_err(), Refused::Help, "{arguments}");
+            assert_eq!(read(dialect, arguments).unwrap_err(), CallRefused::Help, "{arguments}");
         }
     }
 

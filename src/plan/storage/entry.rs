@@ -1,12 +1,12 @@
 //! Plans one directory, file or link of the config.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use super::super::accounts::Accounts;
 use super::super::tree::Tree;
 use super::{Context, Entry, EntryKey, PlacedEntry};
 use crate::change::{Attributes, Kind, Piece, Stat, check_is_not_above_stamp, check_path};
-use crate::config::{Directory, File, Link, NodeGroup, NodeUser, OptionalText};
+use crate::config::{Directory, File, Link, NodeGroup, NodeUser, OptionalText, clean};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::source::{Source, Transport};
 
@@ -217,21 +217,10 @@ fn link_target<'a>(link: &'a Link<'a>) -> Result<&'a str> {
     }
 }
 
-/// Returns whether two targets are equal after simplification (reference: `filepath.Clean`).
+/// Returns whether two targets are equal once they are simplified (reference: `filepath.Clean`). The targets of a config are
+/// UTF-8, so one that is not UTF-8 equals none of them.
 fn same_target(one: &Path, other: &Path) -> bool {
-    clean(one) == clean(other)
-}
-
-fn clean(path: &Path) -> PathBuf {
-    let mut cleaned = PathBuf::new();
-    for component in path.components() {
-        match (component, cleaned.components().next_back()) {
-            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
-            (Component::ParentDir, Some(Component::Normal(_))) => drop(cleaned.pop()),
-            (component, _) => cleaned.push(component),
-        }
-    }
-    cleaned
+    one.to_str().zip(other.to_str()).is_some_and(|(one, other)| clean(one) == clean(other))
 }
 
 fn in_the_way(path: &Path, kind: Kind) -> Error {
