@@ -37,7 +37,7 @@ pub fn serve(socket: OwnedFd) -> Result<(), String> {
     let stream = VsockStream::from(socket);
     let peer =
         stream.peer_addr().map_err(|error| format!("this is no vsock connection: {}", io_words(&error)))?;
-    let connection = Connection(stream);
+    let connection = HostConnection(stream);
     let is_host = peer.cid() == VMADDR_CID_HOST;
     let answer = if is_host {
         HostRequest::read(&connection.until(Deadline::after(PATIENCE))).and_then(|request| answer(&request))
@@ -95,15 +95,15 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-struct Connection(VsockStream);
+struct HostConnection(VsockStream);
 
 /// A connection whose reads end at a deadline.
 struct Until<'c> {
-    connection: &'c Connection,
+    connection: &'c HostConnection,
     deadline: Deadline,
 }
 
-impl Connection {
+impl HostConnection {
     fn until(&self, deadline: Deadline) -> Until<'_> {
         Until { connection: self, deadline }
     }
@@ -193,7 +193,7 @@ mod tests {
             }
         });
         let begin = Instant::now();
-        let connection = Connection(VsockStream::from(OwnedFd::from(ours)));
+        let connection = HostConnection(VsockStream::from(OwnedFd::from(ours)));
         let sent = connection.send(Ok(Body::json("x".repeat(1 << 20))), Duration::from_millis(300));
         assert_eq!(sent, Err(Errno::TIMEDOUT));
         assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());

@@ -101,7 +101,7 @@ impl Client<'_> {
     fn attempt(&self, head: &str) -> std::result::Result<Vec<u8>, Failure> {
         let stream = (self.connect)()
             .map_err(|error| Failure::passing(format_args!("connect: {}", io_words(&error))))?;
-        let connection = Connection { stream, deadline: self.deadline, has_begun: Cell::new(false) };
+        let connection = BoundedConnection { stream, deadline: self.deadline, has_begun: Cell::new(false) };
         connection.write_all(head.as_bytes()).map_err(|error| Failure::io("send the request", &error))?;
         let mut answer = Answer::new(&connection);
         let body = answer.body(self.limit)?;
@@ -122,14 +122,14 @@ pub(crate) fn answer(stream: &dyn Input, limit: u64) -> std::result::Result<Vec<
 }
 
 /// A connection on which every read and write ends at the deadline of the whole fetch.
-struct Connection {
+struct BoundedConnection {
     stream: Box<dyn HostStream>,
     deadline: Deadline,
     /// Whether any byte of the answer has come.
     has_begun: Cell<bool>,
 }
 
-impl Connection {
+impl BoundedConnection {
     fn prepare(&self) -> io::Result<()> {
         let left = self.deadline.remaining();
         if left.is_zero() {
@@ -165,7 +165,7 @@ impl Connection {
     }
 }
 
-impl Input for Connection {
+impl Input for BoundedConnection {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.prepare()?;
         match rustix::io::read(self.stream.as_fd(), buffer) {

@@ -1,4 +1,4 @@
-//! Hosts of every kind, each a real socket.
+//! Fetches from hosts of every kind. Each host is a real socket.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,7 +12,7 @@ use crate::deadline::Deadline;
 use crate::error::{Reason, Result};
 use crate::testing::TempDir;
 
-/// What platform applehv asks for.
+/// The request that the platform applehv makes.
 const REQUEST: Request<'static> = Request {
     method: "GET",
     path: "/",
@@ -35,7 +35,8 @@ impl HostStream for UnixStream {
     }
 }
 
-/// A host on a socket of its own: `serve` gets each connection with its number, after the request was read.
+/// A host on its own socket. `serve` is called with the number of each connection and the connection, after the
+/// request was read.
 struct Host {
     directory: TempDir,
     thread: Option<JoinHandle<()>>,
@@ -77,7 +78,7 @@ impl Host {
         fetch("test host", &connect, patience, limit)
     }
 
-    /// The answer to a fetch with the usual bounds.
+    /// Returns the result of a fetch with the usual bounds.
     fn answer(self) -> Result<Vec<u8>> {
         let answer = self.fetch(Duration::from_secs(5), 1 << 20);
         drop(self);
@@ -95,9 +96,9 @@ impl Drop for Host {
     }
 }
 
-/// A host that answers once with exactly these bytes and closes.
+/// A host that answers once with exactly these bytes and then closes the connection.
 fn once(name: &str, answer: &'static [u8]) -> Result<Vec<u8>> {
-    // What the client leaves unread makes the write fail, which is the client's right.
+    // The client may close before it has read everything. Then the write fails.
     Host::new(name, 1, move |_, stream| drop(stream.write_all(answer))).answer()
 }
 
@@ -131,7 +132,8 @@ fn an_empty_body_is_an_empty_config() {
     );
 }
 
-/// A host that dies after its head must not leave a machine that counts as provisioned, with nothing.
+/// A host that dies after its head must not lead to a machine that counts as provisioned although nothing was
+/// applied.
 #[test]
 fn an_empty_body_without_a_length_is_cut_short() {
     let host = Host::new("empty-close", 2, |number, stream| {
@@ -141,7 +143,7 @@ fn an_empty_body_without_a_length_is_cut_short() {
     assert_eq!(host.answer().unwrap(), b"hello");
 }
 
-/// podman's server keeps the connection open although it was asked to close.
+/// podman's server keeps the connection open although the client asks it to close.
 #[test]
 fn the_end_of_the_body_is_enough() {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
@@ -225,7 +227,7 @@ fn a_silent_or_slow_host_ends_at_the_deadline() {
                 }
             }
         });
-        // Without a deadline of its own the fetch would see what the host does later: a byte, and the end.
+        // Without a deadline of its own, the fetch would last until the host sends a byte and closes.
         let (reason, text) = refusal(host.fetch(Duration::from_secs(1), 100));
         assert_eq!(reason, Reason::NoHost, "{name}");
         let words = if name == "silent" {
@@ -271,7 +273,7 @@ fn heads_and_bodies_are_bounded() {
     }
 }
 
-/// What a host says without the time around it: one read of an answer whose connection then closes.
+/// Reads one answer whose connection then closes, without retries.
 fn read(answer: &[u8]) -> std::result::Result<Vec<u8>, Failure> {
     struct Bytes<'b>(std::cell::RefCell<&'b [u8]>);
     impl Input for Bytes<'_> {
@@ -332,14 +334,14 @@ fn status_lines_other_than_http_1_are_refused() {
     ] {
         assert_refused(line, &["\r\nContent-Length: 1\r\n\r\nx"]);
     }
-    // A reason phrase may be missing, and may hold any text.
+    // The reason phrase may be missing, and may be any text.
     for line in ["HTTP/1.1 200", "HTTP/1.1 200 ", "HTTP/1.0 200 \u{e4}\tx"] {
         let answer = format!("{line}\r\nContent-Length: 1\r\n\r\nx");
         assert_eq!(read(answer.as_bytes()).unwrap(), b"x", "{line}");
     }
 }
 
-/// A status that no server may send is not waited out like an error of the server.
+/// A status that no server may send is refused at once. It is not tried again as a server error is.
 #[test]
 fn an_impossible_status_is_refused_at_once() {
     for status in ["000", "099", "600", "999"] {
@@ -357,7 +359,7 @@ fn interim_answers_are_skipped_up_to_a_bound() {
     for interim in [
         "HTTP/1.1 100 Continue\r\n\r\n",
         "HTTP/1.1 102 Processing\r\nX: y\r\n\r\n",
-        // It has no body, whatever it tells.
+        // An interim answer has no body, whatever its head says.
         "HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\n",
         "HTTP/1.1 199 Other\r\nTransfer-Encoding: chunked\r\n\r\n",
     ] {
@@ -366,7 +368,7 @@ fn interim_answers_are_skipped_up_to_a_bound() {
         assert_refused(&interim.repeat(9), &[good]);
         assert!(matches!(read(interim.as_bytes()), Err(Failure::Passing(_))), "{interim}");
     }
-    // Another protocol was not asked for.
+    // Status 101 switches to another protocol, which the client does not ask for.
     assert_refused("HTTP/1.1 101 Switching Protocols\r\n\r\n", &[good]);
     assert_refused("HTTP/1.1 100 Continue\r\n\r\n", &["hello\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\nx"]);
 }
@@ -376,17 +378,17 @@ fn heads_that_are_not_exact_are_refused() {
     assert_refused(
         "HTTP/1.1 200 OK",
         &[
-            // Bare LF, everywhere it can stand.
+            // A bare LF in each place.
             "\nContent-Length: 1\n\nx",
             "\r\nContent-Length: 1\n\r\nx",
             "\r\nContent-Length: 1\r\n\nx",
             "\nContent-Length: 1\r\n\r\nx",
-            // Bare CR and NUL.
+            // A bare CR, and NUL.
             "\r\nA: b\rc\r\nContent-Length: 1\r\n\r\nx",
             "\r\nA: b\0c\r\nContent-Length: 1\r\n\r\nx",
             "\r\nA\0: b\r\nContent-Length: 1\r\n\r\nx",
             "\r\nA: \u{7f}\r\nContent-Length: 1\r\n\r\nx",
-            // Folded lines, blanks around names, lines that are no fields.
+            // Folded lines, blanks around names, and lines that are not fields.
             "\r\nA: b\r\n c\r\nContent-Length: 1\r\n\r\nx",
             "\r\nA: b\r\n\tc\r\nContent-Length: 1\r\n\r\nx",
             "\r\n A: b\r\nContent-Length: 1\r\n\r\nx",
@@ -448,7 +450,7 @@ fn chunks_that_are_not_exact_are_refused() {
     assert_refused(
         head,
         &[
-            // No digit is no size, and above all not the size 0.
+            // A line without digits is not a size. It must not count as size 0.
             "\r\n",
             "\r\n\r\n",
             "\r\n{\"ignition\":{}}\r\n0\r\n\r\n",
@@ -468,24 +470,24 @@ fn chunks_that_are_not_exact_are_refused() {
             "1\0\r\nx\r\n0\r\n\r\n",
             "1;\0\r\nx\r\n0\r\n\r\n",
             "1;a\rb\r\nx\r\n0\r\n\r\n",
-            // Bare LF and bare CR.
+            // A bare LF, and a bare CR.
             "1\nx\r\n0\r\n\r\n",
             "1;x\nx\r\n0\r\n\r\n",
             "1\rx\r\n0\r\n\r\n",
             "1\r\nx\n0\r\n\r\n",
             "1\r\nx\r\n0\n\r\n",
             "1\r\nx\r\n0\r\n\n",
-            // A size that the chunk does not have.
+            // The chunk does not have the size that its line says.
             "1\r\nxyz\r\n0\r\n\r\n",
             "0\r\nhello\r\n0\r\n\r\n",
             "0\r\n{\"ignition\":{}}\r\n0\r\n\r\n",
             "0\r\n5\r\nhello\r\n0\r\n\r\n",
-            // Beyond 64 bits, also with zeros before it.
+            // Sizes beyond 64 bits, also with leading zeros.
             "11111111111111111\r\n",
             "00000000000000001\r\nx\r\n0\r\n\r\n",
             "10000000000000000\r\n\r\n",
             &long,
-            // Trailers that are no fields.
+            // Trailers that are not fields.
             "1\r\nx\r\n0\r\nA b\r\n\r\n",
             "1\r\nx\r\n0\r\nA : b\r\n\r\n",
             "1\r\nx\r\n0\r\nA: b\r\n c: d\r\n\r\n",
@@ -503,7 +505,7 @@ fn chunks_that_are_not_exact_are_refused() {
     }
     let large = format!("{head}A\r\n0123456789\r\nb\r\n0123456789a\r\n0\r\n\r\n");
     assert_eq!(read(large.as_bytes()).unwrap().len(), 21);
-    // The end of the connection is no last chunk, and no end of the trailers.
+    // The end of the connection is neither a last chunk nor the end of the trailers.
     for body in [
         "",
         "5",
@@ -534,7 +536,7 @@ fn a_body_after_an_empty_one_is_refused() {
         let _ = stream.write_all(b"{}");
     });
     assert_eq!(refusal(late.answer()).0, Reason::BadAnswer);
-    // A host that keeps the connection open after an empty config holds nothing up.
+    // A host that keeps the connection open after an empty config must not delay the fetch.
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let open = Host::new("surplus-open", 1, move |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();

@@ -8,12 +8,12 @@ use crate::{file, memory};
 
 pub(super) static FILE: Provider = Provider {
     name: "file",
-    source: "the file that IGNITION_CONFIG_FILE names, config.ign without it",
+    source: "the file that IGNITION_CONFIG_FILE names; config.ign by default",
     module: None,
     detect: None,
     patience: None,
     fetch: |_| fetch(),
-    advice: "Check the file that the environment variable IGNITION_CONFIG_FILE names (config.ign without it).",
+    advice: "Check the file that the environment variable IGNITION_CONFIG_FILE names (config.ign by default).",
 };
 
 fn fetch() -> Result<Vec<u8>> {

@@ -21,13 +21,13 @@ use pool::Pool;
 
 pub(super) static HYPERV: Provider = Provider {
     name: "hyperv",
-    source: "key-value pairs ignition.config, or ignition.config.0 and on",
+    source: "key-value pairs ignition.config, or ignition.config.0 and so on",
     module: Some(c"hv_utils"),
     detect: Some(has_device),
     // Every guest of Hyper-V has the device, but only a machine that is to be provisioned gets the keys.
     patience: Some(Duration::from_secs(5)),
     fetch,
-    advice: "Check that the host gives this machine the key-value pairs ignition.config.0 and on (podman does so at \
+    advice: "Check that the host gives this machine the key-value pairs ignition.config.0 and so on (podman does so at \
              `podman machine start`), then restart the machine.",
 };
 

@@ -9,5 +9,5 @@ pub(super) static METAL: Provider = Provider {
     detect: None,
     patience: None,
     fetch: |_| Ok(Vec::new()),
-    advice: "Check what the kernel command line says of the config (ignition.config.*).",
+    advice: "Check what the kernel command line says about the config (ignition.config.*).",
 };

@@ -20,10 +20,10 @@ pub(super) struct Copy<'p> {
 }
 
 /// The copy of each file, by the original's device and inode. Further names of the original become names of the copy.
-pub(super) type Names = Map<PathBuf>;
+pub(super) type Copies = Map<PathBuf>;
 
 /// Copies everything in the directory `from` into the directory `to`. Existing files stay.
-pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: &mut Names) -> Result<()> {
+pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, copies: &mut Copies) -> Result<()> {
     for name in tree.list(from)? {
         let (source, target) = (from.join(&name), to.join(&name));
         let Some(stat) = tree.stat(&source)? else { continue };
@@ -35,7 +35,7 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: 
                 Some(_) => {}
                 None => tree.put_directory(target.clone(), attributes),
             }
-            copy(tree, &source, &target, what, names)?;
+            copy(tree, &source, &target, what, copies)?;
             continue;
         }
         if there.is_some() {
@@ -50,11 +50,11 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, names: 
                 // A file that is only planned has no inode yet.
                 let (device, inode) = stat.identity;
                 let identity = [device.to_ne_bytes(), inode.to_ne_bytes()].concat();
-                let copied = names.get(&identity).filter(|_| stat.identity != (0, 0));
-                if let Some(copied) = copied {
-                    tree.put_hard_link(target, copied.clone())?;
+                let first = copies.get(&identity).filter(|_| stat.identity != (0, 0));
+                if let Some(first) = first {
+                    tree.put_hard_link(target, first.clone())?;
                 } else {
-                    names.insert(&identity, target.clone());
+                    copies.insert(&identity, target.clone());
                     let contents = tree.contents(&source)?;
                     tree.put_file(target, contents, attributes);
                 }

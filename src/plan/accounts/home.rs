@@ -47,7 +47,7 @@ pub(super) fn create(tree: &mut Tree, db: &Database, user: &Passwd) -> Result<()
     let (uid, gid) = (user.uid, user.gid);
     tree.put_directory(at.clone(), Attributes { uid, gid, mode: db.defs.home_mode() });
     let owner = |old: Attributes| Attributes { uid, gid, ..old };
-    let mut names = Map::default();
+    let mut copies = Map::default();
     for skeleton in &db.useradd.skeletons {
         let skeleton = Path::new(OsStr::from_bytes(skeleton));
         let from = tree.resolve_parent(skeleton)?;
@@ -59,7 +59,7 @@ pub(super) fn create(tree: &mut Tree, db: &Database, user: &Passwd) -> Result<()
                 return Err(Error::new(Reason::Account, what));
             }
             let what = Copy { old_root: skeleton, new_root: home, owner: &owner };
-            copy(tree, &from, &at, &what, &mut names)?;
+            copy(tree, &from, &at, &what, &mut copies)?;
         }
     }
     Ok(())

@@ -93,7 +93,11 @@ fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<
             put(unit, at, target, force, tree)?;
         }
         None => {
-            log::warn!("unit {}: the links at {} form a loop and are left unchanged", unit.name, at.display())
+            log::warn!(
+                "unit {}: the links at {} form a loop and are left unchanged",
+                unit.name,
+                at.display()
+            );
         }
     }
     Ok(())

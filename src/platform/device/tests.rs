@@ -1,4 +1,4 @@
-//! File systems on loop devices, as root.
+//! Reads configs from file systems on loop devices. These tests need root.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -12,7 +12,7 @@ use crate::testing::TempDir;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A directory with a link for each label, and the loop devices that those lead to.
+/// A directory with a link for each label, and the loop devices to which the links lead.
 struct Labels {
     at: TempDir,
     loops: Vec<String>,
@@ -24,7 +24,8 @@ impl Labels {
         Self { at, loops: Vec::new() }
     }
 
-    /// Lets the label `CONFIG` lead to a loop device over `image`. `None`, told, where this machine gives none.
+    /// Makes the label `CONFIG` lead to a loop device over `image`. If this machine gives no loop device, says so and
+    /// returns `None`.
     fn attach(&mut self, image: &Path) -> Option<()> {
         let output = Command::new("losetup").args(["--find", "--show"]).arg(image).output().ok();
         let device = output.filter(|output| output.status.success()).map(|output| output.stdout);
@@ -38,7 +39,7 @@ impl Labels {
         Some(())
     }
 
-    /// An ext4 image of `tree`, attached as `CONFIG`.
+    /// Makes an ext4 image of `tree` and attaches it as `CONFIG`.
     fn ext4(&mut self, tree: &Path) -> Option<()> {
         let image = self.at.join("image");
         fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
@@ -70,7 +71,7 @@ fn configs_on_ext4() {
     fs::create_dir_all(tree.join("dir")).unwrap();
     fs::write(tree.join("dir/config.ign"), "{}").unwrap();
     fs::write(tree.join("empty"), "").unwrap();
-    // A link leads where it would if the file system were the root.
+    // A link leads to where it would lead if the file system were the root.
     symlink("/dir/config.ign", tree.join("link")).unwrap();
     symlink("../../../dir", tree.join("dir/up")).unwrap();
     symlink("/etc/hostname", tree.join("outside")).unwrap();
@@ -97,17 +98,18 @@ fn configs_on_ext4() {
             error.advice()
         );
     }
-    // Nothing holds the device any more, whatever became of it.
+    // The device must be released, whatever the result was.
     wait_until_free(&labels.loops[0]);
 }
 
-/// A mounted device refuses this.
+/// Opens the device exclusively, which fails while it is mounted.
 fn open_exclusively(device: &str) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     fs::OpenOptions::new().read(true).custom_flags(libc::O_EXCL).open(device)
 }
 
-/// A program that another test is about to start holds all of this process's descriptors for a moment.
+/// Waits until the device is released. A program that another test has just started can hold all descriptors of this
+/// process for a moment.
 fn wait_until_free(device: &str) {
     let start = Instant::now();
     while let Err(error) = open_exclusively(device) {
@@ -131,7 +133,7 @@ fn a_device_that_is_taken_is_waited_for() {
     assert!(error.text().ends_with("busy"), "{error}");
     let config = std::thread::scope(|scope| {
         let config = scope.spawn(|| labels.fetch("/config.ign"));
-        // Long enough for at least one try, as a rule.
+        // This is usually long enough for at least one try.
         std::thread::sleep(PAUSE.saturating_mul(3));
         drop(taken);
         config.join().unwrap()
@@ -203,7 +205,7 @@ fn types_are_the_kernels_and_then_the_usual_ones() {
     assert_eq!(types, ["ext4", "fuseblk", "vfat", "iso9660", "xfs", "btrfs"]);
 }
 
-/// The usual time of a fetch is far longer than a disk needs to show itself.
+/// A disk appears much faster than a fetch may take.
 #[test]
 fn the_wait_for_a_device_ends_after_30_seconds() {
     for (patience, wait) in [(120, 30), (31, 30), (30, 30), (5, 5), (0, 0)] {
