@@ -68,7 +68,9 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
         problems.take(enable::enable(name, &mut known, tree));
         preset.add(name, true);
     }
-    again.iter().for_each(|name| preset.disable_exactly(name));
+    for name in &again {
+        preset.disable_exactly(name);
+    }
     problems.take(disable_new(&new, &mut known, &mut preset, tree));
     tree.begin(Part::Presets);
     problems.take(preset.put(tree));
