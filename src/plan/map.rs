@@ -33,16 +33,6 @@ impl<V> Map<V> {
         self.numbers.get(name).copied()
     }
 
-    /// Returns the value with this number.
-    pub(super) fn at(&self, number: usize) -> Option<&V> {
-        self.values.get(number)
-    }
-
-    /// Returns the value with this number for changing it.
-    pub(super) fn at_mut(&mut self, number: usize) -> Option<&mut V> {
-        self.values.get_mut(number)
-    }
-
     /// Sets the value of `name`, replacing an earlier one, and returns the value's number.
     pub(super) fn insert(&mut self, name: &[u8], value: V) -> usize {
         let number = number_for(name, self.values.len(), &mut self.numbers);
@@ -114,7 +104,7 @@ mod tests {
         assert_eq!((map.get(b"a"), map.get(b"b"), map.get(b"c")), (Some(&2), Some(&3), None));
         let values: Vec<i32> = map.iter().map(|(_, value)| *value).collect();
         assert_eq!(values, [2, 3, 4]);
-        assert_eq!((map.number(b"b"), map.at(0), map.at(9)), (Some(0), Some(&3), None));
+        assert_eq!((map.number(b"b"), map.number(b"c")), (Some(0), None));
     }
 
     #[test]

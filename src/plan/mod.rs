@@ -9,6 +9,8 @@ mod image_defaults;
 mod map;
 mod ssh_keys;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod units;
 

@@ -73,10 +73,13 @@ pub(super) fn plan<'a>(
     let sorted = order(nodes.len(), &|one, other| rank(one).cmp(&rank(other)));
     for node in sorted.iter().filter_map(|index| nodes.get(*index)) {
         let is_double = doubled.get(node.path.as_os_str().as_encoded_bytes()).is_some();
-        if is_double || problems.take(entry::put(node, context, tree)).is_none() {
+        if is_double || problems.take(entry::put(node, context, tree)).is_none() && !tree.is_full() {
             // The plan has failed already. The stand-in keeps entries below this one, and hard links to it, from
             // failing for the same cause.
             problems.take(stand_in(node, tree));
+        }
+        if tree.is_full() {
+            break;
         }
     }
     problems.finish()

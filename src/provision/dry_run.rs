@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use self::planned_op::PlannedOp;
+use self::planned_op::{Counts, PlannedOp};
 pub use self::text::Style;
 use super::phases::{Defaults, Rendered, plan_config};
 use super::render::Texts;
@@ -41,8 +41,10 @@ pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
     let view = Readable { root, unread: RefCell::default() };
     let mut planned = plan_config(&config, &view, Defaults::Debian)?;
     let read = planned_op::read_contents(&mut planned.ops, &view)?;
-    let lines = planned_op::lines(&planned, &read, &view)?;
-    let dry_run = DryRun { lines: &lines, planned: &planned, config: &config, view: &view };
+    let sorted = planned_op::by_path(&planned.ops);
+    let lines = planned_op::lines(&planned, &read, &sorted, &view)?;
+    let counts = planned_op::count(&lines, &sorted);
+    let dry_run = DryRun { lines: &lines, counts, planned: &planned, config: &config, view: &view };
     match form {
         Form::People(style) => text::text(&dry_run, style),
         Form::Json => Ok(json::json(&dry_run)),
@@ -52,6 +54,7 @@ pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
 /// Everything that is shown.
 struct DryRun<'p> {
     lines: &'p [PlannedOp<'p>],
+    counts: Counts,
     planned: &'p Planned<'p>,
     config: &'p Config<'p>,
     view: &'p Readable<'p>,

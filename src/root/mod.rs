@@ -32,6 +32,7 @@ pub use stage::StampText;
 pub use transaction::Leftovers;
 pub use writable::Writable;
 
+use std::cell::RefCell;
 use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -48,6 +49,8 @@ pub struct Root {
     fd: OwnedFd,
     /// Its path in the running system, for messages and to remount it.
     path: PathBuf,
+    /// The directory in which planning looked up a name last. Most names have the same directory as the one before.
+    last: RefCell<Option<(PathBuf, OwnedFd)>>,
 }
 
 impl Root {
@@ -63,7 +66,7 @@ impl Root {
                 Error::new(Reason::RootIo, what)
             },
         )?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self { fd, path: path.to_owned(), last: RefCell::default() })
     }
 
     /// Opens `path` below the root without following any symbolic link.

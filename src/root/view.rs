@@ -1,24 +1,49 @@
 //! The root as a [`View`]: what planning reads of it.
 
-use std::ffi::OsString;
-use std::os::fd::AsFd as _;
+use std::ffi::{CStr, OsString};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, RawMode, fstat, readlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::Root;
+use super::{Root, c_name};
 use crate::change::{Attributes, Kind, Stat, View};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::{names, read_all};
 use crate::sort::sort;
 
+impl Root {
+    /// Calls `look` with the directory that holds `path` and with the last component. The directory stays open for the
+    /// next name, so that planning needs one system call for each. It would be stale after a change of the root:
+    /// staging forgets it.
+    fn in_parent<T>(
+        &self,
+        path: &Path,
+        look: &mut dyn FnMut(BorrowedFd<'_>, &CStr) -> std::result::Result<T, Errno>,
+    ) -> std::result::Result<T, Errno> {
+        let Some(parent) = path.parent() else { return look(self.fd.as_fd(), c".") };
+        let name = c_name(path.file_name().ok_or(Errno::INVAL)?)?;
+        let mut last = self.last.borrow_mut();
+        if let Some((_, fd)) = last.as_ref().filter(|(known, _)| known.as_os_str() == parent.as_os_str()) {
+            return look(fd.as_fd(), &name);
+        }
+        let fd = self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        let (_, fd) = last.insert((parent.to_owned(), fd));
+        look(fd.as_fd(), &name)
+    }
+
+    /// Closes the directory that planning looked into last.
+    pub(super) fn forget_last(&self) {
+        self.last.replace(None);
+    }
+}
+
 impl View for Root {
     fn stat(&self, path: &Path) -> Result<Option<Stat>> {
-        // With these two flags openat2(2) opens a link in the last component itself, in spite of RESOLVE_NO_SYMLINKS.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW;
-        match self.open_at(path, flags, Mode::empty()).and_then(fstat) {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match self.in_parent(path, &mut |parent, name| statat(parent, name, flags)) {
             Ok(stat) => Ok(Some(Stat {
                 kind: kind(stat.st_mode),
                 attributes: Attributes { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 },
@@ -33,11 +58,8 @@ impl View for Root {
     }
 
     fn read_link(&self, path: &Path) -> Result<PathBuf> {
-        let read = || {
-            let (parent, name) = self.open_parent(path)?;
-            readlinkat(&parent, &name, Vec::new())
-        };
-        let target = read().map_err(|errno| Error::root("read the link", path, errno))?;
+        let target = self.in_parent(path, &mut |parent, name| readlinkat(parent, name, Vec::new()));
+        let target = target.map_err(|errno| Error::root("read the link", path, errno))?;
         Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
     }
 

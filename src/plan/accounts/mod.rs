@@ -150,6 +150,9 @@ pub(super) fn plan(passwd: &Passwd, tree: &mut Tree, today: Today, problems: &mu
             return Accounts { is_unknown: true, ..Accounts::default() };
         }
         failed.insert(user.name.as_bytes(), ());
+        if tree.is_full() {
+            return Accounts { is_unknown: true, ..Accounts::default() };
+        }
     }
     let accounts = Accounts { failed, ..Accounts::of(&db) };
     tree.begin(Part::AccountFiles);

@@ -1,10 +1,24 @@
 //! The names in the tree. Each name has a numbered place, and is found by the number of its directory's place. So no
 //! path is compared as a whole.
+//!
+//! Planning looks names up millions of times. A hash table finds each at once. Its key is this run's own, so that no
+//! config can choose names with the same hash.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::PathBuf;
 
 use crate::change::{Attributes, Kind, Stat};
-use crate::plan::map::Map;
+
+#[cfg(test)]
+thread_local! {
+    static LOOKUPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many names this thread's trees have looked up.
+#[cfg(test)]
+pub(in crate::plan) fn lookups() -> usize {
+    LOOKUPS.get()
+}
 
 /// The number of the root's place.
 const TOP: usize = 0;
@@ -32,13 +46,10 @@ pub(super) enum Seen {
     Unknown,
     /// Nothing stands there.
     Nothing,
-    /// A file of this kind stands there.
-    Kind(Kind),
-    /// A file with this `stat` stands there. The whole `stat` is kept for the names of a listed directory, because
-    /// they are asked for often.
+    /// This stands there.
     Stat(Box<Stat>),
-    /// A symbolic link to this target.
-    Link(PathBuf),
+    /// A symbolic link stands there, with this target.
+    Link(Box<(Stat, PathBuf)>),
 }
 
 /// One name in the tree. Most paths of a config share their directories, so each directory is looked up in the view
@@ -49,6 +60,100 @@ pub(super) struct Place {
     pub(super) seen: Seen,
     /// Whether every name that the view has in this directory has a place.
     pub(super) is_listed: bool,
+    directory: usize,
+    name: Box<[u8]>,
+    /// `last` is the name that was added last to this directory, and `before` the name that was added to the same
+    /// directory before this one. The root's number ends the chain.
+    last: usize,
+    before: usize,
+}
+
+impl Place {
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Forgets everything but the name.
+    pub(super) fn forget(&mut self) {
+        (self.planned, self.seen, self.is_listed) = (None, Seen::Unknown, false);
+    }
+}
+
+/// All names that came up.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: Vec<Place>,
+    /// The numbers of places, each in the slot of its name's hash or in a later one. A free slot has the root's number.
+    /// At most half of the slots are taken, and their number is a power of two.
+    slots: Vec<usize>,
+    state: RandomState,
+}
+
+impl Places {
+    /// Returns the root's place alone.
+    pub(super) fn new() -> Self {
+        Self { all: vec![Place::default()], slots: vec![TOP; 64], state: RandomState::new() }
+    }
+
+    pub(super) fn at(&self, number: usize) -> Option<&Place> {
+        self.all.get(number)
+    }
+
+    pub(super) fn at_mut(&mut self, number: usize) -> Option<&mut Place> {
+        self.all.get_mut(number)
+    }
+
+    /// Returns the place of `name` in the directory that has place `directory`.
+    pub(super) fn number(&self, directory: usize, name: &[u8]) -> Option<usize> {
+        let number = *self.slots.get(self.slot(directory, name))?;
+        (number != TOP).then_some(number)
+    }
+
+    /// Returns the slot of `name`'s place; a free slot if it has no place.
+    fn slot(&self, directory: usize, name: &[u8]) -> usize {
+        #[cfg(test)]
+        LOOKUPS.set(LOOKUPS.get() + 1);
+        let mut hasher = self.state.build_hasher();
+        hasher.write_usize(directory);
+        hasher.write(name);
+        let mask = self.slots.len().saturating_sub(1);
+        let mut slot = usize::try_from(hasher.finish() & u64::from(u32::MAX)).unwrap_or(0) & mask;
+        while let Some(place) = self.slots.get(slot).filter(|n| **n != TOP).and_then(|n| self.all.get(*n)) {
+            if place.directory == directory && *place.name == *name {
+                break;
+            }
+            slot = slot.wrapping_add(1) & mask;
+        }
+        slot
+    }
+
+    /// Adds a place for `name`, which must have none yet, and returns its number.
+    pub(super) fn insert(&mut self, directory: usize, name: &[u8], seen: Seen) -> usize {
+        let number = self.all.len();
+        let before =
+            self.all.get_mut(directory).map_or(TOP, |place| std::mem::replace(&mut place.last, number));
+        self.all.push(Place { seen, directory, name: name.into(), before, ..Place::default() });
+        let first = if number.saturating_mul(2) < self.slots.len() {
+            number
+        } else {
+            self.slots = vec![TOP; self.slots.len().saturating_mul(4)];
+            TOP.saturating_add(1)
+        };
+        for number in first..self.all.len() {
+            let slot = self.all.get(number).map_or(0, |place| self.slot(place.directory, &place.name));
+            if let Some(slot) = self.slots.get_mut(slot) {
+                *slot = number;
+            }
+        }
+        number
+    }
+
+    /// Returns the numbers of all places in a directory, in no useful order.
+    pub(super) fn children(&self, directory: usize) -> impl Iterator<Item = usize> {
+        let numbered = |number: usize| (number != TOP).then_some(number);
+        let first = self.at(directory).and_then(|place| numbered(place.last));
+        std::iter::successors(first, move |number| numbered(self.at(*number)?.before))
+    }
 }
 
 /// Where the view holds the contents below a place that has no node of its own.
@@ -67,8 +172,6 @@ pub(super) enum Base {
 pub(super) struct Step {
     /// The number of the place; `None` if the place does not exist yet.
     pub(super) number: Option<usize>,
-    /// The number of the directory's place; `None` if that does not exist yet.
-    pub(super) parent: Option<usize>,
     pub(super) base: Base,
 }
 
@@ -83,36 +186,33 @@ impl Seen {
     /// Returns what is known of this place; `None` if the view must be asked.
     pub(super) fn known(&self) -> Option<Found> {
         match self {
-            Self::Unknown => None,
+            Self::Nothing => Some(Found::Nothing),
+            Self::Stat(stat) if stat.kind != Kind::Symlink => Some(Found::Kind(stat.kind)),
+            Self::Link(link) => Some(Found::Link(link.1.clone())),
             // The link's target is not known.
-            Self::Stat(stat) if stat.kind == Kind::Symlink => None,
-            seen => Some(seen.found()),
+            Self::Unknown | Self::Stat(_) => None,
         }
     }
 
-    pub(super) fn found(&self) -> Found {
+    /// Returns what `stat` is known to return; `None` if the view must be asked.
+    #[allow(clippy::option_option, reason = "not being known and being absent are two things")]
+    pub(super) fn stat(&self) -> Option<Option<Stat>> {
         match self {
-            Self::Unknown | Self::Nothing => Found::Nothing,
-            Self::Kind(kind) => Found::Kind(*kind),
-            Self::Stat(stat) => Found::Kind(stat.kind),
-            Self::Link(target) => Found::Link(target.clone()),
+            Self::Unknown => None,
+            Self::Nothing => Some(None),
+            Self::Stat(stat) => Some(Some(**stat)),
+            Self::Link(link) => Some(Some(link.0)),
         }
     }
 }
 
-/// Returns the key of `name` in the directory that has place `number`.
-pub(super) fn key(number: usize, name: &[u8]) -> Vec<u8> {
-    // The lowest byte comes first, so that keys of different directories mostly differ in their first byte.
-    [&u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes(), name].concat()
-}
-
-pub(super) fn start(places: &Map<Place>) -> Step {
-    let top = Step { number: Some(TOP), parent: None, base: Base::Same };
+pub(super) fn start(places: &Places) -> Step {
+    let top = Step { number: Some(TOP), base: Base::Same };
     Step { base: below(places, top, 0), ..top }
 }
 
 /// Returns where the view holds the contents below the place of `step`. The place's path has `length` bytes.
-pub(super) fn below(places: &Map<Place>, step: Step, length: usize) -> Base {
+pub(super) fn below(places: &Places, step: Step, length: usize) -> Base {
     let Some((number, place)) = step.number.and_then(|number| Some((number, places.at(number)?))) else {
         return step.base;
     };
@@ -126,20 +226,20 @@ pub(super) fn below(places: &Map<Place>, step: Step, length: usize) -> Base {
 }
 
 /// Steps from a directory to `name` in it. `name` ends at byte `length` of the path.
-pub(super) fn next(places: &Map<Place>, above: Step, name: &[u8], length: usize) -> Step {
-    let number = above.number.and_then(|number| places.number(&key(number, name)));
+pub(super) fn next(places: &Places, above: Step, name: &[u8], length: usize) -> Step {
+    let number = above.number.and_then(|number| places.number(number, name));
     let is_listed = above.number.and_then(|number| places.at(number)).is_some_and(|place| place.is_listed);
     let base = if number.is_none() && is_listed { Base::Nowhere } else { above.base };
-    let step = Step { number, parent: above.number, base };
+    let step = Step { number, base };
     Step { base: below(places, step, length), ..step }
 }
 
 /// Steps as [`next`] does, and adds the place if it is missing.
-pub(super) fn enter(places: &mut Map<Place>, above: Step, name: &[u8], length: usize) -> Step {
+pub(super) fn enter(places: &mut Places, above: Step, name: &[u8], length: usize) -> Step {
     let step = next(places, above, name, length);
     let (None, Some(parent)) = (step.number, above.number) else { return step };
     let seen = if matches!(step.base, Base::Nowhere) { Seen::Nothing } else { Seen::Unknown };
-    let number = places.insert(&key(parent, name), Place { seen, ..Place::default() });
+    let number = places.insert(parent, name, seen);
     Step { number: Some(number), ..step }
 }
 

@@ -19,7 +19,8 @@ pub(super) fn is_enabled(name: &str, known: &mut Known, links: &Links, tree: &Tr
         Ok(at) => units.get(at),
         Err(UnitFault::Missing) => None,
         Err(fault) => {
-            log::warn!("unit {name}: not disabled: {}", fault.words()?);
+            let why = fault.words()?;
+            log::warn!("unit {name}: not disabled: {why}");
             None
         }
     };
@@ -147,7 +148,8 @@ pub(super) fn disable(name: &str, known: &mut Known, links: &mut Links, tree: &m
     let marked = match marks(name, known, tree) {
         Ok(marked) => marked,
         Err(fault) => {
-            log::warn!("unit {name}: not disabled: {}", fault.words()?);
+            let why = fault.words()?;
+            log::warn!("unit {name}: not disabled: {why}");
             return Ok(());
         }
     };

@@ -14,7 +14,11 @@ pub(super) fn enable(name: &str, known: &mut Known, tree: &mut Tree) -> Result<(
     match enable_all(name, known, tree) {
         Ok(true) => {}
         Ok(false) => log::warn!("unit {name}: enabling it does nothing, it has no [Install] section"),
-        Err(fault) => log::warn!("unit {name}: not enabled: {}", fault.words()?),
+        Err(fault) => {
+            // Not as an argument of the macro, which does not look at its arguments where nothing is logged.
+            let why = fault.words()?;
+            log::warn!("unit {name}: not enabled: {why}");
+        }
     }
     Ok(())
 }
@@ -33,13 +37,14 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
         let followed = units.follow(at, false, known, tree);
         match (followed, units.get(at)) {
             (Err(fault), _) if auxiliary => {
-                log::warn!("unit {name}: {unit}, which its Also= names, is not enabled: {}", fault.words()?);
+                let why = fault.words()?;
+                log::warn!("unit {name}: {unit}, which its Also= names, is not enabled: {why}");
             }
             (Err(fault), _) => return Err(fault),
             (Ok(_), Some(found)) if found.state == UnitState::File => {
                 asked |= found.has_rules() || !found.also.is_empty();
                 if !known.is_done(&unit) {
-                    put_links(&found, tree)?;
+                    put_links(&found, known, tree)?;
                     known.set_done(&unit);
                     // A name that was not found before may exist now.
                     found.alias.iter().chain([&unit]).for_each(|name| known.forget(name));
@@ -57,7 +62,7 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
 }
 
 /// Plans the links of one unit.
-fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<()> {
+fn put_links(unit: &Unit, known: &mut Known, tree: &mut Tree) -> Outcome<()> {
     let Some(name) = Name::parse(&unit.name) else { return Ok(()) };
     // A link needs a target in systemd's directories, even if the unit's file lies elsewhere.
     let mut target = unit.path.clone();
@@ -75,12 +80,14 @@ fn put_links(unit: &Unit, tree: &mut Tree) -> Outcome<()> {
             None => log::warn!("unit {}: its Alias= has a name that this unit may not have", unit.name),
         }
     }
-    for (key, suffix, list) in [
-        ("WantedBy", "wants", &unit.wanted_by),
-        ("RequiredBy", "requires", &unit.required_by),
-        ("UpheldBy", "upholds", &unit.upheld_by),
-    ] {
-        put_dependencies(unit, name, (key, suffix), list, tree)?;
+    if !unit.wanted_by.is_empty() || !unit.required_by.is_empty() || !unit.upheld_by.is_empty() {
+        let Some(link) = link_name(unit, name, known, tree)? else {
+            log::warn!("unit {}: its default instance is masked or missing", unit.name);
+            return Ok(());
+        };
+        put_dependencies(unit, &link, ("WantedBy", "wants"), &unit.wanted_by, tree)?;
+        put_dependencies(unit, &link, ("RequiredBy", "requires"), &unit.required_by, tree)?;
+        put_dependencies(unit, &link, ("UpheldBy", "upholds"), &unit.upheld_by, tree)?;
     }
     Ok(())
 }
@@ -106,19 +113,12 @@ fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<
 /// Plans the links for the units in `list`, the value of `key`, in their directories `.suffix`.
 fn put_dependencies(
     unit: &Unit,
-    name: Name,
+    link: &str,
     (key, suffix): (&str, &str),
     list: &[String],
     tree: &mut Tree,
 ) -> Outcome<()> {
-    if list.is_empty() {
-        return Ok(());
-    }
-    let Some(link) = link_name(unit, name, tree)? else {
-        log::warn!("unit {}: its default instance is masked or missing", unit.name);
-        return Ok(());
-    };
-    let needs_instance = Name::parse(&link).is_some_and(Name::is_template);
+    let needs_instance = Name::parse(link).is_some_and(Name::is_template);
     for by in list {
         let Some(by) = expand(unit, key, by) else { continue };
         match Name::parse(&by) {
@@ -129,7 +129,7 @@ fn put_dependencies(
                 );
             }
             Some(_) => {
-                let at = Path::new(CONFIG).join(format!("{by}.{suffix}")).join(&link);
+                let at = Path::new(CONFIG).join(format!("{by}.{suffix}")).join(link);
                 put(unit, &at, &unit.path, true, tree)?;
             }
             None => log::warn!("unit {}: its {key}= has a word that is not a valid unit name", unit.name),
@@ -150,13 +150,13 @@ fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
 }
 
 /// Returns the name of the links in `.wants` and similar directories; `None` if the default instance cannot be used.
-fn link_name(unit: &Unit, name: Name, tree: &Tree) -> Outcome<Option<String>> {
+fn link_name(unit: &Unit, name: Name, known: &mut Known, tree: &Tree) -> Outcome<Option<String>> {
     let instance = match &unit.default_instance {
         Some(instance) if name.is_template() => name.with_instance(instance),
         _ => return Ok(Some(unit.name.clone())),
     };
     let mut instance = Unit { name: instance.unwrap_or_default(), ..Unit::default() };
-    match load::search(tree, &mut instance, false) {
+    match load::search(known, tree, &mut instance, false) {
         Ok(()) => Ok((instance.state != UnitState::Masked).then_some(instance.name)),
         Err(UnitFault::Root(error)) => Err(error.into()),
         Err(_) => Ok(None),
@@ -207,6 +207,7 @@ fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) ->
         }
     }
     tree.make_parents(&at)?;
+    tree.imply(&at)?;
     tree.put_symlink(at, target.to_owned(), 0, 0);
     Ok(true)
 }

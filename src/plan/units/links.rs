@@ -32,6 +32,8 @@ enum By {
     End,
     /// The path of a link's target, which may be a link as well.
     Target,
+    /// Its own path.
+    Path,
 }
 
 struct Link {
@@ -145,7 +147,7 @@ impl Links {
     /// Adds a link if it is new, and returns its number.
     fn add(&mut self, path: PathBuf, name: &str, target_name: String) -> usize {
         let number = self.all.len();
-        let key = [b"/", path.as_os_str().as_encoded_bytes()].concat();
+        let key = key(0, By::Path, path.as_os_str().as_encoded_bytes());
         if let Some([known]) = self.found.get(&key).map(Vec::as_slice) {
             return *known;
         }
@@ -231,8 +233,10 @@ fn leave(names: &mut Map<usize>, path: &Path, config: &Path, tree: &mut Tree) {
     }
 }
 
+/// The last component of a path comes first: most paths have the same directory, which would be compared each time.
 fn key(directory: usize, by: By, text: &[u8]) -> Vec<u8> {
-    [&[u8::try_from(directory).unwrap_or(u8::MAX), by as u8], text].concat()
+    let name = text.rsplit(|byte| *byte == b'/').next().unwrap_or(text);
+    [&[u8::try_from(directory).unwrap_or(u8::MAX), by as u8], name, b"/", text].concat()
 }
 
 /// Returns the entries of the directory at `at`; none if it does not exist. A name that is not UTF-8 cannot be a unit

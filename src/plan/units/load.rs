@@ -29,6 +29,9 @@ const LIB: &str = "/lib/systemd/system";
 const MAX_LINKS: usize = 64;
 /// The most units that one call may reach through `Also=`. Real units name far fewer.
 const MAX_UNITS: usize = 1024;
+/// The most drop-ins and `[Install]` lines that are read for all units together: every instance reads those of its
+/// template.
+const MAX_EFFORT: usize = 1 << 20;
 
 /// Why a unit cannot be enabled or disabled.
 #[derive(Debug)]
@@ -64,9 +67,29 @@ impl UnitFault {
     }
 }
 
+/// The contents of one file's `[Install]` sections.
+struct Install {
+    /// The assignments in their order, without unknown keys.
+    assignments: Vec<(String, String)>,
+    /// Why systemd would refuse the file after these assignments.
+    refused: Option<&'static str>,
+    /// Whether the file has no byte at all.
+    is_empty: bool,
+}
+
+/// The file names and paths of the drop-ins of one unit or template, sorted by file name.
+type DropIns = Rc<Vec<(Vec<u8>, PathBuf)>>;
+
 /// Units that earlier calls have looked up.
-#[derive(Default)]
 pub(super) struct Known {
+    /// The directories in which systemd looks for units in this root, first match first.
+    directories: Vec<&'static Path>,
+    /// The unit files and drop-ins that were read, by their paths. Links come and go, but these files do not change.
+    files: Map<Rc<Install>>,
+    /// The drop-ins that were listed, by the name of the unit or template.
+    drop_ins: Map<DropIns>,
+    /// How many drop-ins and `[Install]` lines were read.
+    effort: usize,
     /// The units that were looked up, by the keys that [`known_as`] makes of their names.
     units: Map<Rc<Unit>>,
     /// The units whose links have all been made or removed.
@@ -74,6 +97,88 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Returns a collection without any unit.
+    pub fn new(tree: &Tree) -> Result<Self> {
+        Ok(Self {
+            directories: directories(tree)?,
+            files: Map::default(),
+            drop_ins: Map::default(),
+            effort: 0,
+            units: Map::default(),
+            done: Map::default(),
+        })
+    }
+
+    /// Counts `count` drop-ins or `[Install]` lines.
+    ///
+    /// # Errors
+    /// [`Reason::ConfigInvalid`] if there are too many.
+    fn spend(&mut self, count: usize) -> Result<()> {
+        self.effort = self.effort.saturating_add(count);
+        if self.effort <= MAX_EFFORT {
+            return Ok(());
+        }
+        let what = format!(
+            "the units have more than {MAX_EFFORT} drop-ins and lines in [Install] to be read in all"
+        );
+        Err(Error::new(Reason::ConfigInvalid, what).advise(
+            "Enable fewer instances of templates that have so many, then start again: nothing was written.",
+        ))
+    }
+
+    /// Reads the file at `at`, once.
+    fn file(&mut self, at: &Path, tree: &Tree) -> Result<Rc<Install>> {
+        let key = at.as_os_str().as_encoded_bytes();
+        if let Some(install) = self.files.get(key) {
+            return Ok(Rc::clone(install));
+        }
+        let bytes = tree.read(at)?.unwrap_or_default();
+        let mut assignments = Vec::new();
+        let read = parse::install_section(&bytes, &mut |key, value| {
+            if Unit::KEYS.contains(&key) {
+                assignments.push((key.to_owned(), value.to_owned()));
+            }
+            Ok(())
+        });
+        let install = Rc::new(Install { assignments, refused: read.err(), is_empty: bytes.is_empty() });
+        self.files.insert(key, Rc::clone(&install));
+        Ok(install)
+    }
+
+    /// Applies the `[Install]` sections of the file at `at` to `unit`.
+    fn load(&mut self, unit: &mut Unit, at: &Path, tree: &Tree) -> Outcome<()> {
+        let install = self.file(at, tree)?;
+        self.spend(install.assignments.len())?;
+        for (key, value) in &install.assignments {
+            unit.assign(key, value).map_err(UnitFault::Refused)?;
+        }
+        install.refused.map_or(Ok(()), |why| Err(UnitFault::Refused(why)))
+    }
+
+    /// Lists the drop-ins of `name`, once. Of drop-ins with the same file name, the first one found counts.
+    fn drop_ins(&mut self, name: &str, tree: &Tree) -> Result<DropIns> {
+        if let Some(known) = self.drop_ins.get(name.as_bytes()) {
+            return Ok(Rc::clone(known));
+        }
+        let mut files: Map<PathBuf> = Map::default();
+        for directory in &self.directories {
+            let Some(at) = unless_loop(tree.resolve(&directory.join(format!("{name}.d"))))? else { continue };
+            if tree.stat(&at)?.is_none_or(|stat| stat.kind != Kind::Directory) {
+                continue;
+            }
+            for file in tree.list(&at)? {
+                let bytes = file.as_encoded_bytes();
+                let is_drop_in = bytes.ends_with(b".conf") && !bytes.starts_with(b".");
+                if is_drop_in && files.get(bytes).is_none() {
+                    files.insert(bytes, at.join(&file));
+                }
+            }
+        }
+        let found = Rc::new(files.iter().map(|(name, path)| (name.to_owned(), path.clone())).collect());
+        self.drop_ins.insert(name.as_bytes(), Rc::clone(&found));
+        Ok(found)
+    }
+
     /// Returns whether all links are done for the unit `name` and the units in its `Also=`.
     pub fn is_done(&self, name: &str) -> bool {
         self.done.get(name.as_bytes()).is_some()
@@ -104,7 +209,7 @@ impl Known {
             return unit.refused.map_or_else(|| Ok(Rc::clone(unit)), |why| Err(UnitFault::Refused(why)));
         }
         let mut unit = Unit { name: name.to_owned(), ..Unit::default() };
-        let found = search(tree, &mut unit, true);
+        let found = search(self, tree, &mut unit, true);
         if let Err(UnitFault::Refused(why)) = &found {
             unit.refused = Some(why);
         }
@@ -209,7 +314,7 @@ impl Units {
             (None, None) => known.search(tree, &item.name)?,
             (Some(path), before) => {
                 let mut unit = before.as_deref().cloned().unwrap_or_default();
-                if !look(tree, &mut unit, path, true)? {
+                if !look(known, tree, &mut unit, path, true)? {
                     return Err(UnitFault::Missing);
                 }
                 Rc::new(unit)
@@ -253,7 +358,7 @@ pub(super) fn unless_loop(resolved: Result<PathBuf>) -> Result<Option<PathBuf>> 
 
 /// Looks up `unit` by its name, for an instance also by its template's name, with its drop-ins. Without `load` the
 /// files are not read.
-pub(super) fn search(tree: &Tree, unit: &mut Unit, load: bool) -> Outcome<()> {
+pub(super) fn search(known: &mut Known, tree: &Tree, unit: &mut Unit, load: bool) -> Outcome<()> {
     if unit.state != UnitState::Unknown {
         return Ok(());
     }
@@ -263,26 +368,22 @@ pub(super) fn search(tree: &Tree, unit: &mut Unit, load: bool) -> Outcome<()> {
     }
     let template = if name.is_instance() { name.template() } else { None };
     let names: Vec<String> = std::iter::once(unit.name.clone()).chain(template).collect();
-    let directories = directories(tree)?;
-    if !look_in(tree, unit, &names, &directories, load)? {
+    if !look_in(known, tree, unit, &names, load)? {
         return Err(UnitFault::Missing);
     }
     if load && unit.state != UnitState::Masked {
-        load_drop_ins(tree, unit, &names, &directories)?;
+        load_drop_ins(known, tree, unit, &names)?;
     }
     Ok(())
 }
 
-fn look_in(
-    tree: &Tree,
-    unit: &mut Unit,
-    names: &[String],
-    directories: &[&Path],
-    load: bool,
-) -> Outcome<bool> {
+fn look_in(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[String], load: bool) -> Outcome<bool> {
     for name in names {
-        for directory in directories {
-            if look(tree, unit, &directory.join(name), load)? {
+        for number in 0..known.directories.len() {
+            let Some(path) = known.directories.get(number).map(|directory| directory.join(name)) else {
+                break;
+            };
+            if look(known, tree, unit, &path, load)? {
                 return Ok(true);
             }
         }
@@ -291,21 +392,19 @@ fn look_in(
 }
 
 /// Looks up `unit` at `path`. Returns whether anything stands there.
-fn look(tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> {
+fn look(known: &mut Known, tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> {
     let Some(at) = unless_loop(tree.resolve_parent(path))? else { return Ok(false) };
     let Some(stat) = tree.stat(&at)? else { return Ok(false) };
     unit.state = match stat.kind {
-        Kind::Directory => return Err(UnitFault::Refused("a directory stands at its path")),
+        Kind::Directory => return Err(UnitFault::Refused("a directory has its name")),
         Kind::Special => UnitState::Masked,
-        Kind::File => match tree.read(&at)? {
-            Some(bytes) if !bytes.is_empty() => {
-                if load {
-                    load_text(unit, &bytes)?;
-                }
-                UnitState::File
+        Kind::File if known.file(&at, tree)?.is_empty => UnitState::Masked,
+        Kind::File => {
+            if load {
+                known.load(unit, &at, tree)?;
             }
-            _ => UnitState::Masked,
-        },
+            UnitState::File
+        }
         Kind::Symlink => {
             let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&at)?);
             let Some(target) = unless_loop(tree.resolve_parent(&link))? else {
@@ -346,34 +445,28 @@ fn is_null(tree: &Tree, target: &Path) -> Result<bool> {
     })
 }
 
-fn load_text(unit: &mut Unit, bytes: &[u8]) -> Outcome<()> {
-    parse::install_section(bytes, &mut |key, value| unit.assign(key, value)).map_err(UnitFault::Refused)
-}
-
-/// Reads the drop-ins for all `names`, sorted by file name. Of drop-ins with the same file name, the first one found
-/// counts.
-fn load_drop_ins(tree: &Tree, unit: &mut Unit, names: &[String], directories: &[&Path]) -> Outcome<()> {
-    let mut files: Map<PathBuf> = Map::default();
+/// Reads the drop-ins of all `names`: of two files of one name the first found counts, in the order of names.
+fn load_drop_ins(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[String]) -> Outcome<()> {
+    let mut files: DropIns = Rc::default();
     for name in names {
-        for directory in directories {
-            let path = directory.join(format!("{name}.d"));
-            let Some(at) = unless_loop(tree.resolve(&path))? else { continue };
-            if tree.stat(&at)?.is_none_or(|stat| stat.kind != Kind::Directory) {
-                continue;
+        let more = known.drop_ins(name, tree)?;
+        if files.is_empty() {
+            files = more;
+        } else if !more.is_empty() {
+            known.spend(more.len().saturating_add(files.len()))?;
+            let mut merged: Map<PathBuf> = Map::default();
+            // The ones found first are inserted last and so replace the others.
+            for (name, path) in more.iter().chain(files.iter()) {
+                merged.insert(name, path.clone());
             }
-            for file in tree.list(&at)? {
-                let bytes = file.as_encoded_bytes();
-                let is_drop_in = bytes.ends_with(b".conf") && !bytes.starts_with(b".");
-                if is_drop_in && files.get(bytes).is_none() {
-                    files.insert(bytes, at.join(&file));
-                }
-            }
+            files = Rc::new(merged.iter().map(|(name, path)| (name.to_owned(), path.clone())).collect());
         }
     }
+    known.spend(files.len())?;
     for (_, path) in files.iter() {
         let at = unless_loop(tree.resolve(path))?.unwrap_or_default();
         match tree.stat(&at)?.map(|stat| stat.kind) {
-            Some(Kind::File) => load_text(unit, &tree.read(&at)?.unwrap_or_default())?,
+            Some(Kind::File) => known.load(unit, &at, tree)?,
             Some(Kind::Special) => {}
             // A link to `/dev/null` hides a drop-in, even if the root's `/dev` is empty.
             _ if at == Path::new("/dev/null") => {}

@@ -37,7 +37,8 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
         return Ok(());
     }
     // Each directory is listed once, so that its names need not be looked up one by one.
-    for directory in load::directories(tree)? {
+    let directories = load::directories(tree)?;
+    for directory in &directories {
         tree.look_into(&tree.resolve(directory)?)?;
     }
     let mut problems = Problems::default();
@@ -45,11 +46,14 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
     let mut new = Vec::new();
     for (number, unit) in systemd.units.iter().enumerate() {
         tree.begin(Part::Unit(number));
-        let is_new = problems.take(is_new(unit, tree)) == Some(true);
-        if problems.take(put_unit(number, unit, tree)).is_none() {
+        let is_new = problems.take(is_new(unit, &directories, tree)) == Some(true);
+        if problems.take(put_unit(number, unit, &directories, tree)).is_none() {
             failed.insert(unit.name.as_bytes(), ());
         } else if is_new {
             new.push(unit.name.as_ref());
+        }
+        if tree.is_full() {
+            break;
         }
     }
     let named = |enabled| -> Vec<(usize, &str)> {
@@ -58,7 +62,7 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
         names.filter(|(_, name)| failed.get(name.as_bytes()).is_none()).collect()
     };
     let mut preset = Preset::default();
-    let mut known = Known::default();
+    let mut known = Known::new(tree)?;
     // Disabling comes before enabling, as when systemd applies presets: a unit that one entry disables may be enabled
     // again by another.
     let again = problems.take(disable_all(&named(false), &mut known, &mut preset, tree)).unwrap_or_default();
@@ -67,6 +71,9 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
         tree.begin(Part::Unit(number));
         problems.take(enable::enable(name, &mut known, tree));
         preset.add(name, true);
+        if tree.is_full() {
+            break;
+        }
     }
     for name in &again {
         preset.disable_exactly(name);
@@ -126,13 +133,13 @@ fn disable_new(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &Tr
 
 /// Returns whether the config brings a new unit without saying whether it is enabled. A unit that the root already
 /// has is not new.
-fn is_new(unit: &Unit, tree: &Tree) -> Result<bool> {
+fn is_new(unit: &Unit, directories: &[&Path], tree: &Tree) -> Result<bool> {
     let has_contents = unit.contents.as_deref().is_some_and(|text| !text.is_empty());
     let is_unit = names::Name::parse(&unit.name).is_some();
     if unit.enabled.is_some() || unit.mask == Some(true) || !has_contents || !is_unit {
         return Ok(false);
     }
-    for directory in load::directories(tree)? {
+    for directory in directories {
         let path = directory.join(unit.name.as_ref());
         if let Some(at) = load::unless_loop(tree.resolve_parent(&path))? {
             if tree.stat(&at)?.is_some() {
@@ -144,7 +151,12 @@ fn is_new(unit: &Unit, tree: &Tree) -> Result<bool> {
 }
 
 /// Plans the files of one unit: masks, unit file and drop-ins.
-fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> Result<()> {
+fn put_unit<'a>(
+    number: usize,
+    unit: &'a Unit<'a>,
+    directories: &[&Path],
+    tree: &mut Tree<'a, '_>,
+) -> Result<()> {
     let place = format!("$.systemd.units.{number}");
     let name = checked(&unit.name, &[&UNIT_SUFFIXES, &[DROPPED_UNIT_SUFFIX]], &format_args!("{place}.name"))?;
     let path = Path::new(load::CONFIG).join(name);
@@ -163,18 +175,18 @@ fn put_unit<'a>(number: usize, unit: &'a Unit<'a>, tree: &mut Tree<'a, '_>) -> R
         problems.take(put_file(&path, contents, tree));
     }
     if let Some(mask) = unit.mask {
-        problems.take(warn_of_alias(name, mask, tree));
+        problems.take(warn_of_alias(name, mask, directories, tree));
         problems.take(set_mask(&path, mask, tree));
     }
     problems.finish()
 }
 
 /// Warns if `name` is only an alias of a unit. A mask hides the alias, but the unit still starts under its own name.
-fn warn_of_alias(name: &str, mask: bool, tree: &mut Tree) -> Result<()> {
+fn warn_of_alias(name: &str, mask: bool, directories: &[&Path], tree: &mut Tree) -> Result<()> {
     if !mask {
         return Ok(());
     }
-    for directory in load::directories(tree)? {
+    for directory in directories {
         let path = directory.join(name);
         let Some(at) = load::unless_loop(tree.resolve_parent(&path))? else { continue };
         match tree.stat(&at)?.map(|stat| stat.kind) {

@@ -41,6 +41,9 @@ pub(super) struct Unit {
 }
 
 impl Unit {
+    /// The keys that [`Unit::assign`] handles.
+    pub const KEYS: [&str; 6] = ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also", "DefaultInstance"];
+
     /// Applies one assignment, as systemd does.
     pub fn assign(&mut self, key: &str, value: &str) -> parse::Read {
         let list = match key {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::DryRun;
-use super::planned_op::{PlannedOp, count};
+use super::planned_op::PlannedOp;
 use crate::change::Attributes;
 use crate::config::quote;
 
@@ -15,7 +15,7 @@ pub(super) fn json(dry_run: &DryRun<'_>) -> String {
         text.push_str(if index > 0 { ",\n" } else { "\n" });
         add_operation(line, &mut text);
     }
-    let counts = count(dry_run.lines);
+    let counts = &dry_run.counts;
     // Writing into a string cannot fail.
     let _ = write!(
         text,

@@ -1,6 +1,6 @@
 //! The operations of a plan, each with what is known about it before it is carried out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::change::{Attributes, Kind, Op, Piece, Stat, View};
 use crate::error::{Problems, Result};
@@ -36,6 +36,36 @@ pub(super) struct ReadContents {
     is_kept: bool,
 }
 
+/// Returns the numbers of the operations in the order of their paths' bytes, those of one path in their own.
+pub(super) fn by_path(ops: &[Op<'_>]) -> Vec<usize> {
+    let path = |index: usize| ops.get(index).map(|op| op.path().as_os_str());
+    order(ops.len(), &|one, other| path(one).cmp(&path(other)))
+}
+
+/// Returns what stands at the path of each operation now. `sorted` is what [`by_path`] returned. The view is not asked for
+/// paths below one that is missing.
+fn present(ops: &[Op<'_>], sorted: &[usize], view: &dyn View) -> Result<Vec<Option<Stat>>> {
+    let mut present = vec![None; ops.len()];
+    let mut missing = Path::new("");
+    let path = |index: usize| ops.get(index).map_or(Path::new("/"), Op::path);
+    for same in sorted.chunk_by(|one, other| path(*one).as_os_str() == path(*other).as_os_str()) {
+        let path = same.first().map_or(Path::new("/"), |first| path(*first));
+        if !missing.as_os_str().is_empty() && path.starts_with(missing) {
+            continue;
+        }
+        let stat = view.stat(path)?;
+        if stat.is_none() {
+            missing = path;
+        }
+        for index in same {
+            if let Some(place) = present.get_mut(*index) {
+                *place = stat;
+            }
+        }
+    }
+    Ok(present)
+}
+
 /// Reads the contents of all files to the end. Small contents stay in the operations as bytes, to be compared; large ones are
 /// taken out of them.
 ///
@@ -44,15 +74,36 @@ pub(super) struct ReadContents {
 pub(super) fn read_contents(ops: &mut [Op<'_>], view: &dyn View) -> Result<Vec<ReadContents>> {
     let mut problems = Problems::default();
     let mut room = MOST_KEPT;
+    let mut sizes = Sizes { view, recent: Vec::new() };
     let mut read = Vec::with_capacity(ops.len());
     for op in ops {
-        read.push(problems.take(read_content(op, view, &mut room)).unwrap_or_default());
+        read.push(problems.take(read_content(op, &mut sizes, &mut room)).unwrap_or_default());
     }
     problems.finish().map(|()| read)
 }
 
+/// The sizes of the files that were looked up last. Every new home has copies of the same few files.
+struct Sizes<'v> {
+    view: &'v dyn View,
+    recent: Vec<(PathBuf, u64)>,
+}
+
+impl Sizes<'_> {
+    fn get(&mut self, path: &Path) -> Result<u64> {
+        if let Some((_, size)) = self.recent.iter().find(|(known, _)| known.as_os_str() == path.as_os_str()) {
+            return Ok(*size);
+        }
+        let size = self.view.stat(path)?.map_or(0, |stat| stat.size);
+        if self.recent.len() >= 16 {
+            self.recent.clear();
+        }
+        self.recent.push((path.to_owned(), size));
+        Ok(size)
+    }
+}
+
 /// Reads the contents that `op` puts. Keeps them if they are at most `room` bytes, which are then used up.
-fn read_content(op: &mut Op<'_>, view: &dyn View, room: &mut u64) -> Result<ReadContents> {
+fn read_content(op: &mut Op<'_>, sizes: &mut Sizes<'_>, room: &mut u64) -> Result<ReadContents> {
     let Op::File { contents, .. } = op else { return Ok(ReadContents::default()) };
     let mut size: u64 = 0;
     let mut is_kept = true;
@@ -60,7 +111,7 @@ fn read_content(op: &mut Op<'_>, view: &dyn View, room: &mut u64) -> Result<Read
     for piece in std::mem::take(contents) {
         let bytes = match &piece {
             Piece::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            Piece::Existing(path) => view.stat(path)?.map_or(0, |stat| stat.size),
+            Piece::Existing(path) => sizes.get(path)?,
             Piece::Source(_) => 0,
         };
         size = size.saturating_add(bytes);
@@ -86,19 +137,20 @@ fn read_content(op: &mut Op<'_>, view: &dyn View, room: &mut u64) -> Result<Read
 pub(super) fn lines<'p>(
     planned: &'p Planned<'_>,
     read: &[ReadContents],
+    sorted: &[usize],
     view: &dyn View,
 ) -> Result<Vec<PlannedOp<'p>>> {
+    let present = present(&planned.ops, sorted, view)?;
     let mut lines = Vec::with_capacity(planned.ops.len());
     // The defaults are in the order of the operations that replace them.
     let mut defaults = planned.replaced_defaults.iter();
     let mut default = defaults.next();
-    for (op, &ReadContents { size, is_kept }) in planned.ops.iter().zip(read) {
+    for ((op, &ReadContents { size, is_kept }), present) in planned.ops.iter().zip(read).zip(present) {
         let is_default = !matches!(op, Op::Remove { .. }) && default.is_some_and(|path| path == op.path());
         if is_default {
             default = defaults.next();
         }
-        let mut line =
-            PlannedOp { op, present: view.stat(op.path())?, is_same: false, is_default, size, is_kept };
+        let mut line = PlannedOp { op, present, is_same: false, is_default, size, is_kept };
         let is_removed =
             |before: &PlannedOp<'_>| matches!(before.op, Op::Remove { path } if path == op.path());
         line.is_same = !lines.last().is_some_and(is_removed) && line.is_same(view)?;
@@ -184,9 +236,8 @@ pub(super) struct Counts {
 
 /// Counts the paths of the operations. A path that is removed and made again counts once. What lies below a removed directory is not
 /// counted.
-pub(super) fn count(lines: &[PlannedOp<'_>]) -> Counts {
-    let path = |index: usize| lines.get(index).map(|line| line.op.path());
-    let sorted = order(lines.len(), &|one, other| path(one).cmp(&path(other)));
+pub(super) fn count(lines: &[PlannedOp<'_>], sorted: &[usize]) -> Counts {
+    let path = |index: usize| lines.get(index).map(|line| line.op.path().as_os_str());
     let mut counts = Counts::default();
     for group in sorted.chunk_by(|one, other| path(*one) == path(*other)) {
         let mut lines = group.iter().filter_map(|index| lines.get(*index));

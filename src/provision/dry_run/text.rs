@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::diff;
-use super::planned_op::{Counts, PlannedOp, count};
+use super::planned_op::{Counts, PlannedOp};
 use super::{DryRun, Readable};
 use crate::change::{Attributes, Kind, Op};
 use crate::error::Result;
@@ -54,7 +54,7 @@ pub(super) fn text(dry_run: &DryRun<'_>, style: Style) -> Result<String> {
     for path in dry_run.view.unread() {
         page.line(YELLOW, &format!("? not allowed to read {}: the plan may differ there", shown(&path)));
     }
-    page.line(BOLD, &closing(&count(dry_run.lines)));
+    page.line(BOLD, &closing(&dry_run.counts));
     Ok(page.text)
 }
 
