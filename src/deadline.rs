@@ -60,12 +60,22 @@ impl Backoff {
 
     /// Pauses before the next try. Returns false at once, without a pause, if `deadline` would pass during the pause.
     pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
-        if deadline.remaining() <= self.pause {
-            return false;
+        match self.next_within(deadline.remaining()) {
+            Some(pause) => {
+                std::thread::sleep(pause);
+                true
+            }
+            None => false,
         }
-        std::thread::sleep(self.pause);
-        self.pause = self.pause.saturating_mul(2).min(Self::LONGEST);
-        true
+    }
+
+    /// Returns the next pause, or `None` if it is not shorter than the time `left`.
+    fn next_within(&mut self, left: Duration) -> Option<Duration> {
+        if left <= self.pause {
+            return None;
+        }
+        let next = self.pause.saturating_mul(2).min(Self::LONGEST);
+        Some(std::mem::replace(&mut self.pause, next))
     }
 }
 
@@ -88,13 +98,13 @@ mod tests {
 
     #[test]
     fn pauses_double_and_keep_to_the_deadline() {
-        let start = Instant::now();
-        let deadline = Deadline::after(Duration::from_millis(200));
         let mut backoff = Backoff::new();
-        // 50 ms and 100 ms; the 200 ms after them do not fit.
-        assert!(backoff.wait(deadline) && backoff.wait(deadline));
-        assert!(!backoff.wait(deadline));
-        assert!((150..200).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        let mut next = |left| backoff.next_within(Duration::from_millis(left)).map(|pause| pause.as_millis());
+        assert_eq!([next(51), next(101), next(200), next(201)], [Some(50), Some(100), None, Some(200)]);
+        assert_eq!(
+            [next(9000), next(9000), next(9000), next(1000)],
+            [Some(400), Some(800), Some(1000), None]
+        );
         assert!(!Backoff::new().wait(Deadline::after(Duration::ZERO)));
     }
 }
