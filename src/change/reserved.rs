@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::Op;
+use super::{Op, StampPlace};
 use crate::error::{Error, Reason, Result};
 use crate::stamp::STAMP;
 
@@ -18,21 +18,31 @@ pub const AREA: &str = ".glowplug";
 pub fn check_path(path: &Path) -> Result<()> {
     const NAME_MAX: usize = 255;
     const PATH_MAX: usize = 4096;
-    // Letter case is ignored, because some file systems ignore it.
-    let is = |name: &OsStr, ours: &str| name.as_encoded_bytes().eq_ignore_ascii_case(ours.as_bytes());
-    let stamp = path.iter().zip(Path::new(STAMP)).filter(|(one, other)| is(one, &other.to_string_lossy()));
     let what = if path.as_os_str().len() >= PATH_MAX {
         "the path is longer than 4,095 bytes"
     } else if path.iter().any(|name| name.len() > NAME_MAX) {
         "a name in the path is longer than 255 bytes"
-    } else if path.iter().any(|name| is(name, AREA)) {
+    } else if path.iter().any(|name| is_same_name(name, OsStr::new(AREA))) {
         "the path is glowplug's own directory, or is below it"
-    } else if stamp.count() == Path::new(STAMP).iter().count() {
-        "the path is that of the stamp, which glowplug writes itself, or is below it"
     } else {
-        return Ok(());
+        return check_is_not_at(path, Path::new(STAMP));
     };
     Err(Error::new(Reason::ConfigInvalid, format!("{}: {what}", path.display())))
+}
+
+/// Refuses a `path` at or below that of the stamp.
+fn check_is_not_at(path: &Path, stamp: &Path) -> Result<()> {
+    let same = path.iter().zip(stamp).filter(|(one, other)| is_same_name(one, other));
+    if same.count() < stamp.iter().count() {
+        return Ok(());
+    }
+    let what = "the path is that of the stamp, which glowplug writes itself, or is below it";
+    Err(Error::new(Reason::ConfigInvalid, format!("{}: {what}", path.display())))
+}
+
+/// Letter case is ignored, because some file systems ignore it.
+fn is_same_name(one: &OsStr, other: &OsStr) -> bool {
+    one.as_encoded_bytes().eq_ignore_ascii_case(other.as_encoded_bytes())
 }
 
 /// Refuses a `path` above the stamp. For callers that put something other than a directory there.
@@ -41,46 +51,62 @@ pub fn check_path(path: &Path) -> Result<()> {
 /// [`Reason::ConfigInvalid`].
 pub fn check_is_not_above_stamp(path: &Path) -> Result<()> {
     if Path::new(STAMP).starts_with(path) {
-        let path = path.display();
-        let what = format!("{path}: it must be a directory, since glowplug writes the stamp {STAMP} in it");
-        return Err(Error::new(Reason::ConfigInvalid, what));
+        return Err(above_stamp(path));
     }
     Ok(())
 }
 
-/// Refuses operations on paths of the program, and operations after which the stamp could not be put into place. Their
-/// commit would fail at every start.
+fn above_stamp(path: &Path) -> Error {
+    let path = path.display();
+    let what = format!("{path}: it must be a directory, since glowplug writes the stamp {STAMP} in it");
+    Error::new(Reason::ConfigInvalid, what)
+}
+
+/// Refuses operations on paths of the program, and operations after which the stamp could not be put into `place`. Their
+/// commit would fail at every start. So no operation may change a link on the way to the stamp, and a directory above it
+/// must be there again in the end.
 ///
 /// # Errors
 /// [`Reason::ConfigInvalid`].
-pub fn check_ops(ops: &[Op<'_>]) -> Result<()> {
-    // A directory above the stamp that an operation has removed and none has made again.
+pub fn check_ops(ops: &[Op<'_>], place: &StampPlace) -> Result<()> {
+    let check_path = |path: &Path| check_path(path).and_then(|()| check_is_not_at(path, &place.path));
+    let check_is_not_above = |path: &Path| if place.is_below(path) { Err(above_stamp(path)) } else { Ok(()) };
+    // A directory above the stamp that an operation has removed, while none has made that of the stamp again.
     let mut gone: Option<&Path> = None;
     for op in ops {
         check_path(op.path())?;
-        let holds_stamp = |path: &Path| Path::new(STAMP).starts_with(path);
         match op {
-            Op::Remove { path } if holds_stamp(path) => gone = Some(path),
-            Op::Directory { path, .. } if gone == Some(path) => gone = None,
-            Op::File { path, .. } | Op::Symlink { path, .. } => check_is_not_above_stamp(path)?,
+            Op::Remove { path } if place.is_link_below(path) => {
+                let path = path.display();
+                let what = format!("{path}: it must stay, since it leads to the stamp {STAMP} by a link");
+                return Err(Error::new(Reason::ConfigInvalid, what));
+            }
+            Op::Remove { path } if place.is_below(path) => gone = Some(path),
+            Op::Directory { path, .. } if place.path.parent() == Some(path) => gone = None,
+            Op::File { path, .. } | Op::Symlink { path, .. } => check_is_not_above(path)?,
             Op::HardLink { path, target } => {
                 check_path(target)?;
-                check_is_not_above_stamp(path)?;
+                check_is_not_above(path)?;
             }
             Op::Rename { from, to } => {
                 check_path(from)?;
-                check_is_not_above_stamp(from)?;
-                check_is_not_above_stamp(to)?;
+                check_is_not_above(from)?;
+                check_is_not_above(to)?;
             }
             Op::Remove { .. } | Op::Directory { .. } | Op::Attributes { .. } => {}
         }
     }
-    gone.map_or(Ok(()), check_is_not_above_stamp)
+    gone.map_or(Ok(()), check_is_not_above)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::memory::Memory;
+
+    fn check(ops: &[Op<'_>]) -> Result<()> {
+        check_ops(ops, &StampPlace::find(&Memory::debian())?)
+    }
     use crate::change::Attributes;
 
     #[test]
@@ -113,13 +139,13 @@ mod tests {
         let directory = || Op::Directory { path: etc(), attributes: Attributes::root(0o755) };
         let remove = || Op::Remove { path: etc() };
         let link = Op::Symlink { path: etc(), target: "/x".into(), uid: 0, gid: 0 };
-        assert!(check_ops(&[directory()]).is_ok());
-        assert!(check_ops(&[remove(), directory()]).is_ok());
-        assert!(check_ops(&[remove()]).is_err());
-        assert!(check_ops(&[directory(), remove()]).is_err());
-        assert!(check_ops(&[remove(), link]).is_err());
-        assert!(check_ops(&[Op::Rename { from: etc(), to: "/x".into() }]).is_err());
+        assert!(check(&[directory()]).is_ok());
+        assert!(check(&[remove(), directory()]).is_ok());
+        assert!(check(&[remove()]).is_err());
+        assert!(check(&[directory(), remove()]).is_err());
+        assert!(check(&[remove(), link]).is_err());
+        assert!(check(&[Op::Rename { from: etc(), to: "/x".into() }]).is_err());
         let target = "/.glowplug/config".into();
-        assert!(check_ops(&[Op::HardLink { path: "/srv/x".into(), target }]).is_err());
+        assert!(check(&[Op::HardLink { path: "/srv/x".into(), target }]).is_err());
     }
 }

@@ -1,8 +1,6 @@
 //! The report of an earlier run, which the reference puts into the new one.
 
-use std::path::Path;
-
-use crate::change::{Kind, View as _};
+use crate::change::{Kind, StampPlace, View as _};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::json::{JsonReader, SyntaxError};
 use crate::kmsg_logger::NOTICE;
@@ -16,7 +14,8 @@ use crate::sys;
 /// # Errors
 /// Those of reading the root, and [`Reason::Conflict`] if the report is not JSON.
 pub(super) fn previous_report(root: &Root) -> Result<Option<String>> {
-    let path = Path::new(STAMP);
+    let place = StampPlace::find(root)?;
+    let path = place.path.as_path();
     if root.stat(path)?.is_none_or(|stat| stat.kind != Kind::File) {
         return Ok(None);
     }

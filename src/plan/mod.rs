@@ -19,7 +19,7 @@ use std::path::PathBuf;
 pub use accounts::Today;
 pub use tree::Tree;
 
-use crate::change::{Op, View, check_ops};
+use crate::change::{Op, StampPlace, View, check_ops};
 use crate::config::{self, Config};
 use crate::error::{Problems, Result};
 use crate::source::Transport;
@@ -110,7 +110,7 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
     problems.take(tree.separate_shared());
     let planned = tree.into_planned();
     if problems.is_empty() {
-        problems.take(check_ops(&planned.ops));
+        problems.take(StampPlace::find(view).and_then(|place| check_ops(&planned.ops, &place)));
     }
     if !problems.is_empty() {
         // A caller that gets an error gets no plan and no warnings. A warning may explain the error, so it is logged

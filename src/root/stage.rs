@@ -17,7 +17,7 @@ use super::staged::{ROOM, SHARD, Staged, staged_name};
 use super::view::kind;
 use super::walk::{Mount, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
-use crate::change::{Attributes, Contents, Kind, Op, Piece};
+use crate::change::{Attributes, Contents, Kind, Op, Piece, StampPlace};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::stamp::{FileIdentity, STAMP};
 
@@ -180,7 +180,8 @@ impl Stager<'_> {
     }
 
     fn stage_stamp(&mut self, text: StampText<'_>) -> Result<()> {
-        let path = Path::new(STAMP);
+        let place = StampPlace::find(self.root)?;
+        let path = place.path.as_path();
         let directory = self.directory_of(path)?;
         // The operations make a directory that is missing: see `Root::make_stamp_place`.
         if directory.area != 0 {

@@ -1,15 +1,16 @@
 //! The stamp of the root: judging it, checking its place, and removing it.
 
-use std::os::fd::AsFd as _;
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat, openat2, statat};
 use rustix::io::Errno;
 
-use super::Root;
 use super::calls::{self, DIRECTORY};
 use super::view::kind;
-use crate::change::{Attributes, Kind, Op, View as _};
+use super::{Root, c_name, relative};
+use crate::change::{Attributes, Kind, Op, StampPlace, View as _};
 use crate::error::{Error, Reason, Result};
 use crate::stamp::{self, LIMIT, STAMP, Stamp, StampFault, Verdict};
 
@@ -61,7 +62,7 @@ impl Root {
     pub fn check_stamp_place(&self) -> Result<()> {
         let path = Path::new(STAMP);
         let (parent, name) = self
-            .open_parent(path)
+            .open_stamp_parent()
             .map_err(|errno| Error::root("find the place of the stamp", path, errno))?;
         match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| kind(stat.st_mode)) {
             Ok(Kind::File) | Err(Errno::NOENT) => Ok(()),
@@ -73,27 +74,52 @@ impl Root {
         }
     }
 
-    /// Checks the place of the stamp as [`Root::check_stamp_place`] does. If the root has no `/etc`, and `ops` do not make it,
-    /// an operation is added to them that does: root's, with the mode 0755.
+    /// Checks the place of the stamp as [`Root::check_stamp_place`] does. If the root has no `/etc`, or `/etc` is a link to
+    /// nothing, and `ops` do not make the directory, operations are added to them that do: root's, with the mode 0755.
     ///
     /// # Errors
     /// Those of [`Root::check_stamp_place`]; [`Reason::Conflict`] if `ops` put something other than a directory there.
     pub fn make_stamp_place(&self, ops: &mut Vec<Op<'_>>) -> Result<()> {
-        let directory = Path::new(STAMP).parent().unwrap_or(Path::new("/"));
+        let place = StampPlace::find(self)?;
+        let directory = place.path.parent().unwrap_or(Path::new("/"));
         if self.stat(directory)?.is_some() {
             return self.check_stamp_place();
         }
-        match ops.iter().find(|op| op.path() == directory) {
-            Some(Op::Directory { .. }) => {}
-            Some(_) => {
-                let what = format!("{} in the root has to be a directory, for {STAMP}", directory.display());
-                return Err(Error::new(Reason::Conflict, what));
+        let mut missing = Vec::new();
+        for path in directory.ancestors() {
+            if self.stat(path)?.is_some() {
+                break;
             }
-            None => {
-                ops.push(Op::Directory { path: directory.to_owned(), attributes: Attributes::root(0o755) });
+            missing.push(path);
+        }
+        for path in missing.into_iter().rev() {
+            match ops.iter().find(|op| op.path() == path) {
+                Some(Op::Directory { .. }) => {}
+                Some(_) => {
+                    let what = format!("{} in the root has to be a directory, for {STAMP}", path.display());
+                    return Err(Error::new(Reason::Conflict, what));
+                }
+                None => {
+                    ops.push(Op::Directory { path: path.to_owned(), attributes: Attributes::root(0o755) });
+                }
             }
         }
         Ok(())
+    }
+
+    /// Opens the directory of the stamp with `O_PATH`, and returns it with the stamp's name. The kernel follows links inside
+    /// the root, as it does in [`stamp::judge`], and no operation of a plan changes one of them. So the directory is always
+    /// the one where the stamp will be looked for.
+    ///
+    /// # Errors
+    /// errno of openat2(2).
+    pub(super) fn open_stamp_parent(&self) -> std::result::Result<(OwnedFd, CString), Errno> {
+        let path = Path::new(STAMP);
+        let name = c_name(path.file_name().ok_or(Errno::INVAL)?)?;
+        let parent = relative(path.parent().unwrap_or(Path::new("/")))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        Ok((openat2(&self.fd, parent, flags, Mode::empty(), confined)?, name))
     }
 
     /// Removes the stamp, durably, and what an interrupted run left. Returns the paths that were removed.
@@ -103,7 +129,7 @@ impl Root {
     pub fn clean(&self) -> Result<Vec<PathBuf>> {
         let path = Path::new(STAMP);
         let remove = || {
-            let (parent, name) = self.open_parent(path)?;
+            let (parent, name) = self.open_stamp_parent()?;
             calls::unlink(parent.as_fd(), &name, AtFlags::empty())?;
             calls::sync(openat(&parent, c".", DIRECTORY, Mode::empty())?.as_fd())
         };

@@ -16,7 +16,7 @@ use super::journal;
 use super::saved::{self, ConfigToSave};
 use super::stage::{StampText, stage};
 use super::staged::Staged;
-use crate::change::{AREA, Op, check_ops};
+use crate::change::{AREA, Op, StampPlace, check_ops};
 use crate::error::{Error, Result};
 use crate::stamp::STAMP;
 
@@ -46,7 +46,7 @@ impl Root {
     /// [`Reason::Journal`](crate::error::Reason::Journal) if an interrupted run has to be finished first. The root is then as
     /// it was. A later error names the operation that failed; what is still staged then stays in the areas until the next run.
     pub fn apply(&self, ops: &mut [Op<'_>]) -> Result<()> {
-        check_ops(ops)?;
+        check_ops(ops, &StampPlace::find(self)?)?;
         let staged = stage(self, ops, None)?;
         // A file must be on the disk before it gets its final name.
         if let Err(error) = staged.sync().and_then(|()| staged.release_room()) {
@@ -71,7 +71,7 @@ impl Root {
         ops: &mut [Op<'_>],
         stamp: StampText<'_>,
     ) -> Result<()> {
-        check_ops(ops)?;
+        check_ops(ops, &StampPlace::find(self)?)?;
         let undo = |error| if config.is_some() { self.undo(error) } else { error };
         let staged = config
             .map_or(Ok(()), |config| saved::save(self, config))
@@ -119,7 +119,7 @@ impl Root {
         let path = Path::new(STAMP);
         let put = || {
             let area = staged.areas.first().ok_or(Errno::NOENT)?;
-            let (parent, name) = self.open_parent(path)?;
+            let (parent, name) = self.open_stamp_parent()?;
             match calls::rename(area.fd(), STAGED_STAMP, parent.as_fd(), &name, RenameFlags::empty()) {
                 // An interrupted run has done so already.
                 Err(Errno::NOENT) if is_gone(area, STAGED_STAMP)? => {}

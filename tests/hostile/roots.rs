@@ -136,7 +136,8 @@ pub fn outcome(sandbox: &Sandbox, config: &str) -> Result<(String, Done), String
     if after.iter().any(|line| line.starts_with("/.glowplug ")) {
         return Err(format!("the staging directory was left: {}", done.said));
     }
-    let has_stamp = after.iter().any(|line| line.starts_with("/etc/.ignition-result.json 100600 0:0 "));
+    // /etc may be a link.
+    let has_stamp = after.iter().any(|line| line.contains("/.ignition-result.json 100600 0:0 "));
     match done.reason() {
         "" if done.code == 0 && has_stamp && done.said.is_empty() => Ok(("done".to_owned(), done)),
         reason if done.code > 0 && !reason.is_empty() && !has_stamp && before == after => {
@@ -402,8 +403,9 @@ fn the_place_of_the_stamp() {
         "link 0:0 /etc/.ignition-result.json -> nowhere\n".to_owned(),
         "fifo 0600 0:0 /etc/.ignition-result.json\n".to_owned(),
         "gone /etc\nfile 0644 0:0 /etc\n".to_owned(),
-        format!("gone /etc\nlink 0:0 /etc -> {outside}/etc\n"),
-        "gone /etc\nlink 0:0 /etc -> var\n".to_owned(),
+        "gone /etc\nlink 0:0 /etc -> etc\n".to_owned(),
+        "gone /etc\nlink 0:0 /etc -> missing/../var\n".to_owned(),
+        "gone /etc\nlink 0:0 /etc -> /proc/self/root/etc\nlink 0:0 /proc -> proc\n".to_owned(),
     ] {
         let tree: Tree = with(&root(), &text);
         sandbox.make_root(&tree);
@@ -419,4 +421,46 @@ fn the_place_of_the_stamp() {
     }
     assert_eq!(state(&sandbox.outside()), before);
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// A link at /etc leads to the stamp inside the root, whatever it says, and no config may lead it elsewhere.
+#[test]
+fn the_stamp_behind_links() {
+    let sandbox = Sandbox::with_devices();
+    fill_outside(&sandbox);
+    let outside = sandbox.outside().display().to_string();
+    let before = state(&sandbox.outside());
+    let config = r#"{"ignition":{"version":"3.0.0"},"storage":{"files":[{"path":"/etc/f"}]}}"#;
+    for (links, directory) in [
+        ("link 0:0 /etc -> var\n".to_owned(), "/var".to_owned()),
+        ("link 0:0 /etc -> /srv/real\n".to_owned(), "/srv/real".to_owned()),
+        (
+            "link 0:0 /etc -> ../../../var/../srv/hop\nlink 0:0 /srv/hop -> a/b\n".to_owned(),
+            "/srv/a/b".to_owned(),
+        ),
+        (format!("link 0:0 /etc -> {outside}/etc\n"), format!("{outside}/etc")),
+    ] {
+        sandbox.make_root(&with(&root(), &format!("gone /etc\n{links}")));
+        let (word, done) = outcome(&sandbox, config).unwrap();
+        assert_eq!(word, "done", "{links}: {done:?}");
+        assert!(sandbox.at(&format!("{directory}/.ignition-result.json")).exists(), "{links}");
+        assert!(sandbox.at(&format!("{directory}/f")).exists(), "{links}");
+        // The next start finds the stamp and has nothing to do.
+        let first = sandbox.state();
+        assert_eq!(sandbox.run("no config").code, 0, "{links}");
+        assert_eq!(sandbox.state(), first, "{links}");
+    }
+    assert_eq!(state(&sandbox.outside()), before);
+    for entry in [
+        r#""files":[{"path":"/srv/real/.ignition-result.json"}]"#,
+        r#""files":[{"path":"/srv/real","overwrite":true}]"#,
+        r#""links":[{"path":"/srv/hop","target":"/var","overwrite":true}]"#,
+        r#""directories":[{"path":"/srv","overwrite":true}]"#,
+    ] {
+        let links =
+            "gone /etc\nlink 0:0 /etc -> /srv/hop\nlink 0:0 /srv/hop -> real\ndir 0755 0:0 /srv/real\n";
+        sandbox.make_root(&with(&root(), links));
+        let config = format!(r#"{{"ignition":{{"version":"3.0.0"}},"storage":{{{entry}}}}}"#);
+        assert_eq!(outcome(&sandbox, &config).unwrap().0, "config-invalid", "{entry}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::lab::{Lab, PROGRAM, told};
+use crate::lab::{CONFIG, Lab, PROGRAM, told};
 
 #[test]
 fn a_failed_files_stage_leaves_the_root_alone() {
@@ -121,4 +121,16 @@ fn a_root_without_etc_gets_one() {
     lab.passes("files");
     assert_eq!(lab.mode("root/etc"), 0o755);
     assert!(lab.has("root/etc/.ignition-result.json"));
+}
+
+#[test]
+fn an_etc_that_is_a_link_is_followed() {
+    let lab = Lab::new(CONFIG);
+    std::fs::create_dir(lab.at("root/var")).unwrap();
+    std::fs::rename(lab.at("root/etc"), lab.at("root/var/etc")).unwrap();
+    symlink("/var/etc", lab.at("root/etc")).unwrap();
+    lab.passes("fetch");
+    lab.passes("files");
+    assert!(lab.text("root/var/etc/.ignition-result.json").contains("glowplug"));
+    assert!(lab.text("root/var/etc/passwd").contains("core"));
 }
