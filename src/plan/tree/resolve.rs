@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use super::places::{Base, Found, Node, Seen, Step, components, enter, next, start};
+use super::places::{Base, Found, Node, Seen, Step, below, components, enter, next, start};
 use super::{Tree, bytes};
 use crate::change::Kind;
 use crate::error::{Error, Reason, Result};
@@ -55,6 +55,8 @@ impl Tree<'_, '_> {
                 step = enter(&mut self.places.borrow_mut(), above, name, resolved.len());
             }
             let Found::Link(target) = self.find(step, &resolved)? else {
+                // What was just found out holds for the names below as well.
+                step.base = below(&self.places.borrow(), step, resolved.len());
                 steps.push((step, before));
                 continue;
             };
