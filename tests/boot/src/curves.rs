@@ -30,7 +30,7 @@ const KINDS: &[Kind] = &[
     in_root("users, modified", "passwd.users", |n| format!(r#"{{"name":"u{n}","groups":["g0"]}}"#)),
     in_root("users, deleted", "passwd.users", |n| format!(r#"{{"name":"u{n}","shouldExist":false}}"#)),
     kind("groups", "passwd.groups", |n| format!(r#"{{"name":"n{n}"}}"#)),
-    in_root("memberships", "passwd.users", |n| format!(r#"{{"name":"n{n}","groups":["g{n}","g0"]}}"#)),
+    in_root("memberships", "passwd.users", |n| format!(r#"{{"name":"n{n}","groups":["g{n}","u0"]}}"#)),
     in_root("units, enabled", "systemd.units", |n| format!(r#"{{"name":"s{n}.service","enabled":true}}"#)),
     in_root("units, disabled", "systemd.units", |n| format!(r#"{{"name":"s{n}.service","enabled":false}}"#)),
     kind("units, masked", "systemd.units", |n| format!(r#"{{"name":"n{n}.service","mask":true}}"#)),
