@@ -27,7 +27,7 @@ impl ImageDefaults {
     /// prevent a machine from starting.
     ///
     /// # Errors
-    /// [`Reason::RootIo`](crate::error::Reason::RootIo) if the root cannot be read.
+    /// [`Reason::RootIo`] if the root cannot be read.
     pub(super) fn read(tree: &mut Tree) -> Result<Self> {
         let mut defaults = Self::default();
         let directory = tree.resolve(Path::new(DIRECTORY))?;
