@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let url = format!("data:{}", String::from_utf8_lossy(rest));
     let resource = Resource { source: Some(url.as_str().into()), ..Resource::default() };
     let read = |sizes: &[u8]| {
-        let source = Source::new(&resource, "$", &NoTransport).ok()??;
+        let source = Source::new(&resource, &"$", &NoTransport).ok()??;
         let mut stream = source.open().ok()?;
         read_in_pieces(&mut |buffer| stream.read(buffer).ok(), sizes, MOST)
     };

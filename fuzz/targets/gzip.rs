@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let resource =
         Resource { source: Some(url.into()), compression: Some("gzip".into()), ..Resource::default() };
     let read = |sizes: &[u8]| {
-        let source = Source::new(&resource, "$", &NoTransport).ok()??;
+        let source = Source::new(&resource, &"$", &NoTransport).ok()??;
         let mut stream = source.open().ok()?;
         read_in_pieces(&mut |buffer| stream.read(buffer).ok(), sizes, MOST)
     };
