@@ -142,7 +142,7 @@ const SAME: &[Case] = &[
         "a user's group gets another number where theirs is taken",
         "",
         r#"{"groups": [{"name": "taken", "gid": 1000}], "users": [{"name": "core"}, {"name": "low", "uid": 600}]}"#,
-        "groupadd --gid 1000 --password '*' taken
+        "groupadd --gid 1000 taken
          useradd --create-home --password '*' core
          useradd --create-home --password '*' --uid 600 low",
     ),
@@ -160,7 +160,7 @@ const SAME: &[Case] = &[
             'HOME_MODE 0750' 'PASS_MAX_DAYS 90' 'PASS_MIN_DAYS 1' 'PASS_WARN_AGE -1' 'USERGROUPS_ENAB yes' \
             'SUB_UID_MIN 200000' 'SUB_UID_COUNT 1000' 'SUB_GID_MIN 300000' 'SUB_GID_COUNT 0' >/etc/login.defs",
         r#"{"users": [{"name": "a"}, {"name": "s", "system": true}], "groups": [{"name": "g"}]}"#,
-        "groupadd --password '*' g
+        "groupadd g
          useradd --create-home --password '*' a
          useradd --create-home --system --password '*' s",
     ),
@@ -168,7 +168,7 @@ const SAME: &[Case] = &[
         "no login.defs and no defaults of useradd",
         "rm /etc/login.defs /etc/default/useradd",
         r#"{"users": [{"name": "a"}, {"name": "s", "system": true}], "groups": [{"name": "g"}]}"#,
-        "groupadd --password '*' g
+        "groupadd g
          useradd --create-home --password '*' a
          useradd --create-home --system --password '*' s",
     ),
@@ -258,7 +258,7 @@ const SAME: &[Case] = &[
          printf '# a comment\\nbad\\n+:::\\n' >>/etc/group
          printf 'broken\\n\\n' >>/etc/shadow; printf '#\\n' >>/etc/gshadow",
         r#"{"groups": [{"name": "g"}], "users": [{"name": "core", "groups": ["audio"]}]}"#,
-        "groupadd --password '*' g
+        "groupadd g
          useradd --create-home --password '*' --groups audio core",
     ),
     case(
@@ -278,7 +278,7 @@ const SAME: &[Case] = &[
         "names that Debian takes",
         "",
         r#"{"groups": [{"name": "A.b-c_9$"}], "users": [{"name": "9lives"}, {"name": "Upper.Case-x"}]}"#,
-        "groupadd --password '*' 'A.b-c_9$'
+        "groupadd 'A.b-c_9$'
          useradd --create-home --password '*' 9lives
          useradd --create-home --password '*' Upper.Case-x",
     ),
@@ -377,12 +377,12 @@ const SAME: &[Case] = &[
         "",
         r#"{"groups": [{"name": "a"}, {"name": "b", "gid": 4000}, {"name": "c", "system": true},
             {"name": "d", "system": true, "gid": 5000}, {"name": "e", "passwordHash": "$6$x$y"}, {"name": "f"}]}"#,
-        "groupadd --password '*' a
-         groupadd --gid 4000 --password '*' b
-         groupadd --password '*' --system c
-         groupadd --gid 5000 --password '*' --system d
+        "groupadd a
+         groupadd --gid 4000 b
+         groupadd --system c
+         groupadd --gid 5000 --system d
          groupadd --password '$6$x$y' e
-         groupadd --password '*' f",
+         groupadd f",
     ),
     case(
         "an existing group's number, with the users that have it",
@@ -456,7 +456,7 @@ const REFUSED: &[Case] = &[
         "a gid that is taken",
         "",
         r#"{"groups": [{"name": "g", "gid": 33}]}"#,
-        "groupadd --gid 33 --password '*' g",
+        "groupadd --gid 33 g",
     ),
     case(
         "an existing group's new gid that is taken",
@@ -495,7 +495,7 @@ const REFUSED: &[Case] = &[
         "a group's name that is too long",
         "",
         r#"{"groups": [{"name": "abcdefghijklmnopqrstuvwxyz0123456"}]}"#,
-        "groupadd --password '*' abcdefghijklmnopqrstuvwxyz0123456",
+        "groupadd abcdefghijklmnopqrstuvwxyz0123456",
     ),
     case(
         "a home that is not absolute",
