@@ -452,12 +452,7 @@ const REFUSED: &[Case] = &[
         r#"{"users": [{"name": "games", "uid": 33}]}"#,
         "usermod --uid 33 games",
     ),
-    case(
-        "a gid that is taken",
-        "",
-        r#"{"groups": [{"name": "g", "gid": 33}]}"#,
-        "groupadd --gid 33 g",
-    ),
+    case("a gid that is taken", "", r#"{"groups": [{"name": "g", "gid": 33}]}"#, "groupadd --gid 33 g"),
     case(
         "an existing group's new gid that is taken",
         "",
