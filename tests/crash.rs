@@ -39,8 +39,7 @@ use case::{Case, Outcome};
 use glowplug::ignition::Stage;
 use glowplug::root::Leftovers;
 use glowplug::root::failpoints::{self, Injected};
-use glowplug::stamp::STAMP;
-use machine::{Ended, Machine};
+use machine::{Ended, Machine, has_stamp};
 use manifest::{Kind, Tree};
 use rustix::io::Errno;
 
@@ -234,8 +233,7 @@ fn files(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String> 
         }
         let stopped = disk.stage(Stage::Files, call, Injected::Stop).is_none();
         // At the very end it cannot be told from one that has just begun.
-        let at_end =
-            disk.leftovers() == Ok(Leftovers::Staging) && disk.tree()?.contains_key(Path::new(STAMP));
+        let at_end = disk.leftovers() == Ok(Leftovers::Staging) && has_stamp(&disk.tree()?);
         if stopped && !at_end && disk.stage(Stage::Files, usize::MAX, Injected::Stop) != Some(0) {
             return Err(at("the stage fails when it is called again"));
         }

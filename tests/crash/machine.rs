@@ -82,7 +82,7 @@ impl Machine {
         let made = failpoints::disarm();
         let after = disk.tree()?;
         let is_right = match &ended {
-            Ended::Done => after.contains_key(Path::new(STAMP)),
+            Ended::Done => has_stamp(&after),
             Ended::Failed(_) => after == *before,
             Ended::Stopped => false,
         };
@@ -168,12 +168,12 @@ impl Disk {
     /// What stands on the disk; what is particular to the file of a stamp is taken out of it.
     pub fn tree(&self) -> Result<Tree, String> {
         let mut tree = disk::read(&self.root)?;
-        if let Some(stamp) = tree.get_mut(Path::new(STAMP)) {
+        let place = stamp_place(&tree);
+        if let Some(stamp) = tree.get_mut(&place) {
             let Kind::File(bytes) = &mut stamp.kind else { return Err("the stamp is no file".into()) };
             let mut json: serde_json::Value =
                 serde_json::from_slice(bytes).map_err(|error| format!("the stamp: {error}"))?;
-            let file =
-                fs::metadata(below(&self.root, Path::new(STAMP))).map_err(|error| error.to_string())?;
+            let file = fs::metadata(below(&self.root, &place)).map_err(|error| error.to_string())?;
             if json["glowplug"]["inode"] != file.ino() {
                 return Err("the stamp names another file".into());
             }
@@ -219,14 +219,14 @@ impl Disk {
         spoils: bool,
     ) -> Result<(), String> {
         let tree = self.tree()?;
-        if tree.contains_key(Path::new(STAMP)) && without_area(&tree) != *after {
+        if has_stamp(&tree) && without_area(&tree) != *after {
             return Err(format!("a stamp stood before the end:\n{}", manifest::changes(after, &tree)));
         }
         match ended {
             Ended::Done if without_area(&tree) == *after => Ok(()),
             Ended::Done => Err(format!("it said it was done:\n{}", manifest::changes(after, &tree))),
             // Its stamp stands, but perhaps not yet on the disk.
-            Ended::Failed(_) if tree.contains_key(Path::new(STAMP)) => Ok(()),
+            Ended::Failed(_) if has_stamp(&tree) => Ok(()),
             Ended::Failed(_) if self.leftovers() != Ok(Leftovers::BegunCommit) => {
                 let tree = if spoils { without_area(&tree) } else { tree };
                 if settled(&tree) == settled(before) {
@@ -290,9 +290,23 @@ pub fn without_area(tree: &Tree) -> Tree {
         .collect()
 }
 
+/// Where the stamp of `tree` stands: in the directory that `/etc` is, or that a link there names from the top.
+fn stamp_place(tree: &Tree) -> PathBuf {
+    let stamp = Path::new(STAMP);
+    match (tree.get(Path::new("/etc")).map(|node| &node.kind), stamp.file_name()) {
+        (Some(Kind::Link(target)), Some(name)) => Path::new("/").join(target).join(name),
+        _ => stamp.to_owned(),
+    }
+}
+
+/// Whether a stamp stands in `tree`.
+pub fn has_stamp(tree: &Tree) -> bool {
+    tree.contains_key(&stamp_place(tree))
+}
+
 /// `tree` less the stamp.
 pub fn without_stamp(tree: &Tree) -> Tree {
     let mut tree = tree.clone();
-    tree.remove(Path::new(STAMP));
+    tree.remove(&stamp_place(&tree));
     tree
 }

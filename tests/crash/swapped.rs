@@ -9,6 +9,9 @@ use glowplug::change::{Attributes, Op};
 use glowplug::root::{Root, failpoints};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+/// What takes the name in the last moment: a word for it, and how it is made at a path.
+type Swap<'s> = (&'s str, &'s dyn Fn(&Path));
+
 /// Counts the swaps.
 pub fn check(count: &AtomicUsize) -> Result<(), String> {
     let base = Path::new("/dev/shm").join(format!("glowplug-swapped-{}", std::process::id()));
@@ -18,7 +21,7 @@ pub fn check(count: &AtomicUsize) -> Result<(), String> {
 }
 
 fn in_folder(base: &Path, count: &AtomicUsize) -> Result<(), String> {
-    let kinds: [(&str, &dyn Fn(&Path)); 4] = [
+    let kinds: [Swap; 4] = [
         ("a FIFO", &|at| mknodat(CWD, at, FileType::Fifo, Mode::RWXU, 0).unwrap_or_default()),
         ("a socket", &|at| mknodat(CWD, at, FileType::Socket, Mode::RWXU, 0).unwrap_or_default()),
         ("a file", &|at| fs::write(at, "").unwrap_or_default()),
