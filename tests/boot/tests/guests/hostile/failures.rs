@@ -16,17 +16,17 @@ const SHORT: Duration = Duration::from_secs(60);
 
 /// Served in the emergency shell: the root that it is for, the config, and the reason and another word of the block.
 const CASES: [(&str, &str, &str, &str); 4] = [
-    ("/root", r#"{"ignition":{"version":"3.4.0"}"#, "config-syntax", "Correct the config on the host"),
+    ("/root", r#"{"ignition":{"version":"3.4.0"}"#, "config-syntax", "Correct the config"),
     (
         "/root",
         r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"etc/relative"}]}}"#,
         "config-invalid",
-        "Correct the config on the host",
+        "Correct the config",
     ),
-    ("/root", CONFLICT, "conflict", "/etc/hosts"),
+    ("/root", CONFLICT, "conflict", "/etc/debian_version"),
     ("/full", FULL, "no-space", "Make the disk larger"),
 ];
-const CONFLICT: &str = r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/etc/hosts","contents":{"source":"data:,mine"}}]}}"#;
+const CONFLICT: &str = r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/etc/debian_version","contents":{"source":"data:,mine"}}]}}"#;
 const FULL: &str = r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/large","contents":{"source":"data:,A_MEBIBYTE"}}]}}"#;
 
 fn serve(machine: &Machine, config: &str) -> Host {
@@ -137,14 +137,14 @@ fn panic_restarts_a_failed_machine() {
     assert_eq!(over, Some("QEMU has ended"), "{}", guest.failed("it goes on"));
     let (reason, text) = block_on_both(&machine, &guest, 1);
     assert_eq!(reason, "conflict", "{text}");
-    assert!(text.contains("/etc/hosts"), "{text}");
+    assert!(text.contains("/etc/debian_version"), "{text}");
     assert!(guest.console.wait("Rebooting automatically", SHORT), "{}", guest.failed("no restart"));
     let console = guest.console.text();
     assert!(!console.contains("(initramfs)"), "{console}");
     assert!(ready.lines().is_empty() && host.accepted() == 1);
     drop(guest);
-    let paths = [STAMP, "/etc/hosts", "/.glowplug"].map(str::to_owned);
+    let paths = [STAMP, "/etc/debian_version", "/.glowplug"].map(str::to_owned);
     let found = image::extract(&machine.disk(), &paths).unwrap();
-    assert_eq!(found.keys().collect::<Vec<_>>(), ["/etc/hosts"], "not as before");
-    assert_ne!(found["/etc/hosts"].node.content, b"mine");
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["/etc/debian_version"], "not as before");
+    assert_ne!(found["/etc/debian_version"].node.content, b"mine");
 }
