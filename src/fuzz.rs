@@ -8,11 +8,11 @@ use crate::agent::request::HostRequest;
 pub use crate::agent::systemd::parse_units as systemd_units;
 pub use crate::agent::text;
 use crate::http::{self, Input};
-pub use crate::json::{JsonReader, Kind, SyntaxError};
+pub use crate::json::{JsonKind, JsonReader, SyntaxError};
 
-struct Host<'h>(RefCell<&'h mut dyn Read>);
+struct HostBytes<'h>(RefCell<&'h mut dyn Read>);
 
-impl Input for Host<'_> {
+impl Input for HostBytes<'_> {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.borrow_mut().read(buffer)
     }
@@ -23,7 +23,7 @@ impl Input for Host<'_> {
 /// # Errors
 /// The words for the failure.
 pub fn http_answer(stream: &mut dyn Read, limit: u64) -> Result<Vec<u8>, String> {
-    http::answer(&Host(RefCell::new(stream)), limit)
+    http::answer(&HostBytes(RefCell::new(stream)), limit)
 }
 
 /// Reads one request to the agent: its path and query.
@@ -31,7 +31,7 @@ pub fn http_answer(stream: &mut dyn Read, limit: u64) -> Result<Vec<u8>, String>
 /// # Errors
 /// The status and the words for what is wrong with it.
 pub fn agent_request(stream: &mut dyn Read) -> Result<(String, String), (u16, String)> {
-    HostRequest::read(&Host(RefCell::new(stream)))
+    HostRequest::read(&HostBytes(RefCell::new(stream)))
         .map(|request| (request.path, request.query))
         .map_err(|refusal| (refusal.status, refusal.what))
 }

@@ -26,7 +26,7 @@ const EXPONENT: &str = "in exponent of numeric literal";
 
 /// The kind of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum JsonKind {
     /// `null`
     Null,
     /// `true` or `false`
@@ -41,7 +41,7 @@ pub enum Kind {
     Object,
 }
 
-impl Kind {
+impl JsonKind {
     /// Returns the name of the kind in Go's messages.
     pub fn word(self) -> &'static str {
         match self {
@@ -131,15 +131,15 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Skips white space and returns the kind of the next value.
-    pub fn peek(&mut self) -> Result<Kind> {
+    pub fn peek(&mut self) -> Result<JsonKind> {
         self.space();
         match self.byte() {
-            Some(b'n') => Ok(Kind::Null),
-            Some(b't' | b'f') => Ok(Kind::Bool),
-            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
-            Some(b'"') => Ok(Kind::String),
-            Some(b'[') => Ok(Kind::Array),
-            Some(b'{') => Ok(Kind::Object),
+            Some(b'n') => Ok(JsonKind::Null),
+            Some(b't' | b'f') => Ok(JsonKind::Bool),
+            Some(b'-' | b'0'..=b'9') => Ok(JsonKind::Number),
+            Some(b'"') => Ok(JsonKind::String),
+            Some(b'[') => Ok(JsonKind::Array),
+            Some(b'{') => Ok(JsonKind::Object),
             _ => self.misfit(VALUE),
         }
     }
@@ -267,13 +267,13 @@ impl<'a> JsonReader<'a> {
         loop {
             let mut first = false;
             match self.peek()? {
-                Kind::Null => self.null()?,
-                Kind::Bool => self.bool().map(drop)?,
-                Kind::Number => self.number().map(drop)?,
-                Kind::String => self.skip_string()?,
-                kind @ (Kind::Array | Kind::Object) => {
+                JsonKind::Null => self.null()?,
+                JsonKind::Bool => self.bool().map(drop)?,
+                JsonKind::Number => self.number().map(drop)?,
+                JsonKind::String => self.skip_string()?,
+                kind @ (JsonKind::Array | JsonKind::Object) => {
                     self.enter()?;
-                    open.push(kind == Kind::Object);
+                    open.push(kind == JsonKind::Object);
                     first = true;
                 }
             }

@@ -19,7 +19,7 @@ use crate::deadline::{Backoff, Deadline};
 use crate::error::{errno_of, errno_words};
 use crate::fd;
 use crate::json::{JsonReader, fields};
-use crate::stamp::{self, LIMIT, STAMP, Stamp, StampFault, Verdict};
+use crate::stamp::{self, LIMIT, STAMP, Stamp, StampFault, StampVerdict};
 use crate::sys;
 
 /// The vsock port on which podman listens for the signal, unless its config names another.
@@ -161,8 +161,8 @@ fn read_file<'b>(path: &Path, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
 /// Returns the stamp of the running system if it says that this root is provisioned.
 pub(crate) fn read_stamp(buffer: &mut [u8; LIMIT]) -> Result<Stamp<'_>, Refusal> {
     match stamp::judge_running_system(buffer).map_err(Refusal::Stamp)? {
-        Verdict::Missing => Err(Refusal::StampMissing),
-        Verdict::Ours(stamp) | Verdict::Reference(stamp) => Ok(stamp),
+        StampVerdict::Missing => Err(Refusal::StampMissing),
+        StampVerdict::Ours(stamp) | StampVerdict::Reference(stamp) => Ok(stamp),
     }
 }
 

@@ -5,7 +5,7 @@
 //! and text.
 #![no_main]
 
-use glowplug::fuzz::{JsonReader, Kind, SyntaxError};
+use glowplug::fuzz::{JsonKind, JsonReader, SyntaxError};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -41,16 +41,16 @@ fn read(text: &[u8]) -> Result<Value, SyntaxError> {
     loop {
         let mut first = false;
         let mut value = match reader.peek()? {
-            Kind::Null => reader.null().map(|()| Value::Null)?,
-            Kind::Bool => reader.bool()?.into(),
+            JsonKind::Null => reader.null().map(|()| Value::Null)?,
+            JsonKind::Bool => reader.bool()?.into(),
             // One that is out of serde_json's range is `null` here: it has no `Value` to compare with.
-            Kind::Number => serde_json::from_str(reader.number()?).unwrap_or_default(),
-            Kind::String => string(text, &mut reader)?.into(),
+            JsonKind::Number => serde_json::from_str(reader.number()?).unwrap_or_default(),
+            JsonKind::String => string(text, &mut reader)?.into(),
             kind => {
                 reader.enter()?;
                 first = true;
                 open.push(match kind {
-                    Kind::Object => Open::Object(Map::new(), String::new()),
+                    JsonKind::Object => Open::Object(Map::new(), String::new()),
                     _ => Open::List(Vec::new()),
                 });
                 Value::Null

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::deadline::Deadline;
 use super::health::{self, Health};
 use super::journal::{self, JournalLine, Selection};
-use super::peer::{Directory, Failure};
+use super::peer::{Directory, PeerFailure};
 use super::system::FactReader;
 use super::systemd::Manager;
 use super::text::{self, Lines};
@@ -153,7 +153,7 @@ impl std::fmt::Display for Seconds {
 
 type Times = (Option<u64>, Option<u64>, Vec<Timed>);
 
-fn ask(health: &Health) -> Result<Times, Failure> {
+fn ask(health: &Health) -> Result<Times, PeerFailure> {
     const MICROSECONDS: u64 = 1000;
     let reached = |time: u64| (time > 0).then_some(time / MICROSECONDS);
     let mut manager = Manager::open(&Directory::of(0)?, Deadline::after(PATIENCE))?;

@@ -7,10 +7,10 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use super::deadline::Deadline;
-use super::peer::{Directory, Failure};
+use super::peer::{Directory, PeerFailure};
 use super::podman::{self, Api, Podman};
 use super::system::{self, Amount, FactReader, Network};
-use super::systemd::{Manager, Unit};
+use super::systemd::{Manager, UnitState};
 use super::text;
 use super::{Provisioning, SCHEMA, Signal};
 use crate::error::{errno_of, io_words};
@@ -34,7 +34,7 @@ const EMERGENCY: [&str; 2] = ["emergency.target", "rescue.target"];
 /// The verdict on the machine, from good to bad.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum HealthVerdict {
     /// Nothing is wrong.
     Ok,
     /// The machine is booting, and nothing has gone wrong yet.
@@ -45,7 +45,7 @@ pub enum Verdict {
     Failed,
 }
 
-impl Verdict {
+impl HealthVerdict {
     /// Returns the word for the JSON and for the console.
     pub fn word(self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ pub struct Health {
     /// The version of the schema.
     pub version: u32,
     /// The verdict.
-    pub verdict: Verdict,
+    pub verdict: HealthVerdict,
     /// Why the verdict is not `ok`, the gravest reason first.
     pub reasons: Vec<String>,
     /// The state of systemd.
@@ -150,7 +150,7 @@ impl Health {
             // What cannot hang is read here while the threads wait.
             let mut health = Self::of_kernel_and_files(&mut reader);
             let joined = systemd.map_err(|error| errno_of(&error));
-            let joined = joined.map_err(Failure::from);
+            let joined = joined.map_err(PeerFailure::from);
             match joined.and_then(|systemd| systemd.join().unwrap_or(Err(Errno::IO.into()))) {
                 Ok((system, units)) => (health.system, health.ssh) = (system, Ssh::of(&units)),
                 Err(failure) => health.system.error = Some(failure.words()),
@@ -173,7 +173,7 @@ impl Health {
         let (memory, _swap) = system::memory(reader);
         Self {
             version: SCHEMA,
-            verdict: Verdict::Ok,
+            verdict: HealthVerdict::Ok,
             reasons: Vec::new(),
             system: System::default(),
             provisioning: Provisioning::read(),
@@ -189,9 +189,9 @@ impl Health {
         }
     }
 
-    fn conclude(&mut self, mut reasons: Vec<(Verdict, String)>) {
+    fn conclude(&mut self, mut reasons: Vec<(HealthVerdict, String)>) {
         reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
-        self.verdict = reasons.first().map_or(Verdict::Ok, |(verdict, _)| *verdict);
+        self.verdict = reasons.first().map_or(HealthVerdict::Ok, |(verdict, _)| *verdict);
         self.reasons = reasons.into_iter().map(|(_, reason)| reason).collect();
     }
 
@@ -212,7 +212,7 @@ impl Health {
 
     /// Returns what is wrong and how bad each reason is. No reason contains a number that changes by itself, because
     /// the console shows a line for each change.
-    fn judge(&self) -> Vec<(Verdict, String)> {
+    fn judge(&self) -> Vec<(HealthVerdict, String)> {
         let mut reasons = Vec::new();
         self.judge_system(&mut reasons);
         self.judge_provisioning(&mut reasons);
@@ -220,51 +220,53 @@ impl Health {
         let mut too_little = |what: &str, amount: Amount| {
             if amount.is_less_than_one_in(LITTLE) {
                 let percent = 100 / LITTLE;
-                reasons.push((Verdict::Degraded, format!("less than {percent} % of {what} is left")));
+                reasons.push((HealthVerdict::Degraded, format!("less than {percent} % of {what} is left")));
             }
         };
         too_little("the memory", self.memory);
         too_little("the disk", self.disk);
         if self.is_up() && self.network.is_known && !self.network.has_address() {
-            reasons.push((Verdict::Degraded, "the network has no address".to_owned()));
+            reasons.push((HealthVerdict::Degraded, "the network has no address".to_owned()));
         }
         reasons
     }
 
-    fn judge_system(&self, reasons: &mut Vec<(Verdict, String)>) {
+    fn judge_system(&self, reasons: &mut Vec<(HealthVerdict, String)>) {
         if let Some(error) = &self.system.error {
-            reasons.push((Verdict::Degraded, format!("systemd does not answer: {error}")));
+            reasons.push((HealthVerdict::Degraded, format!("systemd does not answer: {error}")));
             return;
         }
         match self.system.state.as_str() {
             // systemd's own state says `maintenance` only when no job is left, so the units are checked as well.
             _ if self.system.emergency => {
-                reasons.push((Verdict::Failed, "the machine is in emergency or rescue mode".to_owned()));
+                reasons
+                    .push((HealthVerdict::Failed, "the machine is in emergency or rescue mode".to_owned()));
             }
             "initializing" | "starting" => {
                 let jobs = self.system.jobs.join(", ");
                 let what = if jobs.is_empty() { "booting".into() } else { format!("waiting for {jobs}") };
-                reasons.push((Verdict::Starting, what));
+                reasons.push((HealthVerdict::Starting, what));
             }
-            "stopping" => reasons.push((Verdict::Degraded, "the machine is shutting down".to_owned())),
+            "stopping" => reasons.push((HealthVerdict::Degraded, "the machine is shutting down".to_owned())),
             _ => {}
         }
         for unit in &self.system.failed {
-            reasons.push((Verdict::Degraded, format!("unit {unit} has failed")));
+            reasons.push((HealthVerdict::Degraded, format!("unit {unit} has failed")));
         }
         if self.system.more_failed {
-            reasons.push((Verdict::Degraded, "more units have failed: systemctl --failed".to_owned()));
+            reasons.push((HealthVerdict::Degraded, "more units have failed: systemctl --failed".to_owned()));
         }
         let ssh = &self.ssh;
         let is_there = ssh.service != "not-found" || ssh.socket != "not-found";
         if is_there && self.is_up() && !is_running(&ssh.service) && !is_running(&ssh.socket) {
-            reasons.push((Verdict::Failed, "ssh is not running: the host cannot log in".to_owned()));
+            reasons.push((HealthVerdict::Failed, "ssh is not running: the host cannot log in".to_owned()));
         }
     }
 
-    fn judge_provisioning(&self, reasons: &mut Vec<(Verdict, String)>) {
+    fn judge_provisioning(&self, reasons: &mut Vec<(HealthVerdict, String)>) {
         if let Some(error) = &self.provisioning.error {
-            let verdict = if self.provisioning.is_missing { Verdict::Degraded } else { Verdict::Failed };
+            let verdict =
+                if self.provisioning.is_missing { HealthVerdict::Degraded } else { HealthVerdict::Failed };
             reasons.push((verdict, error.clone()));
             // Without a valid stamp no ready signal is sent. The missing signal is not a second fault.
             return;
@@ -272,20 +274,23 @@ impl Health {
         match &self.ready {
             Signal { sent: true, .. } => {}
             Signal { reason: Some(reason), .. } if reason == "trying" => {
-                reasons.push((Verdict::Starting, "the host has not taken the ready signal yet".to_owned()));
+                reasons.push((
+                    HealthVerdict::Starting,
+                    "the host has not taken the ready signal yet".to_owned(),
+                ));
             }
             Signal { reason: Some(reason), .. } => {
-                reasons.push((Verdict::Failed, format!("the ready signal was not sent: {reason}")));
+                reasons.push((HealthVerdict::Failed, format!("the ready signal was not sent: {reason}")));
             }
             Signal { reason: None, .. } if self.is_up() => {
                 let what = "the ready signal was not sent: glowplug-ready.service did not run".to_owned();
-                reasons.push((Verdict::Degraded, what));
+                reasons.push((HealthVerdict::Degraded, what));
             }
             Signal { reason: None, .. } => {}
         }
     }
 
-    fn judge_podman(&self, reasons: &mut Vec<(Verdict, String)>) {
+    fn judge_podman(&self, reasons: &mut Vec<(HealthVerdict, String)>) {
         for podman in &self.podman {
             let (user, error) = (&podman.user, podman.error.as_deref().unwrap_or_default());
             let what = match podman.api {
@@ -300,13 +305,13 @@ impl Health {
                 Api::Off => format!("podman of {user} has no API: podman.socket has failed"),
                 Api::Unknown => format!("the state of podman of {user} is unknown: {error}"),
             };
-            reasons.push((Verdict::Degraded, what));
+            reasons.push((HealthVerdict::Degraded, what));
         }
     }
 }
 
 impl Ssh {
-    fn of(units: &[Unit]) -> Self {
+    fn of(units: &[UnitState]) -> Self {
         let state = |name: &str| {
             let unit = units.iter().find(|unit| unit.name == name && unit.is_there());
             unit.map_or_else(|| "not-found".to_owned(), |unit| unit.active.clone())
@@ -321,7 +326,7 @@ fn is_running(state: &str) -> bool {
     matches!(state, "active" | "activating" | "reloading")
 }
 
-fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Failure> {
+fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<UnitState>), PeerFailure> {
     let mut manager = Manager::open(&Directory::of(0)?, deadline)?;
     let state = manager.state()?;
     let mut failed: Vec<String> = manager.failed()?.into_iter().map(|unit| unit.name).collect();
@@ -334,7 +339,7 @@ fn ask_systemd(deadline: Deadline) -> Result<(System, Vec<Unit>), Failure> {
     jobs.sort_unstable();
     jobs.truncate(MOST_JOBS);
     let units = manager.units(&[SSH, EMERGENCY].concat())?;
-    let is_emergency = |unit: &Unit| EMERGENCY.contains(&unit.name.as_str()) && is_running(&unit.active);
+    let is_emergency = |unit: &UnitState| EMERGENCY.contains(&unit.name.as_str()) && is_running(&unit.active);
     let emergency = state == "maintenance" || units.iter().any(is_emergency);
     Ok((System { state, failed, more_failed, jobs, emergency, error: None }, units))
 }

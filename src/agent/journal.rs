@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::SCHEMA;
 use super::deadline::Deadline;
-use super::request::Refusal;
+use super::request::HttpRefusal;
 use super::text;
 use crate::error::errno_of;
 
@@ -88,29 +88,32 @@ impl Journal {
     /// # Errors
     /// A refusal if the image has not turned the journal on, if the query names no unit, or if the journal cannot be
     /// read.
-    pub fn read(query: &str) -> Result<Self, Refusal> {
+    pub fn read(query: &str) -> Result<Self, HttpRefusal> {
         let (unit, count, of_users) = allowed(Path::new(SWITCHES), query)?;
         let selection = Selection::Unit { name: &unit, count, of_users };
         let (lines, cut) = lines(&selection, Deadline::after(PATIENCE))
-            .map_err(|errno| Refusal::broken("read the journal", errno))?;
+            .map_err(|errno| HttpRefusal::broken("read the journal", errno))?;
         Ok(Self { version: SCHEMA, unit, lines, cut })
     }
 }
 
 /// Parses a query and checks that the files in `switches` allow it. Returns the unit, the number of lines, and
 /// whether lines of users may be included.
-fn allowed(switches: &Path, query: &str) -> Result<(String, u32, bool), Refusal> {
+fn allowed(switches: &Path, query: &str) -> Result<(String, u32, bool), HttpRefusal> {
     let is_on = |name: &str| {
         let path = switches.join(name);
         match std::fs::metadata(&path) {
             Ok(metadata) => Ok(metadata.is_file()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Refusal::broken(&format!("look for {}", path.display()), errno_of(&error))),
+            Err(error) => Err(HttpRefusal::broken(&format!("look for {}", path.display()), errno_of(&error))),
         }
     };
     let off = |what: &str, name: &str| {
         let path = switches.join(name);
-        Refusal { status: 403, what: format!("{what} is off: {} in the machine turns it on", path.display()) }
+        HttpRefusal {
+            status: 403,
+            what: format!("{what} is off: {} in the machine turns it on", path.display()),
+        }
     };
     if !is_on(OF_SYSTEM)? {
         return Err(off("the journal", OF_SYSTEM));
@@ -129,25 +132,24 @@ fn is_of_user(unit: &str) -> bool {
 }
 
 /// Parses the unit and the number of lines from a query.
-pub fn parse(query: &str) -> Result<(String, u32), Refusal> {
+pub fn parse(query: &str) -> Result<(String, u32), HttpRefusal> {
     let (mut unit, mut count) = (None, LINES);
     for part in query.split('&').filter(|part| !part.is_empty()) {
         match part.split_once('=') {
             Some(("unit", name)) => unit = Some(unescaped(name).filter(|name| is_unit_name(name))),
             Some(("lines", number)) => {
-                count = number
-                    .parse()
-                    .ok()
-                    .filter(|count| (1..=MOST_LINES).contains(count))
-                    .ok_or_else(|| Refusal::bad(format!("lines is a number from 1 to {MOST_LINES}")))?;
+                count =
+                    number.parse().ok().filter(|count| (1..=MOST_LINES).contains(count)).ok_or_else(
+                        || HttpRefusal::bad(format!("lines is a number from 1 to {MOST_LINES}")),
+                    )?;
             }
-            _ => return Err(Refusal::bad("there are only unit= and lines=")),
+            _ => return Err(HttpRefusal::bad("there are only unit= and lines=")),
         }
     }
     match unit {
         Some(Some(unit)) => Ok((unit, count)),
-        Some(None) => Err(Refusal::bad("unit is no name of a unit: one like ssh.service")),
-        None => Err(Refusal::bad("unit= is missing: /journal?unit=ssh.service&lines=50")),
+        Some(None) => Err(HttpRefusal::bad("unit is no name of a unit: one like ssh.service")),
+        None => Err(HttpRefusal::bad("unit= is missing: /journal?unit=ssh.service&lines=50")),
     }
 }
 
@@ -195,7 +197,7 @@ impl Selection<'_> {
     }
 
     /// Returns whether a line belongs to the selection, by the fields that only journald can set.
-    fn has(&self, origin: &Origin) -> bool {
+    fn has(&self, origin: &LineOrigin) -> bool {
         match self {
             Self::Glowplug => origin.transport == "kernel" || origin.uid == "0" && origin.unit == UNIT,
             Self::Unit { of_users, .. } => *of_users || origin.owner.is_empty(),
@@ -263,7 +265,7 @@ fn read(child: &mut Child, deadline: Deadline) -> Result<(Vec<u8>, bool), Errno>
 
 /// Where a line comes from, by journald's own fields. A missing field is empty.
 #[derive(Debug)]
-struct Origin {
+struct LineOrigin {
     transport: String,
     uid: String,
     unit: String,
@@ -292,11 +294,11 @@ fn field_text(value: Option<Value>) -> String {
 }
 
 /// Parses an object of journalctl's output. `None` for a malformed one, such as the last one of output that was cut.
-fn line(object: &[u8]) -> Option<(Origin, JournalLine)> {
+fn line(object: &[u8]) -> Option<(LineOrigin, JournalLine)> {
     // A `Value` is used because a structure with its own decoder would add several KB to the program.
     let mut object: Value = serde_json::from_slice(object).ok()?;
     let mut field = |name: &str| field_text(object.get_mut(name).map(Value::take));
-    let origin = Origin {
+    let origin = LineOrigin {
         transport: field("_TRANSPORT"),
         uid: field("_UID"),
         unit: field("_SYSTEMD_UNIT"),

@@ -15,7 +15,7 @@ use crate::fd;
 
 /// Why a socket gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
+pub enum PeerFailure {
     /// A system call failed, or the server broke the protocol.
     Errno(Errno),
     /// A symbolic link is in the socket's path. The socket was not opened.
@@ -27,13 +27,13 @@ pub enum Failure {
     Stranger,
 }
 
-impl From<Errno> for Failure {
+impl From<Errno> for PeerFailure {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
     }
 }
 
-impl Failure {
+impl PeerFailure {
     /// Returns the failure in words.
     pub fn words(self) -> String {
         match self {
@@ -58,8 +58,8 @@ impl Directory {
     /// Opens the runtime directory of the user `uid`.
     ///
     /// # Errors
-    /// `ENOENT` if the user has none; [`Failure::Mount`] if it is not the tmpfs that systemd-logind mounts there.
-    pub fn of(uid: u32) -> Result<Self, Failure> {
+    /// `ENOENT` if the user has none; [`PeerFailure::Mount`] if it is not the tmpfs that systemd-logind mounts there.
+    pub fn of(uid: u32) -> Result<Self, PeerFailure> {
         if uid == 0 {
             return Self::open(Path::new("/run"), uid);
         }
@@ -67,7 +67,7 @@ impl Directory {
         if mount_type(&fd::read_text("/proc/self/mountinfo")?, &directory.mount) == Some("tmpfs") {
             Ok(directory)
         } else {
-            Err(Failure::Mount)
+            Err(PeerFailure::Mount)
         }
     }
 
@@ -76,7 +76,7 @@ impl Directory {
     ///
     /// # Errors
     /// As for [`Directory::of`]; `ENOTDIR` also for a symbolic link.
-    pub(super) fn open(path: &Path, uid: u32) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, uid: u32) -> Result<Self, PeerFailure> {
         let fd = look_up(CWD, path, OFlags::DIRECTORY)?;
         Ok(Self { mount: mount_of(&fd)?, fd, uid })
     }
@@ -91,8 +91,8 @@ impl Directory {
     /// The path is walked name by name, because `RestrictSUIDSGID=` of systemd blocks openat2(2).
     ///
     /// # Errors
-    /// The errno of openat(2); [`Failure::Link`] and [`Failure::Mount`].
-    pub fn find(&self, name: &str) -> Result<OwnedFd, Failure> {
+    /// The errno of openat(2); [`PeerFailure::Link`] and [`PeerFailure::Mount`].
+    pub fn find(&self, name: &str) -> Result<OwnedFd, PeerFailure> {
         let mut found: Option<OwnedFd> = None;
         for part in name.split('/') {
             let parent = found.as_ref().unwrap_or(&self.fd);
@@ -100,14 +100,14 @@ impl Directory {
             // The mount must be checked before anything else: a user's file system could block even a question for
             // the file type.
             if mount_of(&child)? != self.mount {
-                return Err(Failure::Mount);
+                return Err(PeerFailure::Mount);
             }
             if FileType::from_raw_mode(fstat(&child)?.st_mode) == FileType::Symlink {
-                return Err(Failure::Link);
+                return Err(PeerFailure::Link);
             }
             found = Some(child);
         }
-        found.ok_or(Failure::Errno(Errno::INVAL))
+        found.ok_or(PeerFailure::Errno(Errno::INVAL))
     }
 
     /// Reads the text of the file at `name` below the directory.
@@ -115,7 +115,7 @@ impl Directory {
     /// # Errors
     /// As for [`Directory::find`]; `EFBIG` for more than 64 KiB, `EAGAIN` for a FIFO that somebody holds open.
     #[allow(clippy::disallowed_methods, reason = "not a path of the root, and only read")]
-    pub fn text(&self, name: &str) -> Result<String, Failure> {
+    pub fn text(&self, name: &str) -> Result<String, PeerFailure> {
         const LIMIT: u64 = 64 << 10;
         let found = self.find(name)?;
         // Without NONBLOCK the open of a FIFO in the file's place would wait for a writer.
@@ -131,13 +131,13 @@ impl Directory {
     /// Connects to the socket at `name` below the directory.
     ///
     /// # Errors
-    /// As for [`Directory::find`] and [`TimedStream::connect`]; [`Failure::Stranger`] if another user listens.
-    pub fn connect(&self, name: &str, deadline: Deadline) -> Result<TimedStream, Failure> {
+    /// As for [`Directory::find`] and [`TimedStream::connect`]; [`PeerFailure::Stranger`] if another user listens.
+    pub fn connect(&self, name: &str, deadline: Deadline) -> Result<TimedStream, PeerFailure> {
         let socket = self.find(name)?;
         let stream = TimedStream::connect(Path::new(&by_descriptor(&socket)), deadline)?;
         // The kernel reports the owner of the listening process at the time when it began to listen.
         let peer = socket_peercred(stream.as_fd())?;
-        if peer.uid.as_raw() == self.uid { Ok(stream) } else { Err(Failure::Stranger) }
+        if peer.uid.as_raw() == self.uid { Ok(stream) } else { Err(PeerFailure::Stranger) }
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
         symlink("/proc/self/root", temp.join("root")).unwrap();
         let directory = Directory::open(temp.path(), own_uid()).unwrap();
         for name in ["link/socket", "socket", "itself", "root/proc/version"] {
-            assert_eq!(directory.connect(name, deadline()).err(), Some(Failure::Link), "{name}");
+            assert_eq!(directory.connect(name, deadline()).err(), Some(PeerFailure::Link), "{name}");
         }
         listener.set_nonblocking(true).unwrap();
         assert_eq!(
@@ -205,7 +205,7 @@ mod tests {
         assert!(directory.connect("real/socket", deadline()).is_ok());
         // The same for a link in place of the directory itself.
         let linked = Directory::open(&temp.join("link"), own_uid());
-        assert_eq!(linked.err(), Some(Failure::Errno(Errno::NOTDIR)));
+        assert_eq!(linked.err(), Some(PeerFailure::Errno(Errno::NOTDIR)));
     }
 
     #[test]
@@ -214,8 +214,8 @@ mod tests {
         let _listener = UnixListener::bind(temp.join("socket")).unwrap();
         let directory = Directory::open(temp.path(), own_uid().wrapping_add(1)).unwrap();
         let asked = directory.connect("socket", deadline());
-        assert_eq!(asked.err(), Some(Failure::Stranger));
-        assert!(Failure::Stranger.words().starts_with("not asked"));
+        assert_eq!(asked.err(), Some(PeerFailure::Stranger));
+        assert!(PeerFailure::Stranger.words().starts_with("not asked"));
     }
 
     #[test]
@@ -232,20 +232,20 @@ mod tests {
         symlink("text", temp.join("link")).unwrap();
         assert_eq!(directory.text("text").unwrap(), "nameserver 1.1.1.1\n");
         assert_eq!(directory.text("fifo").unwrap(), "");
-        assert_eq!(directory.text("link"), Err(Failure::Link));
-        assert_eq!(directory.text("long"), Err(Failure::Errno(Errno::FBIG)));
+        assert_eq!(directory.text("link"), Err(PeerFailure::Link));
+        assert_eq!(directory.text("long"), Err(PeerFailure::Errno(Errno::FBIG)));
         for name in ["file", "directory", "fifo"] {
             let refused = directory.connect(name, deadline()).err();
-            assert_eq!(refused, Some(Failure::Errno(Errno::CONNREFUSED)), "{name}");
+            assert_eq!(refused, Some(PeerFailure::Errno(Errno::CONNREFUSED)), "{name}");
         }
-        assert_eq!(directory.connect("nothing", deadline()).err(), Some(Failure::Errno(Errno::NOENT)));
+        assert_eq!(directory.connect("nothing", deadline()).err(), Some(PeerFailure::Errno(Errno::NOENT)));
     }
 
     #[test]
     fn another_file_system_is_not_entered() {
         // `/proc` is another mount.
         let directory = Directory::open(Path::new("/"), 0).unwrap();
-        assert_eq!(directory.find("proc/version").err(), Some(Failure::Mount));
+        assert_eq!(directory.find("proc/version").err(), Some(PeerFailure::Mount));
         let mountinfo = "22 1 254:1 / / rw shared:1 - ext4 /dev/vda3 rw\n\
             31 22 0:6 / /run/user/501 rw - tmpfs tmpfs rw\n\
             32 31 0:7 / /run/user/501 rw - fuse.sshfs a rw\n";

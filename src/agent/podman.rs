@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use super::deadline::Deadline;
-use super::peer::{Directory, Failure};
-use super::systemd::{Manager, Unit};
+use super::peer::{Directory, PeerFailure};
+use super::systemd::{Manager, UnitState};
 
 /// podman's socket below the runtime directory of a user.
 const API: &str = "podman/podman.sock";
@@ -63,7 +63,7 @@ pub fn ask(user: String, uid: u32, deadline: Deadline, patience: Duration) -> Op
 }
 
 fn ask_in(
-    directory: &Result<Directory, Failure>,
+    directory: &Result<Directory, PeerFailure>,
     (user, uid): (String, u32),
     deadline: Deadline,
     patience: Duration,
@@ -79,8 +79,8 @@ fn ask_in(
 
 fn of_units(
     (user, uid): (String, u32),
-    units: Result<Vec<Unit>, Failure>,
-    ping: impl FnOnce() -> Result<(), Failure>,
+    units: Result<Vec<UnitState>, PeerFailure>,
+    ping: impl FnOnce() -> Result<(), PeerFailure>,
 ) -> Option<Podman> {
     let mut podman =
         Podman { user, uid, socket: String::new(), service: String::new(), api: Api::Unknown, error: None };
@@ -105,7 +105,7 @@ fn of_units(
     if service.active == "active" {
         match ping() {
             Ok(()) => podman.api = Api::Answers,
-            Err(failure @ Failure::Errno(_)) => {
+            Err(failure @ PeerFailure::Errno(_)) => {
                 podman.api = Api::Silent;
                 podman.error = Some(failure.words());
             }
@@ -123,7 +123,7 @@ fn of_units(
 }
 
 /// Sends one request to the API and checks the answer.
-fn ping(directory: &Directory, deadline: Deadline) -> Result<(), Failure> {
+fn ping(directory: &Directory, deadline: Deadline) -> Result<(), PeerFailure> {
     let mut stream = directory.connect(API, deadline)?;
     stream.write_all(REQUEST)?;
     let mut answer = [0; ANSWER.len()];
@@ -142,7 +142,10 @@ mod tests {
 
     fn found(socket: &str, service: &str, answer: Result<(), Errno>) -> Option<Podman> {
         let load = |active: &str| if active == "none" { "not-found" } else { "loaded" }.to_owned();
-        let units = vec![Unit::of(SOCKET, &load(socket), socket), Unit::of(SERVICE, &load(service), service)];
+        let units = vec![
+            UnitState::of(SOCKET, &load(socket), socket),
+            UnitState::of(SERVICE, &load(service), service),
+        ];
         of_units(("core".into(), 501), Ok(units), || Ok(answer?))
     }
 
@@ -167,8 +170,9 @@ mod tests {
 
     #[test]
     fn a_socket_that_is_not_the_users_is_not_asked_and_that_is_said() {
-        let active = || vec![Unit::of(SOCKET, "loaded", "active"), Unit::of(SERVICE, "loaded", "active")];
-        for failure in [Failure::Link, Failure::Mount, Failure::Stranger] {
+        let active =
+            || vec![UnitState::of(SOCKET, "loaded", "active"), UnitState::of(SERVICE, "loaded", "active")];
+        for failure in [PeerFailure::Link, PeerFailure::Mount, PeerFailure::Stranger] {
             let manager = of_units(("core".into(), 501), Err(failure), || Ok(())).unwrap();
             let api = of_units(("core".into(), 501), Ok(active()), || Err(failure)).unwrap();
             for podman in [manager, api] {
@@ -276,7 +280,7 @@ mod tests {
             listener.accept().unwrap()
         });
         let ping = |milliseconds| ping(&directory, Deadline::after(Duration::from_millis(milliseconds)));
-        let failed = |errno| Err(Failure::Errno(errno));
+        let failed = |errno| Err(PeerFailure::Errno(errno));
         assert_eq!(
             [ping(60_000), ping(60_000), ping(60_000), ping(200)],
             [Ok(()), failed(Errno::PROTO), failed(Errno::CONNRESET), failed(Errno::TIMEDOUT)]

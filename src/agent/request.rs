@@ -9,7 +9,7 @@ use crate::http::{Broken, HEADERS, Input, MessageReader};
 
 /// Why a request is refused: an HTTP status and a sentence.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct HttpRefusal {
     /// The HTTP status (RFC 9110, section 15).
     pub status: u16,
     /// What is wrong.
@@ -23,7 +23,7 @@ pub struct Told<'a> {
     error: &'a str,
 }
 
-impl Refusal {
+impl HttpRefusal {
     /// Returns the refusal of a malformed request (400).
     pub fn bad(what: impl Into<String>) -> Self {
         Self { status: 400, what: what.into() }
@@ -56,23 +56,25 @@ impl HostRequest {
     ///
     /// # Errors
     /// The refusal of a request that is malformed, too long, or not a plain `GET`.
-    pub(crate) fn read(stream: &dyn Input) -> Result<Self, Refusal> {
+    pub(crate) fn read(stream: &dyn Input) -> Result<Self, HttpRefusal> {
         let head = MessageReader::new(stream).head().map_err(|broken| match broken {
-            Broken::Closed => Refusal::bad("the request ended before its empty line"),
-            Broken::TooLong => Refusal { status: 431, what: "the head of the request is over 16 KiB".into() },
-            Broken::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Refusal { status: 408, what: "the request took too long".into() }
+            Broken::Closed => HttpRefusal::bad("the request ended before its empty line"),
+            Broken::TooLong => {
+                HttpRefusal { status: 431, what: "the head of the request is over 16 KiB".into() }
             }
-            Broken::Io(error) => Refusal::broken("read the request", crate::error::errno_of(&error)),
+            Broken::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+                HttpRefusal { status: 408, what: "the request took too long".into() }
+            }
+            Broken::Io(error) => HttpRefusal::broken("read the request", crate::error::errno_of(&error)),
         })?;
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(&head) {
             Ok(httparse::Status::Complete(_)) => {}
             Err(httparse::Error::TooManyHeaders) => {
-                return Err(Refusal { status: 431, what: format!("over {HEADERS} header fields") });
+                return Err(HttpRefusal { status: 431, what: format!("over {HEADERS} header fields") });
             }
-            _ => return Err(Refusal::bad("this is no HTTP request")),
+            _ => return Err(HttpRefusal::bad("this is no HTTP request")),
         }
         let header = |name: &str| {
             request
@@ -83,15 +85,15 @@ impl HostRequest {
         };
         // HTTP/1.1 requires a Host field (RFC 9112, section 3.2).
         if request.version == Some(1) && header("host").is_none() {
-            return Err(Refusal::bad("HTTP/1.1 wants a Host"));
+            return Err(HttpRefusal::bad("HTTP/1.1 wants a Host"));
         }
         if request.method != Some("GET") {
-            return Err(Refusal { status: 405, what: "everything here is read-only: GET".into() });
+            return Err(HttpRefusal { status: 405, what: "everything here is read-only: GET".into() });
         }
         let has_body = header("transfer-encoding").is_some()
             || header("content-length").is_some_and(|length| length != b"0");
         if has_body {
-            return Err(Refusal { status: 413, what: "a GET here has no body".into() });
+            return Err(HttpRefusal { status: 413, what: "a GET here has no body".into() });
         }
         let accept = String::from_utf8_lossy(header("accept").unwrap_or_default());
         let target = request.path.unwrap_or_default();
@@ -119,7 +121,7 @@ mod tests {
         }
     }
 
-    fn read(text: &str) -> Result<HostRequest, Refusal> {
+    fn read(text: &str) -> Result<HostRequest, HttpRefusal> {
         HostRequest::read(&Bytes(RefCell::new(text.as_bytes())))
     }
 

@@ -15,7 +15,7 @@ use super::health::{self, Health};
 use super::inspect::Inspection;
 use super::journal::Journal;
 use super::json;
-use super::request::{HostRequest, Refusal};
+use super::request::{HostRequest, HttpRefusal};
 use crate::error::{errno_of, errno_words, io_words};
 use crate::http::Input;
 
@@ -42,7 +42,7 @@ pub fn serve(socket: OwnedFd) -> Result<(), String> {
     let answer = if is_host {
         HostRequest::read(&connection.until(Deadline::after(PATIENCE))).and_then(|request| answer(&request))
     } else {
-        Err(Refusal { status: 403, what: "only the host is answered".into() })
+        Err(HttpRefusal { status: 403, what: "only the host is answered".into() })
     };
     let sent = connection.send(answer, PATIENCE);
     match (is_host, sent) {
@@ -65,9 +65,9 @@ impl Body {
     }
 }
 
-fn answer(request: &HostRequest) -> Result<Body, Refusal> {
+fn answer(request: &HostRequest) -> Result<Body, HttpRefusal> {
     if request.path != "/journal" && !request.query.is_empty() {
-        return Err(Refusal::bad("only /journal takes a query"));
+        return Err(HttpRefusal::bad("only /journal takes a query"));
     }
     match request.path.as_str() {
         "/health" => Ok(Body::json(json(&Health::read(health::PROMPT)))),
@@ -77,7 +77,7 @@ fn answer(request: &HostRequest) -> Result<Body, Refusal> {
         }
         "/diagnostics" => Ok(Body::json(json(&Diagnostics::read()))),
         "/journal" => Journal::read(&request.query).map(|journal| Body::json(json(&journal))),
-        _ => Err(Refusal { status: 404, what: format!("there are {PATHS}") }),
+        _ => Err(HttpRefusal { status: 404, what: format!("there are {PATHS}") }),
     }
 }
 
@@ -117,7 +117,7 @@ impl HostConnection {
     }
 
     /// Sends the answer. The client may take `patience` for all of it.
-    fn send(&self, answer: Result<Body, Refusal>, patience: Duration) -> Result<(), Errno> {
+    fn send(&self, answer: Result<Body, HttpRefusal>, patience: Duration) -> Result<(), Errno> {
         let (status, body) = match answer {
             Ok(body) => (200, body),
             Err(refusal) => (refusal.status, Body::json(json(&refusal.told()))),

@@ -6,7 +6,7 @@ use rustix::fs::statvfs;
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::peer::{Directory, Failure};
+use super::peer::{Directory, PeerFailure};
 use super::systemd::SOCKET;
 use crate::sort::sort;
 use crate::{fd, sys};
@@ -20,7 +20,7 @@ pub struct FactReader {
 
 impl FactReader {
     /// Returns the value of `read`. On a failure, notes it under the name `what` and returns the default.
-    pub fn or_note<T: Default>(&mut self, what: &str, read: Result<T, impl Into<Failure>>) -> T {
+    pub fn or_note<T: Default>(&mut self, what: &str, read: Result<T, impl Into<PeerFailure>>) -> T {
         read.unwrap_or_else(|failure| {
             self.errors.push(format!("{what}: {}", failure.into().words()));
             T::default()
@@ -158,7 +158,9 @@ impl Network {
         let resolved = Directory::open(Path::new("/run/systemd/resolve"), 0)
             .and_then(|directory| directory.text("resolv.conf"));
         let resolv = match resolved {
-            Err(Failure::Errno(Errno::NOENT)) => reader.text_if_there("/etc/resolv.conf").unwrap_or_default(),
+            Err(PeerFailure::Errno(Errno::NOENT)) => {
+                reader.text_if_there("/etc/resolv.conf").unwrap_or_default()
+            }
             resolved => reader.or_note("/run/systemd/resolve/resolv.conf", resolved),
         };
         let servers = resolv.lines().filter_map(|line| line.strip_prefix("nameserver"));
@@ -208,7 +210,7 @@ pub struct Account {
 
 /// A group, with its gid or the name of a member as the key.
 #[derive(Clone, Copy, Default)]
-struct Group<'t> {
+struct GroupKey<'t> {
     key: &'t str,
     name: &'t str,
     number: &'t str,
@@ -216,7 +218,7 @@ struct Group<'t> {
 
 /// Groups sorted by key, so that a lookup does not scan all of them.
 #[derive(Default)]
-struct Groups<'t>(Vec<Group<'t>>);
+struct Groups<'t>(Vec<GroupKey<'t>>);
 
 impl<'t> Groups<'t> {
     fn sort(&mut self) {
@@ -224,7 +226,7 @@ impl<'t> Groups<'t> {
     }
 
     /// Returns the groups with this key, in the order of the file.
-    fn of(&self, key: &str) -> &[Group<'t>] {
+    fn of(&self, key: &str) -> &[GroupKey<'t>] {
         let begin = self.0.partition_point(|group| group.key < key);
         let rest = self.0.get(begin..).unwrap_or_default();
         rest.get(..rest.partition_point(|group| group.key == key)).unwrap_or_default()
@@ -238,8 +240,8 @@ pub fn accounts(passwd: &str, group: &str) -> Vec<Account> {
     for line in group.lines() {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, number, members] = fields[..] else { continue };
-        of_number.0.push(Group { key: number, name, number });
-        of_member.0.extend(members.split(',').map(|key| Group { key, name, number }));
+        of_number.0.push(GroupKey { key: number, name, number });
+        of_member.0.extend(members.split(',').map(|key| GroupKey { key, name, number }));
     }
     of_number.sort();
     of_member.sort();
@@ -275,7 +277,7 @@ pub fn users_at_work(reader: &mut FactReader) -> Vec<u32> {
     // The directory exists before the manager listens. Other failures are reported when the manager is asked.
     let is_there = |uid: u32| {
         let found = Directory::of(uid).and_then(|directory| directory.find(SOCKET));
-        !matches!(found, Err(Failure::Errno(Errno::NOENT)))
+        !matches!(found, Err(PeerFailure::Errno(Errno::NOENT)))
     };
     users.into_iter().filter(|uid| *uid != 0 && is_there(*uid)).take(MOST).collect()
 }

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::dbus::{Connection, Method, Reply, Values, Writer};
 use super::deadline::Deadline;
-use super::peer::{Directory, Failure};
+use super::peer::{Directory, PeerFailure};
 
 /// The private socket of a manager, below the runtime directory of its user. It exists from the manager's first
 /// moment, and only that user and root can connect.
@@ -21,7 +21,7 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// A unit's state, in systemd's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
+pub struct UnitState {
     /// The name with its suffix.
     pub name: String,
     /// The load state: `loaded`, `not-found`, `masked`, ...
@@ -31,7 +31,7 @@ pub struct Unit {
     object: String,
 }
 
-impl Unit {
+impl UnitState {
     /// Returns whether the active state is one that systemd knows. A program that a user runs in place of the manager
     /// could send a text of any length.
     pub fn is_known(&self) -> bool {
@@ -69,7 +69,7 @@ impl Manager {
     ///
     /// # Errors
     /// As for [`Directory::connect`] and [`Connection::open`].
-    pub fn open(directory: &Directory, deadline: Deadline) -> Result<Self, Failure> {
+    pub fn open(directory: &Directory, deadline: Deadline) -> Result<Self, PeerFailure> {
         let stream = directory.connect(SOCKET, deadline)?;
         let longest = if directory.is_root() { LONGEST } else { LONGEST_OF_USER };
         Ok(Self(Connection::open(stream, longest)?))
@@ -106,7 +106,7 @@ impl Manager {
     ///
     /// # Errors
     /// As for [`Connection::call`].
-    pub fn active_since(&mut self, unit: &Unit) -> Result<u64, Errno> {
+    pub fn active_since(&mut self, unit: &UnitState) -> Result<u64, Errno> {
         let interface = "org.freedesktop.systemd1.Unit";
         self.property(&unit.object, interface, "ActiveEnterTimestampMonotonic")?.values().variant("t")?.u64()
     }
@@ -115,7 +115,7 @@ impl Manager {
     ///
     /// # Errors
     /// As for [`Connection::call`].
-    pub fn units(&mut self, names: &[&str]) -> Result<Vec<Unit>, Errno> {
+    pub fn units(&mut self, names: &[&str]) -> Result<Vec<UnitState>, Errno> {
         self.list("ListUnitsByNames", names)
     }
 
@@ -123,11 +123,11 @@ impl Manager {
     ///
     /// # Errors
     /// As for [`Connection::call`].
-    pub fn failed(&mut self) -> Result<Vec<Unit>, Errno> {
+    pub fn failed(&mut self) -> Result<Vec<UnitState>, Errno> {
         self.list("ListUnitsFiltered", &["failed"])
     }
 
-    fn list(&mut self, name: &str, words: &[&str]) -> Result<Vec<Unit>, Errno> {
+    fn list(&mut self, name: &str, words: &[&str]) -> Result<Vec<UnitState>, Errno> {
         let mut arguments = Writer::default();
         arguments.strings(words)?;
         let method = Method { object: OBJECT, interface: MANAGER, name, signature: "as" };
@@ -147,19 +147,19 @@ impl Manager {
 
 /// Parses the units in the body of a reply, which may be any bytes.
 #[cfg(fuzzing)]
-pub fn parse_units(body: &[u8]) -> Result<Vec<Unit>, Errno> {
+pub fn parse_units(body: &[u8]) -> Result<Vec<UnitState>, Errno> {
     Values::new(body).structures(unit)
 }
 
 /// Reads a unit, `(ssssssouso)`: name, description, load, active and sub state, followed unit, object path, and the
 /// id, type and object path of its job.
-fn unit(values: &mut Values<'_>) -> Result<Unit, Errno> {
+fn unit(values: &mut Values<'_>) -> Result<UnitState, Errno> {
     let (name, _description) = (values.string()?, values.string()?);
     let (load, active, _sub) = (values.string()?, values.string()?, values.string()?);
     let (_followed, object) = (values.string()?, values.string()?);
     let _job = (values.u32()?, values.string()?, values.string()?);
     let [name, load, active, object] = [name, load, active, object].map(str::to_owned);
-    Ok(Unit { name, load, active, object })
+    Ok(UnitState { name, load, active, object })
 }
 
 /// Reads a job, `(usssoo)`: id, unit, type, state, object path, and the unit's object path. Returns the unit if the

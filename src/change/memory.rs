@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Attributes, Kind, Op, Piece, Stat, View};
+use super::{Attributes, FileKind, Op, Piece, Stat, View};
 use crate::error::{Error, Reason, Result};
 
 const PATH_MAX: usize = 4096;
@@ -275,13 +275,13 @@ impl View for Memory {
     fn stat(&self, path: &Path) -> Result<Option<Stat>> {
         Ok(self.look_up(path)?.map(|node| {
             let (kind, size) = match &node.thing {
-                Thing::Directory => (Kind::Directory, 4096),
-                Thing::File(bytes) => (Kind::File, bytes.len() as u64),
-                Thing::Link(target) => (Kind::Symlink, target.as_os_str().len() as u64),
-                Thing::Special => (Kind::Special, 0),
+                Thing::Directory => (FileKind::Directory, 4096),
+                Thing::File(bytes) => (FileKind::File, bytes.len() as u64),
+                Thing::Link(target) => (FileKind::Symlink, target.as_os_str().len() as u64),
+                Thing::Special => (FileKind::Special, 0),
             };
             let links = self.nodes.values().filter(|other| other.inode == node.inode).count() as u64;
-            let links = if kind == Kind::Directory { 2 } else { links };
+            let links = if kind == FileKind::Directory { 2 } else { links };
             Stat { kind, attributes: node.attributes, size, identity: (node.device, node.inode), links }
         }))
     }

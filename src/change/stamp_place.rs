@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Kind, View};
+use super::{FileKind, View};
 use crate::error::{Error, Reason, Result};
 use crate::stamp::STAMP;
 
@@ -37,7 +37,7 @@ impl StampPlace {
             }
             let path = place.path.join(name);
             match view.stat(&path)?.map(|stat| stat.kind) {
-                Some(Kind::Symlink) => {
+                Some(FileKind::Symlink) => {
                     let target = view.read_link(&path)?;
                     if target.is_absolute() {
                         place.path = PathBuf::from("/");

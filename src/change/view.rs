@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// The kind of what stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A regular file.
     File,
     /// A directory.
@@ -18,7 +18,7 @@ pub enum Kind {
     Special,
 }
 
-impl Kind {
+impl FileKind {
     /// Returns the kind for a message, with its article: "a file".
     pub fn word(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Attributes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// The kind of what stands there.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// Owner and mode.
     pub attributes: Attributes,
     /// The size in bytes.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::report::{Report, Step, last_key};
 use super::schema::{ListMut, Object, ShapeMut};
 use crate::go::same_key;
-use crate::json::{JsonReader, Kind, SyntaxError};
+use crate::json::{JsonKind, JsonReader, SyntaxError};
 use remarks::Remarks;
 
 /// The largest number of items that all lists of a config hold together, so that a small text cannot take endless
@@ -165,8 +165,8 @@ impl<'a> Decoder<'a> {
     /// Reads a string. Returns `None` for `null`.
     fn string(&mut self) -> Result<Option<Cow<'a, str>>> {
         match self.reader.peek()? {
-            Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
-            Kind::String => Ok(Some(self.reader.string()?)),
+            JsonKind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
+            JsonKind::String => Ok(Some(self.reader.string()?)),
             found => {
                 let in_list = matches!(self.path.last(), Some(Step::Index(_)));
                 let wanted =
@@ -179,8 +179,8 @@ impl<'a> Decoder<'a> {
     /// Reads a boolean. Returns `None` for `null`.
     fn bool(&mut self) -> Result<Option<bool>> {
         match self.reader.peek()? {
-            Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
-            Kind::Bool => Ok(Some(self.reader.bool()?)),
+            JsonKind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
+            JsonKind::Bool => Ok(Some(self.reader.bool()?)),
             found => Err(self.mismatch(found, "bool", "true or false")),
         }
     }
@@ -188,8 +188,8 @@ impl<'a> Decoder<'a> {
     /// Reads an integer of 64 bits. Returns `None` for `null`.
     fn integer(&mut self) -> Result<Option<i64>> {
         match self.reader.peek()? {
-            Kind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
-            Kind::Number => {
+            JsonKind::Null => self.reader.null().map(|()| None).map_err(DecodeError::from),
+            JsonKind::Number => {
                 let text = self.reader.number()?;
                 if let Ok(value) = text.parse() {
                     return Ok(Some(value));
@@ -205,11 +205,11 @@ impl<'a> Decoder<'a> {
     /// into those of the first, as in the reference.
     fn list(&mut self, list: &mut dyn ListMut<'a>) -> Result<()> {
         match self.reader.peek()? {
-            Kind::Null => {
+            JsonKind::Null => {
                 list.truncate(0);
                 return Ok(self.reader.null()?);
             }
-            Kind::Array => self.reader.enter()?,
+            JsonKind::Array => self.reader.enter()?,
             found => {
                 let wanted = match list.slot(0) {
                     Some(ShapeMut::Object(object)) if object.name() == "HTTPHeader" => {
@@ -239,8 +239,8 @@ impl<'a> Decoder<'a> {
     /// Decodes an object into `object`. A key that stands twice is decoded twice, into the same field.
     fn object(&mut self, object: &mut dyn Object<'a>) -> Result<()> {
         match self.reader.peek()? {
-            Kind::Null => return self.null_object(object),
-            Kind::Object => {}
+            JsonKind::Null => return self.null_object(object),
+            JsonKind::Object => {}
             found => {
                 let wanted = format!("types.{}", self.object_name(object.name()));
                 return Err(self.mismatch(found, &wanted, "an object"));

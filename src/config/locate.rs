@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::report::{Finding, Position, Step};
-use crate::json::{JsonReader, Kind, SyntaxError};
+use crate::json::{JsonKind, JsonReader, SyntaxError};
 use crate::sort::{order, sort};
 
 /// Sets the line and column of every finding, and sorts the findings by their places. `text` must be JSON.
@@ -32,7 +32,7 @@ fn place(
     depth: usize,
 ) -> Result<(), SyntaxError> {
     let kind = reader.peek()?;
-    if !matches!(kind, Kind::Array | Kind::Object) {
+    if !matches!(kind, JsonKind::Array | JsonKind::Object) {
         settle(findings, sought, reader.offset());
         return reader.skip();
     }
@@ -42,7 +42,7 @@ fn place(
     let below = depth.saturating_add(1);
     let mut index: usize = 0;
     loop {
-        let inside = if kind == Kind::Object {
+        let inside = if kind == JsonKind::Object {
             let Some((key, _)) = reader.next_key(index == 0)? else { return Ok(()) };
             range(findings, sought, depth, &|step| order_of_key(step, &key))
         } else {

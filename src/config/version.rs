@@ -1,7 +1,7 @@
 //! The spec versions that are supported, and the errors for all others.
 
 use crate::error::{Error, Reason};
-use crate::json::{JsonReader, Kind};
+use crate::json::{JsonKind, JsonReader};
 
 /// A supported version of the Ignition spec, by its minor number: 3.0.0 to 3.6.0 and 3.7.0-experimental.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,7 +117,7 @@ fn foreign(text: &[u8]) -> Option<&'static str> {
                             inside it (spec.config)";
     const CLOUD_INIT: &str = "this is a config of cloud-init, and glowplug takes Ignition configs";
     let mut reader = JsonReader::new(text);
-    if reader.peek() != Ok(Kind::Object) || reader.enter().is_err() {
+    if reader.peek() != Ok(JsonKind::Object) || reader.enter().is_err() {
         return None;
     }
     // If several keys are known, the one that comes first in the table decides, wherever it stands in the text.

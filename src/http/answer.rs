@@ -23,7 +23,7 @@ impl From<Broken> for Failure {
 }
 
 /// Reads one answer.
-pub(super) struct Answer<'s>(MessageReader<'s>);
+pub(super) struct AnswerReader<'s>(MessageReader<'s>);
 
 /// How the end of the body is found.
 enum Length {
@@ -32,7 +32,7 @@ enum Length {
     UntilClose,
 }
 
-impl<'s> Answer<'s> {
+impl<'s> AnswerReader<'s> {
     pub(super) fn new(stream: &'s dyn Input) -> Self {
         Self(MessageReader::new(stream))
     }

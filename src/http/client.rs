@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::Input;
-use super::answer::Answer;
+use super::answer::AnswerReader;
 use super::failure::Failure;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{Error, Reason, Result, io_words};
@@ -103,7 +103,7 @@ impl Client<'_> {
             .map_err(|error| Failure::passing(format_args!("connect: {}", io_words(&error))))?;
         let connection = BoundedConnection { stream, deadline: self.deadline, has_begun: Cell::new(false) };
         connection.write_all(head.as_bytes()).map_err(|error| Failure::io("send the request", &error))?;
-        let mut answer = Answer::new(&connection);
+        let mut answer = AnswerReader::new(&connection);
         let body = answer.body(self.limit)?;
         if body.is_empty() && (answer.has_more() || connection.sends_within(SURPLUS_WAIT)) {
             return Err(Failure::bad("the host announced an empty config but sent more"));
@@ -115,7 +115,7 @@ impl Client<'_> {
 /// Reads one answer from `stream`, for the fuzz targets: without retries or timeouts.
 #[cfg(fuzzing)]
 pub(crate) fn answer(stream: &dyn Input, limit: u64) -> std::result::Result<Vec<u8>, String> {
-    Answer::new(stream).body(limit).map_err(|failure| match failure {
+    AnswerReader::new(stream).body(limit).map_err(|failure| match failure {
         Failure::Passing(what) => what,
         Failure::Final(error) => error.to_string(),
     })

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::answer::Answer;
+use super::answer::AnswerReader;
 use super::failure::Failure;
 use super::*;
 use crate::deadline::Deadline;
@@ -281,7 +281,7 @@ fn read(answer: &[u8]) -> std::result::Result<Vec<u8>, Failure> {
             self.0.borrow_mut().read(buffer)
         }
     }
-    Answer::new(&Bytes(answer.into())).body(1 << 20)
+    AnswerReader::new(&Bytes(answer.into())).body(1 << 20)
 }
 
 /// Asserts that each of these answers is refused at once.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::flags::{CallRefused, Dialect, Given, text};
-use super::request::{Stage, StageCall};
+use super::stage_call::{Stage, StageCall};
 use super::{apply, stage, stage_log};
 use crate::config::{self, Report};
 use crate::error::Reason;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::previous_report::previous_report;
-use super::request::{Stage, StageCall};
+use super::stage_call::{Stage, StageCall};
 use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
 use super::{part, stage_log};
 use crate::change::{Op, Piece};

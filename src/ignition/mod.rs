@@ -10,10 +10,10 @@ pub mod cli;
 mod files;
 mod part;
 mod previous_report;
-mod request;
 mod stage;
+mod stage_call;
 mod stage_log;
 mod state;
 
-pub use request::{Stage, StageCall};
 pub use stage::run;
+pub use stage_call::{Stage, StageCall};

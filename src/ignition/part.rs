@@ -1,6 +1,6 @@
 //! Which stage carries out which part of a config. Only this file says so.
 
-use super::request::Stage;
+use super::stage_call::Stage;
 use crate::config::{Config, Filesystem, KernelArguments, Passwd, Storage, Systemd};
 
 /// Removes from `config` every part that `stage` does not carry out. The section `ignition` stays as it is.

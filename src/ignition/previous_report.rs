@@ -1,6 +1,6 @@
 //! The report of an earlier run, which the reference puts into the new one.
 
-use crate::change::{Kind, StampPlace, View as _};
+use crate::change::{FileKind, StampPlace, View as _};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::json::{JsonReader, SyntaxError};
 use crate::kmsg_logger::NOTICE;
@@ -16,7 +16,7 @@ use crate::sys;
 pub(super) fn previous_report(root: &Root) -> Result<Option<String>> {
     let place = StampPlace::find(root)?;
     let path = place.path.as_path();
-    if root.stat(path)?.is_none_or(|stat| stat.kind != Kind::File) {
+    if root.stat(path)?.is_none_or(|stat| stat.kind != FileKind::File) {
         return Ok(None);
     }
     let text = root.read(path, 1 << 20)?;

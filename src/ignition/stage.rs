@@ -1,13 +1,13 @@
 //! Runs one stage of the reference. What a stage leaves for the next is in the state file and the config cache.
 
-use super::request::{Stage, StageCall};
+use super::stage_call::{Stage, StageCall};
 use super::stage_log;
 use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
 use super::{cache, files, part};
 use crate::config::{self, Config};
 use crate::error::{Error, Reason, Result};
 use crate::memory;
-use crate::platform::{self, Answer, Choice, CommandLine, Platform, UserConfig, system};
+use crate::platform::{self, Answer, CommandLine, Platform, PlatformChoice, UserConfig, system};
 use crate::provision::TRANSPORT;
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
 use crate::source::sha512_hex;
@@ -94,7 +94,8 @@ fn fetch<'a>(
 ) -> Result<Option<Config<'a>>> {
     let offline = request.stage == Stage::FetchOffline;
     let platform = Platform::named(&request.platform);
-    let choice = platform.as_ref().map_or(Choice::Nothing, |platform| Choice::Named(*platform));
+    let choice =
+        platform.as_ref().map_or(PlatformChoice::Nothing, |platform| PlatformChoice::Named(*platform));
     let mut line = CommandLine::read()?;
     line.timeout = request.patience.unwrap_or(line.timeout);
     let (text, from) = match platform::user_config(choice, &line, offline, &TRANSPORT)? {

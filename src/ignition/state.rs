@@ -7,7 +7,7 @@ use super::cache;
 use crate::config::encode::quote;
 use crate::error::{Error, Reason, Result};
 use crate::file;
-use crate::json::{JsonReader, Kind, SyntaxError};
+use crate::json::{JsonKind, JsonReader, SyntaxError};
 use crate::provision::render::FetchedConfig;
 
 /// The field for the spec version of the user's config. Only this program uses it, for its result file.
@@ -61,7 +61,7 @@ impl StateFile {
 
     fn read(&mut self, text: &[u8]) -> std::result::Result<(), SyntaxError> {
         let mut reader = JsonReader::new(text);
-        if reader.peek()? != Kind::Object {
+        if reader.peek()? != JsonKind::Object {
             return reader.end();
         }
         reader.enter()?;
@@ -148,7 +148,7 @@ impl StateFile {
 /// Returns whether an item of the JSON list has the kind `user`.
 fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
     let mut reader = JsonReader::new(list);
-    if reader.peek()? == Kind::Null {
+    if reader.peek()? == JsonKind::Null {
         return Ok(false);
     }
     let mut found = false;
@@ -156,7 +156,7 @@ fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
     reader.enter()?;
     while reader.next_item(first_item)? {
         first_item = false;
-        if reader.peek()? != Kind::Object {
+        if reader.peek()? != JsonKind::Object {
             reader.skip()?;
             continue;
         }
@@ -164,7 +164,7 @@ fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
         let mut first_key = true;
         while let Some((key, _)) = reader.next_key(first_key)? {
             first_key = false;
-            if key == "kind" && reader.peek()? == Kind::String {
+            if key == "kind" && reader.peek()? == JsonKind::String {
                 found |= reader.string()? == "user";
             } else {
                 reader.skip()?;

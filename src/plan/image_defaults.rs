@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::map::Map;
 use super::tree::Tree;
-use crate::change::Kind;
+use crate::change::FileKind;
 use crate::config::path_fault;
 use crate::error::{Reason, Result};
 
@@ -31,7 +31,7 @@ impl ImageDefaults {
     pub(super) fn read(tree: &mut Tree) -> Result<Self> {
         let mut defaults = Self::default();
         let directory = tree.resolve(Path::new(DIRECTORY))?;
-        if tree.stat(&directory)?.is_none_or(|stat| stat.kind != Kind::Directory) {
+        if tree.stat(&directory)?.is_none_or(|stat| stat.kind != FileKind::Directory) {
             return Ok(defaults);
         }
         let mut room = MOST_PATHS;
@@ -39,7 +39,7 @@ impl ImageDefaults {
             let name = Path::new(&name);
             // A link to `/dev/null` disables a list, because it leads to no regular file.
             let path = tree.resolve(&directory.join(name))?;
-            let Some(stat) = tree.stat(&path)?.filter(|stat| stat.kind == Kind::File) else { continue };
+            let Some(stat) = tree.stat(&path)?.filter(|stat| stat.kind == FileKind::File) else { continue };
             if name.extension().is_none_or(|extension| extension != "conf") {
                 continue;
             }

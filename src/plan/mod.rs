@@ -104,7 +104,8 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
     let defaults =
         if options.image_defaults { ImageDefaults::read(&mut tree) } else { Ok(ImageDefaults::default()) };
     let defaults = problems.take(defaults).unwrap_or_default();
-    let context = storage::Context { accounts: &accounts, defaults: &defaults, transport: options.transport };
+    let context =
+        storage::StorageContext { accounts: &accounts, defaults: &defaults, transport: options.transport };
     problems.take(storage::plan(&config.storage, context, &mut tree));
     problems.take(units::plan(&config.systemd, &mut tree));
     problems.take(tree.separate_shared());

@@ -8,7 +8,7 @@ use super::Part;
 use super::accounts::{Accounts, User};
 use super::tree::Tree;
 use crate::change::Piece;
-use crate::change::{Attributes, Kind};
+use crate::change::{Attributes, FileKind};
 use crate::config::{self, Passwd};
 use crate::error::{Error, Problems, Reason, Result};
 
@@ -59,7 +59,7 @@ fn put(user: &config::User, account: &User, fragment: bool, tree: &mut Tree) -> 
     }
     at.push(OsStr::new(file));
     match tree.stat(&at)?.map(|stat| stat.kind) {
-        None | Some(Kind::File | Kind::Symlink) => {}
+        None | Some(FileKind::File | FileKind::Symlink) => {}
         Some(kind) => return Err(in_the_way(&at, kind)),
     }
     let mut keys = user.ssh_authorized_keys.join("\n");
@@ -73,12 +73,12 @@ fn put(user: &config::User, account: &User, fragment: bool, tree: &mut Tree) -> 
 fn directory_is_missing(tree: &Tree, at: &Path) -> Result<bool> {
     match tree.stat(at)?.map(|stat| stat.kind) {
         None => Ok(true),
-        Some(Kind::Directory) => Ok(false),
+        Some(FileKind::Directory) => Ok(false),
         Some(kind) => Err(in_the_way(at, kind)),
     }
 }
 
-fn in_the_way(at: &Path, kind: Kind) -> Error {
+fn in_the_way(at: &Path, kind: FileKind) -> Error {
     let what = format!("write keys to {} in the root: {} stands there", at.display(), kind.word());
     Error::new(Reason::Conflict, what)
 }

@@ -11,7 +11,7 @@ use super::accounts::Accounts;
 use super::image_defaults::ImageDefaults;
 use super::map::Map;
 use super::tree::Tree;
-use crate::change::{Attributes, Kind};
+use crate::change::{Attributes, FileKind};
 use crate::config::{Directory, File, Link, Storage, path_fault};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::sort::order;
@@ -22,7 +22,7 @@ struct PlacedEntry<'a> {
     place: EntryKey,
     path: PathBuf,
     depth: usize,
-    entry: Entry<'a>,
+    entry: StorageEntry<'a>,
 }
 
 /// The place of an entry in the config, shown as `$.storage.files.0`.
@@ -36,7 +36,7 @@ impl fmt::Display for EntryKey {
 }
 
 #[derive(Clone, Copy)]
-enum Entry<'a> {
+enum StorageEntry<'a> {
     Directory(&'a Directory<'a>),
     File(&'a File<'a>),
     Link(&'a Link<'a>),
@@ -44,7 +44,7 @@ enum Entry<'a> {
 
 /// What planning an entry needs besides the entry and the tree.
 #[derive(Clone, Copy)]
-pub(super) struct Context<'c, 'a> {
+pub(super) struct StorageContext<'c, 'a> {
     /// The users and groups by which the names of owners are resolved.
     pub accounts: &'c Accounts,
     /// The paths that the image ships only as a default.
@@ -61,7 +61,7 @@ pub(super) struct Context<'c, 'a> {
 /// One error holds all problems of the entries. An entry that depends on a failed one causes no further problem.
 pub(super) fn plan<'a>(
     storage: &'a Storage<'a>,
-    context: Context<'_, 'a>,
+    context: StorageContext<'_, 'a>,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
     tree.begin(Part::Storage);
@@ -93,12 +93,12 @@ fn stand_in(node: &PlacedEntry<'_>, tree: &mut Tree) -> Result<()> {
     let mut above: Vec<&Path> = node.path.ancestors().skip(1).collect();
     above.reverse();
     for directory in above {
-        if tree.stat(directory)?.is_some_and(|stat| stat.kind != Kind::Directory) {
+        if tree.stat(directory)?.is_some_and(|stat| stat.kind != FileKind::Directory) {
             put_stand_in(directory, true, tree);
         }
     }
     tree.make_parents(&node.path)?;
-    put_stand_in(&node.path, matches!(node.entry, Entry::Directory(_)), tree);
+    put_stand_in(&node.path, matches!(node.entry, StorageEntry::Directory(_)), tree);
     Ok(())
 }
 
@@ -110,8 +110,8 @@ fn put_stand_in(path: &Path, is_directory: bool, tree: &mut Tree) {
     }
 }
 
-fn is_hard(entry: Entry<'_>) -> bool {
-    matches!(entry, Entry::Link(link) if link.hard == Some(true))
+fn is_hard(entry: StorageEntry<'_>) -> bool {
+    matches!(entry, StorageEntry::Link(link) if link.hard == Some(true))
 }
 
 fn depth(path: &Path) -> usize {
@@ -127,9 +127,11 @@ fn collect<'a>(
     let files = storage.files.iter().enumerate();
     let links = storage.links.iter().enumerate();
     let entries = directories
-        .map(|(index, entry)| (EntryKey("directories", index), Entry::Directory(entry), &entry.path))
-        .chain(files.map(|(index, entry)| (EntryKey("files", index), Entry::File(entry), &entry.path)))
-        .chain(links.map(|(index, entry)| (EntryKey("links", index), Entry::Link(entry), &entry.path)));
+        .map(|(index, entry)| (EntryKey("directories", index), StorageEntry::Directory(entry), &entry.path))
+        .chain(files.map(|(index, entry)| (EntryKey("files", index), StorageEntry::File(entry), &entry.path)))
+        .chain(
+            links.map(|(index, entry)| (EntryKey("links", index), StorageEntry::Link(entry), &entry.path)),
+        );
 
     let mut nodes = Vec::new();
     // Most entries share their directories, so each directory is resolved only once.

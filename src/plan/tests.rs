@@ -7,7 +7,7 @@ use crate::error::{Error, Reason};
 use crate::source::NoTransport;
 
 /// A config's list, its entry for a number, and what the root has of that number.
-struct Kind {
+struct ListGrowth {
     list: &'static str,
     entry: fn(usize) -> String,
     root: fn(&mut Memory, usize),
@@ -36,58 +36,74 @@ fn units(root: &mut Memory, count: usize) {
     }
 }
 
-const KINDS: &[Kind] = &[
-    Kind { list: "passwd.users", entry: |n| format!(r#"{{"name":"n{n}"}}"#), root: nothing },
-    Kind {
+const KINDS: &[ListGrowth] = &[
+    ListGrowth { list: "passwd.users", entry: |n| format!(r#"{{"name":"n{n}"}}"#), root: nothing },
+    ListGrowth {
         list: "passwd.users",
         entry: |n| format!(r#"{{"name":"n{n}","groups":["sudo"],"sshAuthorizedKeys":["ssh-rsa A"]}}"#),
         root: |root, _| root.file("/etc/group", "sudo:x:27:\n"),
     },
-    Kind { list: "passwd.users", entry: |n| format!(r#"{{"name":"u{n}","shell":"/bin/x"}}"#), root: users },
-    Kind {
+    ListGrowth {
+        list: "passwd.users",
+        entry: |n| format!(r#"{{"name":"u{n}","shell":"/bin/x"}}"#),
+        root: users,
+    },
+    ListGrowth {
         list: "passwd.users",
         entry: |n| format!(r#"{{"name":"u{n}","shouldExist":false}}"#),
         root: users,
     },
-    Kind { list: "passwd.groups", entry: |n| format!(r#"{{"name":"n{n}"}}"#), root: users },
-    Kind { list: "systemd.units", entry: |n| unit(n, ""), root: nothing },
-    Kind { list: "systemd.units", entry: |n| unit(n, &format!("Alias=b{n}.service")), root: nothing },
-    Kind { list: "systemd.units", entry: |n| unit(n, &format!("Also=n{}.service", n + 1)), root: nothing },
-    Kind {
+    ListGrowth { list: "passwd.groups", entry: |n| format!(r#"{{"name":"n{n}"}}"#), root: users },
+    ListGrowth { list: "systemd.units", entry: |n| unit(n, ""), root: nothing },
+    ListGrowth { list: "systemd.units", entry: |n| unit(n, &format!("Alias=b{n}.service")), root: nothing },
+    ListGrowth {
+        list: "systemd.units",
+        entry: |n| unit(n, &format!("Also=n{}.service", n + 1)),
+        root: nothing,
+    },
+    ListGrowth {
         list: "systemd.units",
         entry: |n| format!(r#"{{"name":"s{n}.service","enabled":false}}"#),
         root: units,
     },
-    Kind {
+    ListGrowth {
         list: "systemd.units",
         entry: |n| format!(r#"{{"name":"s{n}.service","mask":true}}"#),
         root: units,
     },
-    Kind {
+    ListGrowth {
         list: "systemd.units",
         entry: |n| format!(r#"{{"name":"t@{n}.service","enabled":true}}"#),
         root: units,
     },
-    Kind {
+    ListGrowth {
         list: "systemd.units",
         entry: |n| format!(r#"{{"name":"t@{n}.service","enabled":false}}"#),
         root: units,
     },
-    Kind {
+    ListGrowth {
         list: "systemd.units",
         entry: |n| {
             format!(r#"{{"name":"n{n}.service","dropins":[{{"name":"a.conf","contents":"[Unit]"}}]}}"#)
         },
         root: nothing,
     },
-    Kind {
+    ListGrowth {
         list: "storage.files",
         entry: |n| format!(r#"{{"path":"/a/n{n}","append":[{{"source":"data:,a"}}]}}"#),
         root: nothing,
     },
-    Kind { list: "storage.files", entry: |n| format!(r#"{{"path":"/n{n}/a/b/c/d/e/f"}}"#), root: nothing },
-    Kind { list: "storage.directories", entry: |n| format!(r#"{{"path":"/a/n{n}"}}"#), root: nothing },
-    Kind { list: "storage.links", entry: |n| format!(r#"{{"path":"/a/n{n}","target":"b"}}"#), root: nothing },
+    ListGrowth {
+        list: "storage.files",
+        entry: |n| format!(r#"{{"path":"/n{n}/a/b/c/d/e/f"}}"#),
+        root: nothing,
+    },
+    ListGrowth { list: "storage.directories", entry: |n| format!(r#"{{"path":"/a/n{n}"}}"#), root: nothing },
+    ListGrowth {
+        list: "storage.links",
+        entry: |n| format!(r#"{{"path":"/a/n{n}","target":"b"}}"#),
+        root: nothing,
+    },
 ];
 
 fn unit(n: usize, line: &str) -> String {
@@ -109,7 +125,7 @@ fn planned(root: &Memory, list: &str, entries: &[String]) -> Result<usize> {
 }
 
 /// How often the view was asked, and how many names were looked up in the tree.
-fn work(kind: &Kind, count: usize) -> (usize, usize) {
+fn work(kind: &ListGrowth, count: usize) -> (usize, usize) {
     let mut root = Memory::debian();
     (kind.root)(&mut root, count);
     let entries: Vec<String> = (0..count).map(kind.entry).collect();

@@ -11,9 +11,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use self::places::{Base, Node, Places, Seen, Step, components, enter, next, start};
+use self::places::{Base, Places, PlannedNode, Seen, WalkStep, components, enter, next, start};
 use super::{Part, Planned};
-use crate::change::{Attributes, Contents, Kind, Op, Piece, Stat, View};
+use crate::change::{Attributes, Contents, FileKind, Op, Piece, Stat, View};
 use crate::error::{Error, Reason, Result, shorten};
 use crate::sort::sort;
 
@@ -38,7 +38,7 @@ pub struct Tree<'a, 'v> {
     replaced_defaults: Vec<PathBuf>,
     parts: Vec<(usize, Part)>,
     /// The planned names of files that have more than one name.
-    names: Vec<shared::Name>,
+    names: Vec<shared::SharedName>,
     implied: put::Implied,
 }
 
@@ -88,7 +88,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         Planned { ops, parts, warnings, replaced_defaults }
     }
 
-    fn walk(&self, path: &Path) -> Step {
+    fn walk(&self, path: &Path) -> WalkStep {
         let places = self.places.borrow();
         let mut step = start(&places);
         for (name, length) in components(bytes(path)) {
@@ -98,7 +98,7 @@ impl<'a, 'v> Tree<'a, 'v> {
     }
 
     /// Walks to `path` and adds the missing places on the way.
-    fn enter(&self, path: &Path) -> Step {
+    fn enter(&self, path: &Path) -> WalkStep {
         let mut places = self.places.borrow_mut();
         let mut step = start(&places);
         for (name, length) in components(bytes(path)) {
@@ -107,11 +107,11 @@ impl<'a, 'v> Tree<'a, 'v> {
         step
     }
 
-    fn planned(&self, step: Step) -> Option<Node> {
+    fn planned(&self, step: WalkStep) -> Option<PlannedNode> {
         self.places.borrow().at(step.number?)?.planned.clone()
     }
 
-    fn set_node(&mut self, path: &Path, node: Node) {
+    fn set_node(&mut self, path: &Path, node: PlannedNode) {
         let step = self.enter(path);
         if let Some(place) = step.number.and_then(|number| self.places.get_mut().at_mut(number)) {
             place.planned = Some(node);
@@ -126,16 +126,16 @@ impl<'a, 'v> Tree<'a, 'v> {
         let place = step.number.and_then(|number| places.at(number));
         let of = |kind, attributes, identity| Some(Stat { kind, attributes, size: 0, identity, links: 1 });
         Ok(match place.and_then(|place| place.planned.as_ref()) {
-            Some(Node::Gone) => None,
-            Some(Node::Directory { attributes, backing }) => {
+            Some(PlannedNode::Gone) => None,
+            Some(PlannedNode::Directory { attributes, backing }) => {
                 let stat = backing.as_ref().map_or(Ok(None), |at| self.view.stat(at))?;
-                of(Kind::Directory, *attributes, stat.map_or((0, 0), |stat| stat.identity))
+                of(FileKind::Directory, *attributes, stat.map_or((0, 0), |stat| stat.identity))
             }
-            Some(Node::File { attributes, .. }) => of(Kind::File, *attributes, (0, 0)),
-            Some(Node::Symlink { uid, gid, .. }) => {
-                of(Kind::Symlink, Attributes { uid: *uid, gid: *gid, mode: 0o777 }, (0, 0))
+            Some(PlannedNode::File { attributes, .. }) => of(FileKind::File, *attributes, (0, 0)),
+            Some(PlannedNode::Symlink { uid, gid, .. }) => {
+                of(FileKind::Symlink, Attributes { uid: *uid, gid: *gid, mode: 0o777 }, (0, 0))
             }
-            Some(Node::Kept { at, attributes }) => {
+            Some(PlannedNode::Kept { at, attributes }) => {
                 self.view.stat(at)?.map(|stat| Stat { attributes: *attributes, ..stat })
             }
             None if matches!(step.base, Base::Nowhere) => None,
@@ -150,7 +150,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         })
     }
 
-    fn stat_unplanned(&self, step: Step, path: &Path) -> Result<Option<Stat>> {
+    fn stat_unplanned(&self, step: WalkStep, path: &Path) -> Result<Option<Stat>> {
         let Some(at) = self.backing(step, path) else { return Ok(None) };
         let stat = self.view.stat(&at)?;
         let mut places = self.places.borrow_mut();
@@ -166,7 +166,7 @@ impl<'a, 'v> Tree<'a, 'v> {
     }
 
     /// Returns where the view holds what will stand at `path`, if `path` has no node of its own.
-    fn backing(&self, step: Step, path: &Path) -> Option<PathBuf> {
+    fn backing(&self, step: WalkStep, path: &Path) -> Option<PathBuf> {
         self.backing_of(step.base, bytes(path))
     }
 
@@ -178,10 +178,14 @@ impl<'a, 'v> Tree<'a, 'v> {
                 let places = self.places.borrow();
                 let rest = OsStr::from_bytes(path.get(length..)?.strip_prefix(b"/").unwrap_or_default());
                 match places.at(number)?.planned.as_ref()? {
-                    Node::Directory { backing: Some(at), .. } | Node::Kept { at, .. } if rest.is_empty() => {
+                    PlannedNode::Directory { backing: Some(at), .. } | PlannedNode::Kept { at, .. }
+                        if rest.is_empty() =>
+                    {
                         Some(at.clone())
                     }
-                    Node::Directory { backing: Some(at), .. } | Node::Kept { at, .. } => Some(at.join(rest)),
+                    PlannedNode::Directory { backing: Some(at), .. } | PlannedNode::Kept { at, .. } => {
+                        Some(at.join(rest))
+                    }
                     _ => None,
                 }
             }
@@ -193,8 +197,8 @@ impl<'a, 'v> Tree<'a, 'v> {
     pub fn read_link(&self, path: &Path) -> Result<PathBuf> {
         let step = self.walk(path);
         match self.planned(step) {
-            Some(Node::Symlink { target, .. }) => return Ok(target),
-            Some(Node::Kept { at, .. }) => return self.view.read_link(&at),
+            Some(PlannedNode::Symlink { target, .. }) => return Ok(target),
+            Some(PlannedNode::Kept { at, .. }) => return self.view.read_link(&at),
             _ => {}
         }
         let mut places = self.places.borrow_mut();
@@ -219,14 +223,14 @@ impl<'a, 'v> Tree<'a, 'v> {
         let step = self.enter(path);
         let at = match self.planned(step) {
             None => self.backing(step, path),
-            Some(Node::Directory { backing, .. }) => backing,
+            Some(PlannedNode::Directory { backing, .. }) => backing,
             Some(_) => return Ok(()),
         };
         let (Some(number), Some(at)) = (step.number, at) else { return Ok(()) };
         if self.places.borrow().at(number).is_none_or(|place| place.is_listed) {
             return Ok(());
         }
-        if self.view.stat(&at)?.is_none_or(|stat| stat.kind != Kind::Directory) {
+        if self.view.stat(&at)?.is_none_or(|stat| stat.kind != FileKind::Directory) {
             return Ok(());
         }
         self.list_view(number, Some(&at))
@@ -238,8 +242,8 @@ impl<'a, 'v> Tree<'a, 'v> {
         let Some(number) = step.number else { return Ok(Vec::new()) };
         let at = match self.planned(step) {
             None => self.backing(step, path),
-            Some(Node::Directory { backing, .. }) => backing,
-            Some(Node::Kept { at, .. }) => Some(at),
+            Some(PlannedNode::Directory { backing, .. }) => backing,
+            Some(PlannedNode::Kept { at, .. }) => Some(at),
             Some(_) => None,
         };
         self.list_view(number, at.as_deref())?;
@@ -247,7 +251,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         let mut names = Vec::new();
         for place in places.children(number).filter_map(|number| places.at(number)) {
             let stands = match &place.planned {
-                Some(node) => !matches!(node, Node::Gone),
+                Some(node) => !matches!(node, PlannedNode::Gone),
                 None => !matches!(place.seen, Seen::Nothing),
             };
             if stands {
@@ -297,16 +301,16 @@ impl<'a, 'v> Tree<'a, 'v> {
     pub fn read(&self, path: &Path) -> Result<Option<Cow<'_, [u8]>>> {
         let step = self.walk(path);
         let at = match self.planned(step) {
-            Some(Node::File { op, .. }) => match self.ops.get(op) {
+            Some(PlannedNode::File { op, .. }) => match self.ops.get(op) {
                 Some(Op::File { contents, .. }) => return self.join(contents).map(Some),
                 _ => return Ok(None),
             },
-            Some(Node::Kept { at, .. }) => Some(at),
+            Some(PlannedNode::Kept { at, .. }) => Some(at),
             Some(_) => None,
             None => self.backing(step, path),
         };
         match (at, self.stat(path)?) {
-            (Some(at), Some(stat)) if stat.kind == Kind::File => {
+            (Some(at), Some(stat)) if stat.kind == FileKind::File => {
                 self.view.read(&at, READ_LIMIT).map(|bytes| Some(Cow::Owned(bytes)))
             }
             _ => Ok(None),
@@ -317,11 +321,11 @@ impl<'a, 'v> Tree<'a, 'v> {
     pub fn contents(&self, path: &Path) -> Result<Contents<'a>> {
         let step = self.walk(path);
         match self.planned(step) {
-            Some(Node::File { op, .. }) => match self.ops.get(op) {
+            Some(PlannedNode::File { op, .. }) => match self.ops.get(op) {
                 Some(Op::File { contents, .. }) => contents.iter().map(|piece| copied(piece, path)).collect(),
                 _ => Ok(Vec::new()),
             },
-            Some(Node::Kept { at, .. }) => Ok(vec![Piece::Existing(at)]),
+            Some(PlannedNode::Kept { at, .. }) => Ok(vec![Piece::Existing(at)]),
             Some(_) => Ok(Vec::new()),
             None => Ok(self.backing(step, path).map(Piece::Existing).into_iter().collect()),
         }

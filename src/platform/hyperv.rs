@@ -16,7 +16,7 @@ use super::Provider;
 use crate::deadline::Deadline;
 use crate::error::{Error, Reason, Result};
 use crate::memory;
-use message::{DONE, KvpRequest, Message, NO_MORE};
+use message::{DONE, KvpMessage, KvpRequest, NO_MORE};
 use pool::Pool;
 
 pub(super) static HYPERV: Provider = Provider {
@@ -99,7 +99,7 @@ fn converse(device: &mut File, deadline: Deadline, limit: u64) -> Result<Vec<u8>
 }
 
 /// Carries out a message. Returns the status for the answer; `None` if the message must not be answered.
-fn take(pool: &mut Pool, message: &Message) -> Result<Option<u32>> {
+fn take(pool: &mut Pool, message: &KvpMessage) -> Result<Option<u32>> {
     let malformed = || Error::new(Reason::BadAnswer, "the host sent a key or value that is too long");
     Ok(match message::parse(message).ok_or_else(malformed)? {
         KvpRequest::Registered => None,
@@ -114,7 +114,7 @@ fn take(pool: &mut Pool, message: &Message) -> Result<Option<u32>> {
     })
 }
 
-fn send(device: &mut File, message: &Message) -> Result<()> {
+fn send(device: &mut File, message: &KvpMessage) -> Result<()> {
     // The kernel accepts whole messages only.
     let sent = loop {
         match device.write(message) {

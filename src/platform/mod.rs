@@ -19,7 +19,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use cmdline::CommandLine;
-pub use user_config::{Answer, Choice, Origin, UserConfig, user_config};
+pub use user_config::{Answer, ConfigOrigin, PlatformChoice, UserConfig, user_config};
 
 use crate::error::{Error, Reason, Result};
 

@@ -13,7 +13,7 @@ const URL_ADVICE: &str = "Correct ignition.config.url on the kernel command line
 
 /// Where a config was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ConfigOrigin {
     /// The kernel command line holds or names it.
     CommandLine,
     /// The file `user.ign` of the running system.
@@ -22,7 +22,7 @@ pub enum Origin {
     Platform(Platform),
 }
 
-impl Origin {
+impl ConfigOrigin {
     /// Returns the reference's word for the origin, for its log and state file.
     pub fn source(&self) -> &'static str {
         match self {
@@ -39,12 +39,12 @@ pub struct UserConfig {
     /// Its text. An empty text means "no config", and later origins are still not asked.
     pub text: Vec<u8>,
     /// Where it was found.
-    pub from: Origin,
+    pub from: ConfigOrigin,
 }
 
 /// The platform to ask, and how it was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub enum PlatformChoice {
     /// Somebody named the platform, so it must have a config.
     Named(Platform),
     /// The machine was detected to be of this platform.
@@ -53,7 +53,7 @@ pub enum Choice {
     Nothing,
 }
 
-impl Choice {
+impl PlatformChoice {
     /// Chooses `named`, otherwise the platform that the kernel command line names, otherwise the detected one.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ pub enum Answer {
 /// # Errors
 /// Those of the origin that failed. Later origins are not asked.
 pub fn user_config(
-    choice: Choice,
+    choice: PlatformChoice,
     line: &CommandLine,
     offline: bool,
     transport: &dyn Transport,
@@ -115,7 +115,7 @@ fn from_command_line(
     offline: bool,
     transport: &dyn Transport,
 ) -> Result<Option<Answer>> {
-    let config = |text| Some(Answer::Config(UserConfig { text, from: Origin::CommandLine }));
+    let config = |text| Some(Answer::Config(UserConfig { text, from: ConfigOrigin::CommandLine }));
     if let Some(url) = &line.config_url {
         if line.config_device.is_some() || line.config_path.is_some() {
             log::warn!(
@@ -142,17 +142,21 @@ fn from_command_line(
 }
 
 /// Returns `user.ign` from one of `directories`, otherwise the platform's config.
-fn from_system_or_platform(directories: &[PathBuf], choice: Choice, line: &CommandLine) -> Result<Answer> {
+fn from_system_or_platform(
+    directories: &[PathBuf],
+    choice: PlatformChoice,
+    line: &CommandLine,
+) -> Result<Answer> {
     let config = |text, from| Answer::Config(UserConfig { text, from });
     if let Some(found) = system::user_config_in(directories)? {
-        return Ok(config(found.text, Origin::SystemFile(found.path)));
+        return Ok(config(found.text, ConfigOrigin::SystemFile(found.path)));
     }
     let (platform, text) = match choice {
-        Choice::Named(platform) => (platform, Some(platform.fetch(line.timeout)?)),
-        Choice::Detected(platform) => (platform, platform.fetch_if_any(line.timeout)?),
-        Choice::Nothing => return Ok(Answer::Nothing),
+        PlatformChoice::Named(platform) => (platform, Some(platform.fetch(line.timeout)?)),
+        PlatformChoice::Detected(platform) => (platform, platform.fetch_if_any(line.timeout)?),
+        PlatformChoice::Nothing => return Ok(Answer::Nothing),
     };
-    Ok(text.map_or(Answer::Nothing, |text| config(text, Origin::Platform(platform))))
+    Ok(text.map_or(Answer::Nothing, |text| config(text, ConfigOrigin::Platform(platform))))
 }
 
 /// Returns the bytes behind `url`; `None` if they need the network and `offline` is set.

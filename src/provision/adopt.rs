@@ -5,7 +5,7 @@ use super::phases::boot_id;
 use super::writing;
 use crate::error::{Reason, Result};
 use crate::root::{Leftovers, Root};
-use crate::stamp::{self, LIMIT, Stamp, StampFault, Verdict};
+use crate::stamp::{self, LIMIT, Stamp, StampFault, StampVerdict};
 
 /// Marks `root` as provisioned, without asking the host. Writes a stamp that keeps what the present stamp says. Returns false
 /// if the stamp was written for this root already.
@@ -18,7 +18,7 @@ pub fn adopt(root: &Root) -> Result<bool> {
         writing(root, &mut || root.discard().map(drop))?;
     }
     let mut buffer = [0; LIMIT];
-    if matches!(root.judge_stamp(&mut buffer), Ok(Verdict::Ours(_))) {
+    if matches!(root.judge_stamp(&mut buffer), Ok(StampVerdict::Ours(_))) {
         return Ok(false);
     }
     let mut buffer = [0; LIMIT];

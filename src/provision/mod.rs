@@ -17,7 +17,7 @@ use log::LevelFilter;
 
 use crate::error::{Error, Reason, Result};
 use crate::kmsg_logger;
-use crate::platform::{self, Answer, Choice, CommandLine, Platform};
+use crate::platform::{self, Answer, CommandLine, Platform, PlatformChoice};
 use crate::root::{Leftovers, Root};
 use crate::source::NoTransport;
 pub use adopt::adopt;
@@ -54,7 +54,7 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
             log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
             return Ok(());
         }
-        let choice = Choice::new(platform, &line)?;
+        let choice = PlatformChoice::new(platform, &line)?;
         let mut fetch = || platform::user_config(choice, &line, false, &TRANSPORT);
         provision(&root?, choice.platform(), &mut fetch)
     });

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::memory;
 use crate::platform::Platform;
 use crate::root::{Leftovers, Root, SavedConfig};
-use crate::stamp::{LIMIT, Verdict};
+use crate::stamp::{LIMIT, StampVerdict};
 
 /// What remains to be done for a root, once the leftovers of an interrupted run are dealt with.
 pub(super) enum Settled {
@@ -33,8 +33,8 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
     }
     let mut buffer = [0; LIMIT];
     match root.judge_stamp(&mut buffer)? {
-        Verdict::Missing => without_stamp(root, leftovers?),
-        Verdict::Ours(_) => {
+        StampVerdict::Missing => without_stamp(root, leftovers?),
+        StampVerdict::Ours(_) => {
             // The stamp stands, so the machine is provisioned. Leftovers that cannot be removed do not change that.
             let cleared = match leftovers {
                 Ok(Leftovers::Nothing) => Ok(()),
@@ -46,7 +46,7 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
             }
             Ok(Settled::Provisioned)
         }
-        Verdict::Reference(stamp) => {
+        StampVerdict::Reference(stamp) => {
             log::info!("the program ignition has provisioned this root in this boot: its stamp is adopted");
             adopt::put(root, Some(&stamp))?;
             Ok(Settled::Provisioned)

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::calls::{self, DIRECTORY};
 use super::check::immutable;
-use super::walk::{Mount, mount_of, mount_of_fd, remove_in};
+use super::walk::{MountId, mount_of, mount_of_fd, remove_in};
 use super::{Root, c_name};
 use crate::change::AREA;
 use crate::error::{Error, Reason, Result};
@@ -88,7 +88,7 @@ impl Area {
     /// # Errors
     /// [`Reason::Conflict`] for a foreign `.glowplug`, [`Reason::Journal`] if a commit has to be finished first, and those
     /// of the root.
-    pub(super) fn make(root: &Root, inside: &Path, mount: Mount) -> Result<Self> {
+    pub(super) fn make(root: &Root, inside: &Path, mount: MountId) -> Result<Self> {
         let mut top = PathBuf::from("/");
         for ancestor in inside.ancestors() {
             if mount_of(root, ancestor)? != mount {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::calls;
 use super::view::kind;
-use crate::change::{Attributes, Kind};
+use crate::change::{Attributes, FileKind};
 
 /// Sets owner and mode of an open file or directory where they differ. To look first is cheaper than two calls that change
 /// nothing. The mode of a symbolic link is not set. `fd` may be opened with `O_PATH`.
@@ -21,7 +21,7 @@ pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> Result
         calls::set_owner(fd, uid, gid)?;
     }
     // The mode comes second, because chown(2) clears setuid and setgid of files.
-    if kind(stat.st_mode) != Kind::Symlink && (!is_owned || stat.st_mode & 0o7777 != mode) {
+    if kind(stat.st_mode) != FileKind::Symlink && (!is_owned || stat.st_mode & 0o7777 != mode) {
         calls::set_mode(fd, mode)?;
     }
     Ok(())

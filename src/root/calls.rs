@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FallocateFlags, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 
-type OsResult<T> = std::result::Result<T, Errno>;
+/// The result of a system call.
+pub(super) type OsResult<T> = std::result::Result<T, Errno>;
 
 #[cfg(feature = "failpoints")]
 use super::failpoints::{pass, pass_sync, synced, written};

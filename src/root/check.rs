@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::c_name;
 use super::view::kind;
-use crate::change::{Attributes, Kind};
+use crate::change::{Attributes, FileKind};
 use crate::error::{Error, Reason, Result};
 
 /// The directory in which an operation changes a name.
@@ -26,7 +26,7 @@ pub(super) enum Parent {
 
 /// What an operation does to a name in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum NameChange {
     /// A file or link takes its place.
     Put,
     /// What stands there gets another name.
@@ -44,7 +44,7 @@ pub(super) enum Change {
 /// # Errors
 /// [`Reason::ReadOnly`] if something is immutable or append-only; [`Reason::Conflict`] if a file system is mounted at the
 /// path.
-pub(super) fn check(parent: &Parent, path: &Path, change: Change) -> Result<()> {
+pub(super) fn check(parent: &Parent, path: &Path, change: NameChange) -> Result<()> {
     let (Parent::Existing { directory, attributes }, Some(name)) = (parent, path.file_name()) else {
         return Ok(());
     };
@@ -58,13 +58,13 @@ pub(super) fn check(parent: &Parent, path: &Path, change: Change) -> Result<()> 
     let parent = path.parent().unwrap_or(path);
     let Some(stat) = found else {
         // An append-only directory still accepts new names.
-        let adds = matches!(change, Change::Put | Change::Directory(_));
+        let adds = matches!(change, NameChange::Put | NameChange::Directory(_));
         let refuses = adds && attributes.contains(StatxAttributes::IMMUTABLE);
         return if refuses { Err(immutable(path, parent, "immutable")) } else { Ok(()) };
     };
     let keeps_it = match change {
-        Change::Directory(wanted) if is_directory(&stat) => Some(wanted),
-        Change::Attributes(wanted) => Some(wanted),
+        NameChange::Directory(wanted) if is_directory(&stat) => Some(wanted),
+        NameChange::Attributes(wanted) => Some(wanted),
         _ => None,
     };
     if let Some(wanted) = keeps_it {
@@ -79,7 +79,7 @@ pub(super) fn check(parent: &Parent, path: &Path, change: Change) -> Result<()> 
         }
     }
     // For a removal `walk::check_removal` looks for mounts at and below the path.
-    if change != Change::Remove && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+    if change != NameChange::Remove && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
         let what = "a file system is mounted there";
         return Err(Error::new(Reason::Conflict, format!("replace {} in the root: {what}", path.display())));
     }
@@ -103,12 +103,12 @@ fn fixed(attributes: StatxAttributes) -> Option<&'static str> {
 }
 
 fn is_directory(stat: &Statx) -> bool {
-    kind(stat.stx_mode.into()) == Kind::Directory
+    kind(stat.stx_mode.into()) == FileKind::Directory
 }
 
 /// Returns whether owner or mode differ from those `wanted`. The mode of a symbolic link does not count.
 fn differs(stat: &Statx, wanted: Attributes) -> bool {
-    let is_link = kind(stat.stx_mode.into()) == Kind::Symlink;
+    let is_link = kind(stat.stx_mode.into()) == FileKind::Symlink;
     (stat.stx_uid, stat.stx_gid) != (wanted.uid, wanted.gid)
         || !is_link && u32::from(stat.stx_mode) & 0o7777 != wanted.mode
 }

@@ -12,15 +12,13 @@ use rustix::io::Errno;
 
 use super::area::{Area, is_gone};
 use super::attributes::{set_attributes_at, set_attributes_of};
-use super::calls::{self, DIRECTORY};
+use super::calls::{self, DIRECTORY, OsResult};
 use super::recent::Recent;
 use super::staged::{Staged, staged_name};
 use super::walk::remove_tree;
 use super::{Root, c_name};
 use crate::change::{Attributes, Op};
 use crate::error::{Error, Result};
-
-type OsResult<T> = std::result::Result<T, Errno>;
 
 /// Carries out `ops`, which are staged in `staged`, in their order. A `replay` skips those that are done already.
 ///

@@ -11,13 +11,13 @@ use rustix::io::{Errno, read, retry_on_intr};
 use super::area::{Area, STAGED_STAMP};
 use super::attributes::set_attributes_of;
 use super::calls::{self, DIRECTORY};
-use super::check::{Change, Parent, check};
+use super::check::{NameChange, Parent, check};
 use super::recent::Recent;
 use super::staged::{ROOM, SHARD, Staged, staged_name};
 use super::view::kind;
-use super::walk::{Mount, check_removal, mount_in, mount_of, raise_descriptor_limit};
+use super::walk::{MountId, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
-use crate::change::{Attributes, Contents, Kind, Op, Piece, StampPlace};
+use crate::change::{Attributes, Contents, FileKind, Op, Piece, StampPlace};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::stamp::{FileIdentity, STAMP};
 
@@ -65,7 +65,7 @@ struct Stager<'r> {
 
 /// What has been staged on a mount so far.
 struct MountUse {
-    mount: Mount,
+    mount: MountId,
     /// The subdirectory of the area that was made last.
     shard: Option<usize>,
     /// The bytes by which directories may grow in the commit.
@@ -100,10 +100,10 @@ impl Stager<'_> {
     fn check(&mut self, op: &Op<'_>) -> Result<()> {
         let (root, path) = (self.root, op.path());
         let change = match op {
-            Op::Remove { .. } => Change::Remove,
-            Op::File { .. } | Op::Symlink { .. } => Change::Put,
-            Op::Directory { attributes, .. } => Change::Directory(*attributes),
-            Op::Attributes { attributes, .. } => Change::Attributes(*attributes),
+            Op::Remove { .. } => NameChange::Remove,
+            Op::File { .. } | Op::Symlink { .. } => NameChange::Put,
+            Op::Directory { attributes, .. } => NameChange::Directory(*attributes),
+            Op::Attributes { attributes, .. } => NameChange::Attributes(*attributes),
             Op::HardLink { target: other, .. } | Op::Rename { from: other, .. } => {
                 let is_rename = matches!(op, Op::Rename { .. });
                 let area = self.directory_of(path)?.area;
@@ -113,13 +113,13 @@ impl Stager<'_> {
                     return Err(Error::root(act, if is_rename { other } else { path }, Errno::XDEV));
                 }
                 if is_rename {
-                    check(&directory.parent, other, Change::Move)?;
+                    check(&directory.parent, other, NameChange::Move)?;
                 }
-                Change::Put
+                NameChange::Put
             }
         };
         check(&self.directory_of(path)?.parent, path, change)?;
-        if change == Change::Remove { check_removal(root, path) } else { Ok(()) }
+        if change == NameChange::Remove { check_removal(root, path) } else { Ok(()) }
     }
 
     /// Returns the area for operation number `index`, which changes `path`. The subdirectory for what the operation stages
@@ -188,7 +188,7 @@ impl Stager<'_> {
             let what = "its directory is another file system than the root";
             return Err(Error::new(Reason::Conflict, format!("write {STAMP} in the root: {what}")));
         }
-        check(&directory.parent, path, Change::Put)?;
+        check(&directory.parent, path, NameChange::Put)?;
         let area = self.staged.areas.first().ok_or_else(|| Error::root("write", path, Errno::NOENT))?;
         calls::create(area.fd(), STAGED_STAMP, Mode::RUSR | Mode::WUSR)
             .and_then(|fd| calls::write_all(fd.as_fd(), text(FileIdentity::of(&fd)?).as_bytes()))
@@ -305,7 +305,7 @@ fn open_existing(root: &Root, path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let open = || {
         let fd = root.open_at(path, flags, Mode::empty())?;
-        if kind(fstat(&fd)?.st_mode) == Kind::File { Ok(fd) } else { Err(Errno::INVAL) }
+        if kind(fstat(&fd)?.st_mode) == FileKind::File { Ok(fd) } else { Err(Errno::INVAL) }
     };
     open().map_err(|errno| Error::root("open the file", path, errno))
 }

@@ -10,16 +10,16 @@ use rustix::io::Errno;
 use super::calls::{self, DIRECTORY};
 use super::view::kind;
 use super::{Root, c_name, relative};
-use crate::change::{Attributes, Kind, Op, StampPlace, View as _};
+use crate::change::{Attributes, FileKind, Op, StampPlace, View as _};
 use crate::error::{Error, Reason, Result};
-use crate::stamp::{self, LIMIT, STAMP, Stamp, StampFault, Verdict};
+use crate::stamp::{self, LIMIT, STAMP, Stamp, StampFault, StampVerdict};
 
 impl Root {
     /// Judges the stamp as [`stamp::judge`] does. The verdict borrows from `buffer`.
     ///
     /// # Errors
     /// A stamp that says nothing about this root. The advice names the path that this root was opened at.
-    pub fn judge_stamp<'b>(&self, buffer: &'b mut [u8; LIMIT]) -> Result<Verdict<'b>> {
+    pub fn judge_stamp<'b>(&self, buffer: &'b mut [u8; LIMIT]) -> Result<StampVerdict<'b>> {
         stamp::judge(&self.fd, buffer).map_err(|fault| self.stamp_error(fault))
     }
 
@@ -52,7 +52,7 @@ impl Root {
     /// reports it.
     pub fn is_provisioned(&self) -> bool {
         let mut buffer = [0; LIMIT];
-        matches!(self.judge_stamp(&mut buffer), Ok(Verdict::Ours(_))) && !self.may_have_leftovers()
+        matches!(self.judge_stamp(&mut buffer), Ok(StampVerdict::Ours(_))) && !self.may_have_leftovers()
     }
 
     /// Checks that the stamp can be put into its place. To be called before anything else is changed.
@@ -65,7 +65,7 @@ impl Root {
             .open_stamp_parent()
             .map_err(|errno| Error::root("find the place of the stamp", path, errno))?;
         match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| kind(stat.st_mode)) {
-            Ok(Kind::File) | Err(Errno::NOENT) => Ok(()),
+            Ok(FileKind::File) | Err(Errno::NOENT) => Ok(()),
             Ok(kind) => {
                 let what = kind.word();
                 Err(Error::new(Reason::Conflict, format!("{STAMP} in the root: {what} is no stamp")))

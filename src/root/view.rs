@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, readlinkat, stat
 use rustix::io::Errno;
 
 use super::{Root, c_name};
-use crate::change::{Attributes, Kind, Stat, View};
+use crate::change::{Attributes, FileKind, Stat, View};
 use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::{names, read_all};
 use crate::sort::sort;
@@ -94,11 +94,11 @@ fn links(count: impl Into<u64>) -> u64 {
 }
 
 /// Returns the kind in `st_mode`.
-pub(super) fn kind(mode: RawMode) -> Kind {
+pub(super) fn kind(mode: RawMode) -> FileKind {
     match FileType::from_raw_mode(mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink => Kind::Symlink,
-        _ => Kind::Special,
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Special,
     }
 }

@@ -19,20 +19,20 @@ const MAX_DEPTH: usize = 2048;
 
 /// A mount: the device number of its file system (major and minor), and the mount's own id. rename(2) and link(2) do not
 /// leave a mount, not even for another mount of the same file system.
-pub(super) type Mount = (u32, u32, u64);
+pub(super) type MountId = (u32, u32, u64);
 
 /// Returns the mount that an open file is on.
-pub(super) fn mount_of_fd(fd: BorrowedFd<'_>) -> std::result::Result<Mount, Errno> {
+pub(super) fn mount_of_fd(fd: BorrowedFd<'_>) -> std::result::Result<MountId, Errno> {
     statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map(|stat| mount_in(&stat))
 }
 
 /// Returns the mount in `stat`, which was asked for with `STATX_MNT_ID`.
-pub(super) fn mount_in(stat: &Statx) -> Mount {
+pub(super) fn mount_in(stat: &Statx) -> MountId {
     (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_mnt_id)
 }
 
 /// Returns the mount of `path`, or of its nearest ancestor that exists.
-pub(super) fn mount_of(root: &Root, path: &Path) -> Result<Mount> {
+pub(super) fn mount_of(root: &Root, path: &Path) -> Result<MountId> {
     for ancestor in path.ancestors() {
         match root.open_at(ancestor, OFlags::PATH, Mode::empty()) {
             Ok(fd) => {
@@ -74,7 +74,11 @@ pub(super) fn remove_tree(root: &Root, path: &Path) -> std::result::Result<(), E
 }
 
 /// Removes what stands at `name` in `parent`, which is on `mount`, as [`remove_tree`] does.
-pub(super) fn remove_in(parent: BorrowedFd<'_>, name: &CStr, mount: Mount) -> std::result::Result<(), Errno> {
+pub(super) fn remove_in(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    mount: MountId,
+) -> std::result::Result<(), Errno> {
     walk(parent, name, mount, 0, true)
 }
 
@@ -87,7 +91,7 @@ pub(super) fn remove_in(parent: BorrowedFd<'_>, name: &CStr, mount: Mount) -> st
 fn walk(
     parent: BorrowedFd<'_>,
     name: &CStr,
-    mount: Mount,
+    mount: MountId,
     depth: usize,
     remove: bool,
 ) -> std::result::Result<(), Errno> {

@@ -24,12 +24,12 @@ fn digit(byte: u8) -> u8 {
 }
 
 /// The part of a URL that is still to be decoded.
-pub(super) struct Decoder<'a> {
+pub(super) struct DataUrlDecoder<'a> {
     is_base64: bool,
     rest: &'a [u8],
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> DataUrlDecoder<'a> {
     /// Returns a decoder of the bytes that `url` holds.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-impl ByteStream for Decoder<'_> {
+impl ByteStream for DataUrlDecoder<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cow<'static, str>> {
         if self.is_base64 { self.base64(buffer) } else { self.percent(buffer) }.map_err(Cow::Borrowed)
     }
@@ -110,7 +110,7 @@ mod tests {
 
     /// Returns the bytes of `url`, read into a buffer of `size` bytes.
     fn read_by(url: &str, size: usize) -> Option<Vec<u8>> {
-        let mut decoder = Decoder::new(url).ok()?;
+        let mut decoder = DataUrlDecoder::new(url).ok()?;
         let mut bytes = Vec::new();
         let mut buffer = vec![0; size];
         loop {

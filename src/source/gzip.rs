@@ -7,9 +7,6 @@ use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
 use super::transport::ByteStream;
 
-/// What is wrong with the data, in words.
-type Words = Cow<'static, str>;
-
 const BUFFER: usize = 16 << 10;
 
 // Flags of a member's header (RFC 1952, section 2.3.1).
@@ -54,7 +51,7 @@ impl<'a> Gunzip<'a> {
     }
 
     /// Returns the buffered compressed bytes, and reads more first if there are none. Empty only at the end.
-    fn fill(&mut self) -> Result<&[u8], Words> {
+    fn fill(&mut self) -> Result<&[u8], Cow<'static, str>> {
         if self.start == self.end {
             self.start = 0;
             self.end = self.inner.read(&mut self.buffer)?;
@@ -62,13 +59,13 @@ impl<'a> Gunzip<'a> {
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
     }
 
-    fn byte(&mut self) -> Result<u8, Words> {
+    fn byte(&mut self) -> Result<u8, Cow<'static, str>> {
         let byte = self.fill()?.first().copied().ok_or("the gzip data ends too early")?;
         self.start = self.start.saturating_add(1);
         Ok(byte)
     }
 
-    fn number<const BYTES: usize>(&mut self) -> Result<u32, Words> {
+    fn number<const BYTES: usize>(&mut self) -> Result<u32, Cow<'static, str>> {
         let mut number = 0;
         for place in 0..BYTES {
             number |= u32::from(self.byte()?) << (place.saturating_mul(8));
@@ -76,18 +73,18 @@ impl<'a> Gunzip<'a> {
         Ok(number)
     }
 
-    fn until_zero(&mut self) -> Result<(), Words> {
+    fn until_zero(&mut self) -> Result<(), Cow<'static, str>> {
         while self.byte()? != 0 {}
         Ok(())
     }
 
-    fn header(&mut self) -> Result<(), Words> {
+    fn header(&mut self) -> Result<(), Cow<'static, str>> {
         if self.number::<3>()? != 0x08_8b1f {
-            return Err(Words::Borrowed("the contents are not gzip data"));
+            return Err(Cow::Borrowed("the contents are not gzip data"));
         }
         let flags = self.byte()?;
         if flags & RESERVED != 0 {
-            return Err(Words::Borrowed("the gzip header has unknown flags"));
+            return Err(Cow::Borrowed("the gzip header has unknown flags"));
         }
         // Skips the time, the extra flags and the operating system.
         self.number::<4>()?;
@@ -111,16 +108,16 @@ impl<'a> Gunzip<'a> {
         Ok(())
     }
 
-    fn trailer(&mut self) -> Result<(), Words> {
+    fn trailer(&mut self) -> Result<(), Cow<'static, str>> {
         let (crc, length) = (!self.crc, self.length);
         if self.number::<4>()? != crc || self.number::<4>()? != length {
-            return Err(Words::Borrowed("the gzip data does not match its checksum"));
+            return Err(Cow::Borrowed("the gzip data does not match its checksum"));
         }
         Ok(())
     }
 
     /// Inflates into `out` and returns the number of bytes; 0 at the end of the member's data.
-    fn data(&mut self, out: &mut [u8]) -> Result<usize, Words> {
+    fn data(&mut self, out: &mut [u8]) -> Result<usize, Cow<'static, str>> {
         loop {
             self.fill()?;
             let input = self.buffer.get(self.start..self.end).unwrap_or_default();
@@ -137,17 +134,17 @@ impl<'a> Gunzip<'a> {
             match result.status {
                 Ok(MZStatus::StreamEnd) => return Ok(0),
                 Ok(_) | Err(MZError::Buf) if at_end => {
-                    return Err(Words::Borrowed("the gzip data ends too early"));
+                    return Err(Cow::Borrowed("the gzip data ends too early"));
                 }
                 Ok(_) | Err(MZError::Buf) => {}
-                Err(_) => return Err(Words::Borrowed("the gzip data is broken")),
+                Err(_) => return Err(Cow::Borrowed("the gzip data is broken")),
             }
         }
     }
 }
 
 impl ByteStream for Gunzip<'_> {
-    fn read(&mut self, out: &mut [u8]) -> Result<usize, Words> {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, Cow<'static, str>> {
         loop {
             match self.place {
                 MemberPart::Header { first } => {
@@ -199,7 +196,7 @@ fn crc32(crc: u32, byte: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::data_url::Decoder;
+    use super::super::data_url::DataUrlDecoder;
     use super::*;
 
     #[test]
@@ -234,10 +231,10 @@ mod tests {
         assert!(gunzip(&[packed.as_slice(), b"garbage"].concat()).is_err());
     }
 
-    fn gunzip(packed: &[u8]) -> Result<Vec<u8>, Words> {
+    fn gunzip(packed: &[u8]) -> Result<Vec<u8>, Cow<'static, str>> {
         let escapes: Vec<String> = packed.iter().map(|byte| format!("%{byte:02x}")).collect();
         let url = format!("data:,{}", escapes.concat());
-        let mut reader = Gunzip::new(Box::new(Decoder::new(&url).unwrap()));
+        let mut reader = Gunzip::new(Box::new(DataUrlDecoder::new(&url).unwrap()));
         let mut unpacked = Vec::new();
         let mut buffer = [0; 777];
         loop {

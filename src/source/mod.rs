@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::config::{Resource, Scheme};
 use crate::error::{Error, Reason, Result};
-use data_url::Decoder;
+use data_url::DataUrlDecoder;
 pub use digest::sha512_hex;
 use digest::{Digest, Hasher};
 use gzip::Gunzip;
@@ -127,7 +127,7 @@ impl<'a> Source<'a> {
     fn fetch(&self) -> Result<Stream<'a>> {
         let mut bytes: Box<dyn ByteStream + 'a> = match self.scheme {
             Scheme::Data => Box::new(
-                Decoder::new(self.url)
+                DataUrlDecoder::new(self.url)
                     .map_err(|what| Error::new(Reason::Resource, format!("{what}, at {}", self.place)))?,
             ),
             Scheme::Remote(scheme) => self.transport.open(self.url, scheme, &self.place)?,

@@ -9,7 +9,7 @@ mod verdict;
 
 pub use identity::FileIdentity;
 pub use text::{Details, Run, Stamp, adopted, text};
-pub use verdict::{StampFault, Verdict, judge, judge_running_system, read};
+pub use verdict::{StampFault, StampVerdict, judge, judge_running_system, read};
 
 use rustix::io::Errno;
 

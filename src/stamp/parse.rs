@@ -1,14 +1,14 @@
 //! Reading a stamp with the reader that configs are read with: serde's would be 20 KB more of the initramfs.
 
 use super::{Details, Stamp};
-use crate::json::fields::{Found, bool, number, object, set, start, string, unless_null};
-use crate::json::{JsonReader, Kind};
+use crate::json::fields::{bool, number, object, set, start, string, unless_null};
+use crate::json::{JsonKind, JsonReader};
 
 /// Parses the text of a stamp. Fields with other names are passed over.
 ///
 /// Returns none for what is no stamp: other JSON, a field that is missing or stands twice, or a string with escapes,
 /// which no stamp has.
-pub(super) fn parse(text: &[u8]) -> Found<Stamp<'_>> {
+pub(super) fn parse(text: &[u8]) -> Option<Stamp<'_>> {
     let mut reader = JsonReader::new(text);
     let (mut boot_id, mut date, mut provided, mut glowplug) = (None, None, None, None);
     object(&mut reader, &mut |reader, key| match key {
@@ -27,7 +27,7 @@ pub(super) fn parse(text: &[u8]) -> Found<Stamp<'_>> {
     })
 }
 
-fn details<'a>(reader: &mut JsonReader<'a>) -> Found<Details<'a>> {
+fn details<'a>(reader: &mut JsonReader<'a>) -> Option<Details<'a>> {
     let (mut version, mut platform, mut spec_version, mut config_sha512) = (None, None, None, None);
     let (mut adopted, mut inode, mut born) = (None, None, None);
     object(reader, &mut |reader, key| match key {
@@ -51,8 +51,8 @@ fn details<'a>(reader: &mut JsonReader<'a>) -> Found<Details<'a>> {
     })
 }
 
-fn seconds_and_nanoseconds(reader: &mut JsonReader<'_>) -> Found<(i64, u32)> {
-    start(reader, Kind::Array)?;
+fn seconds_and_nanoseconds(reader: &mut JsonReader<'_>) -> Option<(i64, u32)> {
+    start(reader, JsonKind::Array)?;
     reader.enter().ok()?;
     let seconds = reader.next_item(true).ok()?.then(|| number(reader))??;
     let nanoseconds = reader.next_item(false).ok()?.then(|| number(reader))??;

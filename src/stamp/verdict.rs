@@ -16,7 +16,7 @@ use crate::error::{Reason, errno_words};
 
 /// The verdict on a root: it has no stamp, or one that says that this root is provisioned.
 #[derive(Debug)]
-pub enum Verdict<'b> {
+pub enum StampVerdict<'b> {
     /// There is no stamp: the root has not been provisioned.
     Missing,
     /// glowplug wrote the stamp for this root.
@@ -73,14 +73,14 @@ impl fmt::Display for StampFault {
 ///
 /// # Errors
 /// The [`StampFault`] of a stamp that says nothing about this root; a file of more than [`LIMIT`] bytes is unreadable.
-pub fn judge(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, StampFault> {
-    let Some((stamp, file)) = read_from(root.as_fd(), buffer)? else { return Ok(Verdict::Missing) };
+pub fn judge(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<StampVerdict<'_>, StampFault> {
+    let Some((stamp, file)) = read_from(root.as_fd(), buffer)? else { return Ok(StampVerdict::Missing) };
     let unreadable = |errno| StampFault::Unreadable(STAMP, errno);
     let found = FileIdentity::of(&file).map_err(unreadable)?;
     let Some(details) = &stamp.glowplug else {
         let boot_id = boot_id().map_err(|(path, errno)| StampFault::Unreadable(path, errno))?;
         return if stamp.boot_id == boot_id {
-            Ok(Verdict::Reference(stamp))
+            Ok(StampVerdict::Reference(stamp))
         } else {
             Err(StampFault::ReferenceOfAnotherBoot)
         };
@@ -88,7 +88,7 @@ pub fn judge(root: impl AsFd, buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, S
     let recorded = details.file();
     let is_on_overlay = || fstatfs(&file).map(|system| system.f_type == OVERLAYFS);
     if recorded.is(found) || recorded.is_on_overlay(found) && is_on_overlay().map_err(unreadable)? {
-        Ok(Verdict::Ours(stamp))
+        Ok(StampVerdict::Ours(stamp))
     } else {
         Err(StampFault::Copied)
     }
@@ -117,7 +117,7 @@ fn read_from<'b>(
 /// # Errors
 /// Those of [`judge`].
 #[allow(clippy::disallowed_methods, reason = "opens a directory, to read")]
-pub fn judge_running_system(buffer: &mut [u8; LIMIT]) -> Result<Verdict<'_>, StampFault> {
+pub fn judge_running_system(buffer: &mut [u8; LIMIT]) -> Result<StampVerdict<'_>, StampFault> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root =
         rustix::fs::open("/", flags, Mode::empty()).map_err(|errno| StampFault::Unreadable("/", errno))?;

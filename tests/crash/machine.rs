@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glowplug::error::{Error, Reason};
 use glowplug::ignition::{self, Stage, StageCall};
-use glowplug::platform::{Answer, Origin, Platform, UserConfig};
+use glowplug::platform::{Answer, ConfigOrigin, Platform, UserConfig};
 use glowplug::provision;
 use glowplug::root::failpoints::{self, Injected, Stopped};
 use glowplug::root::{Leftovers, Root};
@@ -129,7 +129,7 @@ impl Disk {
             let platform = Platform::named("applehv")?;
             let mut fetch = || match config {
                 Some(text) => {
-                    let from = Origin::Platform(platform);
+                    let from = ConfigOrigin::Platform(platform);
                     Ok(Answer::Config(UserConfig { text: text.into(), from }))
                 }
                 None => Err(Error::new(Reason::NoHost, "the host is gone")),

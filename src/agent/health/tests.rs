@@ -11,7 +11,7 @@ fn good() -> Health {
     let interface = Interface { name: "eth0".into(), addresses: vec!["192.168.127.2".into()] };
     Health {
         version: SCHEMA,
-        verdict: Verdict::Ok,
+        verdict: HealthVerdict::Ok,
         reasons: Vec::new(),
         system: System { state: "running".into(), ..System::default() },
         provisioning: Provisioning { provisioned: true, ..Provisioning::default() },
@@ -54,12 +54,20 @@ fn a_good_machine_is_ok() {
 #[test]
 fn each_fault_has_its_verdict_and_words() {
     type Break = fn(&mut Health);
-    let cases: [(Break, Verdict, &str); 18] = [
-        (|it| it.system.failed.push("a.service".into()), Verdict::Degraded, "unit a.service has failed"),
-        (|it| it.system.more_failed = true, Verdict::Degraded, "more units have failed: systemctl --failed"),
+    let cases: [(Break, HealthVerdict, &str); 18] = [
         (
-            |it| it.podman[0] = podman("root", 0, Api::Unknown, Some(&Failure::Stranger.words())),
-            Verdict::Degraded,
+            |it| it.system.failed.push("a.service".into()),
+            HealthVerdict::Degraded,
+            "unit a.service has failed",
+        ),
+        (
+            |it| it.system.more_failed = true,
+            HealthVerdict::Degraded,
+            "more units have failed: systemctl --failed",
+        ),
+        (
+            |it| it.podman[0] = podman("root", 0, Api::Unknown, Some(&PeerFailure::Stranger.words())),
+            HealthVerdict::Degraded,
             "the state of podman of root is unknown: not asked, since another user listens on its socket",
         ),
         (
@@ -67,27 +75,27 @@ fn each_fault_has_its_verdict_and_words() {
                 it.system.state = "starting".into();
                 it.system.emergency = true;
             },
-            Verdict::Failed,
+            HealthVerdict::Failed,
             "the machine is in emergency or rescue mode",
         ),
-        (|it| it.system.state = "stopping".into(), Verdict::Degraded, "the machine is shutting down"),
-        (|it| it.system.state = "starting".into(), Verdict::Starting, "booting"),
+        (|it| it.system.state = "stopping".into(), HealthVerdict::Degraded, "the machine is shutting down"),
+        (|it| it.system.state = "starting".into(), HealthVerdict::Starting, "booting"),
         (
             |it| {
                 it.system.state = "starting".into();
                 it.system.jobs = vec!["a.mount".into(), "b.service".into()];
             },
-            Verdict::Starting,
+            HealthVerdict::Starting,
             "waiting for a.mount, b.service",
         ),
         (
             |it| it.system.error = Some("operation timed out".into()),
-            Verdict::Degraded,
+            HealthVerdict::Degraded,
             "systemd does not answer: operation timed out",
         ),
         (
             |it| it.ssh.service = "failed".into(),
-            Verdict::Failed,
+            HealthVerdict::Failed,
             "ssh is not running: the host cannot log in",
         ),
         (
@@ -96,28 +104,28 @@ fn each_fault_has_its_verdict_and_words() {
                 it.provisioning.is_missing = true;
                 it.ready = Signal::default();
             },
-            Verdict::Degraded,
+            HealthVerdict::Degraded,
             "no stamp",
         ),
-        (|it| it.provisioning.error = Some("another root".into()), Verdict::Failed, "another root"),
+        (|it| it.provisioning.error = Some("another root".into()), HealthVerdict::Failed, "another root"),
         (
             |it| it.ready = Signal { reason: Some("trying".into()), ..Signal::default() },
-            Verdict::Starting,
+            HealthVerdict::Starting,
             "the host has not taken the ready signal yet",
         ),
         (
             |it| it.ready = Signal { reason: Some("no-host".into()), ..Signal::default() },
-            Verdict::Failed,
+            HealthVerdict::Failed,
             "the ready signal was not sent: no-host",
         ),
         (
             |it| it.ready = Signal::default(),
-            Verdict::Degraded,
+            HealthVerdict::Degraded,
             "the ready signal was not sent: glowplug-ready.service did not run",
         ),
         (
             |it| it.podman[1] = podman("core", 501, Api::Silent, Some("operation timed out")),
-            Verdict::Degraded,
+            HealthVerdict::Degraded,
             "podman of core does not answer: operation timed out",
         ),
         (
@@ -125,13 +133,13 @@ fn each_fault_has_its_verdict_and_words() {
                 it.podman[0] = podman("root", 0, Api::Off, None);
                 it.podman[0].socket = "failed".into();
             },
-            Verdict::Degraded,
+            HealthVerdict::Degraded,
             "podman of root has no API: podman.socket has failed",
         ),
-        (|it| it.disk.available = 19, Verdict::Degraded, "less than 2 % of the disk is left"),
+        (|it| it.disk.available = 19, HealthVerdict::Degraded, "less than 2 % of the disk is left"),
         (
             |it| it.network.interfaces[0].addresses = vec!["fe80::1".into(), "169.254.3.4".into()],
-            Verdict::Degraded,
+            HealthVerdict::Degraded,
             "the network has no address",
         ),
     ];
@@ -150,7 +158,7 @@ fn what_comes_up_late_is_no_fault_of_a_booting_machine() {
     health.podman[1] = podman("core", 501, Api::Unknown, Some("no such file or directory"));
     health.network.interfaces.clear();
     health.ready = Signal::default();
-    assert_eq!(health.judge(), [(Verdict::Starting, "booting".to_owned())]);
+    assert_eq!(health.judge(), [(HealthVerdict::Starting, "booting".to_owned())]);
 }
 
 #[test]
@@ -160,7 +168,7 @@ fn the_gravest_reason_comes_first() {
     health.ssh.service = "failed".into();
     health.ready = Signal { reason: Some("trying".into()), ..Signal::default() };
     health.conclude(health.judge());
-    assert_eq!(health.verdict, Verdict::Failed);
+    assert_eq!(health.verdict, HealthVerdict::Failed);
     let line = "failed: ssh is not running: the host cannot log in; unit a.service has failed; \
         the host has not taken the ready signal yet";
     assert_eq!(health.line(), line);
@@ -183,7 +191,7 @@ fn an_answer_is_never_long() {
     health.system.more_failed = true;
     health.system.state = "starting".into();
     health.system.jobs = (0..MOST_JOBS).map(|number| longest(&number.to_string())).collect();
-    let error = format!("the user's manager: {}", Failure::Stranger.words());
+    let error = format!("the user's manager: {}", PeerFailure::Stranger.words());
     health.podman = (0..9).map(|uid| podman(&"u".repeat(32), uid, Api::Unknown, Some(&error))).collect();
     let interface = |number| Interface {
         name: format!("veth{number:011}"),
@@ -199,5 +207,5 @@ fn an_answer_is_never_long() {
 #[test]
 fn this_machine_gets_a_verdict() {
     let health = Health::read(PROMPT);
-    assert!(health.reasons.is_empty() == (health.verdict == Verdict::Ok), "{health:?}");
+    assert!(health.reasons.is_empty() == (health.verdict == HealthVerdict::Ok), "{health:?}");
 }

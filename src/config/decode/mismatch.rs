@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use super::super::hints;
 use super::super::report::{JsonPath, Step};
 use super::{DecodeError, Decoder, TypeMismatch};
-use crate::json::{Kind, SyntaxError};
+use crate::json::{JsonKind, SyntaxError};
 
 impl<'a> Decoder<'a> {
     /// Passes the next value, which is of the kind `found`, and returns the error for it: that it is not of the type
     /// `wanted`, or a fault of the text inside the value. `wanted` is the type in Go's words, `hint` in ours.
-    pub(super) fn mismatch(&mut self, found: Kind, wanted: &str, hint: &str) -> DecodeError {
+    pub(super) fn mismatch(&mut self, found: JsonKind, wanted: &str, hint: &str) -> DecodeError {
         let text = match self.enter_or_skip(found) {
             Ok(text) => text,
             Err(error) => return error.into(),
@@ -21,10 +21,10 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads a value of a wrong type as far as the reference reads it. Returns the text of a string.
-    fn enter_or_skip(&mut self, found: Kind) -> Result<Option<Cow<'a, str>>, SyntaxError> {
+    fn enter_or_skip(&mut self, found: JsonKind) -> Result<Option<Cow<'a, str>>, SyntaxError> {
         match found {
-            Kind::Array | Kind::Object => self.reader.enter()?,
-            Kind::String => return self.reader.string().map(Some),
+            JsonKind::Array | JsonKind::Object => self.reader.enter()?,
+            JsonKind::String => return self.reader.string().map(Some),
             _ => self.reader.skip()?,
         }
         Ok(None)

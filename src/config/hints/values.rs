@@ -1,6 +1,6 @@
 //! Hints for values: modes, paths, and values of the wrong type.
 
-use crate::json::Kind;
+use crate::json::JsonKind;
 
 /// The modes that people usually give to files and directories, without setuid, setgid and sticky.
 const USUAL: &[i64] = &[
@@ -24,9 +24,14 @@ pub(in super::super) fn for_mode(mode: i64) -> Option<String> {
 
 /// Returns what to write instead of a value of the kind `found` at `key`. `wanted` says what belongs there, as in "an
 /// integer". `text` is the value if it is a string.
-pub(in super::super) fn for_type(key: &str, found: Kind, wanted: &str, text: Option<&str>) -> Option<String> {
+pub(in super::super) fn for_type(
+    key: &str,
+    found: JsonKind,
+    wanted: &str,
+    text: Option<&str>,
+) -> Option<String> {
     let hint = match (key, found, wanted) {
-        ("mode", Kind::String, "an integer") => {
+        ("mode", JsonKind::String, "an integer") => {
             let text = text.unwrap_or_default();
             let digits = text.strip_prefix("0o").unwrap_or(text);
             return Some(match octal(digits) {
@@ -34,17 +39,17 @@ pub(in super::super) fn for_type(key: &str, found: Kind, wanted: &str, text: Opt
                 None => "write a decimal number without quotes: 420 is 0644, 493 is 0755".to_owned(),
             });
         }
-        ("version", Kind::Number, _) => "write the version between double quotes, as in \"3.6.0\"",
-        ("contents", Kind::String, "an object") => "write the text as {\"source\": \"data:,text\"}",
-        ("user" | "group", Kind::String, "an object") => "write {\"name\": \"root\"}",
-        ("user" | "group", Kind::Number, "an object") => "write {\"id\": 0}",
-        ("", Kind::String, _) => "the config is one quoted string: serve the JSON text itself",
-        ("", Kind::Array, _) => "the config is one object, between braces",
-        (_, Kind::String, "an integer") => "write the number without quotes",
-        (_, Kind::String, "true or false") => "write true or false without quotes",
-        (_, Kind::Number | Kind::Bool, "a string") => "write the value between double quotes",
+        ("version", JsonKind::Number, _) => "write the version between double quotes, as in \"3.6.0\"",
+        ("contents", JsonKind::String, "an object") => "write the text as {\"source\": \"data:,text\"}",
+        ("user" | "group", JsonKind::String, "an object") => "write {\"name\": \"root\"}",
+        ("user" | "group", JsonKind::Number, "an object") => "write {\"id\": 0}",
+        ("", JsonKind::String, _) => "the config is one quoted string: serve the JSON text itself",
+        ("", JsonKind::Array, _) => "the config is one object, between braces",
+        (_, JsonKind::String, "an integer") => "write the number without quotes",
+        (_, JsonKind::String, "true or false") => "write true or false without quotes",
+        (_, JsonKind::Number | JsonKind::Bool, "a string") => "write the value between double quotes",
         (_, _, "a list") => "put the value between [ and ]",
-        (_, Kind::Array, _) => "remove the [ and ] around the value",
+        (_, JsonKind::Array, _) => "remove the [ and ] around the value",
         _ => return None,
     };
     Some(hint.to_owned())

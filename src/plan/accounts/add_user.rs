@@ -1,8 +1,8 @@
 //! Adds a user, as `useradd` does.
 
 use super::database::{Database, File};
-use super::entry::{Entry, Passwd, Shadow};
-use super::ids::{Choice, Ids, Space};
+use super::entry::{AccountEntry, Passwd, Shadow};
+use super::ids::{IdRange, Ids, Space};
 use super::subject::Subject;
 use super::wanted::Wanted;
 use super::{groups, home, mail};
@@ -63,7 +63,7 @@ fn choose_uid(db: &Database, wanted: &Wanted, subject: &Subject) -> Result<u32> 
             Some(other) => Err(subject.in_use("user", uid, &other.name)),
             None => Ok(uid),
         },
-        None => Choice::new(&db.defs, Space::Users, wanted.system())
+        None => IdRange::new(&db.defs, Space::Users, wanted.system())
             .ok_or_else(|| subject.refuse("/etc/login.defs has a UID_MAX below its UID_MIN"))?
             .free(used)
             .ok_or_else(|| subject.refuse("no user id is free")),
@@ -134,7 +134,7 @@ fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32, subject: &Subject) 
 
 fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject) -> Result<()> {
     if let Some(file) = &mut db.passwd {
-        file.update(Entry::Passwd(user), subject)?;
+        file.update(AccountEntry::Passwd(user), subject)?;
     }
     let Some(file) = &mut db.shadow else { return Ok(()) };
     let mut entry = Shadow {
@@ -155,7 +155,7 @@ fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject) ->
         entry.inactive = db.useradd.inactive;
         entry.expire = db.useradd.expiry()?;
     }
-    file.update(Entry::Shadow(entry), subject)
+    file.update(AccountEntry::Shadow(entry), subject)
 }
 
 fn join_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &Subject) -> Result<()> {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::change::{Attributes, Kind};
+use crate::change::{Attributes, FileKind};
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
 use crate::plan::map::Map;
@@ -29,9 +29,9 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, copies:
         let Some(stat) = tree.stat(&source)? else { continue };
         let there = tree.stat(&target)?;
         let attributes = (what.owner)(stat.attributes);
-        if stat.kind == Kind::Directory {
+        if stat.kind == FileKind::Directory {
             match there {
-                Some(there) if there.kind != Kind::Directory => continue,
+                Some(there) if there.kind != FileKind::Directory => continue,
                 Some(_) => {}
                 None => tree.put_directory(target.clone(), attributes),
             }
@@ -42,11 +42,11 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, copies:
             continue;
         }
         match stat.kind {
-            Kind::Symlink => {
+            FileKind::Symlink => {
                 let link = moved(&tree.read_link(&source)?, what);
                 tree.put_symlink(target, link, attributes.uid, attributes.gid);
             }
-            Kind::File => {
+            FileKind::File => {
                 // A file that is only planned has no inode yet.
                 let (device, inode) = stat.identity;
                 let identity = [device.to_ne_bytes(), inode.to_ne_bytes()].concat();

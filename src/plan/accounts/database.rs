@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::Today;
 use super::defaults::{LoginDefs, UseraddDefaults};
-use super::entry::{Entry, Group, Gshadow, Parse, Passwd, Range, Shadow};
+use super::entry::{AccountEntry, Group, Gshadow, Parse, Passwd, Range, Shadow};
 use super::faillog::Faillog;
 use super::number;
 use super::subject::Subject;
 use super::table::{Ambiguous, Table};
-use crate::change::{Attributes, Kind, Piece};
+use crate::change::{Attributes, FileKind, Piece};
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
 
@@ -74,7 +74,7 @@ impl Database {
     /// Returns all users.
     pub(super) fn users(&self) -> impl Iterator<Item = &Passwd> {
         self.passwd.iter().flat_map(|file| file.table.entries()).filter_map(|entry| match entry {
-            Entry::Passwd(user) => Some(user),
+            AccountEntry::Passwd(user) => Some(user),
             _ => None,
         })
     }
@@ -82,7 +82,7 @@ impl Database {
     /// Returns all groups.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         self.group.iter().flat_map(|file| file.table.entries()).filter_map(|entry| match entry {
-            Entry::Group(group) => Some(group),
+            AccountEntry::Group(group) => Some(group),
             _ => None,
         })
     }
@@ -90,7 +90,7 @@ impl Database {
     /// Returns the first user of this name.
     pub(super) fn user(&self, name: &[u8]) -> Option<&Passwd> {
         match self.passwd.as_ref()?.table.find(name)? {
-            Entry::Passwd(user) => Some(user),
+            AccountEntry::Passwd(user) => Some(user),
             _ => None,
         }
     }
@@ -98,7 +98,7 @@ impl Database {
     /// Returns the first group of this name.
     pub(super) fn group(&self, name: &[u8]) -> Option<&Group> {
         match self.group.as_ref()?.table.find(name)? {
-            Entry::Group(group) => Some(group),
+            AccountEntry::Group(group) => Some(group),
             _ => None,
         }
     }
@@ -115,7 +115,7 @@ impl Database {
     pub(super) fn user_of_id(&self, uid: u32) -> Option<&Passwd> {
         let table = &self.passwd.as_ref()?.table;
         match table.entry(table.ids.line_of(uid)?)? {
-            Entry::Passwd(user) => Some(user),
+            AccountEntry::Passwd(user) => Some(user),
             _ => None,
         }
     }
@@ -124,7 +124,7 @@ impl Database {
     pub(super) fn group_of_id(&self, gid: u32) -> Option<&Group> {
         let table = &self.group.as_ref()?.table;
         match table.entry(table.ids.line_of(gid)?)? {
-            Entry::Group(group) => Some(group),
+            AccountEntry::Group(group) => Some(group),
             _ => None,
         }
     }
@@ -133,7 +133,7 @@ impl Database {
     pub(super) fn user_of_group(&self, gid: u32) -> Option<&Passwd> {
         let table = &self.passwd.as_ref()?.table;
         match table.entry(table.primary.line_of(gid)?)? {
-            Entry::Passwd(user) => Some(user),
+            AccountEntry::Passwd(user) => Some(user),
             _ => None,
         }
     }
@@ -146,7 +146,7 @@ impl File {
             let (table, attributes) = (Table::parse(b"", parse), Attributes::root(0o640));
             return Ok(make.then_some(Self { name, table, path, original: None, attributes }));
         };
-        if stat.kind != Kind::File {
+        if stat.kind != FileKind::File {
             let what = format!("{name} in the root is {}, not a file", stat.kind.word());
             return Err(Error::new(Reason::Account, what));
         }
@@ -156,7 +156,7 @@ impl File {
     }
 
     /// Updates an entry as [`Table::update`] does. An ambiguous name is an error about `subject`.
-    pub(super) fn update(&mut self, entry: Entry, subject: &Subject) -> Result<()> {
+    pub(super) fn update(&mut self, entry: AccountEntry, subject: &Subject) -> Result<()> {
         self.table.update(entry).map_err(|Ambiguous| subject.ambiguous(self.name))
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::number;
-use crate::change::Kind;
+use crate::change::FileKind;
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
 use crate::plan::map::Map;
@@ -150,7 +150,7 @@ impl UseraddDefaults {
 fn contents(tree: &Tree, path: &str) -> Result<Vec<u8>> {
     let at = tree.resolve(Path::new(path))?;
     match tree.stat(&at)? {
-        Some(stat) if stat.kind == Kind::File => Ok(tree.read(&at)?.unwrap_or_default().into_owned()),
+        Some(stat) if stat.kind == FileKind::File => Ok(tree.read(&at)?.unwrap_or_default().into_owned()),
         Some(stat) => Err(Error::new(
             Reason::Account,
             format!("{path} in the root is {}, not a file", stat.kind.word()),

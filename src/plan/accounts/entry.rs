@@ -4,7 +4,7 @@ use super::number;
 
 /// An entry of an account file. All files share one type, so that the code for their lines exists only once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum AccountEntry {
     Passwd(Passwd),
     Shadow(Shadow),
     Group(Group),
@@ -13,9 +13,9 @@ pub(super) enum Entry {
 }
 
 /// Parses a line without its newline; `None` if it is not an entry.
-pub(super) type Parse = fn(&[u8]) -> Option<Entry>;
+pub(super) type Parse = fn(&[u8]) -> Option<AccountEntry>;
 
-impl Entry {
+impl AccountEntry {
     /// Returns the entry as a line without a newline.
     pub(super) fn format(&self) -> Vec<u8> {
         match self {
@@ -128,9 +128,9 @@ pub(super) struct Passwd {
 }
 
 impl Passwd {
-    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
+    pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
         let [name, password, uid, gid, gecos, home, shell] = fields(line)?;
-        Some(Entry::Passwd(Self {
+        Some(AccountEntry::Passwd(Self {
             name: name.to_vec(),
             password: password.to_vec(),
             uid: number::id(uid)?,
@@ -171,7 +171,7 @@ pub(super) struct Shadow {
 }
 
 impl Shadow {
-    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
+    pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
         // Old files may have only the first five fields, or lack the last one.
         let missing: &[u8] = match line.split(|byte| *byte == b':').count() {
             5 => b"::::",
@@ -184,7 +184,7 @@ impl Shadow {
             b"" => Some(None),
             _ => number::unsigned(text).map(Some),
         };
-        Some(Entry::Shadow(Self {
+        Some(AccountEntry::Shadow(Self {
             name: name.to_vec(),
             password: password.to_vec(),
             last_change: number(last_change)?,
@@ -220,9 +220,9 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
+    pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
         let [name, password, gid, members] = fields(line)?;
-        Some(Entry::Group(Self {
+        Some(AccountEntry::Group(Self {
             name: name.to_vec(),
             password: password.to_vec(),
             gid: number::id(gid)?,
@@ -247,9 +247,9 @@ pub(super) struct Gshadow {
 }
 
 impl Gshadow {
-    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
+    pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
         let [name, password, admins, members] = fields(line)?;
-        Some(Entry::Gshadow(Self {
+        Some(AccountEntry::Gshadow(Self {
             name: name.to_vec(),
             password: password.to_vec(),
             admins: Names::parse(admins),
@@ -274,13 +274,13 @@ pub(super) struct Range {
 }
 
 impl Range {
-    pub(super) fn parse(line: &[u8]) -> Option<Entry> {
+    pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
         let [owner, start, count] = fields(line)?;
         if owner.is_empty() {
             return None;
         }
         let (start, count) = (number::unsigned(start)?, number::unsigned(count)?);
-        Some(Entry::Range(Self { start, count, owner: owner.to_vec() }))
+        Some(AccountEntry::Range(Self { start, count, owner: owner.to_vec() }))
     }
 
     fn format(&self) -> Vec<u8> {

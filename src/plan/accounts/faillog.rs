@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use crate::change::{Attributes, Kind, Piece};
+use crate::change::{Attributes, FileKind, Piece};
 use crate::error::Result;
 use crate::plan::Tree;
 
@@ -76,7 +76,7 @@ impl Faillog {
         *self = Self::Absent;
         let at = tree.resolve(Path::new(PATH))?;
         let Some(stat) = tree.stat(&at)? else { return Ok(()) };
-        if stat.kind != Kind::File || stat.size > LIMIT {
+        if stat.kind != FileKind::File || stat.size > LIMIT {
             return Ok(());
         }
         let Some(records) = tree.read(&at)?.map(Cow::into_owned) else { return Ok(()) };

@@ -1,8 +1,8 @@
 //! Adds, changes and deletes groups, as `groupadd`, `groupmod` and `groupdel` do.
 
 use super::database::Database;
-use super::entry::{Entry, Group, Gshadow, Names};
-use super::ids::{Choice, Ids, Space};
+use super::entry::{AccountEntry, Group, Gshadow, Names};
+use super::ids::{IdRange, Ids, Space};
 use super::subject::Subject;
 use crate::config;
 use crate::error::Result;
@@ -56,7 +56,7 @@ fn unused(db: &Database, gid: u32, subject: &Subject) -> Result<u32> {
 pub(super) fn free_gid(db: &Database, wish: Option<u32>, system: bool, subject: &Subject) -> Result<u32> {
     let none = Ids::default();
     let used = db.group.as_ref().map_or(&none, |file| &file.table.ids);
-    let choice = Choice::new(&db.defs, Space::Groups, system)
+    let choice = IdRange::new(&db.defs, Space::Groups, system)
         .ok_or_else(|| subject.refuse("/etc/login.defs has a GID_MAX below its GID_MIN"))?;
     if let Some(wish) = wish.filter(|wish| choice.grants(*wish, used)) {
         return Ok(wish);
@@ -76,12 +76,12 @@ pub(super) fn add(
     if let Some(file) = &mut db.group {
         let password = if shadowed { b"x" } else { password };
         let entry = Group { name: name.into(), password: password.into(), gid, members: Names::default() };
-        file.update(Entry::Group(entry), subject)?;
+        file.update(AccountEntry::Group(entry), subject)?;
     }
     if let Some(file) = &mut db.gshadow {
         let (admins, members) = (Names::default(), Names::default());
         let entry = Gshadow { name: name.into(), password: password.into(), admins, members };
-        file.update(Entry::Gshadow(entry), subject)?;
+        file.update(AccountEntry::Gshadow(entry), subject)?;
     }
     Ok(())
 }
@@ -104,7 +104,9 @@ fn modify(
         let shadowed = db.gshadow.is_some() && old.password == b"x";
         if let Some(file) = &mut db.gshadow {
             let entry = match file.table.find(&old.name) {
-                Some(Entry::Gshadow(entry)) => Some(Gshadow { password: password.into(), ..entry.clone() }),
+                Some(AccountEntry::Gshadow(entry)) => {
+                    Some(Gshadow { password: password.into(), ..entry.clone() })
+                }
                 _ if shadowed => Some(Gshadow {
                     name: old.name.clone(),
                     password: password.into(),
@@ -114,7 +116,7 @@ fn modify(
                 _ => None,
             };
             if let Some(entry) = entry {
-                file.update(Entry::Gshadow(entry), subject)?;
+                file.update(AccountEntry::Gshadow(entry), subject)?;
             }
         }
         if !shadowed {
@@ -122,7 +124,7 @@ fn modify(
         }
     }
     match &mut db.group {
-        Some(file) => file.update(Entry::Group(new), subject),
+        Some(file) => file.update(AccountEntry::Group(new), subject),
         None => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use super::copy::{Copy, copy};
 use super::database::Database;
 use super::entry::Passwd;
 use super::subject::Subject;
-use crate::change::{Attributes, Kind, Stat};
+use crate::change::{Attributes, FileKind, Stat};
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
 use crate::plan::map::Map;
@@ -73,7 +73,9 @@ pub(super) fn hand_over(tree: &mut Tree, home: &Path, owner: &NewOwner) -> Resul
     let at = tree.resolve(home)?;
     match tree.stat(&at)? {
         // A directory of somebody else is not searched for files of the user.
-        Some(stat) if stat.kind == Kind::Directory && is_users(stat, owner) => change(tree, &at, stat, owner),
+        Some(stat) if stat.kind == FileKind::Directory && is_users(stat, owner) => {
+            change(tree, &at, stat, owner)
+        }
         _ => Ok(()),
     }
 }
@@ -83,7 +85,7 @@ fn is_users(stat: Stat, owner: &NewOwner) -> bool {
 }
 
 fn change(tree: &mut Tree, at: &Path, stat: Stat, owner: &NewOwner) -> Result<()> {
-    if stat.kind == Kind::Directory {
+    if stat.kind == FileKind::Directory {
         for name in tree.list(at)? {
             let below = at.join(name);
             if let Some(stat) = tree.stat(&below)? {
@@ -97,7 +99,7 @@ fn change(tree: &mut Tree, at: &Path, stat: Stat, owner: &NewOwner) -> Result<()
         return Ok(());
     }
     // The kernel also clears these bits when a program gets a new owner.
-    if stat.kind != Kind::Directory {
+    if stat.kind != FileKind::Directory {
         new.mode &= !0o4000;
         if new.mode & 0o010 != 0 {
             new.mode &= !0o2000;
@@ -124,7 +126,7 @@ pub(super) fn relocate(
         return Ok(());
     };
     let from = tree.resolve_parent(old)?;
-    if stat.kind != Kind::Directory || from != target {
+    if stat.kind != FileKind::Directory || from != target {
         return Err(
             subject.refuse(&format!("the home directory {} is a link, or not a directory", old.display()))
         );
@@ -160,7 +162,7 @@ pub(super) fn remove(tree: &mut Tree, home: &Path, uid: u32, subject: &Subject) 
             subject.refuse(&format!("the home directory {home} belongs to somebody else and is not removed"))
         );
     }
-    if stat.kind != Kind::Directory || at != target || at == Path::new("/") {
+    if stat.kind != FileKind::Directory || at != target || at == Path::new("/") {
         return Err(subject.refuse(&format!(
             "the home directory {home} is a link, not a directory, or /, and is not removed"
         )));
@@ -170,7 +172,7 @@ pub(super) fn remove(tree: &mut Tree, home: &Path, uid: u32, subject: &Subject) 
 }
 
 fn is_directory(tree: &Tree, at: &Path) -> Result<bool> {
-    Ok(tree.stat(at)?.is_some_and(|stat| stat.kind == Kind::Directory))
+    Ok(tree.stat(at)?.is_some_and(|stat| stat.kind == FileKind::Directory))
 }
 
 /// Returns the device on which the file at `at` is or will be.

@@ -13,7 +13,7 @@ pub(super) enum Space {
 }
 
 /// The range to choose from, `min` to `max`: ascending for normal accounts, descending for system accounts.
-pub(super) struct Choice {
+pub(super) struct IdRange {
     min: u32,
     max: u32,
     /// The lowest id that may be wished for. It can be lower than `min`.
@@ -21,7 +21,7 @@ pub(super) struct Choice {
     system: bool,
 }
 
-impl Choice {
+impl IdRange {
     /// Returns the range that the image sets for normal or for system accounts; `None` if the settings contradict
     /// each other.
     pub(super) fn new(defs: &LoginDefs, space: Space, system: bool) -> Option<Self> {
@@ -215,12 +215,12 @@ pub(super) fn numbers(key: &[u8]) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    fn people(min: u32, max: u32) -> Choice {
-        Choice { min, max, lowest_wish: min, system: false }
+    fn people(min: u32, max: u32) -> IdRange {
+        IdRange { min, max, lowest_wish: min, system: false }
     }
 
-    fn system(min: u32, max: u32) -> Choice {
-        Choice { min, max, lowest_wish: 1, system: true }
+    fn system(min: u32, max: u32) -> IdRange {
+        IdRange { min, max, lowest_wish: 1, system: true }
     }
 
     fn ids(used: &[u32]) -> Ids {

@@ -8,7 +8,7 @@ use super::database::Database;
 use super::defaults::LoginDefs;
 use super::entry::Passwd;
 use super::subject::Subject;
-use crate::change::{Attributes, Kind};
+use crate::change::{Attributes, FileKind};
 use crate::error::Result;
 use crate::plan::Tree;
 
@@ -17,7 +17,7 @@ use crate::plan::Tree;
 pub(super) fn create(tree: &mut Tree, db: &Database, user: &Passwd) -> Result<()> {
     let Some(at) = path(tree, &db.defs, &user.name)? else { return Ok(()) };
     let Some(parent) = at.parent() else { return Ok(()) };
-    let has_place = tree.stat(parent)?.is_some_and(|stat| stat.kind == Kind::Directory);
+    let has_place = tree.stat(parent)?.is_some_and(|stat| stat.kind == FileKind::Directory);
     if has_place && tree.stat(&at)?.is_none() {
         let (gid, mode) = db.group(b"mail").map_or((user.gid, 0o600), |group| (group.gid, 0o660));
         let attributes = Attributes { uid: user.uid, gid, mode };
@@ -42,7 +42,7 @@ pub(super) fn hand_over(tree: &mut Tree, defs: &LoginDefs, name: &[u8], old: u32
 pub(super) fn remove(tree: &mut Tree, defs: &LoginDefs, user: &Passwd, subject: &Subject) -> Result<()> {
     let Some(at) = path(tree, defs, &user.name)? else { return Ok(()) };
     let Some(stat) = tree.stat(&tree.resolve(&at)?)? else { return Ok(()) };
-    if stat.attributes.uid != user.uid || stat.kind == Kind::Directory {
+    if stat.attributes.uid != user.uid || stat.kind == FileKind::Directory {
         let what = format!("the mail spool {} is not a file of the user and is not removed", at.display());
         return Err(subject.refuse(&what));
     }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::database::Database;
-use super::entry::{Entry, Passwd, Shadow};
+use super::entry::{AccountEntry, Passwd, Shadow};
 use super::home::{self, NewOwner};
 use super::mail;
 use super::subject::Subject;
@@ -49,7 +49,7 @@ pub(super) fn modify(
         change_shadow(db, old, password, subject)?;
     }
     if let Some(file) = db.passwd.as_mut().filter(|_| text_changed || wanted.password.is_some()) {
-        file.update(Entry::Passwd(new), subject)?;
+        file.update(AccountEntry::Passwd(new), subject)?;
     }
     if let Some(groups) = &wanted.groups {
         replace_groups(db, wanted.name, groups, subject)?;
@@ -78,7 +78,7 @@ fn without_last_slash(home: &[u8]) -> &[u8] {
 fn change_shadow(db: &mut Database, user: &Passwd, password: &[u8], subject: &Subject) -> Result<()> {
     let Some(file) = &mut db.shadow else { return Ok(()) };
     let entry = match file.table.find(&user.name) {
-        Some(Entry::Shadow(entry)) => {
+        Some(AccountEntry::Shadow(entry)) => {
             Shadow { password: password.to_vec(), last_change: db.today.last_change(), ..entry.clone() }
         }
         // `passwd` refers to an entry in `shadow` that is missing, so one is added.
@@ -95,7 +95,7 @@ fn change_shadow(db: &mut Database, user: &Passwd, password: &[u8], subject: &Su
         },
         _ => return Ok(()),
     };
-    file.update(Entry::Shadow(entry), subject)
+    file.update(AccountEntry::Shadow(entry), subject)
 }
 
 fn replace_groups(db: &mut Database, name: &[u8], groups: &[Vec<u8>], subject: &Subject) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! Names, ids and memberships are indexed, so that no change scans all lines.
 
-use super::entry::{Entry, MEMBERS, Names, Parse, Range};
+use super::entry::{AccountEntry, MEMBERS, Names, Parse, Range};
 use super::ids::{Ids, Runs, key, numbers};
 use crate::plan::map::Map;
 use crate::sort::order;
@@ -11,7 +11,7 @@ struct TableLine {
     /// The text of the line as it was read; `None` if the entry has changed.
     text: Option<Vec<u8>>,
     /// The entry of the line. A line with neither text nor entry has been removed.
-    entry: Option<Entry>,
+    entry: Option<AccountEntry>,
 }
 
 /// The error for a name with more than one entry in the file: it is unclear which one is meant.
@@ -80,7 +80,7 @@ impl Table {
     }
 
     /// Appends a line.
-    fn add(&mut self, text: Option<Vec<u8>>, entry: Option<Entry>) {
+    fn add(&mut self, text: Option<Vec<u8>>, entry: Option<AccountEntry>) {
         let number = self.lines.len();
         if let Some(entry) = &entry {
             match self.names.get_mut(entry.name()) {
@@ -102,23 +102,23 @@ impl Table {
         let Some(entry) = self.lines.get(number).and_then(|line| line.entry.as_ref()) else { return };
         let set = |ids: &mut Ids, id| if is_there { ids.add(id, number) } else { ids.remove(id, number) };
         match entry {
-            Entry::Passwd(user) => {
+            AccountEntry::Passwd(user) => {
                 let (uid, gid) = (user.uid, user.gid);
                 set(&mut self.ids, uid);
                 set(&mut self.primary, gid);
             }
-            Entry::Group(group) => set(&mut self.ids, group.gid),
-            Entry::Range(range) if is_there => {
+            AccountEntry::Group(group) => set(&mut self.ids, group.gid),
+            AccountEntry::Range(range) if is_there => {
                 let end = range.start.saturating_add(range.count);
                 self.ranges.starts.insert(&key(range.start, number as u64), ());
                 self.ranges.used.add(range.start, end);
                 self.ranges.largest = self.ranges.largest.max(range.count);
             }
-            Entry::Range(range) => {
+            AccountEntry::Range(range) => {
                 let range = range.clone();
                 self.free(&range, number);
             }
-            Entry::Shadow(_) | Entry::Gshadow(_) => {}
+            AccountEntry::Shadow(_) | AccountEntry::Gshadow(_) => {}
         }
     }
 
@@ -142,7 +142,7 @@ impl Table {
     /// Returns the numbers of all lines in the order of the file.
     fn in_order(&self) -> Vec<usize> {
         let (nis, end) = (self.nis.clone(), self.lines.len());
-        let is_of_ranges = self.lines.iter().any(|line| matches!(line.entry, Some(Entry::Range(_))));
+        let is_of_ranges = self.lines.iter().any(|line| matches!(line.entry, Some(AccountEntry::Range(_))));
         if nis.is_empty() {
             let mut numbers = self.sorted(self.ranges.sorted);
             numbers.extend(self.ranges.sorted..end);
@@ -164,23 +164,23 @@ impl Table {
     fn sorted(&self, count: usize) -> Vec<usize> {
         let entry = |number: usize| self.lines.get(number).and_then(|line| line.entry.as_ref());
         order(count, &|one, other| match (entry(one), entry(other)) {
-            (Some(Entry::Range(one)), Some(Entry::Range(other))) => one.cmp(other),
+            (Some(AccountEntry::Range(one)), Some(AccountEntry::Range(other))) => one.cmp(other),
             (one, other) => one.is_none().cmp(&other.is_none()),
         })
     }
 
     /// Returns the entries in the order of the file.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &AccountEntry> {
         self.lines.iter().filter_map(|line| line.entry.as_ref())
     }
 
     /// Returns the first entry of `name`.
-    pub(super) fn find(&self, name: &[u8]) -> Option<&Entry> {
+    pub(super) fn find(&self, name: &[u8]) -> Option<&AccountEntry> {
         self.entry(*self.names.get(name)?.first()?)
     }
 
     /// Returns the entry in this line.
-    pub(super) fn entry(&self, number: usize) -> Option<&Entry> {
+    pub(super) fn entry(&self, number: usize) -> Option<&AccountEntry> {
         self.lines.get(number)?.entry.as_ref()
     }
 
@@ -195,7 +195,7 @@ impl Table {
 
     /// Replaces the entry of the same name. Both must share the same lists of names. A new entry is written before
     /// the first NIS line, or at the end.
-    pub(super) fn update(&mut self, entry: Entry) -> Result<(), Ambiguous> {
+    pub(super) fn update(&mut self, entry: AccountEntry) -> Result<(), Ambiguous> {
         let Some(number) = self.only_line(entry.name())? else {
             self.ended |= self.nis.is_empty();
             self.add(None, Some(entry));
@@ -212,10 +212,10 @@ impl Table {
     /// Changes the primary group from the id `old` to `new` for all users who have it.
     pub(super) fn change_primary(&mut self, old: u32, new: u32) -> Result<(), Ambiguous> {
         for number in self.primary.lines_of(old) {
-            if let Some(Entry::Passwd(user)) = self.entry(number) {
+            if let Some(AccountEntry::Passwd(user)) = self.entry(number) {
                 let mut user = user.clone();
                 user.gid = new;
-                self.update(Entry::Passwd(user))?;
+                self.update(AccountEntry::Passwd(user))?;
             }
         }
         Ok(())
@@ -315,7 +315,7 @@ impl Table {
         let start = self.free_range(min, max, count)?;
         if self.find(owner).is_none() {
             self.ended = true;
-            self.add(None, Some(Entry::Range(Range { start, count, owner: owner.to_vec() })));
+            self.add(None, Some(AccountEntry::Range(Range { start, count, owner: owner.to_vec() })));
         }
         Some(())
     }
@@ -353,7 +353,7 @@ impl Table {
                 break;
             }
             let other = usize::try_from(line).ok().and_then(|line| self.lines.get(line));
-            if let Some(Entry::Range(other)) = other.and_then(|line| line.entry.as_ref()) {
+            if let Some(AccountEntry::Range(other)) = other.and_then(|line| line.entry.as_ref()) {
                 used.add(other.start, other.start.saturating_add(other.count));
             }
             from = key(start, line.saturating_add(1)).to_vec();
@@ -375,8 +375,8 @@ mod tests {
     use super::super::entry::Group;
     use super::*;
 
-    fn group(name: &str, gid: u32) -> Entry {
-        Entry::Group(Group { name: name.into(), password: "x".into(), gid, members: Names::default() })
+    fn group(name: &str, gid: u32) -> AccountEntry {
+        AccountEntry::Group(Group { name: name.into(), password: "x".into(), gid, members: Names::default() })
     }
 
     #[test]

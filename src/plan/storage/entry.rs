@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::super::accounts::Accounts;
 use super::super::tree::Tree;
-use super::{Context, Entry, EntryKey, PlacedEntry};
-use crate::change::{Attributes, Kind, Piece, Stat, check_is_not_above_stamp, check_path};
+use super::{EntryKey, PlacedEntry, StorageContext, StorageEntry};
+use crate::change::{Attributes, FileKind, Piece, Stat, check_is_not_above_stamp, check_path};
 use crate::config::{Directory, File, Link, NodeGroup, NodeUser, OptionalText, clean};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::source::{Source, Transport};
@@ -22,8 +22,8 @@ struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// Makes the sources of `entry`. Each error names its place in the config.
-    fn of(entry: Entry<'a>, place: EntryKey, transport: &'a dyn Transport) -> Result<Self> {
-        let Entry::File(file) = entry else { return Ok(Self::default()) };
+    fn of(entry: StorageEntry<'a>, place: EntryKey, transport: &'a dyn Transport) -> Result<Self> {
+        let StorageEntry::File(file) = entry else { return Ok(Self::default()) };
         let mut problems = Problems::default();
         let contents = problems
             .take(Source::new(&file.contents, &format_args!("{place}.contents"), transport))
@@ -47,14 +47,14 @@ struct Site<'p> {
 /// Plans one entry.
 pub(super) fn put<'a>(
     node: &PlacedEntry<'a>,
-    context: Context<'_, 'a>,
+    context: StorageContext<'_, 'a>,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
-    let Context { accounts, defaults, transport } = context;
+    let StorageContext { accounts, defaults, transport } = context;
     let sources = Sources::of(node.entry, node.place, transport)?;
     let brings_contents = match node.entry {
-        Entry::Directory(_) | Entry::Link(_) => true,
-        Entry::File(_) => sources.contents.is_some(),
+        StorageEntry::Directory(_) | StorageEntry::Link(_) => true,
+        StorageEntry::File(_) => sources.contents.is_some(),
     };
     let is_default = brings_contents && defaults.contains(&node.path);
     put_entry(node, sources, is_default, accounts, tree).map_err(|error| error.at(&node.place))
@@ -70,15 +70,15 @@ fn put_entry<'a>(
 ) -> Result<()> {
     let path = &node.path;
     let overwrite = match node.entry {
-        Entry::Directory(directory) => directory.overwrite,
-        Entry::File(file) => file.overwrite,
-        Entry::Link(link) => link.overwrite,
+        StorageEntry::Directory(directory) => directory.overwrite,
+        StorageEntry::File(file) => file.overwrite,
+        StorageEntry::Link(link) => link.overwrite,
     } == Some(true);
     check_path(path)?;
     let mut present = tree.stat(path)?;
     // An existing directory satisfies a directory entry, so it is kept without `overwrite`.
-    let in_the_way =
-        present.filter(|stat| stat.kind != Kind::Directory || !matches!(node.entry, Entry::Directory(_)));
+    let in_the_way = present
+        .filter(|stat| stat.kind != FileKind::Directory || !matches!(node.entry, StorageEntry::Directory(_)));
     let replaces_default = is_default && !overwrite && in_the_way.is_some();
     if replaces_default {
         tree.note_replaced_default(path);
@@ -88,22 +88,22 @@ fn put_entry<'a>(
             return Err(Error::new(Reason::ConfigInvalid, "the root itself cannot be overwritten"));
         }
         // A file or link is replaced by its successor in one step. Only a directory must be removed first.
-        let is_directory = present.is_some_and(|stat| stat.kind == Kind::Directory);
-        if is_directory || matches!(node.entry, Entry::Directory(_)) {
+        let is_directory = present.is_some_and(|stat| stat.kind == FileKind::Directory);
+        if is_directory || matches!(node.entry, StorageEntry::Directory(_)) {
             tree.remove(path.clone());
         }
         present = None;
     }
-    if present.is_none() && !matches!(node.entry, Entry::Directory(_)) {
+    if present.is_none() && !matches!(node.entry, StorageEntry::Directory(_)) {
         check_is_not_above_stamp(path)?;
     }
     tree.make_parents(path)?;
     let site = Site { path, present };
     match node.entry {
-        Entry::Directory(directory) => put_directory(directory, site, accounts, tree),
-        Entry::File(file) => put_file(file, sources, site, accounts, tree),
-        Entry::Link(link) if link.hard == Some(true) => put_hard_link(link, site, tree),
-        Entry::Link(link) => put_symlink(link, site, accounts, tree),
+        StorageEntry::Directory(directory) => put_directory(directory, site, accounts, tree),
+        StorageEntry::File(file) => put_file(file, sources, site, accounts, tree),
+        StorageEntry::Link(link) if link.hard == Some(true) => put_hard_link(link, site, tree),
+        StorageEntry::Link(link) => put_symlink(link, site, accounts, tree),
     }
 }
 
@@ -113,7 +113,7 @@ fn put_directory<'a>(
     accounts: &Accounts,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
-    if let Some(stat) = present.filter(|stat| stat.kind != Kind::Directory) {
+    if let Some(stat) = present.filter(|stat| stat.kind != FileKind::Directory) {
         return Err(in_the_way(path, stat.kind));
     }
     let defaults = present.map_or(Attributes::root(DEFAULT_DIRECTORY_MODE), |stat| stat.attributes);
@@ -129,7 +129,7 @@ fn put_file<'a>(
     accounts: &Accounts,
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
-    if let Some(stat) = present.filter(|stat| stat.kind != Kind::File) {
+    if let Some(stat) = present.filter(|stat| stat.kind != FileKind::File) {
         return Err(in_the_way(path, stat.kind));
     }
     let Sources { contents, appended } = sources;
@@ -137,7 +137,7 @@ fn put_file<'a>(
         return Err(Error::new(Reason::ConfigInvalid, "overwrite must be false if source is unspecified"));
     }
     if contents.is_some() && present.is_some() {
-        return Err(in_the_way(path, Kind::File));
+        return Err(in_the_way(path, FileKind::File));
     }
     let mut contents = match (contents, present) {
         (Some(source), _) => vec![Piece::Source(source)],
@@ -165,7 +165,7 @@ fn put_symlink<'a>(
     let attributes = attributes(None, &link.user, &link.group, Attributes::default(), accounts)?;
     match present {
         None => tree.put_symlink(path.to_owned(), target.to_owned(), attributes.uid, attributes.gid),
-        Some(stat) if stat.kind == Kind::Symlink && same_target(&tree.read_link(path)?, target) => {
+        Some(stat) if stat.kind == FileKind::Symlink && same_target(&tree.read_link(path)?, target) => {
             let user_given = link.user != NodeUser::default();
             let group_given = link.group != NodeGroup::default();
             if user_given || group_given {
@@ -189,7 +189,7 @@ fn put_hard_link<'a>(
         Error::new(Reason::ConfigInvalid, format!("hard link target {} {what}", target.display()))
     };
     let found = tree.stat(&target)?.ok_or_else(|| invalid("does not exist"))?;
-    if found.kind == Kind::Directory {
+    if found.kind == FileKind::Directory {
         return Err(invalid("is a directory"));
     }
     match present {
@@ -223,9 +223,9 @@ fn same_target(one: &Path, other: &Path) -> bool {
     one.to_str().zip(other.to_str()).is_some_and(|(one, other)| clean(one) == clean(other))
 }
 
-fn in_the_way(path: &Path, kind: Kind) -> Error {
-    let what = if kind == Kind::File { "a file exists there already" } else { kind.word() };
-    let stands = if kind == Kind::File { "" } else { " stands there" };
+fn in_the_way(path: &Path, kind: FileKind) -> Error {
+    let what = if kind == FileKind::File { "a file exists there already" } else { kind.word() };
+    let stands = if kind == FileKind::File { "" } else { " stands there" };
     Error::new(Reason::Conflict, format!("{}: {what}{stands} and overwrite is false", path.display())).advise(
         "Set \"overwrite\" for this path in the config, or take the path out of the image or name it in a list of \
          defaults (/usr/lib/glowplug/defaults.d), then start again: nothing was written.",

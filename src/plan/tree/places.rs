@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::PathBuf;
 
-use crate::change::{Attributes, Kind, Stat};
+use crate::change::{Attributes, FileKind, Stat};
 
 #[cfg(test)]
 thread_local! {
@@ -25,7 +25,7 @@ const TOP: usize = 0;
 
 /// What is planned at a path.
 #[derive(Debug, Clone)]
-pub(super) enum Node {
+pub(super) enum PlannedNode {
     /// Nothing: removed, or it never existed.
     Gone,
     /// A directory. `backing` is where the view has its present contents.
@@ -56,7 +56,7 @@ pub(super) enum Seen {
 /// only once.
 #[derive(Debug, Default)]
 pub(super) struct Place {
-    pub(super) planned: Option<Node>,
+    pub(super) planned: Option<PlannedNode>,
     pub(super) seen: Seen,
     /// Whether every name that the view has in this directory has a place.
     pub(super) is_listed: bool,
@@ -169,7 +169,7 @@ pub(super) enum Base {
 
 /// A position on the walk from the root to a path.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
+pub(super) struct WalkStep {
     /// The number of the place; `None` if the place does not exist yet.
     pub(super) number: Option<usize>,
     pub(super) base: Base,
@@ -178,7 +178,7 @@ pub(super) struct Step {
 /// What stands at one component of a path.
 pub(super) enum Found {
     Nothing,
-    Kind(Kind),
+    Kind(FileKind),
     Link(PathBuf),
 }
 
@@ -187,7 +187,7 @@ impl Seen {
     pub(super) fn known(&self) -> Option<Found> {
         match self {
             Self::Nothing => Some(Found::Nothing),
-            Self::Stat(stat) if stat.kind != Kind::Symlink => Some(Found::Kind(stat.kind)),
+            Self::Stat(stat) if stat.kind != FileKind::Symlink => Some(Found::Kind(stat.kind)),
             Self::Link(link) => Some(Found::Link(link.1.clone())),
             // The link's target is not known.
             Self::Unknown | Self::Stat(_) => None,
@@ -206,18 +206,18 @@ impl Seen {
     }
 }
 
-pub(super) fn start(places: &Places) -> Step {
-    let top = Step { number: Some(TOP), base: Base::Same };
-    Step { base: below(places, top, 0), ..top }
+pub(super) fn start(places: &Places) -> WalkStep {
+    let top = WalkStep { number: Some(TOP), base: Base::Same };
+    WalkStep { base: below(places, top, 0), ..top }
 }
 
 /// Returns where the view holds the contents below the place of `step`. The place's path has `length` bytes.
-pub(super) fn below(places: &Places, step: Step, length: usize) -> Base {
+pub(super) fn below(places: &Places, step: WalkStep, length: usize) -> Base {
     let Some((number, place)) = step.number.and_then(|number| Some((number, places.at(number)?))) else {
         return step.base;
     };
     match (&place.planned, &place.seen) {
-        (Some(Node::Directory { backing: Some(_), .. } | Node::Kept { .. }), _) => {
+        (Some(PlannedNode::Directory { backing: Some(_), .. } | PlannedNode::Kept { .. }), _) => {
             Base::Backing { number, length }
         }
         (Some(_), _) | (None, Seen::Nothing) => Base::Nowhere,
@@ -226,21 +226,21 @@ pub(super) fn below(places: &Places, step: Step, length: usize) -> Base {
 }
 
 /// Steps from a directory to `name` in it. `name` ends at byte `length` of the path.
-pub(super) fn next(places: &Places, above: Step, name: &[u8], length: usize) -> Step {
+pub(super) fn next(places: &Places, above: WalkStep, name: &[u8], length: usize) -> WalkStep {
     let number = above.number.and_then(|number| places.number(number, name));
     let is_listed = above.number.and_then(|number| places.at(number)).is_some_and(|place| place.is_listed);
     let base = if number.is_none() && is_listed { Base::Nowhere } else { above.base };
-    let step = Step { number, base };
-    Step { base: below(places, step, length), ..step }
+    let step = WalkStep { number, base };
+    WalkStep { base: below(places, step, length), ..step }
 }
 
 /// Steps as [`next`] does, and adds the place if it is missing.
-pub(super) fn enter(places: &mut Places, above: Step, name: &[u8], length: usize) -> Step {
+pub(super) fn enter(places: &mut Places, above: WalkStep, name: &[u8], length: usize) -> WalkStep {
     let step = next(places, above, name, length);
     let (None, Some(parent)) = (step.number, above.number) else { return step };
     let seen = if matches!(step.base, Base::Nowhere) { Seen::Nothing } else { Seen::Unknown };
     let number = places.insert(parent, name, seen);
-    Step { number: Some(number), ..step }
+    WalkStep { number: Some(number), ..step }
 }
 
 /// Returns the components of `path` without `.`, each with the number of bytes up to its end.

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::places::{Base, Found, Node, Seen, components, enter, start};
+use super::places::{Base, Found, PlannedNode, Seen, components, enter, start};
 use super::{Tree, bytes};
-use crate::change::{Attributes, Contents, Kind, Op};
+use crate::change::{Attributes, Contents, FileKind, Op};
 use crate::error::{Error, Reason, Result};
 
 /// The most directories and links that are planned without an entry of their own in the config. Each missing directory
@@ -58,10 +58,10 @@ impl<'a> Tree<'a, '_> {
             step = enter(self.places.get_mut(), step, name, length);
             let above = parent.get(..length).unwrap_or_default();
             let kind = match self.find(step, above)? {
-                Found::Kind(Kind::Directory) => continue,
+                Found::Kind(FileKind::Directory) => continue,
                 Found::Nothing => None,
                 Found::Kind(kind) => Some(kind),
-                Found::Link(_) => Some(Kind::Symlink),
+                Found::Link(_) => Some(FileKind::Symlink),
             };
             let above = Path::new(OsStr::from_bytes(above));
             if let Some(kind) = kind {
@@ -72,7 +72,7 @@ impl<'a> Tree<'a, '_> {
             self.imply(above)?;
             let attributes = Attributes::root(0o755);
             if let Some(place) = step.number.and_then(|number| self.places.get_mut().at_mut(number)) {
-                place.planned = Some(Node::Directory { attributes, backing: None });
+                place.planned = Some(PlannedNode::Directory { attributes, backing: None });
             }
             self.ops.push(Op::Directory { path: above.to_owned(), attributes });
             step.base = Base::Nowhere;
@@ -84,7 +84,7 @@ impl<'a> Tree<'a, '_> {
     pub fn put_directory(&mut self, path: PathBuf, attributes: Attributes) {
         let step = self.enter(&path);
         let backing = match self.planned(step) {
-            Some(Node::Directory { backing, .. }) => backing,
+            Some(PlannedNode::Directory { backing, .. }) => backing,
             Some(_) => None,
             // The view is known to have nothing here, so it need not be asked for names below.
             None => {
@@ -94,19 +94,19 @@ impl<'a> Tree<'a, '_> {
                 if nothing { None } else { self.backing(step, &path) }
             }
         };
-        self.set_node(&path, Node::Directory { attributes, backing });
+        self.set_node(&path, PlannedNode::Directory { attributes, backing });
         self.ops.push(Op::Directory { path, attributes });
     }
 
     /// Plans a file. It replaces anything but a directory.
     pub fn put_file(&mut self, path: PathBuf, contents: Contents<'a>, attributes: Attributes) {
-        self.set_node(&path, Node::File { attributes, op: self.ops.len() });
+        self.set_node(&path, PlannedNode::File { attributes, op: self.ops.len() });
         self.ops.push(Op::File { path, contents, attributes });
     }
 
     /// Plans a symbolic link. It replaces anything but a directory.
     pub fn put_symlink(&mut self, path: PathBuf, target: PathBuf, uid: u32, gid: u32) {
-        self.set_node(&path, Node::Symlink { target: target.clone(), uid, gid });
+        self.set_node(&path, PlannedNode::Symlink { target: target.clone(), uid, gid });
         self.ops.push(Op::Symlink { path, target, uid, gid });
     }
 
@@ -116,8 +116,8 @@ impl<'a> Tree<'a, '_> {
         let node = match self.planned(step) {
             Some(node) => node,
             None => match (self.stat(&target)?, self.backing(step, &target)) {
-                (Some(stat), Some(at)) => Node::Kept { at, attributes: stat.attributes },
-                _ => Node::Gone,
+                (Some(stat), Some(at)) => PlannedNode::Kept { at, attributes: stat.attributes },
+                _ => PlannedNode::Gone,
             },
         };
         self.note_name(&path.clone(), &path, None)?;
@@ -130,22 +130,22 @@ impl<'a> Tree<'a, '_> {
     pub fn set_attributes(&mut self, path: PathBuf, attributes: Attributes) -> Result<()> {
         let step = self.walk(&path);
         let node = match self.planned(step) {
-            Some(Node::Directory { backing, .. }) => Node::Directory { attributes, backing },
-            Some(Node::File { op, .. }) => Node::File { attributes, op },
-            Some(Node::Symlink { target, .. }) => {
-                Node::Symlink { target, uid: attributes.uid, gid: attributes.gid }
+            Some(PlannedNode::Directory { backing, .. }) => PlannedNode::Directory { attributes, backing },
+            Some(PlannedNode::File { op, .. }) => PlannedNode::File { attributes, op },
+            Some(PlannedNode::Symlink { target, .. }) => {
+                PlannedNode::Symlink { target, uid: attributes.uid, gid: attributes.gid }
             }
-            Some(Node::Kept { at, .. }) => Node::Kept { at, attributes },
-            Some(Node::Gone) => Node::Gone,
+            Some(PlannedNode::Kept { at, .. }) => PlannedNode::Kept { at, attributes },
+            Some(PlannedNode::Gone) => PlannedNode::Gone,
             None => match (self.stat(&path)?, self.backing(step, &path)) {
-                (Some(stat), Some(at)) if stat.kind == Kind::Directory => {
-                    Node::Directory { attributes, backing: Some(at) }
+                (Some(stat), Some(at)) if stat.kind == FileKind::Directory => {
+                    PlannedNode::Directory { attributes, backing: Some(at) }
                 }
-                (Some(_), Some(at)) => Node::Kept { at, attributes },
-                _ => Node::Gone,
+                (Some(_), Some(at)) => PlannedNode::Kept { at, attributes },
+                _ => PlannedNode::Gone,
             },
         };
-        if let Node::Kept { at, .. } = &node {
+        if let PlannedNode::Kept { at, .. } = &node {
             let op = self.ops.len();
             self.note_name(&path, at, Some(op))?;
         }
@@ -157,7 +157,7 @@ impl<'a> Tree<'a, '_> {
     /// Plans the removal of `path` and of everything below it.
     pub fn remove(&mut self, path: PathBuf) {
         self.forget_below(&path);
-        self.set_node(&path, Node::Gone);
+        self.set_node(&path, PlannedNode::Gone);
         self.ops.push(Op::Remove { path });
     }
 
@@ -167,15 +167,15 @@ impl<'a> Tree<'a, '_> {
         if let (Some(stat), Some(at)) = (self.stat(&from)?, self.backing(step, &from)) {
             let attributes = stat.attributes;
             let node = match stat.kind {
-                Kind::Directory => Node::Directory { attributes, backing: Some(at) },
-                _ => Node::Kept { at, attributes },
+                FileKind::Directory => PlannedNode::Directory { attributes, backing: Some(at) },
+                _ => PlannedNode::Kept { at, attributes },
             };
             // Nothing stood at `to`. What the tree knows of names below `to` is outdated now.
             self.forget_below(&to);
             self.set_node(&to, node);
         }
         self.forget_below(&from);
-        self.set_node(&from, Node::Gone);
+        self.set_node(&from, PlannedNode::Gone);
         self.ops.push(Op::Rename { from, to });
         Ok(())
     }

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use super::places::{Base, Found, Node, Seen, Step, below, components, enter, next, start};
+use super::places::{Base, Found, PlannedNode, Seen, WalkStep, below, components, enter, next, start};
 use super::{Tree, bytes};
-use crate::change::Kind;
+use crate::change::FileKind;
 use crate::error::{Error, Reason, Result};
 
 /// The most symbolic links that the kernel follows in one path (`path_resolution(7)`).
@@ -82,16 +82,16 @@ impl Tree<'_, '_> {
     }
 
     /// Returns what will stand at `path`, to which `step` leads. The view is asked at most once.
-    pub(super) fn find(&self, step: Step, path: &[u8]) -> Result<Found> {
+    pub(super) fn find(&self, step: WalkStep, path: &[u8]) -> Result<Found> {
         let Some(number) = step.number else { return Ok(Found::Nothing) };
         let places = self.places.borrow();
         let Some(place) = places.at(number) else { return Ok(Found::Nothing) };
         match &place.planned {
-            Some(Node::Gone) => return Ok(Found::Nothing),
-            Some(Node::Directory { .. }) => return Ok(Found::Kind(Kind::Directory)),
-            Some(Node::File { .. }) => return Ok(Found::Kind(Kind::File)),
-            Some(Node::Symlink { target, .. }) => return Ok(Found::Link(target.clone())),
-            Some(Node::Kept { at, .. }) => {
+            Some(PlannedNode::Gone) => return Ok(Found::Nothing),
+            Some(PlannedNode::Directory { .. }) => return Ok(Found::Kind(FileKind::Directory)),
+            Some(PlannedNode::File { .. }) => return Ok(Found::Kind(FileKind::File)),
+            Some(PlannedNode::Symlink { target, .. }) => return Ok(Found::Link(target.clone())),
+            Some(PlannedNode::Kept { at, .. }) => {
                 return Ok(self.look(at, &Seen::Unknown)?.known().unwrap_or(Found::Nothing));
             }
             None => {}
@@ -116,7 +116,7 @@ impl Tree<'_, '_> {
         let stat = seen.stat().map_or_else(|| self.view.stat(at), Ok)?;
         Ok(match stat {
             None => Seen::Nothing,
-            Some(stat) if stat.kind == Kind::Symlink => {
+            Some(stat) if stat.kind == FileKind::Symlink => {
                 Seen::Link(Box::new((stat, self.view.read_link(at)?)))
             }
             Some(stat) => Seen::Stat(Box::new(stat)),

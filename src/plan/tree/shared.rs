@@ -7,13 +7,13 @@
 use std::path::{Path, PathBuf};
 
 use super::Tree;
-use crate::change::{Attributes, Kind, Op, Piece, Stat};
+use crate::change::{Attributes, FileKind, Op, Piece, Stat};
 use crate::error::{Error, Reason, Result};
 use crate::sort::sort;
 
 /// A planned name of a file that has several names.
 #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Name {
+pub(super) struct SharedName {
     identity: (u64, u64),
     path: PathBuf,
     /// The number of the operation that sets owner and mode; `None` for a hard link.
@@ -30,15 +30,15 @@ impl Tree<'_, '_> {
     /// several names. The view has the file at `at`.
     pub(super) fn note_name(&mut self, path: &Path, at: &Path, op: Option<usize>) -> Result<()> {
         let Some(Stat { kind, identity, links, .. }) = self.view.stat(at)? else { return Ok(()) };
-        if kind != Kind::Directory && links > 1 {
-            self.names.push(Name {
+        if kind != FileKind::Directory && links > 1 {
+            self.names.push(SharedName {
                 identity,
                 path: path.to_owned(),
                 op,
                 at: at.to_owned(),
                 links,
-                is_file: kind == Kind::File,
-                is_link: kind == Kind::Symlink,
+                is_file: kind == FileKind::File,
+                is_link: kind == FileKind::Symlink,
             });
         }
         Ok(())
@@ -50,7 +50,7 @@ impl Tree<'_, '_> {
     /// [`Reason::Conflict`] for a device, FIFO or socket, because it cannot be copied.
     pub fn separate_shared(&mut self) -> Result<()> {
         let mut names = std::mem::take(&mut self.names);
-        sort(&mut names, &Name::cmp);
+        sort(&mut names, &SharedName::cmp);
         for group in names.chunk_by(|one, other| one.identity == other.identity) {
             let paths = group.chunk_by(|one, other| one.path == other.path).count();
             let is_whole = group.first().is_none_or(|first| paths as u64 >= first.links);
@@ -62,7 +62,7 @@ impl Tree<'_, '_> {
     }
 
     /// Makes the first operation of `group` put a copy of the file, and the others names of the copy.
-    fn separate(&mut self, group: &[Name]) -> Result<()> {
+    fn separate(&mut self, group: &[SharedName]) -> Result<()> {
         let ops = || group.iter().filter_map(|name| Some((name.op?, name)));
         let (Some((first, leader)), Some((last, _))) = (ops().min(), ops().max()) else { return Ok(()) };
         let Some(Op::Attributes { attributes, .. }) = self.ops.get(last) else { return Ok(()) };
@@ -90,7 +90,7 @@ impl Tree<'_, '_> {
         Ok(())
     }
 
-    fn new_link<'a>(&self, name: &Name, op: usize) -> Result<Op<'a>> {
+    fn new_link<'a>(&self, name: &SharedName, op: usize) -> Result<Op<'a>> {
         let Attributes { uid, gid, .. } = match self.ops.get(op) {
             Some(Op::Attributes { attributes, .. }) => *attributes,
             _ => Attributes::default(),

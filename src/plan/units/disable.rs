@@ -4,8 +4,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::links::Links;
-use super::load::{CONFIG, Known, Outcome, UnitFault, Units};
-use super::names::{self, Name};
+use super::load::{CONFIG, Known, UnitFault, UnitResult, Units};
+use super::names::{self, UnitName};
 use super::section::{Unit, UnitState};
 use crate::error::Result;
 use crate::plan::Tree;
@@ -25,7 +25,7 @@ pub(super) fn is_enabled(name: &str, known: &mut Known, links: &Links, tree: &Tr
         }
     };
     let Some(unit) = unit.filter(|unit| unit.state == UnitState::File) else { return Ok(false) };
-    let is_instance = Name::parse(&unit.name).is_some_and(Name::is_instance);
+    let is_instance = UnitName::parse(&unit.name).is_some_and(UnitName::is_instance);
     if name != names::file_name(&unit.path) && !is_instance {
         return Ok(true);
     }
@@ -46,8 +46,8 @@ pub(super) fn preset_names(name: &str, known: &mut Known, tree: &Tree) -> Result
     if unit.name != name {
         names.push(unit.name.clone());
     }
-    let parts = Name::parse(&unit.name).filter(|parts| parts.is_instance());
-    let template = parts.and_then(Name::template);
+    let parts = UnitName::parse(&unit.name).filter(|parts| parts.is_instance());
+    let template = parts.and_then(UnitName::template);
     if let (Some(parts), Some(template)) = (parts, template) {
         // systemd reads DefaultInstance= for the template alone.
         let found = find(&template, known, tree)?;
@@ -79,7 +79,7 @@ enum Enablement {
 
 /// Looks for links that enable `unit`. With `known`, only names that its `[Install]` asks for count.
 fn find_links(unit: &Unit, known: bool, links: &Links) -> Enablement {
-    let is_instance = Name::parse(&unit.name).is_some_and(Name::is_instance);
+    let is_instance = UnitName::parse(&unit.name).is_some_and(UnitName::is_instance);
     let mut found = Enablement::Nothing;
     let mut elsewhere = false;
     // In the directories after the unit's own, a link of the same name has no effect.
@@ -100,7 +100,8 @@ fn find_links(unit: &Unit, known: bool, links: &Links) -> Enablement {
 fn links_in(unit: &Unit, known: bool, hidden: bool, directory: usize, links: &Links) -> Enablement {
     let name = unit.name.as_str();
     let names = known_names(unit);
-    let is_instance = |other: &str| Name::parse(other).and_then(Name::template).as_deref() == Some(name);
+    let is_instance =
+        |other: &str| UnitName::parse(other).and_then(UnitName::template).as_deref() == Some(name);
     let is_wanted = if known {
         let mut fit = names.iter().filter(|other| *other == name || is_instance(other));
         fit.any(|other| links.is_wanted(directory, other))
@@ -137,7 +138,7 @@ fn links_in(unit: &Unit, known: bool, hidden: bool, directory: usize, links: &Li
 /// Returns the link names that the `[Install]` section of `unit` can ask for.
 fn known_names(unit: &Unit) -> Vec<String> {
     let aliases = unit.alias.iter().cloned();
-    let template = Name::parse(&unit.name).filter(|name| name.is_template());
+    let template = UnitName::parse(&unit.name).filter(|name| name.is_template());
     let default = template.zip(unit.default_instance.as_deref());
     let default = default.and_then(|(template, instance)| template.with_instance(instance));
     std::iter::once(unit.name.clone()).chain(default).chain(aliases).collect()
@@ -163,7 +164,7 @@ pub(super) fn disable(name: &str, known: &mut Known, links: &mut Links, tree: &m
 }
 
 /// Returns the names whose links are removed.
-fn marks(name: &str, known: &mut Known, tree: &Tree) -> Outcome<Vec<String>> {
+fn marks(name: &str, known: &mut Known, tree: &Tree) -> UnitResult<Vec<String>> {
     let mut units = Units::default();
     let start = units.add(name, false)?;
     units.follow(start, true, known, tree)?;

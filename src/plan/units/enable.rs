@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::load::{self, CONFIG, Known, Outcome, UnitFault, Units};
-use super::names::Name;
+use super::load::{self, CONFIG, Known, UnitFault, UnitResult, Units};
+use super::names::UnitName;
 use super::section::{Unit, UnitState};
-use crate::change::Kind;
+use crate::change::FileKind;
 use crate::error::Result;
 use crate::plan::Tree;
 
@@ -24,7 +24,7 @@ pub(super) fn enable(name: &str, known: &mut Known, tree: &mut Tree) -> Result<(
 }
 
 /// Plans the links for the unit `name` and the units in its `Also=`. Returns whether any link was asked for.
-fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
+fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> UnitResult<bool> {
     let mut units = Units::default();
     let start = units.add(name, false)?;
     let end = units.follow(start, true, known, tree)?;
@@ -62,8 +62,8 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> Outcome<bool> {
 }
 
 /// Plans the links of one unit.
-fn put_links(unit: &Unit, known: &mut Known, tree: &mut Tree) -> Outcome<()> {
-    let Some(name) = Name::parse(&unit.name) else { return Ok(()) };
+fn put_links(unit: &Unit, known: &mut Known, tree: &mut Tree) -> UnitResult<()> {
+    let Some(name) = UnitName::parse(&unit.name) else { return Ok(()) };
     // A link needs a target in systemd's directories, even if the unit's file lies elsewhere.
     let mut target = unit.path.clone();
     if !load::is_searched(&unit.path) {
@@ -92,7 +92,7 @@ fn put_links(unit: &Unit, known: &mut Known, tree: &mut Tree) -> Outcome<()> {
     Ok(())
 }
 
-fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> Outcome<()> {
+fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> UnitResult<()> {
     match load::unless_loop(tree.resolve(at))? {
         Some(there) => {
             // Only a dangling link is replaced.
@@ -117,11 +117,11 @@ fn put_dependencies(
     (key, suffix): (&str, &str),
     list: &[String],
     tree: &mut Tree,
-) -> Outcome<()> {
-    let needs_instance = Name::parse(link).is_some_and(Name::is_template);
+) -> UnitResult<()> {
+    let needs_instance = UnitName::parse(link).is_some_and(UnitName::is_template);
     for by in list {
         let Some(by) = expand(unit, key, by) else { continue };
-        match Name::parse(&by) {
+        match UnitName::parse(&by) {
             Some(parts) if needs_instance && parts.instance.is_none() => {
                 log::warn!(
                     "unit {}: its {key}= works only if an instance of this template is named",
@@ -150,7 +150,7 @@ fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
 }
 
 /// Returns the name of the links in `.wants` and similar directories; `None` if the default instance cannot be used.
-fn link_name(unit: &Unit, name: Name, known: &mut Known, tree: &Tree) -> Outcome<Option<String>> {
+fn link_name(unit: &Unit, name: UnitName, known: &mut Known, tree: &Tree) -> UnitResult<Option<String>> {
     let instance = match &unit.default_instance {
         Some(instance) if name.is_template() => name.with_instance(instance),
         _ => return Ok(Some(unit.name.clone())),
@@ -164,23 +164,23 @@ fn link_name(unit: &Unit, name: Name, known: &mut Known, tree: &Tree) -> Outcome
 }
 
 /// Returns the path below the configuration directory that `Alias=` asks for; `None` if the unit may not have it.
-fn alias_name(unit: Name, unit_name: &str, alias: &str) -> Option<String> {
+fn alias_name(unit: UnitName, unit_name: &str, alias: &str) -> Option<String> {
     if let Some((directory, name)) = alias.rsplit_once('/') {
         // This is an old way to ask for a link in `.wants` or `.requires`.
         let by = directory.strip_suffix(".wants").or_else(|| directory.strip_suffix(".requires"))?;
-        let by = Name::parse(by)?;
-        let parts = Name::parse(name)?;
+        let by = UnitName::parse(by)?;
+        let parts = UnitName::parse(name)?;
         let itself = name == unit_name && !parts.is_template();
         let instance_of = parts.is_instance() || (parts.is_template() && by.is_template());
         let stands = instance_of && unit.is_template() && parts.template().as_deref() == Some(unit_name);
         return (itself || stands).then(|| alias.to_owned());
     }
-    let parts = Name::parse(alias)?;
+    let parts = UnitName::parse(alias)?;
     let name = match unit.instance {
         Some(instance) if parts.is_template() && !instance.is_empty() => parts.with_instance(instance)?,
         _ => alias.to_owned(),
     };
-    (name == unit_name || Name::parse(&name)?.may_stand_for(unit)).then_some(name)
+    (name == unit_name || UnitName::parse(&name)?.may_stand_for(unit)).then_some(name)
 }
 
 /// Plans one link, unless an equivalent one exists. Returns whether the link exists in the end. A different link is
@@ -192,7 +192,7 @@ fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) ->
     }
     let stat = tree.stat(&at)?;
     if let Some(stat) = stat {
-        let link = stat.kind == Kind::Symlink;
+        let link = stat.kind == FileKind::Symlink;
         if link && same(path, &tree.read_link(&at)?, target, tree)? {
             return Ok(true);
         }

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::load::{self, CONFIG};
-use super::names::{self, Name};
-use crate::change::Kind;
+use super::names::{self, UnitName};
+use crate::change::FileKind;
 use crate::error::Result;
 use crate::plan::Tree;
 use crate::plan::map::Map;
@@ -84,18 +84,18 @@ impl Links {
         for (name, kind) in entries(&at, tree)?.into_iter().filter(|(name, _)| !name.is_empty()) {
             let path = at.join(&name);
             let wants = [".wants", ".requires", ".upholds"].iter().any(|suffix| name.ends_with(suffix));
-            if kind == Kind::Directory && wants {
+            if kind == FileKind::Directory && wants {
                 for (name, kind) in entries(&path, tree)? {
-                    if kind != Kind::Symlink {
+                    if kind != FileKind::Symlink {
                         continue;
                     }
                     let link = self.add(path.join(&name), &name, String::new());
                     self.find_by(number, By::WantedName, name.as_bytes(), link);
-                    if let Some(template) = Name::parse(&name).and_then(Name::template) {
+                    if let Some(template) = UnitName::parse(&name).and_then(UnitName::template) {
                         self.find_by(number, By::WantedTemplate, template.as_bytes(), link);
                     }
                 }
-            } else if kind == Kind::Symlink {
+            } else if kind == FileKind::Symlink {
                 let target = tree.read_link(&path)?;
                 let target = names::file_name(&target).to_owned();
                 let link = self.add(path, &name, target.clone());
@@ -114,9 +114,9 @@ impl Links {
             self.names.insert(directory.as_os_str().as_encoded_bytes(), entries.len());
             for (name, kind) in entries.into_iter().filter(|(name, _)| !name.is_empty()) {
                 let path = directory.join(&name);
-                match (kind, Name::parse(&name)) {
-                    (Kind::Directory, _) => directories.push(path),
-                    (Kind::Symlink, Some(parts)) => self.add_to_config(path, &name, parts, tree)?,
+                match (kind, UnitName::parse(&name)) {
+                    (FileKind::Directory, _) => directories.push(path),
+                    (FileKind::Symlink, Some(parts)) => self.add_to_config(path, &name, parts, tree)?,
                     _ => {}
                 }
             }
@@ -124,7 +124,7 @@ impl Links {
         Ok(())
     }
 
-    fn add_to_config(&mut self, path: PathBuf, name: &str, parts: Name, tree: &Tree) -> Result<()> {
+    fn add_to_config(&mut self, path: PathBuf, name: &str, parts: UnitName, tree: &Tree) -> Result<()> {
         let target = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&path)?);
         let end = load::unless_loop(tree.resolve(&path))?;
         let target = load::unless_loop(tree.resolve_parent(&target))?;
@@ -241,9 +241,9 @@ fn key(directory: usize, by: By, text: &[u8]) -> Vec<u8> {
 
 /// Returns the entries of the directory at `at`; none if it does not exist. A name that is not UTF-8 cannot be a unit
 /// and becomes an empty name.
-fn entries(at: &Path, tree: &Tree) -> Result<Vec<(String, Kind)>> {
+fn entries(at: &Path, tree: &Tree) -> Result<Vec<(String, FileKind)>> {
     let mut entries = Vec::new();
-    if tree.stat(at)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+    if tree.stat(at)?.is_some_and(|stat| stat.kind == FileKind::Directory) {
         for name in tree.list(at)? {
             if let Some(stat) = tree.stat(&at.join(&name))? {
                 entries.push((name.into_string().unwrap_or_default(), stat.kind));

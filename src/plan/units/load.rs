@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::names::{self, Name};
+use super::names::{self, UnitName};
 use super::parse;
 use super::section::{Unit, UnitState};
-use crate::change::Kind;
+use crate::change::FileKind;
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
 use crate::plan::map::Map;
@@ -47,7 +47,7 @@ pub(super) enum UnitFault {
 }
 
 /// The result of looking for a unit.
-pub(super) type Outcome<T> = std::result::Result<T, UnitFault>;
+pub(super) type UnitResult<T> = std::result::Result<T, UnitFault>;
 
 impl From<Error> for UnitFault {
     fn from(error: Error) -> Self {
@@ -146,7 +146,7 @@ impl Known {
     }
 
     /// Applies the `[Install]` sections of the file at `at` to `unit`.
-    fn load(&mut self, unit: &mut Unit, at: &Path, tree: &Tree) -> Outcome<()> {
+    fn load(&mut self, unit: &mut Unit, at: &Path, tree: &Tree) -> UnitResult<()> {
         let install = self.file(at, tree)?;
         self.spend(install.assignments.len())?;
         for (key, value) in &install.assignments {
@@ -163,7 +163,7 @@ impl Known {
         let mut files: Map<PathBuf> = Map::default();
         for directory in &self.directories {
             let Some(at) = unless_loop(tree.resolve(&directory.join(format!("{name}.d"))))? else { continue };
-            if tree.stat(&at)?.is_none_or(|stat| stat.kind != Kind::Directory) {
+            if tree.stat(&at)?.is_none_or(|stat| stat.kind != FileKind::Directory) {
                 continue;
             }
             for file in tree.list(&at)? {
@@ -203,7 +203,7 @@ impl Known {
         }
     }
 
-    fn search(&mut self, tree: &Tree, name: &str) -> Outcome<Rc<Unit>> {
+    fn search(&mut self, tree: &Tree, name: &str) -> UnitResult<Rc<Unit>> {
         let key = known_as(name);
         if let Some(unit) = self.units.get(&key) {
             return unit.refused.map_or_else(|| Ok(Rc::clone(unit)), |why| Err(UnitFault::Refused(why)));
@@ -224,7 +224,7 @@ impl Known {
 /// Returns the key of a unit. The key of an instance begins with its template's name, because the instance depends on
 /// the template.
 fn known_as(name: &str) -> Vec<u8> {
-    let template = Name::parse(name).filter(|name| name.is_instance()).and_then(Name::template);
+    let template = UnitName::parse(name).filter(|name| name.is_instance()).and_then(UnitName::template);
     [template.as_deref().unwrap_or(name).as_bytes(), b"\0", name.as_bytes()].concat()
 }
 
@@ -255,14 +255,14 @@ impl Units {
     }
 
     /// Returns the number of the unit `name`, and adds the unit if it is new.
-    pub fn add(&mut self, name: &str, auxiliary: bool) -> Outcome<usize> {
+    pub fn add(&mut self, name: &str, auxiliary: bool) -> UnitResult<usize> {
         if let Some(at) = self.numbers.number(name.as_bytes()) {
             if let Some(item) = self.list.get_mut(at) {
                 item.auxiliary &= auxiliary;
             }
             return Ok(at);
         }
-        if Name::parse(name).is_none() {
+        if UnitName::parse(name).is_none() {
             return Err(UnitFault::Refused("systemd does not accept this as a unit name"));
         }
         if self.list.len() >= MAX_UNITS {
@@ -281,7 +281,7 @@ impl Units {
         through_config: bool,
         known: &mut Known,
         tree: &Tree,
-    ) -> Outcome<usize> {
+    ) -> UnitResult<usize> {
         let mut at = start;
         self.read(at, None, known, tree)?;
         for _ in 0..MAX_LINKS {
@@ -307,7 +307,7 @@ impl Units {
     }
 
     /// Looks up the unit `at`, by its name or at `path`, and adds the units in its `Also=`.
-    fn read(&mut self, at: usize, path: Option<&Path>, known: &mut Known, tree: &Tree) -> Outcome<()> {
+    fn read(&mut self, at: usize, path: Option<&Path>, known: &mut Known, tree: &Tree) -> UnitResult<()> {
         let Some(item) = self.list.get_mut(at) else { return Err(UnitFault::Missing) };
         let unit = match (path, &item.unit) {
             (None, Some(_)) => return Ok(()),
@@ -358,11 +358,11 @@ pub(super) fn unless_loop(resolved: Result<PathBuf>) -> Result<Option<PathBuf>> 
 
 /// Looks up `unit` by its name, for an instance also by its template's name, with its drop-ins. Without `load` the
 /// files are not read.
-pub(super) fn search(known: &mut Known, tree: &Tree, unit: &mut Unit, load: bool) -> Outcome<()> {
+pub(super) fn search(known: &mut Known, tree: &Tree, unit: &mut Unit, load: bool) -> UnitResult<()> {
     if unit.state != UnitState::Unknown {
         return Ok(());
     }
-    let Some(name) = Name::parse(&unit.name) else { return Err(UnitFault::Missing) };
+    let Some(name) = UnitName::parse(&unit.name) else { return Err(UnitFault::Missing) };
     if name.instance.is_some() && !name.may_template() {
         return Err(UnitFault::Refused("units of this type cannot be templates"));
     }
@@ -377,7 +377,13 @@ pub(super) fn search(known: &mut Known, tree: &Tree, unit: &mut Unit, load: bool
     Ok(())
 }
 
-fn look_in(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[String], load: bool) -> Outcome<bool> {
+fn look_in(
+    known: &mut Known,
+    tree: &Tree,
+    unit: &mut Unit,
+    names: &[String],
+    load: bool,
+) -> UnitResult<bool> {
     for name in names {
         for number in 0..known.directories.len() {
             let Some(path) = known.directories.get(number).map(|directory| directory.join(name)) else {
@@ -392,26 +398,26 @@ fn look_in(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[String], lo
 }
 
 /// Looks up `unit` at `path`. Returns whether anything stands there.
-fn look(known: &mut Known, tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> Outcome<bool> {
+fn look(known: &mut Known, tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> UnitResult<bool> {
     let Some(at) = unless_loop(tree.resolve_parent(path))? else { return Ok(false) };
     let Some(stat) = tree.stat(&at)? else { return Ok(false) };
     unit.state = match stat.kind {
-        Kind::Directory => return Err(UnitFault::Refused("a directory has its name")),
-        Kind::Special => UnitState::Masked,
-        Kind::File if known.file(&at, tree)?.is_empty => UnitState::Masked,
-        Kind::File => {
+        FileKind::Directory => return Err(UnitFault::Refused("a directory has its name")),
+        FileKind::Special => UnitState::Masked,
+        FileKind::File if known.file(&at, tree)?.is_empty => UnitState::Masked,
+        FileKind::File => {
             if load {
                 known.load(unit, &at, tree)?;
             }
             UnitState::File
         }
-        Kind::Symlink => {
+        FileKind::Symlink => {
             let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&at)?);
             let Some(target) = unless_loop(tree.resolve_parent(&link))? else {
                 return Err(UnitFault::Refused("its links form a loop"));
             };
             let alias = is_below_searched(&target);
-            let names = (Name::parse(names::file_name(path)), Name::parse(names::file_name(&target)));
+            let names = (UnitName::parse(names::file_name(path)), UnitName::parse(names::file_name(&target)));
             let fits = names::file_name(path) != names::file_name(&target)
                 && matches!(names, (Some(name), Some(target)) if name.may_stand_for(target));
             if alias && !fits {
@@ -439,14 +445,14 @@ fn is_null(tree: &Tree, target: &Path) -> Result<bool> {
         return Ok(true);
     }
     Ok(match tree.stat(&at)?.map(|stat| stat.kind) {
-        Some(Kind::Special) => true,
-        Some(Kind::File) => tree.read(&at)?.is_none_or(|bytes| bytes.is_empty()),
+        Some(FileKind::Special) => true,
+        Some(FileKind::File) => tree.read(&at)?.is_none_or(|bytes| bytes.is_empty()),
         _ => false,
     })
 }
 
 /// Reads the drop-ins of all `names`: of two files of one name the first found counts, in the order of names.
-fn load_drop_ins(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[String]) -> Outcome<()> {
+fn load_drop_ins(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[String]) -> UnitResult<()> {
     let mut files: DropIns = Rc::default();
     for name in names {
         let more = known.drop_ins(name, tree)?;
@@ -466,8 +472,8 @@ fn load_drop_ins(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[Strin
     for (_, path) in files.iter() {
         let at = unless_loop(tree.resolve(path))?.unwrap_or_default();
         match tree.stat(&at)?.map(|stat| stat.kind) {
-            Some(Kind::File) => known.load(unit, &at, tree)?,
-            Some(Kind::Special) => {}
+            Some(FileKind::File) => known.load(unit, &at, tree)?,
+            Some(FileKind::Special) => {}
             // A link to `/dev/null` hides a drop-in, even if the root's `/dev` is empty.
             _ if at == Path::new("/dev/null") => {}
             _ => return Err(UnitFault::Refused("one of its drop-ins cannot be read")),

@@ -25,7 +25,7 @@ use super::Part;
 use super::map::Map;
 use super::tree::Tree;
 use crate::change::Piece;
-use crate::change::{Attributes, Kind};
+use crate::change::{Attributes, FileKind};
 use crate::config::{DROPPED_UNIT_SUFFIX, Systemd, UNIT_SUFFIXES, Unit};
 use crate::error::{Error, Problems, Reason, Result};
 
@@ -103,7 +103,7 @@ fn disable_all(
         tree.begin(Part::Unit(*number));
         again.extend(problems.take(disable::preset_names(name, known, tree)).unwrap_or_default());
         // Beside the reference's line, which has no effect once it names an instance: see `Preset::disable_exactly`.
-        if names::Name::parse(name).is_some_and(|name| name.instance.is_some()) {
+        if names::UnitName::parse(name).is_some_and(|name| name.instance.is_some()) {
             again.push((*name).to_owned());
         }
     }
@@ -135,7 +135,7 @@ fn disable_new(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &Tr
 /// has is not new.
 fn is_new(unit: &Unit, directories: &[&Path], tree: &Tree) -> Result<bool> {
     let has_contents = unit.contents.as_deref().is_some_and(|text| !text.is_empty());
-    let is_unit = names::Name::parse(&unit.name).is_some();
+    let is_unit = names::UnitName::parse(&unit.name).is_some();
     if unit.enabled.is_some() || unit.mask == Some(true) || !has_contents || !is_unit {
         return Ok(false);
     }
@@ -191,12 +191,12 @@ fn warn_of_alias(name: &str, mask: bool, directories: &[&Path], tree: &mut Tree)
         let Some(at) = load::unless_loop(tree.resolve_parent(&path))? else { continue };
         match tree.stat(&at)?.map(|stat| stat.kind) {
             None => continue,
-            Some(Kind::Symlink) => {}
+            Some(FileKind::Symlink) => {}
             Some(_) => return Ok(()),
         }
         let target = tree.read_link(&at)?;
         let unit = names::file_name(&target);
-        if unit != name && names::Name::parse(unit).is_some() {
+        if unit != name && names::UnitName::parse(unit).is_some() {
             tree.warn(format!(
                 "masking {name} does not keep {unit} from starting, because {name} is an alias of {unit}: mask {unit} instead"
             ));
@@ -210,7 +210,7 @@ fn warn_of_alias(name: &str, mask: bool, directories: &[&Path], tree: &mut Tree)
 fn set_mask(path: &Path, mask: bool, tree: &mut Tree) -> Result<()> {
     let at = tree.resolve_parent(path)?;
     let there = tree.stat(&at)?.map(|stat| stat.kind);
-    let masked = there == Some(Kind::Symlink) && tree.read_link(&at)? == Path::new(NULL);
+    let masked = there == Some(FileKind::Symlink) && tree.read_link(&at)? == Path::new(NULL);
     if masked && !mask {
         tree.remove(at);
     } else if mask && !masked {
@@ -234,7 +234,7 @@ fn put_file<'a>(path: &Path, contents: &'a str, tree: &mut Tree<'a, '_>) -> Resu
 
 /// Returns an error if a directory stands at `path`, because a file cannot replace it.
 fn refuse_directory(path: &Path, tree: &Tree) -> Result<()> {
-    if tree.stat(path)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+    if tree.stat(path)?.is_some_and(|stat| stat.kind == FileKind::Directory) {
         let what = format!("write {} in the root: a directory stands there", path.display());
         return Err(Error::new(Reason::Conflict, what));
     }

@@ -9,7 +9,7 @@ pub(super) const MAX_LENGTH: usize = 255;
 
 /// A valid unit name: `PREFIX.SUFFIX`, or `PREFIX@INSTANCE.SUFFIX`. An empty instance makes it a template.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name<'n> {
+pub(super) struct UnitName<'n> {
     /// The part before the `@`; before the suffix if there is no `@`.
     pub prefix: &'n str,
     /// The part between the `@` and the suffix; `None` if there is no `@`.
@@ -18,7 +18,7 @@ pub(super) struct Name<'n> {
     pub suffix: &'n str,
 }
 
-impl<'n> Name<'n> {
+impl<'n> UnitName<'n> {
     /// Parses `name`; `None` if systemd would not accept it as a unit name.
     pub fn parse(name: &'n str) -> Option<Self> {
         let (stem, suffix) = name.split_at(name.rfind('.')?);
@@ -87,7 +87,7 @@ pub(super) fn valid_instance(text: &str) -> bool {
 /// Expands the specifiers in `format` for the unit `name`. `None` if a specifier depends on the running system (its
 /// host name, its machine ID, ...).
 pub(super) fn expand(format: &str, name: &str, default_instance: Option<&str>) -> Option<String> {
-    let parts = Name::parse(name)?;
+    let parts = UnitName::parse(name)?;
     let instance = match (parts.instance, default_instance) {
         (Some(""), Some(default)) => Some(default),
         (instance, _) => instance,
@@ -136,20 +136,20 @@ mod tests {
 
     #[test]
     fn parts() {
-        let name = Name::parse("a-b@c.d.service").unwrap();
+        let name = UnitName::parse("a-b@c.d.service").unwrap();
         assert_eq!((name.prefix, name.instance, name.suffix), ("a-b", Some("c.d"), ".service"));
         assert!(name.is_instance() && !name.is_template());
         assert_eq!(name.template().unwrap(), "a-b@.service");
         assert_eq!(name.with_instance("e").unwrap(), "a-b@e.service");
-        assert!(Name::parse("a@.socket").unwrap().is_template());
-        assert_eq!(Name::parse("mnt-a\\x20b.mount").unwrap().prefix, "mnt-a\\x20b");
+        assert!(UnitName::parse("a@.socket").unwrap().is_template());
+        assert_eq!(UnitName::parse("mnt-a\\x20b.mount").unwrap().prefix, "mnt-a\\x20b");
         let long = format!("{}.service", "a".repeat(248));
         for bad in
             ["", ".service", "@.service", "a", "a.conf", "a b.service", "a/b.service", "ä.service", &long]
         {
-            assert!(Name::parse(bad).is_none(), "{bad}");
+            assert!(UnitName::parse(bad).is_none(), "{bad}");
         }
-        assert!(Name::parse(&long[1..]).is_some());
+        assert!(UnitName::parse(&long[1..]).is_some());
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         let yes = [("a.service", "b.service"), ("a@.service", "b@.service"), ("a@x.service", "b@.service")];
         for (link, target) in yes {
             assert!(
-                Name::parse(link).unwrap().may_stand_for(Name::parse(target).unwrap()),
+                UnitName::parse(link).unwrap().may_stand_for(UnitName::parse(target).unwrap()),
                 "{link} {target}"
             );
         }
@@ -170,7 +170,7 @@ mod tests {
         ];
         for (link, target) in no {
             assert!(
-                !Name::parse(link).unwrap().may_stand_for(Name::parse(target).unwrap()),
+                !UnitName::parse(link).unwrap().may_stand_for(UnitName::parse(target).unwrap()),
                 "{link} {target}"
             );
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::names::{self, Name};
+use super::names::{self, UnitName};
 use super::parse;
 
 /// What stands at a unit's name.
@@ -50,7 +50,7 @@ impl Unit {
             "WantedBy" => &mut self.wanted_by,
             "RequiredBy" => &mut self.required_by,
             "UpheldBy" => &mut self.upheld_by,
-            "Alias" if Name::parse(&self.name).is_some_and(Name::may_alias) => &mut self.alias,
+            "Alias" if UnitName::parse(&self.name).is_some_and(UnitName::may_alias) => &mut self.alias,
             "Also" => return self.assign_also(value),
             "DefaultInstance" => return self.assign_default_instance(value),
             _ => return Ok(()),
@@ -70,7 +70,7 @@ impl Unit {
         for word in parse::bare_words(value).ok_or(invalid)? {
             let name =
                 self.expand(&word).ok_or("its Also= has a specifier that depends on the running system")?;
-            Name::parse(&name).ok_or(invalid)?;
+            UnitName::parse(&name).ok_or(invalid)?;
             self.also.push(name);
         }
         Ok(())
@@ -78,7 +78,7 @@ impl Unit {
 
     fn assign_default_instance(&mut self, value: &str) -> parse::Read {
         // `DefaultInstance=` only has a meaning in a template.
-        if Name::parse(&self.name).is_some_and(Name::is_template) {
+        if UnitName::parse(&self.name).is_some_and(UnitName::is_template) {
             let instance = self
                 .expand(value)
                 .ok_or("its DefaultInstance= has a specifier that depends on the running system")?;
@@ -100,8 +100,8 @@ impl Unit {
     pub fn target_name(&self) -> String {
         let target = names::file_name(&self.target);
         let instance =
-            Name::parse(&self.name).filter(|name| name.is_instance()).and_then(|name| name.instance);
-        let template = Name::parse(target).filter(|name| name.is_template());
+            UnitName::parse(&self.name).filter(|name| name.is_instance()).and_then(|name| name.instance);
+        let template = UnitName::parse(target).filter(|name| name.is_template());
         let name = template.zip(instance).and_then(|(template, instance)| template.with_instance(instance));
         name.unwrap_or_else(|| target.to_owned())
     }

@@ -3,7 +3,7 @@
 /// The size of every message, in bytes.
 pub(super) const SIZE: usize = 7432;
 /// One message, as read from and written to the device.
-pub(super) type Message = [u8; SIZE];
+pub(super) type KvpMessage = [u8; SIZE];
 
 const OPERATION: usize = 0;
 const POOL: usize = 1;
@@ -45,7 +45,7 @@ pub(super) enum KvpRequest<'a> {
 }
 
 /// Returns the message that begins the conversation.
-pub(super) fn register() -> Message {
+pub(super) fn register() -> KvpMessage {
     let mut message = [0; SIZE];
     if let Some(operation) = message.get_mut(OPERATION) {
         *operation = OP_REGISTER1;
@@ -54,7 +54,7 @@ pub(super) fn register() -> Message {
 }
 
 /// Parses a message; `None` if a size in it is larger than the space for the text.
-pub(super) fn parse(message: &Message) -> Option<KvpRequest<'_>> {
+pub(super) fn parse(message: &KvpMessage) -> Option<KvpRequest<'_>> {
     let is_external = byte(message, POOL) == POOL_EXTERNAL;
     match byte(message, OPERATION) {
         OP_REGISTER1 => Some(KvpRequest::Registered),
@@ -71,18 +71,18 @@ pub(super) fn parse(message: &Message) -> Option<KvpRequest<'_>> {
 }
 
 /// Turns a request into its answer. The status is written over the operation.
-pub(super) fn answer(message: &mut Message, status: u32) {
+pub(super) fn answer(message: &mut KvpMessage, status: u32) {
     if let Some(head) = message.first_chunk_mut() {
         *head = status.to_ne_bytes();
     }
 }
 
-fn byte(message: &Message, at: usize) -> u8 {
+fn byte(message: &KvpMessage, at: usize) -> u8 {
     message.get(at).copied().unwrap_or(0)
 }
 
 /// Returns the text at `at`. The size at `size_at` includes the NUL at the text's end.
-fn text(message: &Message, size_at: usize, at: usize, room: usize) -> Option<&[u8]> {
+fn text(message: &KvpMessage, size_at: usize, at: usize, room: usize) -> Option<&[u8]> {
     let size = u32::from_ne_bytes(*message.get(size_at..)?.first_chunk()?);
     let size = usize::try_from(size).ok().filter(|size| *size <= room)?;
     let text = message.get(at..)?.get(..size)?;
@@ -95,7 +95,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Returns a SET as the kernel sends it.
-    pub(in super::super) fn set(pool: u8, key: &[u8], value: &[u8]) -> Message {
+    pub(in super::super) fn set(pool: u8, key: &[u8], value: &[u8]) -> KvpMessage {
         let mut message = [0; SIZE];
         message[0] = 1;
         message[1] = pool;
@@ -108,7 +108,7 @@ pub(super) mod tests {
     }
 
     /// Returns a DELETE in the host's pool as the kernel sends it.
-    pub(in super::super) fn delete(key: &[u8]) -> Message {
+    pub(in super::super) fn delete(key: &[u8]) -> KvpMessage {
         let mut message = [0; SIZE];
         message[0] = 2;
         message[4..8].copy_from_slice(&u32::try_from(key.len() + 1).unwrap().to_ne_bytes());

@@ -14,7 +14,7 @@ const SHORT: Duration = Duration::from_secs(3);
 
 /// Plays the kernel: takes the registration, completes the handshake, then sends each request and reads its answer.
 /// Returns the statuses of the answers.
-fn kernel(socket: &UnixDatagram, requests: &[Message]) -> Vec<u32> {
+fn kernel(socket: &UnixDatagram, requests: &[KvpMessage]) -> Vec<u32> {
     socket.set_read_timeout(Some(LONG)).unwrap();
     let mut message = [0; SIZE];
     assert_eq!(socket.recv(&mut message).unwrap(), SIZE);
@@ -33,7 +33,7 @@ fn kernel(socket: &UnixDatagram, requests: &[Message]) -> Vec<u32> {
 }
 
 /// Sends `requests` to the program. Returns the result of the fetch and the status of each answer.
-fn fetch(requests: Vec<Message>, patience: Duration) -> (Result<Vec<u8>>, Vec<u32>) {
+fn fetch(requests: Vec<KvpMessage>, patience: Duration) -> (Result<Vec<u8>>, Vec<u32>) {
     let (device, socket) = UnixDatagram::pair().unwrap();
     let kernel = thread::spawn(move || {
         let statuses = kernel(&socket, &requests);
@@ -46,12 +46,12 @@ fn fetch(requests: Vec<Message>, patience: Duration) -> (Result<Vec<u8>>, Vec<u3
     (config, statuses)
 }
 
-fn part(number: u32, value: &str) -> Message {
+fn part(number: u32, value: &str) -> KvpMessage {
     set(0, format!("ignition.config.{number}").as_bytes(), value.as_bytes())
 }
 
 /// Returns a request that has an operation and no content.
-fn bare(operation: u8) -> Message {
+fn bare(operation: u8) -> KvpMessage {
     let mut message = [0; SIZE];
     message[0] = operation;
     message

@@ -19,7 +19,7 @@ const MOST_LEVELS: u32 = 8;
 const HIDDEN: &str = "(hidden)";
 
 /// A line with its sign: `-` if only the old text has it, `+` if only the new one has it, a blank if both have it.
-type Change<'t> = (char, &'t str);
+type DiffLine<'t> = (char, &'t str);
 
 /// Returns the diff of the file at `path`, from `old` to `new`. The first character of each line is its sign, or `@` on a line
 /// that gives the position of the lines after it. Returns `None` if either is not text.
@@ -38,7 +38,7 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
 
-fn compare<'t>(old: &[&'t str], new: &[&'t str], levels: u32, changes: &mut Vec<Change<'t>>) {
+fn compare<'t>(old: &[&'t str], new: &[&'t str], levels: u32, changes: &mut Vec<DiffLine<'t>>) {
     let is_same = |(one, other): &(&&str, &&str)| one == other;
     let head = old.iter().zip(new).take_while(is_same).count();
     let (same, old) = old.split_at_checked(head).unwrap_or_default();
@@ -114,7 +114,7 @@ fn rising(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
 }
 
 /// Returns the changes with a few lines around them, and their places.
-fn hunks(changes: &[Change<'_>], is_account_file: bool) -> Vec<String> {
+fn hunks(changes: &[DiffLine<'_>], is_account_file: bool) -> Vec<String> {
     let mut shown = Vec::new();
     let (mut old, mut new): (usize, usize) = (1, 1);
     // The number of the first line that is not near a change that has been met.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::change::{Attributes, Kind, Op, Piece, Stat, View};
+use crate::change::{Attributes, FileKind, Op, Piece, Stat, View};
 use crate::error::{Problems, Result};
 use crate::plan::Planned;
 use crate::sort::order;
@@ -185,14 +185,14 @@ impl PlannedOp<'_> {
         let Some(stat) = self.present else { return Ok(false) };
         let has_attributes = self.attributes() == Some(stat.attributes);
         Ok(match self.op {
-            Op::Directory { .. } => has_attributes && stat.kind == Kind::Directory,
+            Op::Directory { .. } => has_attributes && stat.kind == FileKind::Directory,
             Op::Attributes { .. } => has_attributes,
             Op::Symlink { path, target, .. } => {
-                has_attributes && stat.kind == Kind::Symlink && view.read_link(path)? == *target
+                has_attributes && stat.kind == FileKind::Symlink && view.read_link(path)? == *target
             }
             Op::File { .. } => {
                 has_attributes
-                    && stat.kind == Kind::File
+                    && stat.kind == FileKind::File
                     && self.size == Some(stat.size)
                     && self.contents(view)?.is_some_and(|(old, new)| old == new)
             }
@@ -204,7 +204,7 @@ impl PlannedOp<'_> {
     /// stands there now. Returns `None` if either has more than [`MOST_COMPARED`] bytes.
     pub(super) fn contents(&self, view: &dyn View) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let Op::File { path, contents, .. } = self.op else { return Ok(None) };
-        let file = self.present.filter(|stat| stat.kind == Kind::File);
+        let file = self.present.filter(|stat| stat.kind == FileKind::File);
         if !self.is_kept
             || self.size.is_none_or(|size| size > MOST_COMPARED)
             || file.is_some_and(|stat| stat.size > MOST_COMPARED)

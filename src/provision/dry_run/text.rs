@@ -6,7 +6,7 @@ use std::path::Path;
 use super::diff;
 use super::planned_op::{Counts, PlannedOp};
 use super::{DryRun, Readable};
-use crate::change::{Attributes, Kind, Op};
+use crate::change::{Attributes, FileKind, Op};
 use crate::error::Result;
 use crate::plan::Part;
 use crate::sort::order;
@@ -202,7 +202,7 @@ impl Page {
         let unread = view.unread.borrow().len();
         let contents = line.contents(view)?;
         let lines = contents.as_ref().map(|(old, new)| diff::unified(path, old, new));
-        let is_file = line.present.is_some_and(|stat| stat.kind == Kind::File);
+        let is_file = line.present.is_some_and(|stat| stat.kind == FileKind::File);
         let instead = match lines {
             _ if view.unread.borrow().len() > unread => "what it holds may not be read",
             None => "too large to be compared",

@@ -32,9 +32,9 @@ impl Scratch {
     /// The verdict in a word, or the fault.
     fn judged(&self) -> Result<&'static str, StampFault> {
         judge(File::open(self.0.path()).unwrap(), &mut [0; LIMIT]).map(|verdict| match verdict {
-            Verdict::Missing => "missing",
-            Verdict::Ours(_) => "ours",
-            Verdict::Reference(_) => "reference",
+            StampVerdict::Missing => "missing",
+            StampVerdict::Ours(_) => "ours",
+            StampVerdict::Reference(_) => "reference",
         })
     }
 }
