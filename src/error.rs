@@ -1,6 +1,7 @@
 //! Errors: a stable short reason that decides the exit code, and one sentence for people.
 
 mod problems;
+mod reason;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,161 +10,10 @@ use std::path::Path;
 use rustix::io::Errno;
 
 pub use problems::Problems;
+pub use reason::Reason;
 
 /// The most bytes of the text of one failure. Together with the words that the log puts before it, it fits one record.
 const MOST_TEXT: usize = 800;
-
-/// Why a run failed. The word is stable: scripts may match it, and it decides the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The command line is wrong.
-    Usage,
-    /// The host gave no config before the deadline.
-    NoHost,
-    /// The host answered, but not with a config: HTTP status, malformed or oversized answer.
-    BadAnswer,
-    /// The config is not JSON of the right shape.
-    ConfigSyntax,
-    /// The config's `ignition.version` is missing or not one of those known.
-    ConfigVersion,
-    /// The config contradicts itself, or breaks a rule of the language.
-    ConfigInvalid,
-    /// The config asks for something that this program does not support.
-    Unsupported,
-    /// The bytes behind a URL of the config could not be fetched or decoded.
-    Resource,
-    /// The bytes behind a URL have another hash than the config says.
-    Verification,
-    /// Something in the root is in the way of the config.
-    Conflict,
-    /// The root's account files do not allow what the config asks for.
-    Account,
-    /// Reading or writing the root failed.
-    RootIo,
-    /// The root file system is full.
-    NoSpace,
-    /// The root cannot be written to.
-    ReadOnly,
-    /// This user lacks the permission to read or change the root.
-    Denied,
-    /// The commit that an interrupted run began cannot be completed.
-    Journal,
-    /// Another process is changing the root.
-    Busy,
-    /// The stamp cannot be read.
-    StampUnreadable,
-    /// What stands at the path of the stamp is not a stamp.
-    StampBroken,
-    /// The stamp was written for another root, or nobody can tell for which one.
-    StampForeign,
-    /// A call on the running system, outside of the root, failed.
-    System,
-}
-
-impl Reason {
-    /// Returns the stable word, which the log and the manual use.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Usage => "usage",
-            Self::NoHost => "no-host",
-            Self::BadAnswer => "bad-answer",
-            Self::ConfigSyntax => "config-syntax",
-            Self::ConfigVersion => "config-version",
-            Self::ConfigInvalid => "config-invalid",
-            Self::Unsupported => "unsupported",
-            Self::Resource => "resource",
-            Self::Verification => "verification",
-            Self::Conflict => "conflict",
-            Self::Account => "account",
-            Self::RootIo => "root-io",
-            Self::NoSpace => "no-space",
-            Self::ReadOnly => "read-only",
-            Self::Denied => "denied",
-            Self::Journal => "journal",
-            Self::Busy => "busy",
-            Self::StampUnreadable => "stamp-unreadable",
-            Self::StampBroken => "stamp-broken",
-            Self::StampForeign => "stamp-foreign",
-            Self::System => "system",
-        }
-    }
-
-    /// Returns the exit code. `glowplug(8)` lists all of them.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Usage => 2,
-            Self::System => 3,
-            Self::NoHost => 10,
-            Self::BadAnswer => 11,
-            Self::ConfigSyntax => 20,
-            Self::ConfigVersion => 21,
-            Self::ConfigInvalid => 22,
-            Self::Unsupported => 23,
-            Self::Resource => 30,
-            Self::Verification => 31,
-            Self::Conflict => 40,
-            Self::Account => 41,
-            Self::RootIo => 50,
-            Self::NoSpace => 51,
-            Self::ReadOnly => 52,
-            Self::Denied => 53,
-            Self::Journal => 54,
-            Self::Busy => 55,
-            Self::StampUnreadable => 61,
-            Self::StampBroken => 62,
-            Self::StampForeign => 63,
-        }
-    }
-
-    /// Returns the advice for a failure that has none of its own. It must hold for every failure of this reason, on every
-    /// platform.
-    fn advice(self) -> &'static str {
-        match self {
-            Self::Usage => {
-                "Correct the command line or the kernel command line: glowplug(8) lists the arguments."
-            }
-            Self::NoHost => "Check that the named source of the config is there, then start again.",
-            Self::BadAnswer => "Check what serves the config, then start again.",
-            Self::ConfigSyntax | Self::ConfigVersion | Self::ConfigInvalid => {
-                "Correct the config, then start again: nothing was written."
-            }
-            Self::Unsupported => {
-                "Remove what is named here: it stands in the config, on the kernel command line or in the image. Then start \
-                 again: nothing was written."
-            }
-            Self::Resource | Self::Verification => {
-                "Correct the source or its hash in the config, then start again: nothing was written."
-            }
-            Self::Conflict => "Change the config, or what stands in the root at this path, then start again.",
-            Self::Account => {
-                "Correct the user or group in the config, or the image's account files, then start again: \
-                 nothing was written."
-            }
-            Self::RootIo => "Check the root file system at the path that is named, then start again.",
-            Self::NoSpace => "Make the disk larger or the config smaller, then start again.",
-            Self::ReadOnly => {
-                "Make the root file system, or the file that is named, writable, then start again."
-            }
-            Self::Denied => {
-                "Run it as root. If it runs as root, look for what forbids the change: an immutable file (lsattr(1)) or a \
-                 security module."
-            }
-            Self::Journal => {
-                "The root may be provisioned in part. Give it the disks that it had, or make the machine anew; \"glowplug \
-                 clean\" makes it forget the interrupted run."
-            }
-            Self::Busy => "Wait until the other process is done, then start again.",
-            Self::StampUnreadable => {
-                "Check the disk, and the root file system with fsck(8), then start again."
-            }
-            Self::StampBroken | Self::StampForeign => {
-                "If the host is to provision this root, run \"glowplug clean --root DIR\". If this root is provisioned \
-                 already, as one restored from a backup is, run \"glowplug adopt --root DIR\". Then start again."
-            }
-            Self::System => "Check the part of the running system that is named: it is missing or broken.",
-        }
-    }
-}
 
 /// A failure: its [`Reason`], and one sentence that names the act, the path or JSON key, and errno in words. It may hold
 /// further failures that were found together with it: see [`Problems`].
@@ -351,35 +201,6 @@ mod tests {
         assert!(broken.advice().contains("fsck"), "{}", broken.advice());
         let long = Error::root("open", Path::new("/etc"), Errno::NAMETOOLONG);
         assert!(!long.advice().contains("fsck"), "{}", long.advice());
-    }
-
-    /// A reason is that of failures on every platform.
-    #[test]
-    fn the_advice_of_a_reason_speaks_of_no_platform() {
-        for reason in [
-            Reason::Usage,
-            Reason::NoHost,
-            Reason::BadAnswer,
-            Reason::ConfigSyntax,
-            Reason::ConfigVersion,
-            Reason::ConfigInvalid,
-            Reason::Unsupported,
-            Reason::Resource,
-            Reason::Verification,
-            Reason::Conflict,
-            Reason::Account,
-            Reason::RootIo,
-            Reason::NoSpace,
-            Reason::ReadOnly,
-            Reason::Denied,
-            Reason::Journal,
-            Reason::System,
-        ] {
-            let error = Error::new(reason, "x");
-            for word in ["vsock", "podman", "host", "port", "initramfs", "QEMU"] {
-                assert!(!error.advice().contains(word), "{reason:?}: {}", error.advice());
-            }
-        }
     }
 
     #[test]

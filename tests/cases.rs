@@ -223,18 +223,7 @@ fn program(before: &Tree, work: &Work, config: &str) -> Result<((Option<i32>, St
 }
 
 fn exit_code(word: &str) -> Result<i32, String> {
-    let reasons = [
-        Reason::ConfigSyntax,
-        Reason::ConfigVersion,
-        Reason::ConfigInvalid,
-        Reason::Unsupported,
-        Reason::Resource,
-        Reason::Verification,
-        Reason::Conflict,
-        Reason::Account,
-        Reason::RootIo,
-    ];
-    let found = reasons.iter().find(|reason| reason.word() == word);
+    let found = Reason::ALL.iter().find(|reason| reason.word() == word);
     found.map(|reason| reason.exit_code().into()).ok_or_else(|| format!("there is no reason {word}"))
 }
 

@@ -42,7 +42,7 @@ impl Root {
         }
         let root = self.path.display();
         error.advise(format!(
-            "If the host is to provision this root, run \"glowplug clean --root {root}\". If this root is provisioned \
+            "If this root is to be provisioned anew, run \"glowplug clean --root {root}\". If this root is provisioned \
              already, as one restored from a backup is, run \"glowplug adopt --root {root}\". Then start again."
         ))
     }
