@@ -1,11 +1,16 @@
-//! Finds units and reads their `[Install]` sections by systemd's rules.
+//! Reads units and their `[Install]` sections, each file once, by systemd's rules.
+
+mod reached;
+mod search;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::names::{self, UnitName};
+pub(super) use self::reached::Units;
+pub(super) use self::search::search;
+use super::names::UnitName;
 use super::parse;
-use super::section::{Unit, UnitState};
+use super::section::Unit;
 use crate::change::FileKind;
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
@@ -25,10 +30,6 @@ const DIRECTORIES: [&str; 6] = [
 ];
 const USR: &str = "/usr/lib/systemd/system";
 const LIB: &str = "/lib/systemd/system";
-/// The most links that systemd follows from one unit to another.
-const MAX_LINKS: usize = 64;
-/// The most units that one call may reach through `Also=`. Real units name far fewer.
-const MAX_UNITS: usize = 1024;
 /// The most drop-ins and `[Install]` lines that are read for all units together: every instance reads those of its
 /// template.
 const MAX_EFFORT: usize = 1 << 20;
@@ -228,109 +229,6 @@ fn known_as(name: &str) -> Vec<u8> {
     [template.as_deref().unwrap_or(name).as_bytes(), b"\0", name.as_bytes()].concat()
 }
 
-/// A unit that one call concerns.
-struct Item {
-    name: String,
-    unit: Option<Rc<Unit>>,
-    /// Whether only the `Also=` of another unit names it.
-    auxiliary: bool,
-}
-
-/// The units that one call concerns, in the order in which they were reached.
-#[derive(Default)]
-pub(super) struct Units {
-    list: Vec<Item>,
-    numbers: Map<()>,
-}
-
-impl Units {
-    /// Returns the name of the unit `at`, and whether only the `Also=` of another unit names it.
-    pub fn name(&self, at: usize) -> Option<(&str, bool)> {
-        self.list.get(at).map(|item| (item.name.as_str(), item.auxiliary))
-    }
-
-    /// Returns the unit `at` if it has been looked up.
-    pub fn get(&self, at: usize) -> Option<Rc<Unit>> {
-        self.list.get(at)?.unit.clone()
-    }
-
-    /// Returns the number of the unit `name`, and adds the unit if it is new.
-    pub fn add(&mut self, name: &str, auxiliary: bool) -> UnitResult<usize> {
-        if let Some(at) = self.numbers.number(name.as_bytes()) {
-            if let Some(item) = self.list.get_mut(at) {
-                item.auxiliary &= auxiliary;
-            }
-            return Ok(at);
-        }
-        if UnitName::parse(name).is_none() {
-            return Err(UnitFault::Refused("systemd does not accept this as a unit name"));
-        }
-        if self.list.len() >= MAX_UNITS {
-            return Err(UnitFault::Refused("its Also= leads to too many units"));
-        }
-        self.numbers.insert(name.as_bytes(), ());
-        self.list.push(Item { name: name.to_owned(), unit: None, auxiliary });
-        Ok(self.list.len().saturating_sub(1))
-    }
-
-    /// Looks up a unit and follows its links. Returns the number of the unit at the end. Links in the administrator's
-    /// directory are followed only with `through_config`.
-    pub fn follow(
-        &mut self,
-        start: usize,
-        through_config: bool,
-        known: &mut Known,
-        tree: &Tree,
-    ) -> UnitResult<usize> {
-        let mut at = start;
-        self.read(at, None, known, tree)?;
-        for _ in 0..MAX_LINKS {
-            let Some(unit) = self.get(at) else { return Err(UnitFault::Missing) };
-            if !matches!(unit.state, UnitState::Alias | UnitState::Linked) {
-                return Ok(at);
-            }
-            if !through_config && unit.path.parent() == Some(Path::new(CONFIG)) {
-                return Err(UnitFault::Refused("it is only an alias, or a link to a file elsewhere"));
-            }
-            let next = unit.target_name();
-            if unit.state == UnitState::Linked || next == unit.name {
-                self.read(at, Some(&unit.target), known, tree)?;
-            } else {
-                at = self.add(&next, false)?;
-                self.read(at, None, known, tree).map_err(|fault| match fault {
-                    UnitFault::Missing => UnitFault::Dangling,
-                    fault => fault,
-                })?;
-            }
-        }
-        Err(UnitFault::Refused("its aliases form a loop"))
-    }
-
-    /// Looks up the unit `at`, by its name or at `path`, and adds the units in its `Also=`.
-    fn read(&mut self, at: usize, path: Option<&Path>, known: &mut Known, tree: &Tree) -> UnitResult<()> {
-        let Some(item) = self.list.get_mut(at) else { return Err(UnitFault::Missing) };
-        let unit = match (path, &item.unit) {
-            (None, Some(_)) => return Ok(()),
-            (None, None) => known.search(tree, &item.name)?,
-            (Some(path), before) => {
-                let mut unit = before.as_deref().cloned().unwrap_or_default();
-                if !look(known, tree, &mut unit, path, true)? {
-                    return Err(UnitFault::Missing);
-                }
-                Rc::new(unit)
-            }
-        };
-        item.unit = Some(Rc::clone(&unit));
-        if known.is_done(&unit.name) {
-            return Ok(());
-        }
-        for name in unit.also.iter().filter(|name| !known.is_done(name)) {
-            self.add(name, true)?;
-        }
-        Ok(())
-    }
-}
-
 /// Returns whether `path` lies directly in one of the directories in which systemd looks for units.
 pub(super) fn is_searched(path: &Path) -> bool {
     DIRECTORIES.iter().any(|directory| path.parent() == Some(Path::new(directory)))
@@ -354,130 +252,4 @@ pub(super) fn unless_loop(resolved: Result<PathBuf>) -> Result<Option<PathBuf>> 
         Err(error) if error.reason() == Reason::Conflict => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Looks up `unit` by its name, for an instance also by its template's name, with its drop-ins. Without `load` the
-/// files are not read.
-pub(super) fn search(known: &mut Known, tree: &Tree, unit: &mut Unit, load: bool) -> UnitResult<()> {
-    if unit.state != UnitState::Unknown {
-        return Ok(());
-    }
-    let Some(name) = UnitName::parse(&unit.name) else { return Err(UnitFault::Missing) };
-    if name.instance.is_some() && !name.may_template() {
-        return Err(UnitFault::Refused("units of this type cannot be templates"));
-    }
-    let template = if name.is_instance() { name.template() } else { None };
-    let names: Vec<String> = std::iter::once(unit.name.clone()).chain(template).collect();
-    if !look_in(known, tree, unit, &names, load)? {
-        return Err(UnitFault::Missing);
-    }
-    if load && unit.state != UnitState::Masked {
-        load_drop_ins(known, tree, unit, &names)?;
-    }
-    Ok(())
-}
-
-fn look_in(
-    known: &mut Known,
-    tree: &Tree,
-    unit: &mut Unit,
-    names: &[String],
-    load: bool,
-) -> UnitResult<bool> {
-    for name in names {
-        for number in 0..known.directories.len() {
-            let Some(path) = known.directories.get(number).map(|directory| directory.join(name)) else {
-                break;
-            };
-            if look(known, tree, unit, &path, load)? {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// Looks up `unit` at `path`. Returns whether anything stands there.
-fn look(known: &mut Known, tree: &Tree, unit: &mut Unit, path: &Path, load: bool) -> UnitResult<bool> {
-    let Some(at) = unless_loop(tree.resolve_parent(path))? else { return Ok(false) };
-    let Some(stat) = tree.stat(&at)? else { return Ok(false) };
-    unit.state = match stat.kind {
-        FileKind::Directory => return Err(UnitFault::Refused("a directory has its name")),
-        FileKind::Special => UnitState::Masked,
-        FileKind::File if known.file(&at, tree)?.is_empty => UnitState::Masked,
-        FileKind::File => {
-            if load {
-                known.load(unit, &at, tree)?;
-            }
-            UnitState::File
-        }
-        FileKind::Symlink => {
-            let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&at)?);
-            let Some(target) = unless_loop(tree.resolve_parent(&link))? else {
-                return Err(UnitFault::Refused("its links form a loop"));
-            };
-            let alias = is_below_searched(&target);
-            let names = (UnitName::parse(names::file_name(path)), UnitName::parse(names::file_name(&target)));
-            let fits = names::file_name(path) != names::file_name(&target)
-                && matches!(names, (Some(name), Some(target)) if name.may_stand_for(target));
-            if alias && !fits {
-                return Err(UnitFault::Refused("it is a link to a unit of another type or instance"));
-            }
-            let masked = is_null(tree, &target)?;
-            unit.target = target;
-            match (masked, alias) {
-                (true, _) => UnitState::Masked,
-                (false, true) => UnitState::Alias,
-                (false, false) => UnitState::Linked,
-            }
-        }
-    };
-    path.clone_into(&mut unit.path);
-    Ok(true)
-}
-
-/// Returns whether a link to `target` masks a unit.
-fn is_null(tree: &Tree, target: &Path) -> Result<bool> {
-    let null = Path::new("/dev/null");
-    let Some(at) = unless_loop(tree.resolve(target))? else { return Ok(false) };
-    // The root's own `/dev` may be empty, so the path is compared.
-    if target == null || at == null {
-        return Ok(true);
-    }
-    Ok(match tree.stat(&at)?.map(|stat| stat.kind) {
-        Some(FileKind::Special) => true,
-        Some(FileKind::File) => tree.read(&at)?.is_none_or(|bytes| bytes.is_empty()),
-        _ => false,
-    })
-}
-
-/// Reads the drop-ins of all `names`: of two files of one name the first found counts, in the order of names.
-fn load_drop_ins(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[String]) -> UnitResult<()> {
-    let mut files: DropIns = Rc::default();
-    for name in names {
-        let more = known.drop_ins(name, tree)?;
-        if files.is_empty() {
-            files = more;
-        } else if !more.is_empty() {
-            known.spend(more.len().saturating_add(files.len()))?;
-            let mut merged: Map<PathBuf> = Map::default();
-            // The ones found first are inserted last and so replace the others.
-            for (name, path) in more.iter().chain(files.iter()) {
-                merged.insert(name, path.clone());
-            }
-            files = Rc::new(merged.iter().map(|(name, path)| (name.to_owned(), path.clone())).collect());
-        }
-    }
-    known.spend(files.len())?;
-    for (_, path) in files.iter() {
-        let at = unless_loop(tree.resolve(path))?.unwrap_or_default();
-        match tree.stat(&at)?.map(|stat| stat.kind) {
-            Some(FileKind::File) => known.load(unit, &at, tree)?,
-            Some(FileKind::Special) => {}
-            // A link to `/dev/null` hides a drop-in, even if the root's `/dev` is empty.
-            _ if at == Path::new("/dev/null") => {}
-            _ => return Err(UnitFault::Refused("one of its drop-ins cannot be read")),
-        }
-    }
-    Ok(())
 }
