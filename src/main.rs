@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -169,15 +170,21 @@ fn validate(files: &[PathBuf], policy: Option<&Path>, strict: bool) -> Result<Ex
     })
 }
 
+/// The command line, in parts. A command takes the options that it has, so what is left over is a mistake.
+#[derive(Default)]
+struct Arguments {
+    command: Option<OsString>,
+    operands: Vec<OsString>,
+    root: Option<PathBuf>,
+    platform: Option<Platform>,
+    policy: Option<PathBuf>,
+    json: bool,
+    diff: bool,
+    strict: bool,
+}
+
 fn arguments() -> Result<Call> {
-    let mut command: Option<OsString> = None;
-    let mut operands: Vec<OsString> = Vec::new();
-    let mut root = None;
-    let mut platform = None;
-    let mut json = false;
-    let mut diff = false;
-    let mut policy = None;
-    let mut strict = false;
+    let mut given = Arguments::default();
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next().map_err(|error| usage(&error))? {
         match argument {
@@ -185,51 +192,79 @@ fn arguments() -> Result<Call> {
             Short('V') | Long("version") => {
                 return Ok(Call::Print(format!("glowplug {}\n", env!("CARGO_PKG_VERSION"))));
             }
-            Long("root") => root = Some(PathBuf::from(parser.value().map_err(|error| usage(&error))?)),
+            Long("root") => given.root = Some(value(&mut parser)?.into()),
             Long("platform") => {
-                let name = parser.value().map_err(|error| usage(&error))?;
-                platform = Some(Platform::named(&name.to_string_lossy())?);
+                given.platform = Some(Platform::named(&value(&mut parser)?.to_string_lossy())?);
             }
-            Long("json") => json = true,
-            Long("strict") => strict = true,
-            Long("diff") => diff = true,
-            Long("policy") => policy = Some(PathBuf::from(parser.value().map_err(|error| usage(&error))?)),
-            Value(value) if command.is_none() => command = Some(value),
-            Value(value) => operands.push(value),
+            Long("policy") => given.policy = Some(value(&mut parser)?.into()),
+            Long("json") => given.json = true,
+            Long("strict") => given.strict = true,
+            Long("diff") => given.diff = true,
+            Value(value) if given.command.is_none() => given.command = Some(value),
+            Value(value) => given.operands.push(value),
             other => return Err(usage(&other.unexpected())),
         }
     }
-    let command = command.as_deref().and_then(|name| name.to_str());
-    // Each command takes the options that it has. An option that is left over is a mistake.
-    let call = match (command, operands.as_slice()) {
-        (Some("run"), []) => root.take().map(|root| Call::Run { root, platform: platform.take() }),
-        (Some("apply"), [config]) => root.take().map(|root| Call::Apply { root, config: config.into() }),
-        (Some("plan"), [config]) => {
-            let form = if std::mem::take(&mut json) {
-                Form::Json
-            } else {
-                Form::People(Style { colours: has_colours(), diff: std::mem::take(&mut diff) })
-            };
-            root.take().map(|root| Call::Plan { root, config: config.into(), form })
-        }
-        (Some("clean"), []) => root.take().map(|root| Call::Clean { root }),
-        (Some("adopt"), []) => root.take().map(|root| Call::Adopt { root }),
-        (Some("validate"), files @ [_, ..]) => {
-            let files = files.iter().map(PathBuf::from).collect();
-            Some(Call::Validate { files, policy: policy.take(), strict: std::mem::take(&mut strict) })
-        }
-        (Some("apply" | "plan"), _) => {
-            return Err(usage(&"this command takes one config: a file, or - for standard input"));
-        }
-        (Some("validate"), _) => return Err(usage(&"validate takes one config or more")),
-        (Some("run" | "clean" | "adopt"), _) => return Err(usage(&"this command takes no operand")),
-        (Some(_), _) => return Err(usage(&"no such command: see glowplug --help")),
-        (None, _) => return Err(usage(&"a command is missing: see glowplug --help")),
-    };
-    if json || diff || strict || root.is_some() || platform.is_some() || policy.is_some() {
+    let call = given.take_call()?;
+    if given.has_options() {
         return Err(usage(&"an option that this command does not have: see glowplug --help"));
     }
     call.ok_or_else(|| usage(&"--root is missing"))
+}
+
+/// Returns the value of the option that was read last.
+fn value(parser: &mut lexopt::Parser) -> Result<OsString> {
+    parser.value().map_err(|error| usage(&error))
+}
+
+impl Arguments {
+    /// Returns the call, and takes its options out; `None` if its root is missing.
+    ///
+    /// # Errors
+    /// [`Reason::Usage`] if there is no such command, or if it does not have these operands.
+    fn take_call(&mut self) -> Result<Option<Call>> {
+        let command = self.command.as_deref().and_then(|name| name.to_str());
+        let call = match (command, self.operands.as_slice()) {
+            (Some("run"), []) => {
+                self.root.take().map(|root| Call::Run { root, platform: self.platform.take() })
+            }
+            (Some("apply"), [config]) => {
+                self.root.take().map(|root| Call::Apply { root, config: config.into() })
+            }
+            (Some("plan"), [config]) => {
+                let form = if take(&mut self.json) {
+                    Form::Json
+                } else {
+                    Form::People(Style { colours: has_colours(), diff: take(&mut self.diff) })
+                };
+                self.root.take().map(|root| Call::Plan { root, config: config.into(), form })
+            }
+            (Some("clean"), []) => self.root.take().map(|root| Call::Clean { root }),
+            (Some("adopt"), []) => self.root.take().map(|root| Call::Adopt { root }),
+            (Some("validate"), files @ [_, ..]) => {
+                let files = files.iter().map(PathBuf::from).collect();
+                Some(Call::Validate { files, policy: self.policy.take(), strict: take(&mut self.strict) })
+            }
+            (command, _) => return Err(usage(&wrong_call(command))),
+        };
+        Ok(call)
+    }
+
+    fn has_options(&self) -> bool {
+        let has_flag = self.json || self.diff || self.strict;
+        has_flag || self.root.is_some() || self.platform.is_some() || self.policy.is_some()
+    }
+}
+
+/// Returns what is wrong with a call of `command`, which does not have the operands of that command.
+fn wrong_call(command: Option<&str>) -> &'static str {
+    match command {
+        Some("apply" | "plan") => "this command takes one config: a file, or - for standard input",
+        Some("validate") => "validate takes one config or more",
+        Some("run" | "clean" | "adopt") => "this command takes no operand",
+        Some(_) => "no such command: see glowplug --help",
+        None => "a command is missing: see glowplug --help",
+    }
 }
 
 /// Returns the help text with the table of platforms.

@@ -102,57 +102,64 @@ pub(super) fn read(
     known: &'static str,
     arguments: &[OsString],
 ) -> Result<Given, CallRefused> {
-    let wrong = |what: String| Err(CallRefused::Wrong(what));
-    let dashes = if dialect == Dialect::Go { "-" } else { "--" };
     let mut given = Given { known, values: Vec::new(), operands: Vec::new() };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         if argument == "--" {
             break;
         }
-        let Some((flag, value)) = name(argument.as_bytes()) else {
+        let Some((name, value)) = name(argument.as_bytes()) else {
             given.operands.push(argument.clone());
             if dialect == Dialect::Go {
                 break;
             }
             continue;
         };
-        let shown = String::from_utf8_lossy(flag);
-        let whole = text(argument);
-        if dialect == Dialect::Pflag && !whole.starts_with("--") {
-            return match whole.chars().nth(1) {
-                Some('h') => Err(CallRefused::Help),
-                first => wrong(format!("unknown shorthand flag: {:?} in {whole}", first.unwrap_or_default())),
-            };
-        }
-        if shown.starts_with(['-', '=']) {
-            return wrong(format!("bad flag syntax: {whole}"));
-        }
-        let Some(found) = find(known, &shown) else {
-            return match (shown.as_ref(), dialect) {
-                ("help", _) | ("h", Dialect::Go) => Err(CallRefused::Help),
-                (_, Dialect::Go) => wrong(format!("flag provided but not defined: -{shown}")),
-                (_, Dialect::Pflag) => wrong(format!("unknown flag: --{shown}")),
-            };
-        };
+        let flag = known_flag(dialect, known, &text(argument), &String::from_utf8_lossy(name))?;
         let value = match value {
-            Some(value) => OsString::from_vec(value.to_owned()),
-            None if found.kind.is_empty() => "true".into(),
-            None => match rest.next() {
-                Some(value) => value.clone(),
-                None => return wrong(format!("flag needs an argument: {dashes}{shown}")),
-            },
+            Some(value) => Some(OsString::from_vec(value.to_owned())),
+            None if flag.kind.is_empty() => Some("true".into()),
+            None => rest.next().cloned(),
         };
-        if found.kind.is_empty() && boolean(&value).is_none() {
-            return wrong(format!(
-                "invalid boolean value {:?} for {dashes}{shown}: parse error",
-                text(&value)
-            ));
-        }
-        given.values.push((found.name, value));
+        given.values.push((flag.name, checked(dialect, flag, value)?));
     }
     given.operands.extend(rest.cloned());
     Ok(given)
+}
+
+/// Finds the flag `name` of the argument `whole`.
+fn known_flag(dialect: Dialect, known: &'static str, whole: &str, name: &str) -> Result<Flag, CallRefused> {
+    let wrong = |what: String| Err(CallRefused::Wrong(what));
+    if dialect == Dialect::Pflag && !whole.starts_with("--") {
+        return match whole.chars().nth(1) {
+            Some('h') => Err(CallRefused::Help),
+            first => wrong(format!("unknown shorthand flag: {:?} in {whole}", first.unwrap_or_default())),
+        };
+    }
+    if name.starts_with(['-', '=']) {
+        return wrong(format!("bad flag syntax: {whole}"));
+    }
+    match (find(known, name), name, dialect) {
+        (Some(flag), ..) => Ok(flag),
+        (None, "help", _) | (None, "h", Dialect::Go) => Err(CallRefused::Help),
+        (None, _, Dialect::Go) => wrong(format!("flag provided but not defined: -{name}")),
+        (None, _, Dialect::Pflag) => wrong(format!("unknown flag: --{name}")),
+    }
+}
+
+/// Returns the value of `flag`, if there is one and it fits.
+fn checked(dialect: Dialect, flag: Flag, value: Option<OsString>) -> Result<OsString, CallRefused> {
+    let dashes = if dialect == Dialect::Go { "-" } else { "--" };
+    let name = flag.name;
+    match value {
+        None => Err(CallRefused::Wrong(format!("flag needs an argument: {dashes}{name}"))),
+        Some(value) if flag.kind.is_empty() && boolean(&value).is_none() => {
+            let value = text(&value);
+            let what = format!("invalid boolean value {value:?} for {dashes}{name}: parse error");
+            Err(CallRefused::Wrong(what))
+        }
+        Some(value) => Ok(value),
+    }
 }
 
 /// Parses a boolean as Go's `strconv.ParseBool` does.
