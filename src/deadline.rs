@@ -43,23 +43,29 @@ impl Deadline {
     }
 }
 
-/// The pauses between tries that need a host: 50 ms at first, doubling up to 1 s.
+/// The pauses between tries that need a host, each twice as long as the one before.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     pause: Duration,
+    longest: Duration,
 }
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(1);
 
-    /// Returns a back-off whose next pause is 50 ms.
+    /// Returns a back-off whose next pause is 50 ms. The longest is 1 s.
     pub(crate) fn new() -> Self {
-        Self { pause: Self::FIRST }
+        Self::between(Self::FIRST, Self::LONGEST)
+    }
+
+    /// Returns a back-off with this first and this longest pause.
+    pub fn between(first: Duration, longest: Duration) -> Self {
+        Self { pause: first, longest }
     }
 
     /// Pauses before the next try. Returns false at once, without a pause, if `deadline` would pass during the pause.
-    pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
+    pub fn wait(&mut self, deadline: Deadline) -> bool {
         match self.next_within(deadline.remaining()) {
             Some(pause) => {
                 std::thread::sleep(pause);
@@ -74,7 +80,7 @@ impl Backoff {
         if left <= self.pause {
             return None;
         }
-        let next = self.pause.saturating_mul(2).min(Self::LONGEST);
+        let next = self.pause.saturating_mul(2).min(self.longest);
         Some(std::mem::replace(&mut self.pause, next))
     }
 }

@@ -27,11 +27,12 @@ pub mod console;
 pub mod deadline;
 pub mod error;
 pub mod fd;
+pub mod fetch_request;
 pub mod file;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod go;
-mod http;
+pub mod http;
 pub mod ignition;
 mod json;
 pub mod kmsg_logger;

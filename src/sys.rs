@@ -9,7 +9,7 @@ use std::path::Path;
 use std::ptr;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -115,13 +115,56 @@ pub fn network_addresses() -> Result<Vec<(String, IpAddr)>, Errno> {
 /// # Errors
 /// errno of prctl(2) or of Landlock's calls.
 pub fn forbid_changes() -> Result<bool, Errno> {
-    /// Landlock's rights, in its ABI 1, to write to files, and to remove and make files of all kinds.
+    /// The rights of ABI 1 to write to files, and to remove and make files of all kinds.
     const CHANGES: u64 = (1 << 1) | (0b1_1111_1111 << 4);
-    /// The right to truncate files, in ABI 3 (Linux 6.2).
-    const TRUNCATE: u64 = 1 << 14;
-    const ABI_WITH_TRUNCATE: libc::c_long = 3;
+    restrict_files(&[(1, CHANGES), (3, TRUNCATE)], &[])
+}
+
+/// Forbids this thread, and all threads and programs that it starts, to use any file but to read those at `paths` and, where a
+/// path is that of a directory, those below it. Paths that are missing are left out. Open files and the network are not
+/// restricted. Returns false if the kernel has no Landlock.
+///
+/// # Errors
+/// errno of open(2), fstat(2), prctl(2) or of Landlock's calls.
+#[allow(clippy::disallowed_methods, reason = "not paths of the root, and nothing is opened but the names")]
+pub fn allow_only_reading(paths: &[&Path]) -> Result<bool, Errno> {
+    /// All rights of ABI 1: to execute, write, read, list, remove and make files of all kinds.
+    const ALL: u64 = (1 << 13) - 1;
+    /// The right to link and rename across directories, in ABI 2, and that to control devices, in ABI 5.
+    const REFER: u64 = 1 << 13;
+    const CONTROL_DEVICES: u64 = 1 << 15;
+    let mut readable = Vec::new();
+    for path in paths {
+        match open(*path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(fd) => {
+                let is_directory = FileType::from_raw_mode(fstat(&fd)?.st_mode) == FileType::Directory;
+                readable.push((fd, if is_directory { READ | LIST } else { READ }));
+            }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    restrict_files(&[(1, ALL), (2, REFER), (3, TRUNCATE), (5, CONTROL_DEVICES)], &readable)
+}
+
+// Landlock's rights to read a file and to list a directory, in ABI 1, and to truncate a file, in ABI 3 (Linux 6.2).
+const READ: u64 = 1 << 2;
+const LIST: u64 = 1 << 3;
+const TRUNCATE: u64 = 1 << 14;
+
+/// Takes rights away from this thread by landlock(7), each if the kernel's ABI has it: `rights` has the first ABI with each.
+/// `exceptions` are files and directories with the rights that stay there.
+fn restrict_files(rights: &[(libc::c_long, u64)], exceptions: &[(OwnedFd, u64)]) -> Result<bool, Errno> {
     /// The flag that asks for the number of the ABI.
     const VERSION: libc::c_int = 1;
+    /// The kind of a rule for a file, or for a directory and everything below it.
+    const PATH_BENEATH: libc::c_int = 1;
+    /// `struct landlock_path_beneath_attr`.
+    #[repr(C, packed)]
+    struct PathBeneath {
+        allowed: u64,
+        fd: i32,
+    }
 
     let check = |code: libc::c_long| match code {
         0.. => Ok(code),
@@ -135,13 +178,22 @@ pub fn forbid_changes() -> Result<bool, Errno> {
         Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(false),
         Err(errno) => return Err(errno),
     };
-    let handled = CHANGES | if version >= ABI_WITH_TRUNCATE { TRUNCATE } else { 0 };
+    let known = rights.iter().filter(|(first, _)| version >= *first);
+    let handled = known.fold(0, |all, (_, right)| all | right);
     let attributes = &raw const handled;
     // SAFETY: the attributes of ABI 1 are one number of 64 bits, whose size is told.
     let raw = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes, size_of::<u64>(), 0) };
     let raw = check(raw)?.try_into().map_err(|_| Errno::BADF)?;
     // SAFETY: the descriptor was just opened, and nothing else owns it.
     let rules = unsafe { OwnedFd::from_raw_fd(raw) };
+    for (fd, allowed) in exceptions {
+        let rule = PathBeneath { allowed: *allowed, fd: fd.as_raw_fd() };
+        let rule = &raw const rule;
+        // SAFETY: the pointer is to a whole rule of this kind, which the kernel copies.
+        check(unsafe {
+            libc::syscall(libc::SYS_landlock_add_rule, rules.as_raw_fd(), PATH_BENEATH, rule, 0)
+        })?;
+    }
     let [one, zero]: [libc::c_ulong; 2] = [1, 0];
     // SAFETY: no pointers are passed; the arguments are as wide as the call takes them.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, one, zero, zero, zero) }.into())?;

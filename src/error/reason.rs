@@ -35,10 +35,14 @@ reasons! {
     Usage "usage" 2,
     /// A call on the running system, outside of the root, failed.
     System "system" 3,
-    /// The host gave no config before the deadline.
+    /// The host gave no config before the deadline, or a server could not be reached.
     NoHost "no-host" 10,
-    /// The host answered, but not with a config: HTTP status, malformed or oversized answer.
+    /// The host answered, but not with a config: HTTP status, malformed, cut or oversized answer.
     BadAnswer "bad-answer" 11,
+    /// The certificate of a server cannot be trusted.
+    Certificate "certificate" 12,
+    /// The network did not come up in its time.
+    NoNetwork "no-network" 13,
     /// The config is not JSON of the right shape.
     ConfigSyntax "config-syntax" 20,
     /// The config's `ignition.version` is missing or not one of those known.
@@ -85,6 +89,14 @@ impl Reason {
             }
             Self::NoHost => "Check that the named source of the config is there, then start again.",
             Self::BadAnswer => "Check what serves the config, then start again.",
+            Self::Certificate => {
+                "Check the certificate of the server that is named, the CA certificates of the config and of the image, and \
+                 the clock of the machine. Then start again."
+            }
+            Self::NoNetwork => {
+                "Check the network of the machine: cable, interface, DHCP, and ip= on the kernel command line. Then start \
+                 again."
+            }
             Self::ConfigSyntax | Self::ConfigVersion | Self::ConfigInvalid => {
                 "Correct the config, then start again: nothing was written."
             }

@@ -10,7 +10,7 @@ pub(super) const CUT: &str = "the host closed the connection before its answer w
 
 /// Why one try brought no config.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     /// Another try may succeed.
     Passing(String),
     /// The host has answered, and another try would bring the same answer.
@@ -18,11 +18,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn passing(what: impl fmt::Display) -> Self {
+    /// Returns a failure that may pass. `what` says what failed.
+    pub fn passing(what: impl fmt::Display) -> Self {
         Self::Passing(what.to_string())
     }
 
-    pub(super) fn io(act: &str, error: &io::Error) -> Self {
+    /// Returns the failure of a read or write. `act` says what was being done: "read the answer".
+    pub fn io(act: &str, error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::WouldBlock => Self::passing(format_args!("{act}: the host is silent")),
             // These errors all mean that the host has closed the connection. Which of them comes depends on timing.
@@ -33,7 +35,8 @@ impl Failure {
         }
     }
 
-    pub(super) fn bad(what: impl Into<String>) -> Self {
+    /// Returns the failure of an answer that another try would bring again.
+    pub fn bad(what: impl Into<String>) -> Self {
         Self::Final(Error::new(Reason::BadAnswer, what))
     }
 }

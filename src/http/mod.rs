@@ -1,5 +1,5 @@
-//! HTTP/1.1: the client that fetches configs, and the bounded, buffered reading of heads and lines that the client
-//! shares with the agent.
+//! HTTP/1.1: the client that fetches configs, and the bounded, buffered reading of heads, lines and bodies. The agent and
+//! the program `glowplug-fetch` read with it, too.
 
 mod answer;
 mod client;
@@ -7,9 +7,11 @@ mod failure;
 
 use std::io;
 
+pub use answer::{AnswerReader, Head};
 #[cfg(fuzzing)]
 pub(crate) use client::answer;
 pub(crate) use client::{Client, HostStream, Request};
+pub use failure::Failure;
 
 /// The most bytes of a message head, and of a trailer section.
 pub(crate) const HEAD: usize = 16 << 10;
@@ -18,9 +20,24 @@ pub(crate) const HEADERS: usize = 64;
 const BUFFER: usize = 32 << 10;
 
 /// The source of the bytes of a message.
-pub(crate) trait Input {
+pub trait Input {
     /// Reads as read(2) does: returns the number of bytes, 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// Those of read(2).
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+impl<T: Input + ?Sized> Input for &T {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).read(buffer)
+    }
+}
+
+impl<T: Input + ?Sized> Input for Box<T> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).read(buffer)
+    }
 }
 
 /// Why a head or a line could not be read.
@@ -35,15 +52,16 @@ pub(crate) enum Broken {
 }
 
 /// Reads a stream through a buffer.
-pub(crate) struct MessageReader<'s> {
-    stream: &'s dyn Input,
+#[derive(Debug)]
+pub(crate) struct MessageReader<S> {
+    stream: S,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
 }
 
-impl<'s> MessageReader<'s> {
-    pub(crate) fn new(stream: &'s dyn Input) -> Self {
+impl<S: Input> MessageReader<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
     }
 

@@ -17,7 +17,7 @@ const COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
 
 /// Decompresses the bytes of `inner`.
-pub(super) struct Gunzip<'a> {
+pub struct Gunzip<'a> {
     inner: Box<dyn ByteStream + 'a>,
     buffer: Box<[u8]>,
     start: usize,
@@ -37,7 +37,8 @@ enum MemberPart {
 }
 
 impl<'a> Gunzip<'a> {
-    pub(super) fn new(inner: Box<dyn ByteStream + 'a>) -> Self {
+    /// Returns a stream of the decompressed bytes of `inner`.
+    pub fn new(inner: Box<dyn ByteStream + 'a>) -> Self {
         Self {
             inner,
             buffer: vec![0; BUFFER].into(),

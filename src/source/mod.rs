@@ -13,7 +13,7 @@ use crate::error::{Error, Reason, Result};
 use data_url::DataUrlDecoder;
 pub use digest::sha512_hex;
 use digest::{Digest, Hasher};
-use gzip::Gunzip;
+pub use gzip::Gunzip;
 use transport::Kept;
 pub use transport::{ByteStream, NoTransport, Transport};
 
