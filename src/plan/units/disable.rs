@@ -59,7 +59,7 @@ pub(super) fn preset_names(name: &str, known: &mut Known, tree: &Tree) -> Result
 }
 
 /// Finds the unit that `name` leads to; `None` where systemd finds none or refuses it.
-fn find(name: &str, known: &mut Known, tree: &Tree) -> Result<Option<Rc<Unit>>> {
+pub(super) fn find(name: &str, known: &mut Known, tree: &Tree) -> Result<Option<Rc<Unit>>> {
     let mut units = Units::default();
     match units.add(name, false).and_then(|start| units.follow(start, true, known, tree)) {
         Ok(at) => Ok(units.get(at)),

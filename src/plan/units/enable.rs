@@ -138,7 +138,7 @@ fn put_dependencies(
     Ok(())
 }
 
-fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
+pub(super) fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
     let text = unit.expand(text);
     if text.is_none() {
         log::warn!(
@@ -164,7 +164,7 @@ fn link_name(unit: &Unit, name: UnitName, known: &mut Known, tree: &Tree) -> Uni
 }
 
 /// Returns the path below the configuration directory that `Alias=` asks for; `None` if the unit may not have it.
-fn alias_name(unit: UnitName, unit_name: &str, alias: &str) -> Option<String> {
+pub(super) fn alias_name(unit: UnitName, unit_name: &str, alias: &str) -> Option<String> {
     if let Some((directory, name)) = alias.rsplit_once('/') {
         // This is an old way to ask for a link in `.wants` or `.requires`.
         let by = directory.strip_suffix(".wants").or_else(|| directory.strip_suffix(".requires"))?;

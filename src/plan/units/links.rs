@@ -241,7 +241,7 @@ fn key(directory: usize, by: By, text: &[u8]) -> Vec<u8> {
 
 /// Returns the entries of the directory at `at`; none if it does not exist. A name that is not UTF-8 cannot be a unit
 /// and becomes an empty name.
-fn entries(at: &Path, tree: &Tree) -> Result<Vec<(String, FileKind)>> {
+pub(super) fn entries(at: &Path, tree: &Tree) -> Result<Vec<(String, FileKind)>> {
     let mut entries = Vec::new();
     if tree.stat(at)?.is_some_and(|stat| stat.kind == FileKind::Directory) {
         for name in tree.list(at)? {

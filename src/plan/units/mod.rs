@@ -10,6 +10,7 @@ mod disable;
 mod enable;
 mod links;
 mod load;
+mod named_by;
 mod names;
 mod parse;
 mod preset;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use self::links::Links;
 use self::load::Known;
+use self::named_by::NamedBy;
 use self::preset::Preset;
 use super::Part;
 use super::map::Map;
@@ -107,6 +109,7 @@ fn disable_all(
             again.push((*name).to_owned());
         }
     }
+    again.extend(problems.take(naming(units, &again, known, tree)).unwrap_or_default());
     for (number, name) in units {
         tree.begin(Part::Unit(*number));
         if problems.take(disable::is_enabled(name, known, &links, tree)) == Some(true) {
@@ -115,6 +118,23 @@ fn disable_all(
         preset.add(name, false);
     }
     problems.finish().map(|()| again)
+}
+
+/// Returns the other units that would bring one of the disabled `units` back at a first boot. `others` are more names of
+/// these units.
+fn naming(units: &[(usize, &str)], others: &[String], known: &mut Known, tree: &Tree) -> Result<Vec<String>> {
+    let named = NamedBy::read(known, tree)?;
+    let mut found = Vec::new();
+    for (_, name) in units {
+        // A unit of this name hides what asks for the name as an alias.
+        if !named.with_alias(name).is_empty() && disable::find(name, known, tree)?.is_none() {
+            found.extend(named.with_alias(name).iter().cloned());
+        }
+    }
+    let all = units.iter().map(|(_, name)| *name).chain(others.iter().chain(&found).map(String::as_str));
+    let leading = named.leading_to(all);
+    found.extend(leading);
+    Ok(found)
 }
 
 /// Adds "disable" lines for the new units that no other unit has enabled.

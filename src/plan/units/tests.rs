@@ -175,6 +175,53 @@ fn what_presets_would_enable_again_is_disabled_by_its_own_name() {
     assert_eq!(lines, expected);
 }
 
+/// At a first boot systemd enables what the `Also=` of an enabled unit names, whatever the presets say of that.
+#[test]
+fn units_that_would_bring_a_disabled_one_back_are_not_enabled_by_presets() {
+    let usr = |name: &str| format!("/usr/lib/systemd/system/{name}");
+    let files = [
+        (A.to_owned(), WANTED.to_owned()),
+        (usr("b.service"), format!("{WANTED}Also=a.service\n")),
+        (usr("c.service"), format!("{WANTED}Also=b.service d.service\n")),
+        (usr("d.service"), format!("{WANTED}Also=c.service\n")),
+        (usr("by-alias.service"), "[Install]\nAlso=nick.service\n".to_owned()),
+        (usr("nick.service"), "-> a.service".to_owned()),
+        (usr("wanted.service"), format!("{WANTED}Also=a.service\n")),
+        (usr("other.service"), format!("{WANTED}Also=else.service\n")),
+        (usr("real.service"), format!("{WANTED}Alias=no-link.service a.service\n")),
+        (usr("also-real.service"), "[Install]\nAlso=real.service\n".to_owned()),
+        (
+            "/etc/systemd/system/multi-user.target.wants/b.service".to_owned(),
+            format!("-> {}", usr("b.service")),
+        ),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let disabled = |names: &[&'static str]| {
+        let mut units = with(false, names);
+        units.extend(with(true, &["wanted.service"]));
+        let root = apply(&files, units);
+        // No link of another unit goes.
+        assert!(root.links().iter().any(|link| link.starts_with("multi-user.target.wants/b.service")));
+        root.text(PRESET).unwrap().lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let expected = [
+        "disable a.service",
+        "disable b.service",
+        "disable by-alias.service",
+        "disable c.service",
+        "disable d.service",
+        "enable wanted.service",
+    ];
+    assert_eq!(disabled(&["a.service"]), expected);
+    let expected = [
+        "disable also-real.service",
+        "disable no-link.service",
+        "disable real.service",
+        "enable wanted.service",
+    ];
+    assert_eq!(disabled(&["no-link.service"]), expected);
+}
+
 #[test]
 fn presets_are_added_once() {
     let mut units = with(true, &["a.service", "t@.service"]);
