@@ -59,6 +59,7 @@ pub fn installed(database: &str) -> Vec<Package<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::TempDir;
 
     #[test]
     fn removed_and_broken_packages_are_not_installed() {
@@ -72,13 +73,21 @@ mod tests {
         assert!(installed("").is_empty());
     }
 
-    /// Compares with `dpkg-query` on machines that have dpkg.
+    /// Compares with `dpkg-query` on machines that have dpkg. Both read a copy, since apt may be changing the database.
     #[test]
     fn the_same_packages_as_dpkg_query() {
         let Some(database) = database().unwrap() else { return };
+        let copy = TempDir::new("dpkg");
+        std::fs::write(copy.join("status"), &database).unwrap();
+        for directory in ["info", "updates"] {
+            std::fs::create_dir(copy.join(directory)).unwrap();
+        }
         let mut query = std::process::Command::new("dpkg-query");
-        query.args(["--show", "--showformat", "${db:Status-Status} ${Package} ${Version} ${Architecture}\n"]);
-        let output = String::from_utf8(query.output().unwrap().stdout).unwrap();
+        query.arg("--admindir").arg(copy.join("")).arg("--show");
+        query.args(["--showformat", "${db:Status-Status} ${Package} ${Version} ${Architecture}\n"]);
+        let output = query.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = String::from_utf8(output.stdout).unwrap();
         let mut expected: Vec<&str> =
             output.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
         let found: Vec<String> = installed(&database)
