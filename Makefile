@@ -167,6 +167,7 @@ fresh: deps-lab
 
 unit: deps
 	cargo test --quiet --locked
+	cargo test --quiet --locked --test disks
 	cargo test --quiet --locked --features failpoints --test crash
 	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
 	grep -q "a release build must not have it" $(OUT)/failpoints.log
