@@ -36,7 +36,7 @@ pub mod fuzz;
 mod go;
 pub mod http;
 pub mod ignition;
-mod json;
+pub mod json;
 pub mod kmsg_logger;
 mod memory;
 pub mod plan;

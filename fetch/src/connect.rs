@@ -139,7 +139,7 @@ fn timed_out(error: io::Error) -> io::Error {
 }
 
 /// Returns the addresses of a host, in the order of RFC 6724. The C library cannot be told a deadline, so a thread asks it.
-fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
+pub fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(address) = host.parse() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }

@@ -37,7 +37,25 @@ const UNPACKED: usize = 32 << 10;
 /// Those of [`http::get`]; [`Reason::Resource`] for a status other than 200 and 204; [`Reason::BadAnswer`] for a body that is
 /// over the limit, is cut again and again, or changes between two tries.
 pub fn fetch(context: &Context<'_>, ask: &dyn Fn() -> HttpRequest, output: &mut Output) -> Result<()> {
-    let mut body = Body::open(context, ask)?;
+    let response = http::get(context, &ask())?;
+    match response.status() {
+        200 | 204 => stream(context, ask, response, output),
+        status => Err(bad_status(&response, status)),
+    }
+}
+
+/// Writes the body of `response`, which answers the first request of `ask`, to `output`. The caller has judged its status. See
+/// [`fetch`].
+///
+/// # Errors
+/// Those of [`fetch`].
+pub fn stream(
+    context: &Context<'_>,
+    ask: &dyn Fn() -> HttpRequest,
+    response: Response,
+    output: &mut Output,
+) -> Result<()> {
+    let mut body = Body::new(context, ask, response);
     if body.is_to_be_unpacked() {
         return unpack(body, output);
     }
@@ -108,15 +126,10 @@ struct Body<'b> {
 }
 
 impl<'b> Body<'b> {
-    fn open(context: &'b Context<'b>, ask: &'b dyn Fn() -> HttpRequest) -> Result<Self> {
-        let response = http::get(context, &ask())?;
-        match response.status() {
-            200 | 204 => {}
-            status => return Err(bad_status(&response, status)),
-        }
+    fn new(context: &'b Context<'b>, ask: &'b dyn Fn() -> HttpRequest, response: Response) -> Self {
         let length = response.length;
         let (sum, mark) = (Checksum::default(), 0);
-        Ok(Self { context, ask, response, length, passed: 0, sum, tries: 0, mark, restarts: 0 })
+        Self { context, ask, response, length, passed: 0, sum, tries: 0, mark, restarts: 0 }
     }
 
     /// Returns whether the body is that of a redirect's target and gzip data in transit. The reference asks such a target for

@@ -67,6 +67,8 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// Whether redirects are followed.
     pub follow: bool,
+    /// Whether the server is asked without the proxies of the config.
+    pub direct: bool,
     /// Which failures are tried again.
     pub retry: Retry,
     /// From which byte on the body is wanted, and the `ETag` or date that the file must still have.
@@ -77,7 +79,7 @@ impl HttpRequest {
     /// Returns a GET request without fields of its own, which follows redirects and tries until the deadline.
     pub fn get(url: Url) -> Self {
         let retry = Retry::UNTIL_DEADLINE;
-        Self { method: "GET", url, headers: Vec::new(), follow: true, retry, resume: None }
+        Self { method: "GET", url, headers: Vec::new(), follow: true, direct: false, retry, resume: None }
     }
 }
 
@@ -132,7 +134,15 @@ fn follow(
     let (mut method, mut url) = (request.method, request.url.clone());
     let mut headers = request.headers.as_slice();
     for redirects in 0..=MOST_REDIRECTS {
-        let hop = Hop { context, method, url: &url, headers, resume: request.resume.as_ref(), deadline };
+        let hop = Hop {
+            context,
+            method,
+            url: &url,
+            headers,
+            direct: request.direct,
+            resume: request.resume.as_ref(),
+            deadline,
+        };
         let mut response = hop.ask().map_err(|failure| (url.shown(), failure))?;
         response.redirects = redirects;
         let status = response.status();
@@ -172,13 +182,18 @@ struct Hop<'h> {
     method: &'static str,
     url: &'h Url,
     headers: &'h [(String, String)],
+    direct: bool,
     resume: Option<&'h (u64, String)>,
     deadline: Deadline,
 }
 
 impl Hop<'_> {
     fn ask(&self) -> std::result::Result<Response, Failure> {
-        let proxy = proxy::for_url(self.context, self.url).map_err(Failure::Final)?;
+        let proxy = if self.direct {
+            None
+        } else {
+            proxy::for_url(self.context, self.url).map_err(Failure::Final)?
+        };
         let timer = Timer::new(self.deadline);
         let mut stream = self.connect(proxy.as_ref(), &timer)?;
         let head = self.head(proxy.as_ref().filter(|_| self.url.scheme == "http")).map_err(Failure::Final)?;

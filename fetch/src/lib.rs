@@ -6,15 +6,21 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::arithmetic_side_effects))]
 
+mod azure;
 mod checksum;
 mod connect;
 pub mod context;
 pub mod download;
+mod gs;
 pub mod http;
+mod metadata;
 pub mod output;
+mod percent;
 mod proxy;
 mod reply;
+mod s3;
 pub mod sandbox;
+mod tftp;
 mod time;
 mod tls;
 pub mod url;
@@ -36,9 +42,16 @@ pub fn fetch(request: &FetchRequest<'_>) -> Result<()> {
     let mut output = Output::new(request.limit);
     let url = &*request.url;
     let scheme = url.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let parse = || Url::parse(url).map_err(|words| Error::new(Reason::Resource, words));
     match scheme.as_str() {
+        "s3" | "arn" => s3::fetch(&context, &mut output),
+        "gs" => gs::fetch(&context, &mut output),
+        "tftp" => tftp::fetch(&context, &parse()?, &mut output),
         "http" | "https" => {
-            let url = Url::parse(url).map_err(|words| Error::new(Reason::Resource, words))?;
+            let url = parse()?;
+            if let Some(done) = azure::fetch(&context, &url, &mut output) {
+                return done;
+            }
             let ask = || http::HttpRequest {
                 headers: context.own_headers(),
                 ..http::HttpRequest::get(url.clone())
