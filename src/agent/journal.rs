@@ -5,6 +5,7 @@
 
 mod query;
 
+use std::borrow::Cow;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -14,13 +15,13 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::SCHEMA;
 use super::deadline::Deadline;
 use super::request::HttpRefusal;
 use super::text;
 use crate::error::errno_of;
+use crate::json::{JsonKind, JsonReader, fields};
 #[cfg(fuzzing)]
 pub use query::parse;
 use query::{SWITCHES, allowed};
@@ -36,6 +37,19 @@ const LONGEST: usize = 4096;
 
 /// The unit that runs glowplug in an initramfs of dracut. In other initramfs glowplug writes to the kernel's log.
 const UNIT: &str = "glowplug.service";
+
+/// The fields of a line that are read. journalctl prints the time in any case.
+const FIELDS: [&str; 9] = [
+    "MESSAGE",
+    "PRIORITY",
+    "SYSLOG_IDENTIFIER",
+    "_COMM",
+    "_TRANSPORT",
+    "_UID",
+    "_SYSTEMD_UNIT",
+    "_SYSTEMD_OWNER_UID",
+    "__REALTIME_TIMESTAMP",
+];
 
 /// The lines to read.
 #[derive(Debug, Clone, Copy)]
@@ -125,11 +139,9 @@ impl Selection<'_> {
 /// # Errors
 /// The errno of running journalctl; `ETIMEDOUT` at the deadline, `EIO` if journalctl fails.
 pub fn lines(selection: &Selection<'_>, deadline: Deadline) -> Result<(Vec<JournalLine>, bool), Errno> {
-    const FIELDS: &str =
-        "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_COMM,_TRANSPORT,_UID,_SYSTEMD_UNIT,_SYSTEMD_OWNER_UID";
     let mut command = Command::new(JOURNALCTL);
     command.args(["--boot", "--quiet", "--no-pager", "--output=json", "--all", "--reverse"]);
-    command.arg(format!("--output-fields={FIELDS}")).args(selection.arguments());
+    command.arg(format!("--output-fields={}", FIELDS.join(","))).args(selection.arguments());
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| errno_of(&error))?;
     let output = read(&mut child, deadline);
@@ -187,44 +199,51 @@ struct LineOrigin {
     owner: String,
 }
 
-/// Returns the text of a field. A value that is not text is an array of bytes. A field that was given more than once
-/// is an array of values.
-fn field_text(value: Option<Value>) -> String {
-    let mut text = match value {
-        Some(Value::String(text)) => text,
-        // The last value is taken.
-        Some(Value::Array(mut items)) if !items.iter().all(Value::is_number) => {
-            return field_text(items.pop());
+/// Reads the text of a field. A value that is not text is an array of bytes. A field that was given more than once is an
+/// array of values, of which the last is taken. Arrays in the array of such a value are none of journald's.
+fn field_text(reader: &mut JsonReader<'_>, depth: u8) -> Option<String> {
+    match reader.peek().ok()? {
+        JsonKind::String => return reader.string().ok().map(Cow::into_owned),
+        JsonKind::Array if depth < 2 => {}
+        _ => {
+            reader.skip().ok()?;
+            return Some(String::new());
         }
-        Some(Value::Array(items)) => {
-            let bytes = items.iter().map(|item| item.as_u64().and_then(|byte| u8::try_from(byte).ok()));
-            let bytes: Option<Vec<u8>> = bytes.collect();
-            bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+    reader.enter().ok()?;
+    let (mut bytes, mut last, mut is_first) = (Vec::new(), None, true);
+    while reader.next_item(is_first).ok()? {
+        is_first = false;
+        if reader.peek().ok()? == JsonKind::Number {
+            // No text has the byte 255, so it is shown as a replacement character.
+            bytes.push(reader.number().ok()?.parse().unwrap_or(255));
+        } else {
+            last = Some(field_text(reader, depth.saturating_add(1))?);
         }
-        _ => String::new(),
-    };
-    text::cut(&mut text, LONGEST);
-    text
+    }
+    Some(last.unwrap_or_else(|| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Parses an object of journalctl's output. `None` for a malformed one, such as the last one of output that was cut.
 fn line(object: &[u8]) -> Option<(LineOrigin, JournalLine)> {
-    // A `Value` is used because a structure with its own decoder would add several KB to the program.
-    let mut object: Value = serde_json::from_slice(object).ok()?;
-    let mut field = |name: &str| field_text(object.get_mut(name).map(Value::take));
-    let origin = LineOrigin {
-        transport: field("_TRANSPORT"),
-        uid: field("_UID"),
-        unit: field("_SYSTEMD_UNIT"),
-        owner: field("_SYSTEMD_OWNER_UID"),
-    };
-    let (identifier, command) = (field("SYSLOG_IDENTIFIER"), field("_COMM"));
+    let mut texts = FIELDS.map(|_| String::new());
+    let mut reader = JsonReader::new(object);
+    fields::object(&mut reader, &mut |reader, key| {
+        let at = FIELDS.iter().position(|field| *field == key);
+        let Some(place) = at.and_then(|at| texts.get_mut(at)) else { return reader.skip().ok() };
+        *place = field_text(reader, 0)?;
+        text::cut(place, LONGEST);
+        Some(())
+    })?;
+    reader.end().ok()?;
+    let [message, priority, identifier, command, transport, uid, unit, owner, time] = texts;
+    let origin = LineOrigin { transport, uid, unit, owner };
     let line = JournalLine {
-        time: field("__REALTIME_TIMESTAMP").parse().ok()?,
+        time: time.parse().ok()?,
         // A line without a priority is informational (6).
-        priority: field("PRIORITY").parse().unwrap_or(6),
+        priority: priority.parse().unwrap_or(6),
         identifier: if identifier.is_empty() { command } else { identifier },
-        message: field("MESSAGE"),
+        message,
     };
     Some((origin, line))
 }

@@ -23,9 +23,10 @@ pub mod text;
 use std::path::Path;
 
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::fd;
+use crate::json::{JsonReader, fields};
 use crate::ready::{self, Refusal};
 use crate::stamp::LIMIT;
 
@@ -89,7 +90,7 @@ impl Provisioning {
 }
 
 /// The record of the ready signal, as `glowplug-ready` leaves it.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Signal {
     /// Whether the host has taken the signal.
     pub sent: bool,
@@ -111,10 +112,25 @@ impl Signal {
         const LIMIT: u64 = 4096;
         let unknown = |reason: &str| Self { reason: Some(reason.to_owned()), ..Self::default() };
         match fd::read_file(Path::new(ready::RECORD), LIMIT) {
-            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|_| unknown("the record is broken")),
+            Ok(text) => Self::parse(&text).unwrap_or_else(|| unknown("the record is broken")),
             Err(Errno::NOENT) => Self::default(),
             Err(_) => unknown("the record cannot be read"),
         }
+    }
+
+    /// Parses a record; `None` if the text is no record.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut reader = JsonReader::new(text);
+        let (mut sent, mut signal) = (None, Self::default());
+        fields::object(&mut reader, &mut |reader, key| match key {
+            "sent" => fields::set(&mut sent, fields::bool(reader)?),
+            "to" => fields::set(&mut signal.to, fields::string(reader)?.to_owned()),
+            "tries" => fields::set(&mut signal.tries, fields::number(reader)?),
+            "reason" => fields::set(&mut signal.reason, fields::string(reader)?.to_owned()),
+            _ => reader.skip().ok(),
+        })?;
+        reader.end().ok()?;
+        Some(Self { sent: sent?, ..signal })
     }
 }
 
@@ -124,4 +140,23 @@ pub fn json(answer: &impl Serialize) -> String {
     let mut text = text::escaped(&serde_json::to_string(answer).unwrap_or_default());
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_the_ready_signal() {
+        let parse = |text: &str| Signal::parse(text.as_bytes());
+        let sent = Signal { sent: true, to: Some("vsock:1025".into()), tries: Some(2), reason: None };
+        assert_eq!(parse("{\"sent\":true,\"to\":\"vsock:1025\",\"tries\":2,\"new\":[1]}\n"), Some(sent));
+        let trying = Signal { reason: Some("trying".into()), ..Signal::default() };
+        assert_eq!(parse("{\"sent\":false,\"reason\":\"trying\"}"), Some(trying));
+        for text in
+            ["", "{}", "{\"sent\":1}", "{\"sent\":true,\"tries\":-1}", "{\"sent\":true}x", "{\"sent\":true"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
 }
