@@ -58,17 +58,18 @@ pub fn parse(query: &str) -> Result<(String, u32), HttpRefusal> {
         match part.split_once('=') {
             Some(("unit", name)) => unit = Some(unescaped(name).filter(|name| is_unit_name(name))),
             Some(("lines", number)) => {
-                count =
-                    number.parse().ok().filter(|count| (1..=MOST_LINES).contains(count)).ok_or_else(
-                        || HttpRefusal::bad(format!("lines is a number from 1 to {MOST_LINES}")),
-                    )?;
+                count = number.parse().ok().filter(|count| (1..=MOST_LINES).contains(count)).ok_or_else(
+                    || HttpRefusal::bad(format!("lines= must be a number from 1 to {MOST_LINES}")),
+                )?;
             }
-            _ => return Err(HttpRefusal::bad("there are only unit= and lines=")),
+            _ => return Err(HttpRefusal::bad("a query may have only unit= and lines=")),
         }
     }
     match unit {
         Some(Some(unit)) => Ok((unit, count)),
-        Some(None) => Err(HttpRefusal::bad("unit is no name of a unit: one like ssh.service")),
+        Some(None) => {
+            Err(HttpRefusal::bad("unit= does not have a valid unit name: it must look like ssh.service"))
+        }
         None => Err(HttpRefusal::bad("unit= is missing: /journal?unit=ssh.service&lines=50")),
     }
 }
