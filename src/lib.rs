@@ -30,6 +30,7 @@ pub mod disks;
 pub mod error;
 pub mod fd;
 pub mod fetch_request;
+pub mod fetcher;
 pub mod file;
 #[cfg(fuzzing)]
 pub mod fuzz;

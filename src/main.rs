@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use glowplug::error::{Error, Reason, Result};
+use glowplug::fetcher::NetworkUse;
 use glowplug::platform::Platform;
 use glowplug::provision::{Form, Policy, Style};
 use glowplug::root::Root;
@@ -23,7 +24,7 @@ Usage:
         fetch the config from the host and apply it, unless the stamp stands
   glowplug validate [--strict] [--policy FILE] FILE|-...
         print what is wrong with configs, one finding a line; 1 if refused
-  glowplug plan --root DIR [--diff | --json] FILE|-
+  glowplug plan --root DIR [--fetch] [--diff | --json] FILE|-
         print what applying a config would do; writes nothing
   glowplug apply --root DIR FILE|-
         apply a config to a directory tree; no stamp is left
@@ -39,6 +40,7 @@ Options:
   --root DIR        the root file system
   --platform NAME   where the config comes from, see below; else found out
   --diff            the changed lines of text files, without password hashes
+  --fetch           fetch what the config names by URL, to plan with it
   --json            the plan as JSON
   --policy FILE     directories that no share may be mounted over
   --strict          exit with 4 if the boot will refuse a valid config
@@ -54,7 +56,7 @@ enum Call {
     Run { root: PathBuf, platform: Option<Platform> },
     Apply { root: PathBuf, config: PathBuf },
     Validate { files: Vec<PathBuf>, policy: Option<PathBuf>, strict: bool },
-    Plan { root: PathBuf, config: PathBuf, form: Form },
+    Plan { root: PathBuf, config: PathBuf, form: Form, fetches: bool },
     Clean { root: PathBuf },
     Adopt { root: PathBuf },
     Print(String),
@@ -71,7 +73,7 @@ fn main() -> ExitCode {
     let done = match arguments() {
         Ok(Call::Run { root, platform }) => provision::run(&root, platform),
         Ok(Call::Apply { root, config }) => apply(&root, &config),
-        Ok(Call::Plan { root, config, form }) => plan(&root, &config, form),
+        Ok(Call::Plan { root, config, form, fetches }) => plan(&root, &config, form, fetches),
         Ok(Call::Clean { root }) => clean(&root),
         Ok(Call::Adopt { root }) => adopt(&root),
         Ok(Call::Validate { files, policy, strict }) => match validate(&files, policy.as_deref(), strict) {
@@ -111,13 +113,13 @@ fn print(text: &str) -> Result<()> {
 fn apply(root: &Path, config: &Path) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
     let text = file::read_argument(config)?;
-    provision::apply(&Root::open(root)?, &text)
+    provision::apply(&Root::open(root)?, &text, &provision::fetcher(NetworkUse::AsItIs))
 }
 
-fn plan(root: &Path, config: &Path, form: Form) -> Result<()> {
+fn plan(root: &Path, config: &Path, form: Form, fetches: bool) -> Result<()> {
     kmsg_logger::to_stderr(LevelFilter::Info);
     let text = file::read_argument(config)?;
-    print(&provision::plan(&Root::open(root)?, &text, form)?)
+    print(&provision::plan(&Root::open(root)?, &text, form, fetches)?)
 }
 
 fn clean(root: &Path) -> Result<()> {
@@ -172,6 +174,7 @@ fn validate(files: &[PathBuf], policy: Option<&Path>, strict: bool) -> Result<Ex
 
 /// The command line, in parts. A command takes the options that it has, so what is left over is a mistake.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "one for each option without a value")]
 struct Arguments {
     command: Option<OsString>,
     operands: Vec<OsString>,
@@ -180,6 +183,7 @@ struct Arguments {
     policy: Option<PathBuf>,
     json: bool,
     diff: bool,
+    fetches: bool,
     strict: bool,
 }
 
@@ -200,6 +204,7 @@ fn arguments() -> Result<Call> {
             Long("json") => given.json = true,
             Long("strict") => given.strict = true,
             Long("diff") => given.diff = true,
+            Long("fetch") => given.fetches = true,
             Value(value) if given.command.is_none() => given.command = Some(value),
             Value(value) => given.operands.push(value),
             other => return Err(usage(&other.unexpected())),
@@ -237,7 +242,8 @@ impl Arguments {
                 } else {
                     Form::People(Style { colours: has_colours(), diff: take(&mut self.diff) })
                 };
-                self.root.take().map(|root| Call::Plan { root, config: config.into(), form })
+                let fetches = take(&mut self.fetches);
+                self.root.take().map(|root| Call::Plan { root, config: config.into(), form, fetches })
             }
             (Some("clean"), []) => self.root.take().map(|root| Call::Clean { root }),
             (Some("adopt"), []) => self.root.take().map(|root| Call::Adopt { root }),
@@ -251,7 +257,7 @@ impl Arguments {
     }
 
     fn has_options(&self) -> bool {
-        let has_flag = self.json || self.diff || self.strict;
+        let has_flag = self.json || self.diff || self.fetches || self.strict;
         has_flag || self.root.is_some() || self.platform.is_some() || self.policy.is_some()
     }
 }

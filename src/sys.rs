@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
@@ -10,8 +11,9 @@ use std::ptr;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::error::errno_of;
 
@@ -208,53 +210,86 @@ const fn length_of<T>() -> libc::socklen_t {
     size_of::<T>() as libc::socklen_t
 }
 
-/// The most arguments of [`spawn_and_wait`], with the program's name.
+/// The most arguments of a program that is started, with its name, and the most variables of its environment.
 const ARGUMENTS: usize = 8;
 
 /// Runs the program `arguments[0]`, which is found by `PATH`, and waits for it. It gets this process's descriptors, and an
 /// environment with nothing but `PATH`. Returns its exit code, or `None` if a signal ended it.
 ///
 /// # Errors
-/// errno of `posix_spawnp(3)` or waitpid(2); `EINVAL` without a program; `E2BIG` for more than eight arguments.
+/// As for [`spawn`], or errno of waitpid(2).
 pub fn spawn_and_wait(arguments: &[&CStr]) -> Result<Option<i32>, Errno> {
-    let mut pointers = [ptr::null_mut(); ARGUMENTS + 1];
+    let child = spawn(arguments, &[c"PATH=/usr/sbin:/usr/bin:/sbin:/bin"], None)?;
+    let ended = retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()))?;
+    Ok(ended.and_then(|(_, status)| status.exit_status()))
+}
+
+/// Starts the program `arguments[0]`, which is found by `PATH` unless it has a slash, with the variables `environment` alone.
+/// If `stdio` are given, they become its standard input, output and error, and it is in a process group of its own.
+///
+/// # Errors
+/// errno of `posix_spawnp(3)`; `EINVAL` without a program; `E2BIG` for more than eight arguments or variables.
+pub fn spawn(
+    arguments: &[&CStr],
+    environment: &[&CStr],
+    stdio: Option<[BorrowedFd<'_>; 3]>,
+) -> Result<Pid, Errno> {
+    let check = |code: libc::c_int| if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code)) };
     let program = arguments.first().ok_or(Errno::INVAL)?;
-    if arguments.len() > ARGUMENTS {
+    let (arguments, environment) = (pointers(arguments)?, pointers(environment)?);
+    let mut child = 0;
+    let mut actions = MaybeUninit::<libc::posix_spawn_file_actions_t>::uninit();
+    let mut attributes = MaybeUninit::<libc::posix_spawnattr_t>::uninit();
+    // SAFETY: both are valid places for what these functions initialise.
+    unsafe {
+        check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
+        check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
+    }
+    let (actions, attributes) = (actions.as_mut_ptr(), attributes.as_mut_ptr());
+    let mut start = || {
+        // The standard library has opened the descriptors 0 to 2, so that none of these is one of those.
+        for (target, fd) in (0..).zip(stdio.iter().flatten()) {
+            // SAFETY: the actions are initialised, and the function keeps no pointer.
+            check(unsafe { libc::posix_spawn_file_actions_adddup2(actions, fd.as_raw_fd(), target) })?;
+        }
+        if stdio.is_some() {
+            // The flag has a value of two bits.
+            let flag = libc::c_short::try_from(libc::POSIX_SPAWN_SETPGROUP).map_err(|_| Errno::INVAL)?;
+            // SAFETY: the attributes are initialised. A process group of 0 is a new one.
+            check(unsafe { libc::posix_spawnattr_setflags(attributes, flag) })?;
+        }
+        // SAFETY: all pointers but the last of both arrays are strings that end in NUL and outlive the call, both
+        // arrays end in a null pointer, and posix_spawnp(3) writes to none of them.
+        check(unsafe {
+            libc::posix_spawnp(
+                &raw mut child,
+                program.as_ptr(),
+                actions,
+                attributes,
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            )
+        })
+    };
+    let started = start();
+    // SAFETY: both are initialised, and nothing uses them any more.
+    unsafe {
+        libc::posix_spawn_file_actions_destroy(actions);
+        libc::posix_spawnattr_destroy(attributes);
+    }
+    started.and_then(|()| Pid::from_raw(child).ok_or(Errno::SRCH))
+}
+
+/// Returns the pointers to `texts`, which the caller keeps, and a null pointer at the end.
+fn pointers(texts: &[&CStr]) -> Result<[*mut libc::c_char; ARGUMENTS + 1], Errno> {
+    let mut pointers = [ptr::null_mut(); ARGUMENTS + 1];
+    if texts.len() > ARGUMENTS {
         return Err(Errno::TOOBIG);
     }
-    for (pointer, argument) in pointers.iter_mut().zip(arguments) {
-        *pointer = argument.as_ptr().cast_mut();
+    for (pointer, text) in pointers.iter_mut().zip(texts) {
+        *pointer = text.as_ptr().cast_mut();
     }
-    let path = c"PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-    let environment = [path.as_ptr().cast_mut(), ptr::null_mut()];
-    let mut child = 0;
-    // SAFETY: all pointers but the last of both arrays are strings that end in NUL and outlive the call, both
-    // arrays end in a null pointer, and posix_spawnp(3) writes to none of them.
-    let code = unsafe {
-        libc::posix_spawnp(
-            &raw mut child,
-            program.as_ptr(),
-            ptr::null(),
-            ptr::null(),
-            pointers.as_ptr(),
-            environment.as_ptr(),
-        )
-    };
-    if code != 0 {
-        return Err(Errno::from_raw_os_error(code));
-    }
-    loop {
-        let mut status = 0;
-        // SAFETY: `status` is a valid place for the child's status for the whole call.
-        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-        if waited == child {
-            return Ok(libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)));
-        }
-        let error = std::io::Error::last_os_error();
-        if error.kind() != std::io::ErrorKind::Interrupted {
-            return Err(errno_of(&error));
-        }
-    }
+    Ok(pointers)
 }
 
 /// The bytes of a file, mapped by mmap(2). They share memory with the kernel's cache, which can free it at any time.

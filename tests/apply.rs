@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use glowplug::error::Error;
 use glowplug::provision;
 use glowplug::root::Root;
+use glowplug::source::NoTransport;
 
 /// A root of its own, with an `outside` beside it that nothing may touch.
 struct Tree {
@@ -52,7 +53,7 @@ impl Tree {
 
     fn apply_version(&self, version: &str, rest: &str) -> Result<(), Error> {
         let text = format!(r#"{{"ignition":{{"version":"{version}"}},{rest}}}"#);
-        provision::apply(&Root::open(&self.root()).unwrap(), text.as_bytes())
+        provision::apply(&Root::open(&self.root()).unwrap(), text.as_bytes(), &NoTransport)
     }
 
     fn apply(&self, storage: &str) -> Result<(), Error> {

@@ -31,6 +31,7 @@ use case::{Case, Outcome};
 use glowplug::error::Reason;
 use glowplug::provision;
 use glowplug::root::Root;
+use glowplug::source::NoTransport;
 use manifest::Tree;
 
 fn main() -> ExitCode {
@@ -127,8 +128,9 @@ fn version_of(config: &str) -> &str {
 }
 
 fn apply(case: &Case, before: &Tree, work: &Work, config: &str) -> Result<Outcome, String> {
-    let (done, after) = work
-        .with(before, |root| Root::open(root).and_then(|root| provision::apply(&root, config.as_bytes())))?;
+    let (done, after) = work.with(before, |root| {
+        Root::open(root).and_then(|root| provision::apply(&root, config.as_bytes(), &NoTransport))
+    })?;
     match done {
         Ok(()) => Ok(Outcome::Tree(after)),
         Err(error) if after == *before => {

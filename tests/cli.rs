@@ -11,6 +11,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+#[path = "remote/server.rs"]
+mod server;
+
+use server::{Server, fetch_program, give};
+
 /// A directory that goes with the test.
 struct Scratch(PathBuf);
 
@@ -106,7 +111,7 @@ fn validate_warns_of_what_the_boot_will_refuse() {
     let done = glowplug(&["validate", "-"], UNSUPPORTED);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     let lines: Vec<&str> = done.stdout.lines().collect();
-    assert_eq!(lines.len(), 7, "{}", done.stdout);
+    assert_eq!(lines.len(), 5, "{}", done.stdout);
     assert!(lines.iter().all(|line| line.starts_with("unsupported at $.")), "{}", done.stdout);
     assert!(lines[1].starts_with("unsupported at $.storage.disks, line 2 col "), "{}", done.stdout);
     assert!(!done.stdout.contains("token"));
@@ -205,6 +210,55 @@ fn a_plan_is_shown_and_nothing_is_written() {
     let counts = r#"{"new":3,"changed":1,"removed":0,"unchanged":0}"#;
     assert_eq!(json["counts"], serde_json::from_str::<serde_json::Value>(counts).unwrap());
     assert!(!done.stdout.contains("secret"));
+}
+
+/// Without `--fetch`, a plan names only from where it would fetch. The merged config is one that must be fetched to plan at
+/// all.
+#[test]
+fn a_plan_fetches_only_when_it_is_asked_to() {
+    fetch_program(env!("CARGO_BIN_EXE_glowplug"));
+    let merged = r#"{"ignition":{"version":"3.5.0"},"storage":{"links":[{"path":"/l","target":"x"}]}}"#;
+    let server = Server::new(|asked, stream| match asked.path.as_str() {
+        "/secret" => give(stream, "200 OK", b"fetched\n"),
+        _ => give(stream, "200 OK", merged.as_bytes()),
+    });
+    let config = |references: &str| {
+        format!(
+            r#"{{"ignition":{{"version":"3.5.0"{references}}},"storage":{{"files":[{{"path":"/f",
+            "contents":{{"source":"{}"}}}}]}}}}"#,
+            server.url("/secret").replace("//", "//secret@")
+        )
+    };
+    let scratch = Scratch::new("fetching");
+    let plan = |options: &[&str], config: &str| {
+        let done = glowplug(&[&["plan", "--root", &scratch.root()], options, &["-"]].concat(), config);
+        assert!(!format!("{}{}", done.stdout, done.stderr).contains("secret"), "{}", done.stderr);
+        done
+    };
+    let from = format!("from http://{}", server.host());
+    let alone = config("");
+    let file = format!("  + file       0644       0:0 /f, {from}\n");
+    assert_eq!(plan(&[], &alone).stdout, format!("Files\n{file}1 new, 0 changed, 0 removed\n"));
+    let done = plan(&["--diff"], &alone);
+    assert!(done.stdout.contains(&format!("{file}    (not fetched: see --fetch)\n")), "{}", done.stdout);
+    let json: serde_json::Value = serde_json::from_str(&plan(&["--json"], &alone).stdout).unwrap();
+    let operation = &json["operations"][0];
+    assert_eq!(operation["origins"][0], format!("http://{}", server.host()));
+    assert!(operation.get("size").is_none(), "{operation}");
+    let source = server.url("/secret-config");
+    let merging = config(&format!(r#","config":{{"merge":[{{"source":"{source}"}}]}}"#));
+    let done = plan(&[], &merging);
+    let words = "is not fetched without --fetch, at $.ignition.config.merge.0.source";
+    assert!(done.code == 23 && done.stderr.contains(words), "{}", done.stderr);
+    let done = glowplug(&["validate", "-"], &merging);
+    assert_eq!((done.code, done.stdout.as_str()), (0, ""));
+    assert_eq!(server.asked().len(), 0);
+
+    let done = plan(&["--fetch", "--diff"], &merging);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout.contains(&format!("/f (8 bytes), {from}\n")), "{}", done.stdout);
+    assert!(done.stdout.contains("+fetched\n") && done.stdout.contains("/l -> x\n"), "{}", done.stdout);
+    assert_eq!(server.asked().len(), 2);
 }
 
 /// The config of [`everything`]. `@UID@` and `@GID@` are the owner of the file that it leaves as it is.

@@ -24,6 +24,8 @@ mod disk;
 mod machine;
 #[path = "cases/runner/manifest.rs"]
 mod manifest;
+#[path = "remote/server.rs"]
+mod server;
 #[path = "crash/spoiled.rs"]
 mod spoiled;
 #[path = "cases/runner/start.rs"]
@@ -53,6 +55,10 @@ fn main() -> ExitCode {
         program.args(["--mount", "--propagation", "private", "--"]);
         program.env("IGNITION_CONFIG_FILE", Path::new(env!("CARGO_MANIFEST_DIR")).join(PODMAN));
         program.env("IGNITION_KERNEL_CMDLINE_PATH", "/dev/null");
+        // This program is not beside the one that fetches.
+        let beside = server::fetch_program(env!("CARGO_BIN_EXE_glowplug")).parent().map(Path::as_os_str);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        program.env("PATH", [beside.unwrap_or_default(), &path].join(std::ffi::OsStr::new(":")));
         program
     };
     start::start("crash", inside, run)
@@ -83,6 +89,8 @@ enum Job {
     Files,
     /// What it leaves spoiled.
     Spoiled,
+    /// A config with files that must be fetched.
+    Fetched,
     /// A name that another process gives to something else at every call.
     Swapped,
 }
@@ -100,6 +108,9 @@ fn run(filter: &str) -> Result<bool, String> {
         jobs.extend((0..made).map(Job::Twice));
         jobs.extend([Job::Files, Job::Spoiled]);
     }
+    if "fetched".contains(filter) {
+        jobs.push(Job::Fetched);
+    }
     if "swapped".contains(filter) {
         jobs.push(Job::Swapped);
     }
@@ -112,6 +123,7 @@ fn run(filter: &str) -> Result<bool, String> {
                 (format!("podman, stopped at {stop}"), twice(&machine, &podman, *stop, &count))
             }
             Job::Files => ("podman, files".into(), files(&machine, before, &count)),
+            Job::Fetched => ("fetched".into(), fetched(&machine, before, &count)),
             Job::Swapped => ("swapped".into(), swapped::check(&count.stops)),
             Job::Spoiled => {
                 ("podman, spoiled".into(), spoiled::check(&machine, before, config, &count.spoiled))
@@ -188,6 +200,24 @@ fn every_call(
         }
     }
     Ok(())
+}
+
+/// A config with remote files. The server is there at each start, but the host of the config only at the first.
+fn fetched(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String> {
+    let server = server::Server::new(|asked, stream| server::give(stream, "200 OK", asked.path.as_bytes()));
+    let file =
+        |name: &str| format!(r#"{{"path":"/srv{name}","contents":{{"source":"{}"}}}}"#, server.url(name));
+    let config = format!(
+        r#"{{"ignition":{{"version":"3.4.0"}},"storage":{{"files":[{},{},{{"path":"/srv/c"}}]}}}}"#,
+        file("/a"),
+        file("/b")
+    );
+    let (made, after) = machine.undisturbed(before, &config, None)?;
+    if !matches!(after.get(Path::new("/srv/a")).map(|node| &node.kind), Some(Kind::File(bytes)) if bytes == b"/a")
+    {
+        return Err("the file is not there".into());
+    }
+    every_call(machine, before, &config, (made, &after), count)
 }
 
 /// Stops the second start or lets it fail, and starts a third time.

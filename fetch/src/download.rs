@@ -9,12 +9,10 @@
 //!
 //! Both are bounded: see [`MOST_TRIES`] and [`MOST_RESTARTS`].
 
-use std::borrow::Cow;
-
 use glowplug::deadline::Backoff;
 use glowplug::error::{Error, Reason, Result};
 use glowplug::http::Failure;
-use glowplug::source::{ByteStream, Gunzip};
+use glowplug::source::{ByteStream, Gunzip, StreamError};
 
 use crate::checksum::Checksum;
 use crate::context::Context;
@@ -69,43 +67,34 @@ pub fn stream(
 /// Writes the unpacked bytes of `body`.
 fn unpack(body: Body<'_>, output: &mut Output) -> Result<()> {
     let at = body.response.url.shown();
-    let fault = std::cell::RefCell::new(None);
-    let mut unpacked = Gunzip::new(Box::new(Packed { body, fault: &fault }));
+    let mut unpacked = Gunzip::new(Box::new(Packed(body)));
     let mut buffer = vec![0; UNPACKED];
     loop {
         match unpacked.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) => output.write(buffer.get(..count).unwrap_or_default())?,
-            Err(words) => {
-                let error = fault.take().unwrap_or_else(|| Error::new(Reason::BadAnswer, words).at(&at));
-                return Err(error);
-            }
+            Err(StreamError::Failed(error)) => return Err(error),
+            Err(StreamError::Broken(words)) => return Err(Error::new(Reason::BadAnswer, words).at(&at)),
+            // A body waits for its bytes itself.
+            Err(StreamError::NotYet) => {}
         }
     }
 }
 
 /// A body whose bytes are unpacked.
-struct Packed<'b> {
-    body: Body<'b>,
-    /// Why the body could not be read. A stream's error can only be words.
-    fault: &'b std::cell::RefCell<Option<Error>>,
-}
+struct Packed<'b>(Body<'b>);
 
 impl ByteStream for Packed<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::result::Result<usize, Cow<'static, str>> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::result::Result<usize, StreamError> {
         let mut copied = 0;
-        let passed = self.body.pass(&mut |piece| {
+        let passed = self.0.pass(&mut |piece| {
             copied = piece.len().min(buffer.len());
             for (to, from) in buffer.iter_mut().zip(piece) {
                 *to = *from;
             }
             Ok(copied)
         });
-        passed.map_err(|error| {
-            self.fault.replace(Some(error));
-            Cow::Borrowed("the body cannot be read")
-        })?;
-        Ok(copied)
+        passed.map(|_| copied).map_err(StreamError::Failed)
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use glowplug::change::{Attributes, Op, Piece, View as _};
 use glowplug::provision;
 use glowplug::root::Root;
+use glowplug::source::NoTransport;
 use libfuzzer_sys::fuzz_target;
 
 /// The root and what is outside of it lie side by side, in the sandbox of `fuzz/run`.
@@ -31,7 +32,7 @@ fuzz_target!(|text: &[u8]| {
     let before = snapshot();
     let root = Root::open(&path).unwrap();
     if text.starts_with(b"{") {
-        let _ = provision::apply(&root, text);
+        let _ = provision::apply(&root, text, &NoTransport);
     } else {
         let text = String::from_utf8_lossy(text);
         let mut ops: Vec<Op<'_>> = text.lines().filter_map(op).collect();

@@ -24,9 +24,8 @@ pub(crate) use decode::Room;
 pub use encode::quote;
 pub use path::{clean, path_fault};
 pub use report::{Finding, Position, Report, Severity};
-pub use scheme::Scheme;
+pub use scheme::{Scheme, origin};
 pub use types::*;
-pub(crate) use unsupported::scheme_error;
 pub use unsupported::{
     Unsupported, locate_unsupported, refuse_unsupported, unsupported, unsupported_changes,
 };

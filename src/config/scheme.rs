@@ -32,6 +32,23 @@ impl<'u> Scheme<'u> {
     }
 }
 
+/// Returns scheme, host and port of `url`, and nothing else of it, because the rest can hold secrets: `https://host:8443`.
+/// If it is not sure what the host is, returns the scheme alone.
+pub fn origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    let scheme = scheme.to_ascii_lowercase();
+    let authority = rest.strip_prefix("//").and_then(|rest| rest.split(['/', '?', '#', '\\']).next());
+    let host = authority.and_then(|authority| authority.rsplit('@').next()).unwrap_or_default();
+    // After a host that is no address in brackets, a colon that no port follows is not that of a port: the text could be
+    // a user and a password.
+    let port = if host.starts_with('[') { "" } else { host.split_once(':').unwrap_or_default().1 };
+    let is_host = |c: char| c.is_alphanumeric() || "-._:[]%".contains(c);
+    if host.is_empty() || !host.chars().all(is_host) || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return scheme;
+    }
+    [&scheme, "://", host].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +75,25 @@ mod tests {
             (Scheme::remote("s3://b/k"), Scheme::remote("data:,x"), Scheme::remote("x")),
             (Some("s3"), None, None)
         );
+    }
+
+    #[test]
+    fn an_origin_has_no_secret_in_it() {
+        for (url, wanted) in [
+            ("https://example.com/secret?secret#secret", "https://example.com"),
+            ("HTTP://secret:secret@h.example:8080?secret", "http://h.example:8080"),
+            ("https://sec@ret@h/", "https://h"),
+            ("http://[fe80::1%25eth0]:80/secret", "http://[fe80::1%25eth0]:80"),
+            ("https://user:secret/@h/", "https"),
+            ("https://a\\secret", "https://a"),
+            ("s3://bucket/secret", "s3://bucket"),
+            ("arn:aws:s3:::bucket/secret", "arn"),
+            ("http:secret", "http"),
+            ("http:///secret", "http"),
+            ("http://sec ret/", "http"),
+            ("secret", ""),
+        ] {
+            assert_eq!(origin(url), wanted, "{url}");
+        }
     }
 }

@@ -7,28 +7,32 @@ use rustix::io::Errno;
 
 use super::{files, part};
 use crate::error::{Error, Reason, Result};
-use crate::provision::TRANSPORT;
+use crate::fetcher::NetworkUse;
+use crate::provision::offline;
 use crate::provision::phases::{Defaults, plan_config, refuse_empty};
 use crate::provision::render::{Renderer, Texts};
 use crate::root::Root;
+use crate::source::Transport as _;
 
 /// Applies the config in `text` to the running container as `ignition-apply` does: files, directories, links and units.
 /// Writes no result file.
 ///
 /// # Errors
 /// [`Reason::Unsupported`] outside of a container, and for other parts of the config unless `ignore_unsupported`. With
-/// `offline` also for a config that needs the network. Otherwise those of the config and the root.
-pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) -> Result<()> {
+/// `is_offline` also for a config that needs the network. Otherwise those of the config and the root.
+pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, is_offline: bool) -> Result<()> {
     if !in_container()? {
         let what = "this is not a container, and only a container can be changed while it runs";
         return Err(Error::new(Reason::Unsupported, what));
     }
     refuse_empty(text)?;
-    let texts = Texts::default();
-    let mut renderer = Renderer::new(&texts, &TRANSPORT);
+    let network = if is_offline { NetworkUse::Forbidden } else { NetworkUse::AsItIs };
+    let (texts, fetcher) = (Texts::default(), offline::fetcher(network));
+    let mut renderer = Renderer::new(&texts, &fetcher);
     renderer.logs_every_error = true;
     let (mut config, _) = renderer.render(text)?;
-    if offline && config.needs_network() {
+    fetcher.adopt(&config.ignition)?;
+    if is_offline && config.needs_network() {
         return Err(Error::new(Reason::Unsupported, "the config needs the network, which --offline forbids"));
     }
     if ignore_unsupported {
@@ -45,7 +49,7 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, offline: bool) 
     }
     let target = Root::open(root)?;
     target.lock()?;
-    let mut ops = plan_config(&config, &target, Defaults::Reference)?.log_remarks();
+    let mut ops = plan_config(&config, &target, Defaults::Reference, &fetcher)?.log_remarks();
     files::logged(root, &config, ops.len(), &mut || target.apply(&mut ops)).map(drop)
 }
 

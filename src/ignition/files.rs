@@ -10,8 +10,11 @@ use super::{part, stage_log};
 use crate::change::{Op, Piece};
 use crate::config::{Config, Passwd, Unit};
 use crate::error::{Error, Reason, Result};
+use crate::fetcher::NetworkUse;
+use crate::platform::CommandLine;
 use crate::provision::phases::{Defaults, boot_id, plan_config};
 use crate::root::{Leftovers, Root};
+use crate::source::Transport as _;
 use crate::stamp::{self, STAMP};
 
 /// The reference's message id of a journal entry about a user's ssh keys.
@@ -41,7 +44,9 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
     }
     let previous = previous_report(&root)?;
     let boot_id = boot_id()?;
-    let mut ops = plan_config(config, &root, Defaults::Reference)?.log_remarks();
+    let fetcher = request.fetcher(NetworkUse::BroughtUp, CommandLine::read()?.timeout);
+    fetcher.adopt(&config.ignition)?;
+    let mut ops = plan_config(config, &root, Defaults::Reference, &fetcher)?.log_remarks();
     root.make_stamp_place(&mut ops)?;
     let key_files = key_files(&config.passwd, &ops);
     let run = stamp::Run {

@@ -4,13 +4,13 @@ use super::stage_call::{Stage, StageCall};
 use super::stage_log;
 use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
 use super::{cache, files, part};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Resource};
 use crate::error::{Error, Reason, Result};
+use crate::fetcher::{Fetcher, NetworkUse};
 use crate::memory;
 use crate::platform::{self, Answer, CommandLine, Platform, PlatformChoice, UserConfig, system};
-use crate::provision::TRANSPORT;
 use crate::provision::render::{self, FetchedConfig, Renderer, Texts};
-use crate::source::sha512_hex;
+use crate::source::{encode_base64, sha512_hex};
 use crate::{fd, file};
 
 /// The reference's message id of a journal entry about a fetched config.
@@ -98,7 +98,9 @@ fn fetch<'a>(
         platform.as_ref().map_or(PlatformChoice::Nothing, |platform| PlatformChoice::Named(*platform));
     let mut line = CommandLine::read()?;
     line.timeout = request.patience.unwrap_or(line.timeout);
-    let (text, from) = match platform::user_config(choice, &line, offline, &TRANSPORT)? {
+    let network = if offline { NetworkUse::Forbidden } else { NetworkUse::BroughtUp };
+    let transport = request.fetcher(network, line.timeout);
+    let (text, from) = match platform::user_config(choice, &line, offline, &transport)? {
         Answer::Config(UserConfig { text, from }) => (texts.keep(text.into()), from.source()),
         Answer::NeedsNetwork => {
             log::info!("failed to fetch config: the kernel argument ignition.config.url needs the network");
@@ -119,14 +121,14 @@ fn fetch<'a>(
         log::debug!("parsing config with SHA512: {sha512}");
         fetched.push(FetchedConfig { kind: "user", source: from.to_owned(), referenced: false });
     }
-    let mut renderer = Renderer::new(texts, &TRANSPORT);
+    let mut renderer = Renderer::new(texts, &transport);
     renderer.logs_every_error = true;
-    let outcome = renderer.render(text).and_then(|(config, version)| {
+    let outcome = renderer.render(text).and_then(|(mut config, version)| {
         spec_version = version.text();
-        check_authorities(&config, &mut renderer).map(|()| config)
+        inline_authorities(&mut config, &transport).map(|()| config)
     });
     let config = match outcome {
-        // The only unsupported thing that rendering can meet is a URL.
+        // The only unsupported thing that rendering can meet is a URL that must be fetched.
         Err(error) if offline && error.reason() == Reason::Unsupported => {
             log::info!("failed to fetch config: {error}");
             return Ok(None);
@@ -143,10 +145,20 @@ fn fetch<'a>(
     Ok(Some(config))
 }
 
-/// Fetches the certificates of the config, because one that cannot be fetched stops the stage, as in the reference.
-fn check_authorities(config: &Config<'_>, renderer: &mut Renderer<'_>) -> Result<()> {
-    for (index, authority) in config.ignition.security.tls.certificate_authorities.iter().enumerate() {
-        renderer.fetch(authority, &format!("$.ignition.security.tls.certificateAuthorities.{index}"))?;
+/// Fetches the certificates of the config, and puts them into it as `data` URLs, as the reference does. The hash of each stays,
+/// and later stages check it again.
+fn inline_authorities(config: &mut Config<'_>, fetcher: &Fetcher<'_>) -> Result<()> {
+    let authorities = &mut config.ignition.security.tls.certificate_authorities;
+    for (index, authority) in authorities.iter_mut().enumerate() {
+        let place = format!("$.ignition.security.tls.certificateAuthorities.{index}");
+        let bytes = fetcher.authority(authority, &place)?;
+        let mut url = "data:text/plain;charset=utf-8;base64,".to_owned();
+        encode_base64(&bytes, &mut url);
+        *authority = Resource {
+            source: Some(url.into()),
+            verification: std::mem::take(&mut authority.verification),
+            ..Resource::default()
+        };
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fetcher::{FetchOptions, Fetcher, NetworkUse};
+
 /// A stage of the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the reference's names say it")]
@@ -35,6 +37,19 @@ impl Stage {
     /// Returns the reference's name for the stage.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, stage)| *stage == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl StageCall {
+    /// Returns what fetches in this stage. `patience` is how long the user's config may take, and how long a server may be
+    /// silent if the config does not say.
+    pub(super) fn fetcher(&self, network: NetworkUse, patience: Duration) -> Fetcher<'_> {
+        Fetcher::new(FetchOptions {
+            platform: &self.platform,
+            patience,
+            network,
+            tell: |line| log::info!("{line}"),
+        })
     }
 }
 

@@ -6,8 +6,6 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::file;
 
-/// How long a fetch may take if `glowplug.timeout=` is missing.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most bytes that are read. No kernel accepts a command line of this length.
 const LIMIT: u64 = 1 << 20;
 
@@ -33,6 +31,9 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
+    /// How long a fetch may take if `glowplug.timeout=` is missing.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+
     /// Reads `/proc/cmdline`, or the file that `IGNITION_KERNEL_CMDLINE_PATH` names.
     ///
     /// # Errors
@@ -54,7 +55,7 @@ impl CommandLine {
         let mut parsed = Self {
             platform: None,
             forbidden: false,
-            timeout: DEFAULT_TIMEOUT,
+            timeout: Self::DEFAULT_TIMEOUT,
             bad_timeout: false,
             debug: false,
             config_url: None,
@@ -155,7 +156,7 @@ mod tests {
         ] {
             assert_eq!(CommandLine::parse(text).forbidden, forbidden, "{text}");
         }
-        assert_eq!(CommandLine::parse("glowplug.timeout=soon").timeout, DEFAULT_TIMEOUT);
-        assert_eq!(CommandLine::parse("glowplug.timeout=$(reboot)").timeout, DEFAULT_TIMEOUT);
+        assert_eq!(CommandLine::parse("glowplug.timeout=soon").timeout, CommandLine::DEFAULT_TIMEOUT);
+        assert_eq!(CommandLine::parse("glowplug.timeout=$(reboot)").timeout, CommandLine::DEFAULT_TIMEOUT);
     }
 }

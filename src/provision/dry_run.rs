@@ -11,14 +11,17 @@ use std::path::{Path, PathBuf};
 
 use self::planned_op::{Counts, PlannedOp};
 pub use self::text::Style;
+use super::offline;
 use super::phases::{Defaults, Rendered, plan_config};
 use super::render::Texts;
 use crate::change::{Stat, View};
 use crate::config::Config;
 use crate::error::{Reason, Result};
+use crate::fetcher::NetworkUse;
 use crate::plan::Planned;
 use crate::root::Root;
 use crate::sort::order;
+use crate::source::{NoTransport, Transport};
 
 /// The form in which a dry run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +33,20 @@ pub enum Form {
 }
 
 /// Returns what applying the config in `text` would do, without writing anything. Paths that this user may not read are
-/// skipped, and named at the end.
+/// skipped, and named at the end. Without `fetches`, it is only told from where the contents of files would be fetched.
 ///
 /// # Errors
 /// Those of [`apply`](super::apply), except for a lack of permission to read. The sources of all files are read, so that their
-/// errors are found, too.
-pub fn plan(root: &Root, text: &[u8], form: Form) -> Result<String> {
+/// errors are found, too. Without `fetches` also [`Reason::Unsupported`] for what must be fetched to make a plan at all: other
+/// configs, and units that are enabled.
+pub fn plan(root: &Root, text: &[u8], form: Form, fetches: bool) -> Result<String> {
+    let fetching = offline::fetcher(NetworkUse::AsItIs);
+    let transport: &dyn Transport = if fetches { &fetching } else { &NoTransport };
     let texts = Texts::default();
-    let config = Rendered::alone(&texts, text)?.config;
+    let config = Rendered::alone(&texts, text, transport)?.config;
     let view = Readable { root, unread: RefCell::default() };
-    let mut planned = plan_config(&config, &view, Defaults::Debian)?;
-    let read = planned_op::read_contents(&mut planned.ops, &view)?;
+    let mut planned = plan_config(&config, &view, Defaults::Debian, transport)?;
+    let read = planned_op::read_contents(&mut planned.ops, &view, fetches)?;
     let sorted = planned_op::by_path(&planned.ops);
     let lines = planned_op::lines(&planned, &read, &sorted, &view)?;
     let counts = planned_op::count(&lines, &sorted);

@@ -34,6 +34,17 @@ pub(super) fn report(error: &Error) {
     }
 }
 
+/// Tells people at the consoles how far a download is. The log gets it only with `glowplug.debug`, so that no console shows
+/// it twice.
+pub(super) fn tell(line: &str) {
+    log::debug!("{line}");
+    let line = format!("glowplug: {}\n", line.replace(char::is_control, " "));
+    for name in consoles(&read_text("/proc/consoles").unwrap_or_default()) {
+        // A console that takes nothing must not hold up the download.
+        let _ = console::write(&Path::new("/dev").join(name), &line, Duration::ZERO);
+    }
+}
+
 /// Returns the device names of the consoles that can be written to. A line of /proc/consoles is `ttyS0 -W- (EC p a) 4:64`.
 fn consoles(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| {

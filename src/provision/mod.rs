@@ -3,7 +3,7 @@
 mod adopt;
 mod dry_run;
 mod failure;
-mod offline;
+pub(crate) mod offline;
 pub(crate) mod phases;
 mod policy;
 pub(crate) mod render;
@@ -16,21 +16,19 @@ use std::time::Instant;
 use log::LevelFilter;
 
 use crate::error::{Error, Reason, Result};
+use crate::fetcher::{FetchOptions, Fetcher, NetworkUse};
 use crate::kmsg_logger;
 use crate::platform::{self, Answer, CommandLine, Platform, PlatformChoice};
 use crate::root::{Leftovers, Root};
-use crate::source::NoTransport;
+use crate::source::Transport;
 pub use adopt::adopt;
 pub use dry_run::{Form, Style, plan};
-pub use offline::{apply, clean};
+pub use offline::{apply, clean, fetcher};
 use phases::{Defaults, Fetched, plan_config};
 pub use policy::Policy;
 use render::Texts;
 use settle::{Settled, settle};
 pub use validate::validate;
-
-/// The transport for the URLs of configs. There is none yet, so a URL is refused with the name of its scheme.
-pub(crate) const TRANSPORT: NoTransport = NoTransport;
 
 /// Provisions the root at `path`, unless its stamp says that it is provisioned already. Does everything in one call. A failure
 /// is also written to the kernel's log and to the consoles.
@@ -55,8 +53,14 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
             return Ok(());
         }
         let choice = PlatformChoice::new(platform, &line)?;
-        let mut fetch = || platform::user_config(choice, &line, false, &TRANSPORT);
-        provision(&root?, choice.platform(), &mut fetch)
+        let fetcher = Fetcher::new(FetchOptions {
+            platform: choice.platform().map_or("", Platform::name),
+            patience: line.timeout,
+            network: NetworkUse::BroughtUp,
+            tell: failure::tell,
+        });
+        let mut fetch = || platform::user_config(choice, &line, false, &fetcher);
+        provision(&root?, choice.platform(), &fetcher, &mut fetch)
     });
     if let Err(error) = &done {
         failure::report(error);
@@ -72,13 +76,14 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
 pub fn provision(
     root: &Root,
     platform: Option<Platform>,
+    transport: &dyn Transport,
     fetch: &mut dyn FnMut() -> Result<Answer>,
 ) -> Result<()> {
     root.lock()?;
     match settle(root)? {
         Settled::Provisioned => Ok(()),
         Settled::Config(saved) => {
-            let done = Fetched::from_saved(saved).and_then(|fetched| carry_out(root, fetched));
+            let done = Fetched::from_saved(saved).and_then(|fetched| carry_out(root, fetched, transport));
             done.inspect_err(|error| discard_useless_config(root, error))
         }
         Settled::Untouched => {
@@ -87,7 +92,7 @@ pub fn provision(
                 log::info!("no platform has a config and the system has none: nothing to provision");
                 return Ok(());
             };
-            carry_out(root, fetched)?;
+            carry_out(root, fetched, transport)?;
             log::info!("provisioned in {} ms", milliseconds(started));
             Ok(())
         }
@@ -95,22 +100,24 @@ pub fn provision(
 }
 
 /// Carries out the fetched configs in `root`: all phases from their bytes to the stamp.
-fn carry_out(root: &Root, fetched: Fetched) -> Result<()> {
+fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result<()> {
     let texts = Texts::default();
-    let rendered = fetched.render(&texts)?;
-    let planned = plan_config(&rendered.config, root, Defaults::Debian)?;
+    let rendered = fetched.render(&texts, transport)?;
+    let planned = plan_config(&rendered.config, root, Defaults::Debian, transport)?;
     rendered.put(root, planned)
 }
 
 /// Discards the saved config of `root` if `error` shows that it cannot be used there.
 ///
-/// A failure of the disk or the system says nothing about the config, which may be the only copy, so it is kept. The config
-/// was usable when it was saved. Any other failure therefore comes from config and root together, and the host's next config
+/// A failure of the disk, the system or the network says nothing about the config, which may be the only copy, so it is kept.
+/// The config was usable when it was saved. Any other failure therefore comes from config and root together, and the host's next config
 /// may be better.
 fn discard_useless_config(root: &Root, error: &Error) {
-    use Reason::{Denied, NoSpace, ReadOnly, RootIo, System};
-    let is_useless =
-        error.all().all(|error| !matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System));
+    use Reason::{BadAnswer, Certificate, Denied, NoHost, NoNetwork, NoSpace, ReadOnly, RootIo, System};
+    let is_useless = error.all().all(|error| {
+        let of_disk = matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System);
+        !of_disk && !matches!(error.reason(), NoHost | NoNetwork | BadAnswer | Certificate)
+    });
     if is_useless && root.leftovers() == Ok(Leftovers::SavedConfig) {
         if let Err(second) = writing(root, &mut || root.discard().map(drop)) {
             log::warn!("{second}");

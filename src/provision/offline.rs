@@ -5,17 +5,31 @@ use std::path::PathBuf;
 use super::phases::{Defaults, Rendered, plan_config};
 use super::render::Texts;
 use crate::error::Result;
+use crate::fetcher::{FetchOptions, Fetcher, NetworkUse};
+use crate::platform::CommandLine;
 use crate::root::Root;
+use crate::source::Transport;
 
-/// Applies the config in `text` to a directory tree, as an image builder does. Writes no stamp.
+/// Returns what fetches for a command that does not run in an initramfs. It tells progress in the log.
+pub fn fetcher(network: NetworkUse) -> Fetcher<'static> {
+    Fetcher::new(FetchOptions {
+        platform: "",
+        patience: CommandLine::DEFAULT_TIMEOUT,
+        network,
+        tell: |line| log::info!("{line}"),
+    })
+}
+
+/// Applies the config in `text` to a directory tree, as an image builder does. Writes no stamp. What the config names by URL
+/// is fetched by `transport`.
 ///
 /// # Errors
 /// Those of the config and of the root. Before the commit the root stays as it was.
-pub fn apply(root: &Root, text: &[u8]) -> Result<()> {
+pub fn apply(root: &Root, text: &[u8], transport: &dyn Transport) -> Result<()> {
     let texts = Texts::default();
-    let rendered = Rendered::alone(&texts, text)?;
+    let rendered = Rendered::alone(&texts, text, transport)?;
     root.lock()?;
-    let planned = plan_config(&rendered.config, root, Defaults::Debian)?;
+    let planned = plan_config(&rendered.config, root, Defaults::Debian, transport)?;
     root.apply(&mut planned.log_remarks())
 }
 

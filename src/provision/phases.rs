@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::render::{self, Renderer, Texts};
-use super::{TRANSPORT, milliseconds, writing};
+use super::{milliseconds, writing};
 use crate::change::View;
 use crate::clock;
 use crate::config::Config;
@@ -15,7 +15,7 @@ use crate::plan::{Options, Planned, Today, plan};
 use crate::platform::system::{BaseConfigs, base_configs};
 use crate::platform::{Answer, Platform, UserConfig};
 use crate::root::{ConfigToSave, Root, SavedConfig};
-use crate::source::sha512_hex;
+use crate::source::{Transport, sha512_hex};
 use crate::stamp;
 
 /// The configs of a machine as bytes, before they are parsed.
@@ -60,14 +60,17 @@ impl Fetched {
         Ok(Self { platform, base: base_configs(platform)?, text: saved.text, is_saved: true })
     }
 
-    /// Parses the configs, follows their references, and merges all of them. Their texts are kept in `texts`.
+    /// Parses the configs, follows their references by `transport`, and merges all of them. Their texts are kept in
+    /// `texts`.
     ///
     /// # Errors
     /// Those of parsing and validating a config, and of fetching what it refers to.
-    pub fn render(self, texts: &Texts) -> Result<Rendered<'_>> {
+    pub fn render<'t>(self, texts: &'t Texts, transport: &dyn Transport) -> Result<Rendered<'t>> {
         let mut config = render::merge_base(self.base, texts)?;
-        let mut rendered = Rendered::new(texts, texts.keep(self.text.into()))?;
+        let mut rendered = Rendered::new(texts, texts.keep(self.text.into()), transport)?;
         config.merge_with(rendered.config);
+        // The contents of files are fetched by the settings of the whole.
+        transport.adopt(&config.ignition)?;
         rendered.config = config;
         rendered.platform = self.platform.map_or("", Platform::name);
         rendered.is_saved = self.is_saved;
@@ -89,8 +92,9 @@ pub(crate) struct Rendered<'t> {
 }
 
 impl<'t> Rendered<'t> {
-    fn new(texts: &'t Texts, text: &'t [u8]) -> Result<Self> {
-        let (config, version) = Renderer::new(texts, &TRANSPORT).render(text)?;
+    fn new(texts: &'t Texts, text: &'t [u8], transport: &dyn Transport) -> Result<Self> {
+        let (config, version) = Renderer::new(texts, transport).render(text)?;
+        transport.adopt(&config.ignition)?;
         let spec_version = if text.is_empty() { "" } else { version.text() };
         Ok(Self { config, text, spec_version, platform: "", is_saved: false })
     }
@@ -100,9 +104,9 @@ impl<'t> Rendered<'t> {
     /// # Errors
     /// As [`Fetched::render`], and for an empty text: a host may have nothing to say, but who names a file means one
     /// with a config.
-    pub fn alone(texts: &'t Texts, text: &'t [u8]) -> Result<Self> {
+    pub fn alone(texts: &'t Texts, text: &'t [u8], transport: &dyn Transport) -> Result<Self> {
         refuse_empty(text)?;
-        Self::new(texts, text)
+        Self::new(texts, text, transport)
     }
 
     /// Carries out `planned`, the plan of this config, in the root, and writes the stamp. The config is saved first, unless an
@@ -148,7 +152,8 @@ pub(crate) enum Defaults {
     Reference,
 }
 
-/// Plans the changes that `config` makes in the root behind `view`.
+/// Plans the changes that `config` makes in the root behind `view`. What a plan must read is fetched by `transport`, and
+/// later the rest.
 ///
 /// # Errors
 /// Those of [`plan`]; [`Reason::Usage`] if the environment variable about ssh keys has an unknown value.
@@ -156,13 +161,14 @@ pub(crate) fn plan_config<'a>(
     config: &'a Config<'a>,
     view: &dyn View,
     defaults: Defaults,
+    transport: &'a dyn Transport,
 ) -> Result<Planned<'a>> {
     let started = Instant::now();
     let options = Options {
         today: Today(clock::today()),
         ssh_key_fragment: writes_key_fragment(defaults == Defaults::Reference)?,
         image_defaults: defaults == Defaults::Debian,
-        transport: &TRANSPORT,
+        transport,
     };
     let planned = plan(config, view, options)?;
     log::debug!("planned {} operations in {} ms", planned.ops.len(), milliseconds(started));

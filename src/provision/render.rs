@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use crate::config::{self, Config, Finding, Parsed, Report, Resource, Room, Severity, Version};
+use crate::config::{self, Config, Finding, Parsed, Report, Resource, Room, Scheme, Severity, Version};
 use crate::error::{Error, Reason, Result};
 use crate::file::FileBytes;
 use crate::kmsg_logger::REPORT;
@@ -46,9 +46,9 @@ pub struct FetchedConfig {
 }
 
 /// Follows the references of configs.
-pub(crate) struct Renderer<'a> {
+pub(crate) struct Renderer<'a, 't> {
     texts: &'a Texts,
-    transport: &'a dyn Transport,
+    transport: &'t dyn Transport,
     /// All configs that were fetched because of a reference.
     pub fetched: Vec<FetchedConfig>,
     /// How many references have been followed.
@@ -84,8 +84,8 @@ fn merge_found(found: Vec<SystemConfig>, texts: &Texts) -> Result<Config<'_>> {
     Ok(merged)
 }
 
-impl<'a> Renderer<'a> {
-    pub fn new(texts: &'a Texts, transport: &'a dyn Transport) -> Self {
+impl<'a, 't> Renderer<'a, 't> {
+    pub fn new(texts: &'a Texts, transport: &'t dyn Transport) -> Self {
         Self {
             texts,
             transport,
@@ -100,22 +100,17 @@ impl<'a> Renderer<'a> {
     /// config.
     ///
     /// # Errors
-    /// Those of parsing; [`Reason::Unsupported`] for a reference that needs the network; [`Reason::Resource`] and
-    /// [`Reason::Verification`] for one that cannot be fetched or has another hash; [`Reason::ConfigInvalid`] for too many
+    /// Those of parsing; those of the transport, and [`Reason::Verification`], for a reference that cannot be fetched or
+    /// has another hash; [`Reason::BadAnswer`] for a fetched config without a byte; [`Reason::ConfigInvalid`] for too many
     /// references, and for valid configs that are invalid once merged.
     pub fn render(&mut self, text: &'a [u8]) -> Result<(Config<'a>, Version)> {
         if text.is_empty() {
             return Ok((Config::default(), Version::NEWEST));
         }
         let Parsed { config, version } = parse(text, self.logs_every_error, &mut self.room)?;
-        // A config whose references are not supported cannot be rendered. The error names everything else that is not
-        // supported, too, because nothing after this would.
-        let parts = config::unsupported(&config);
-        if !self.logs_every_error && parts.iter().any(config::Unsupported::is_reference) {
-            config::refuse_unsupported(&parts)?;
-        }
         let is_alone =
             config.ignition.config.merge.is_empty() && !has_source(&config.ignition.config.replace);
+        self.transport.adopt(&config.ignition)?;
         let config = self.follow(config, 0)?;
         if !is_alone {
             config::validate_merged(&config)?;
@@ -132,26 +127,53 @@ impl<'a> Renderer<'a> {
         let references = &config.ignition.config;
         if has_source(&references.replace) {
             let place = "$.ignition.config.replace";
-            return self.child(&references.replace, place, below);
+            return self.child(&references.replace, place, None, below);
         }
         let references = references.merge.clone();
         let mut merged = config;
         for (index, reference) in references.iter().enumerate() {
             let place = format!("$.ignition.config.merge.{index}");
-            merged.merge_with(self.child(reference, &place, below)?);
+            let child = self.child(reference, &place, Some(&merged), below)?;
+            merged.merge_with(child);
         }
         Ok(merged)
     }
 
-    fn child(&mut self, reference: &Resource<'_>, place: &str, depth: usize) -> Result<Config<'a>> {
+    /// Fetches the config behind `reference`, which stands at `place`, and follows its references. `parent` is the config
+    /// that it will be merged into; `None` if it replaces the config that refers to it.
+    fn child(
+        &mut self,
+        reference: &Resource<'_>,
+        place: &str,
+        parent: Option<&Config<'a>>,
+        depth: usize,
+    ) -> Result<Config<'a>> {
         let text = self.fetch(reference, place)?;
         self.fetched.push(FetchedConfig { kind: "user", source: place.to_owned(), referenced: true });
         if text.is_empty() {
+            // A server that has lost the config must not make a machine that lacks what is in it.
+            if reference.source.as_deref().is_some_and(|url| Scheme::remote(url).is_some()) {
+                let what = format!("the server gave a config without a byte, at {place}.source");
+                return Err(Error::new(Reason::BadAnswer, what));
+            }
             return Ok(Config::default());
         }
         let parsed = parse(text, self.logs_every_error, &mut self.room);
-        let followed = parsed.and_then(|parsed| self.follow(parsed.config, depth));
+        let followed = parsed.and_then(|parsed| {
+            self.adopt(parent, &parsed.config)?;
+            self.follow(parsed.config, depth)
+        });
         followed.map_err(|error| error.at(&format_args!("the config at {place}")))
+    }
+
+    /// Fetches by the settings of `config` from now on, merged into those of `parent` as in the reference.
+    fn adopt(&self, parent: Option<&Config<'a>>, config: &Config<'a>) -> Result<()> {
+        let Some(parent) = parent else { return self.transport.adopt(&config.ignition) };
+        let settings =
+            |config: &Config<'a>| Config { ignition: config.ignition.clone(), ..Config::default() };
+        let mut merged = settings(parent);
+        merged.merge_with(settings(config));
+        self.transport.adopt(&merged.ignition)
     }
 
     /// Fetches the bytes behind `reference`, which stands at the JSON key `place`. A reference without a source is empty.

@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::TRANSPORT;
 use super::policy::Policy;
 use super::render::{Renderer, Texts};
 use crate::config::{self, Config, Report, Resource, Room, Unsupported};
 use crate::error::{Error, Reason};
 use crate::memory;
-use crate::source::Source;
+use crate::source::{NoTransport, Source};
 
 /// The result of validating a config.
 #[derive(Debug)]
@@ -70,13 +69,17 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     let own = config::unsupported(config);
     let references = &config.ignition.config;
     let has_references = !references.merge.is_empty() || references.replace.source.is_some();
-    if !has_references || own.iter().any(Unsupported::is_reference) {
+    if !has_references {
         return [located(text, &own), broken_sources(config)].concat();
     }
     // A referenced config can add what is not supported, or override it.
     let texts = Texts::default();
-    let merged = match Renderer::new(&texts, &TRANSPORT).render(text) {
+    let merged = match Renderer::new(&texts, &NoTransport).render(text) {
         Ok((merged, _)) => merged,
+        // A config that must be fetched is not looked at.
+        Err(error) if error.reason() == Reason::Unsupported => {
+            return [located(text, &own), broken_sources(config)].concat();
+        }
         Err(error) => return [located(text, &own), vec![refused(&error)]].concat(),
     };
     let parts = config::unsupported_changes(&merged);
@@ -97,13 +100,12 @@ fn broken_sources(config: &Config<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, file) in config.storage.files.iter().enumerate() {
         let mut check = |resource: &Resource<'_>, place: &str| {
-            let read = Source::new(resource, &place, &TRANSPORT).and_then(|source| {
-                source.map_or(Ok(0), |source| source.open()?.read_and_count(0).map(|(_, count)| count))
+            let read = Source::new(resource, &place, &NoTransport).and_then(|source| {
+                let here = source.filter(|source| !source.is_remote());
+                here.map_or(Ok(0), |source| source.open()?.read_and_count(0).map(|(_, count)| count))
             });
-            // A source that is not supported has a line already.
-            match read {
-                Err(error) if error.reason() != Reason::Unsupported => lines.push(refused(&error)),
-                _ => {}
+            if let Err(error) = read {
+                lines.push(refused(&error));
             }
         };
         check(&file.contents, &format!("$.storage.files.{index}.contents"));
@@ -149,10 +151,32 @@ mod tests {
                 "unsupported at $.kernelArguments.shouldExist, line 2 col 35: adding kernel arguments is not supported",
                 "unsupported at $.storage.disks, line 3 col 21: partitioning disks is not supported",
                 "unsupported at $.storage.filesystems, line 4 col 16: creating file systems is not supported",
-                "unsupported at $.storage.files.0.contents.source, line 5 col 44: fetching https URLs is not supported",
             ]
         );
         assert_eq!(faults("}"), [""; 0]);
+    }
+
+    /// Nothing is fetched to validate a config, also if another config must be fetched to know all of it.
+    #[test]
+    fn what_must_be_fetched_is_no_fault() {
+        let source = r#"{"source":"https://host.invalid/secret"}"#;
+        let file = format!(r#""storage":{{"files":[{{"path":"/x","contents":{source}}}]}}"#);
+        for rest in [
+            format!("}},{file}"),
+            format!(r#","config":{{"merge":[{source}]}}}},{file}"#),
+            format!(r#","config":{{"replace":{source}}}}},{file}"#),
+            format!(r#","security":{{"tls":{{"certificateAuthorities":[{source}]}}}}}}"#),
+        ] {
+            assert_eq!(faults(&rest), [""; 0], "{rest}");
+        }
+        let rest =
+            format!(r#","config":{{"merge":[{source}]}}}},"storage":{{"disks":[{{"device":"/dev/vdb"}}]}}"#);
+        assert!(faults(&rest)[0].starts_with("unsupported at $.storage.disks, line "));
+        let rest =
+            r#"},"storage":{"files":[{"path":"/x","contents":{"source":"s3://b/k","compression":"gzip"}}]}"#;
+        let words =
+            "compression is not supported with that scheme, at $.storage.files.0.contents.compression";
+        assert_eq!(faults(rest), [format!("refused at boot (config-invalid): {words}")]);
     }
 
     #[test]

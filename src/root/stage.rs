@@ -2,8 +2,8 @@
 //! program could see has changed by then, so a failure leaves the root as it was.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statx};
 use rustix::io::{Errno, read, retry_on_intr};
@@ -17,10 +17,13 @@ use super::staged::{ROOM, SHARD, Staged, staged_name};
 use super::view::kind;
 use super::walk::{MountId, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
-use crate::change::{Attributes, Contents, FileKind, Op, Piece, StampPlace};
+use crate::change::{Attributes, FileKind, Op, Piece, StampPlace};
 use crate::error::{Error, Reason, Result, errno_words};
+use crate::source::Stream;
 use crate::stamp::{FileIdentity, STAMP};
 
+/// How many files are fetched at the same time.
+const DOWNLOADS: usize = 4;
 /// How many bytes are copied at once.
 const BUFFER: usize = 64 << 10;
 /// The target of the link that is staged for an operation which puts nothing new anywhere. Like everything staged, the
@@ -47,7 +50,13 @@ pub(super) fn stage(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>
     raise_descriptor_limit();
     root.forget_last();
     let staged = Staged { areas: Vec::new(), numbers: Vec::with_capacity(ops.len()) };
-    let mut filling = Stager { root, staged, mounts: Vec::new(), directories: Recent::default() };
+    let mut filling = Stager {
+        root,
+        staged,
+        mounts: Vec::new(),
+        directories: Recent::default(),
+        downloads: Vec::with_capacity(DOWNLOADS),
+    };
     match filling.stage_all(ops, stamp) {
         Ok(()) => Ok(filling.staged),
         Err(error) => Err(filling.staged.abandon(root, error)),
@@ -55,12 +64,14 @@ pub(super) fn stage(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>
 }
 
 /// The areas while they are filled.
-struct Stager<'r> {
+struct Stager<'r, 'a> {
     root: &'r Root,
     staged: Staged,
     /// For each area what has been put into it so far.
     mounts: Vec<MountUse>,
     directories: Recent<ChangedDirectory>,
+    /// The files whose bytes are still being fetched.
+    downloads: Vec<NewFile<'a>>,
 }
 
 /// What has been staged on a mount so far.
@@ -79,8 +90,8 @@ struct ChangedDirectory {
     parent: Parent,
 }
 
-impl Stager<'_> {
-    fn stage_all(&mut self, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<()> {
+impl<'a> Stager<'_, 'a> {
+    fn stage_all(&mut self, ops: &mut [Op<'a>], stamp: Option<StampText<'_>>) -> Result<()> {
         // The root's own area must be the first. To make it also clears what an interrupted run left in it.
         self.directory_of(Path::new("/"))?;
         let mut buffer = vec![0; BUFFER];
@@ -88,12 +99,38 @@ impl Stager<'_> {
         for (index, op) in ops.iter_mut().enumerate() {
             self.check(op)?;
             let area = self.area_for(index, op.path())?;
-            stage_op(root, area, index, op, &mut buffer)?;
+            let Some(mut file) = stage_op(area, index, op)? else { continue };
+            if !file.fill(root, &mut buffer)? {
+                self.downloads.push(file);
+            }
+            while self.downloads.len() >= DOWNLOADS {
+                self.fill_downloads(&mut buffer)?;
+            }
+        }
+        while !self.downloads.is_empty() {
+            self.fill_downloads(&mut buffer)?;
         }
         if let Some(text) = stamp {
             self.stage_stamp(text)?;
         }
         self.keep_room()
+    }
+
+    /// Waits for bytes of any download, and writes what has come.
+    fn fill_downloads(&mut self, buffer: &mut [u8]) -> Result<()> {
+        // All streams have the same transport, so that each waits for all of them.
+        if let Some(stream) = self.downloads.iter().find_map(|file| file.stream.as_ref()) {
+            stream.wait()?;
+        }
+        let mut index = 0;
+        while let Some(file) = self.downloads.get_mut(index) {
+            if file.fill(self.root, buffer)? {
+                self.downloads.swap_remove(index);
+            } else {
+                index = index.saturating_add(1);
+            }
+        }
+        Ok(())
     }
 
     /// Refuses an operation that would fail in the commit.
@@ -221,15 +258,21 @@ impl Stager<'_> {
     }
 }
 
-/// Stages operation number `index` in `area`: what it puts into place, or a link `pending` if it puts nothing new.
-fn stage_op(root: &Root, area: &Area, index: usize, op: &mut Op<'_>, buffer: &mut [u8]) -> Result<()> {
+/// Stages operation number `index` in `area`: what it puts into place, or a link `pending` if it puts nothing new. Returns the
+/// file that is still to be filled, if it puts one.
+fn stage_op<'a>(area: &Area, index: usize, op: &mut Op<'a>) -> Result<Option<NewFile<'a>>> {
     let name = staged_name(index).map_err(|errno| Error::root("stage", op.path(), errno))?;
     if let Op::File { path, contents, attributes } = op {
-        let contents = std::mem::take(contents);
-        let failed = |errno| Error::root("write", path, errno);
-        let file = calls::create(area.fd(), &name, start_mode(*attributes)).map_err(failed)?;
-        write_contents(&NewFile { root, file: file.as_fd(), path }, contents, buffer)?;
-        return set_attributes_of(&file, *attributes).map_err(failed);
+        let file = calls::create(area.fd(), &name, start_mode(*attributes))
+            .map_err(|errno| Error::root("write", path, errno))?;
+        let contents = std::mem::take(contents).into_iter();
+        return Ok(Some(NewFile {
+            file,
+            path: path.clone(),
+            attributes: *attributes,
+            contents,
+            stream: None,
+        }));
     }
     let op = &*op;
     let path = op.path();
@@ -247,48 +290,67 @@ fn stage_op(root: &Root, area: &Area, index: usize, op: &mut Op<'_>, buffer: &mu
         _ => calls::make_link(PENDING, area.fd(), &name),
     }
     .map_err(|errno| Error::root("stage", path, errno))
+    .map(|()| None)
 }
 
 /// A file that is being staged.
-struct NewFile<'f> {
-    root: &'f Root,
-    file: BorrowedFd<'f>,
+struct NewFile<'a> {
+    file: OwnedFd,
     /// Where the file will stand: for messages.
-    path: &'f Path,
-}
-
-fn write_contents(new: &NewFile<'_>, contents: Contents<'_>, buffer: &mut [u8]) -> Result<()> {
-    for piece in contents {
-        match piece {
-            Piece::Bytes(bytes) => new.write(&bytes)?,
-            Piece::Existing(existing) => {
-                let from = open_existing(new.root, &existing)?;
-                new.copy(buffer, &mut |buffer| {
-                    retry_on_intr(|| read(&from, &mut *buffer)).map_err(|errno| {
-                        let words = errno_words(errno);
-                        let what = format!("read {} in the root: {words}", existing.display());
-                        Error::new(Reason::RootIo, what)
-                    })
-                })?;
-            }
-            Piece::Source(source) => {
-                let mut stream = source.open()?;
-                new.copy(buffer, &mut |buffer| stream.read(buffer))?;
-            }
-        }
-    }
-    Ok(())
+    path: PathBuf,
+    attributes: Attributes,
+    /// The pieces that have not been begun.
+    contents: std::vec::IntoIter<Piece<'a>>,
+    /// The piece that is being read, if that is a source.
+    stream: Option<Stream<'a>>,
 }
 
 impl NewFile<'_> {
-    fn write(&self, bytes: &[u8]) -> Result<()> {
-        calls::write_all(self.file, bytes).map_err(|errno| Error::root("write", self.path, errno))
+    /// Fills the file until all is in it, or until bytes must be fetched. Then only those are written that have come.
+    /// Returns whether all is in it.
+    fn fill(&mut self, root: &Root, buffer: &mut [u8]) -> Result<bool> {
+        loop {
+            if let Some(stream) = &mut self.stream {
+                match stream.read_some(buffer)? {
+                    None => return Ok(false),
+                    Some(0) => self.stream = None,
+                    Some(count) => {
+                        let is_remote = stream.is_remote();
+                        self.write(buffer.get(..count).unwrap_or_default())?;
+                        if is_remote {
+                            // The other downloads have their turn.
+                            return Ok(false);
+                        }
+                    }
+                }
+                continue;
+            }
+            match self.contents.next() {
+                Some(Piece::Bytes(bytes)) => self.write(&bytes)?,
+                Some(Piece::Existing(existing)) => self.copy(root, &existing, buffer)?,
+                Some(Piece::Source(source)) => self.stream = Some(source.open()?),
+                None => {
+                    return set_attributes_of(&self.file, self.attributes)
+                        .map(|()| true)
+                        .map_err(|errno| Error::root("write", &self.path, errno));
+                }
+            }
+        }
     }
 
-    /// Writes what `read` puts into `buffer`, until it returns 0 bytes.
-    fn copy(&self, buffer: &mut [u8], read: &mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Result<()> {
+    fn write(&self, bytes: &[u8]) -> Result<()> {
+        calls::write_all(self.file.as_fd(), bytes).map_err(|errno| Error::root("write", &self.path, errno))
+    }
+
+    /// Copies the file at the path `existing` of the root.
+    fn copy(&self, root: &Root, existing: &Path, buffer: &mut [u8]) -> Result<()> {
+        let from = open_existing(root, existing)?;
         loop {
-            match read(buffer)? {
+            let count = retry_on_intr(|| read(&from, &mut *buffer)).map_err(|errno| {
+                let words = errno_words(errno);
+                Error::new(Reason::RootIo, format!("read {} in the root: {words}", existing.display()))
+            })?;
+            match count {
                 0 => return Ok(()),
                 count => self.write(buffer.get(..count).unwrap_or_default())?,
             }

@@ -3,17 +3,18 @@
 
 use std::borrow::Cow;
 
-use super::transport::ByteStream;
+use super::transport::{ByteStream, StreamError};
 use crate::config::data_url::{self, DataUrl, is_url_character};
 
+/// The digits of the standard alphabet of base64, each at the place of its value.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// The value of each base64 digit of the standard alphabet; 64 for a byte that is not a digit.
 #[allow(clippy::indexing_slicing, reason = "checked by the compiler, which computes it")]
 const DIGITS: [u8; 256] = {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut digits = [64; 256];
     let mut value: u8 = 0;
     while value < 64 {
-        digits[alphabet[value as usize] as usize] = value;
+        digits[ALPHABET[value as usize] as usize] = value;
         value += 1;
     }
     digits
@@ -99,14 +100,39 @@ impl<'a> DataUrlDecoder<'a> {
 }
 
 impl ByteStream for DataUrlDecoder<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cow<'static, str>> {
-        if self.is_base64 { self.base64(buffer) } else { self.percent(buffer) }.map_err(Cow::Borrowed)
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
+        if self.is_base64 { self.base64(buffer) } else { self.percent(buffer) }.map_err(Into::into)
+    }
+}
+
+/// Appends `bytes` to `text` in base64, with its padding.
+pub fn encode_base64(bytes: &[u8], text: &mut String) {
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| usize::from(group.get(at).copied().unwrap_or_default());
+        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+        for (place, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let digit = ALPHABET.get((bits >> shift) & 63).filter(|_| place <= group.len());
+            text.push(digit.map_or('=', |digit| char::from(*digit)));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn encoded_bytes_are_decoded() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for end in [0, 1, 2, 3, 4, 5, 256] {
+            let mut url = "data:;base64,".to_owned();
+            encode_base64(&bytes[..end], &mut url);
+            assert_eq!(read_by(&url, 99).as_deref(), Some(&bytes[..end]));
+        }
+        let mut text = String::new();
+        encode_base64(b"\xfb\xff\xfe>", &mut text);
+        assert_eq!(text, "+//+Pg==");
+    }
 
     /// Returns the bytes of `url`, read into a buffer of `size` bytes.
     fn read_by(url: &str, size: usize) -> Option<Vec<u8>> {

@@ -7,15 +7,25 @@ mod transport;
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::path::Path;
 
-use crate::config::{Resource, Scheme};
+use crate::config::{HttpHeader, Resource, Scheme, origin};
 use crate::error::{Error, Reason, Result};
 use data_url::DataUrlDecoder;
+pub use data_url::encode_base64;
 pub use digest::sha512_hex;
 use digest::{Digest, Hasher};
 pub use gzip::Gunzip;
 use transport::Kept;
-pub use transport::{ByteStream, NoTransport, Transport};
+pub use transport::{ByteStream, NoTransport, StreamError, Transport, UrlRequest};
+
+/// The schemes of the URLs that can be fetched, as the language has them.
+const SCHEMES: &str = "http https tftp s3 arn gs";
+
+/// Returns whether `scheme` is one of the words of `schemes`, in any case.
+fn is_any(scheme: &str, schemes: &str) -> bool {
+    schemes.split(' ').any(|known| scheme.eq_ignore_ascii_case(known))
+}
 
 /// The buffer size for reading a whole source, in bytes.
 const BUFFER: usize = 4 << 10;
@@ -26,10 +36,13 @@ const BUFFER: usize = 4 << 10;
 pub struct Source<'a> {
     url: &'a str,
     scheme: Scheme<'a>,
+    headers: &'a [HttpHeader<'a>],
     gzip: bool,
     digest: Option<Digest>,
     /// Where the URL stands in the config: `$.storage.files.0.contents.source`.
     place: String,
+    /// The path of the file that gets the bytes; empty if there is none.
+    path: String,
     transport: &'a dyn Transport,
     kept: OnceCell<Vec<u8>>,
 }
@@ -49,9 +62,10 @@ impl<'a> Source<'a> {
     /// if the resource has no source. An empty URL means no bytes. Nothing is fetched yet.
     ///
     /// # Errors
-    /// [`Reason::ConfigInvalid`] for an unknown compression or hash, and for a text that is not a URL.
+    /// [`Reason::ConfigInvalid`] for an unknown compression or hash, for a header without a value, and for a text that is not
+    /// a URL. [`Reason::Unsupported`] for a URL that cannot be fetched here.
     pub fn new(
-        resource: &'a Resource<'_>,
+        resource: &'a Resource<'a>,
         place: &dyn fmt::Display,
         transport: &'a dyn Transport,
     ) -> Result<Option<Self>> {
@@ -66,11 +80,20 @@ impl<'a> Source<'a> {
         if url.is_empty() {
             return Ok(Some(source));
         }
+        source.check()?;
         source.gzip = match resource.compression.as_deref() {
             None | Some("") => false,
+            Some(_) if matches!(source.scheme, Scheme::Remote(scheme) if is_any(scheme, "s3 arn")) => {
+                return Err(invalid("compression is not supported with that scheme", "compression"));
+            }
             Some("gzip") => true,
             Some(_) => return Err(invalid("invalid compression method", "compression")),
         };
+        source.headers = &resource.http_headers;
+        let is_empty = |header: &HttpHeader<'_>| header.value.as_deref().unwrap_or_default().is_empty();
+        if let Some(index) = source.headers.iter().position(is_empty) {
+            return Err(invalid("unable to parse HTTP header", &format!("httpHeaders.{index}.value")));
+        }
         source.digest = match resource.verification.hash.as_deref() {
             Some(hash) => Some(Digest::parse(hash).map_err(|what| invalid(what, "verification.hash"))?),
             None => None,
@@ -82,13 +105,50 @@ impl<'a> Source<'a> {
     /// messages where the URL stands.
     pub fn at_url(url: &'a str, place: impl Into<String>, transport: &'a dyn Transport) -> Option<Self> {
         let scheme = Scheme::of(url)?;
-        let place = place.into();
-        Some(Self { url, scheme, gzip: false, digest: None, place, transport, kept: OnceCell::new() })
+        Some(Self {
+            url,
+            scheme,
+            headers: &[],
+            gzip: false,
+            digest: None,
+            place: place.into(),
+            path: String::new(),
+            transport,
+            kept: OnceCell::new(),
+        })
+    }
+
+    /// Tells the source the path of the file that gets its bytes. Progress is told with this path.
+    #[must_use]
+    pub fn for_file(mut self, path: &Path) -> Self {
+        if self.is_remote() {
+            self.path = path.to_string_lossy().into_owned();
+        }
+        self
+    }
+
+    /// Refuses a URL that cannot be fetched here.
+    fn check(&self) -> Result<()> {
+        match self.scheme {
+            Scheme::Data => Ok(()),
+            Scheme::Remote(scheme) if is_any(scheme, SCHEMES) => {
+                self.transport.check().map_err(|error| error.at(&self.place))
+            }
+            Scheme::Remote(_) => {
+                let what = format!("unsupported source scheme, at {}", self.place);
+                Err(Error::new(Reason::Unsupported, what))
+            }
+        }
     }
 
     /// Returns whether the bytes must be fetched, because the URL does not hold them itself.
     pub fn is_remote(&self) -> bool {
         self.scheme != Scheme::Data
+    }
+
+    /// Returns scheme and host of the URL of a source that must still be fetched; `None` for any other source.
+    pub fn origin(&self) -> Option<String> {
+        (self.is_remote() && self.kept.get().is_none()).then(|| origin(self.url))
     }
 
     /// Opens the stream of the decoded bytes.
@@ -102,6 +162,7 @@ impl<'a> Source<'a> {
                 gzip: false,
                 check: None,
                 place: self.place,
+                transport: None,
             });
         }
         self.fetch()
@@ -130,13 +191,23 @@ impl<'a> Source<'a> {
                 DataUrlDecoder::new(self.url)
                     .map_err(|what| Error::new(Reason::Resource, format!("{what}, at {}", self.place)))?,
             ),
-            Scheme::Remote(scheme) => self.transport.open(self.url, scheme, &self.place)?,
+            Scheme::Remote(scheme) => {
+                self.check()?;
+                self.transport.open(&UrlRequest {
+                    url: self.url,
+                    scheme,
+                    headers: self.headers,
+                    place: &self.place,
+                    label: if self.path.is_empty() { &self.place } else { &self.path },
+                })?
+            }
         };
         if self.gzip {
             bytes = Box::new(Gunzip::new(bytes));
         }
         let check = self.digest.clone().map(|digest| (Hasher::new(&digest), digest));
-        Ok(Stream { bytes, gzip: self.gzip, check, place: self.place.clone() })
+        let transport = self.is_remote().then_some(self.transport);
+        Ok(Stream { bytes, gzip: self.gzip, check, place: self.place.clone(), transport })
     }
 }
 
@@ -147,6 +218,8 @@ pub struct Stream<'a> {
     /// The hasher, and the hash that the bytes must have.
     check: Option<(Hasher, Digest)>,
     place: String,
+    /// What the bytes come from; `None` if they are all here.
+    transport: Option<&'a dyn Transport>,
 }
 
 impl Stream<'_> {
@@ -154,13 +227,46 @@ impl Stream<'_> {
     /// finds the end fails if the hash is wrong.
     ///
     /// # Errors
-    /// [`Reason::Resource`] for bytes that cannot be fetched or decoded, [`Reason::Verification`] for a wrong hash.
+    /// [`Reason::Resource`] for bytes that cannot be decoded, [`Reason::Verification`] for a wrong hash, and those of the
+    /// transport.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            self.wait()?;
+            if let Some(count) = self.read_some(buffer)? {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// Returns whether the bytes are being fetched.
+    pub fn is_remote(&self) -> bool {
+        self.transport.is_some()
+    }
+
+    /// Waits until this stream, or another one of the same transport, may have bytes, or for a short time.
+    ///
+    /// # Errors
+    /// [`Reason::System`] if the machine cannot wait.
+    pub fn wait(&self) -> Result<()> {
+        self.transport.map_or(Ok(()), Transport::wait)
+    }
+
+    /// Reads as [`Self::read`] does, but returns `None` at once if no bytes have come yet.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
         let place = &self.place;
-        let count = self.bytes.read(buffer).map_err(|words| {
-            let act = if self.gzip { "decompress" } else { "decode" };
-            Error::new(Reason::Resource, format!("{act} the contents: {words}, at {place}"))
-        })?;
+        let count = match self.bytes.read(buffer) {
+            Ok(count) => count,
+            Err(StreamError::NotYet) => return Ok(None),
+            Err(StreamError::Failed(error)) => return Err(error),
+            Err(StreamError::Broken(words)) => {
+                let act = if self.gzip { "decompress" } else { "decode" };
+                let what = format!("{act} the contents: {words}, at {place}");
+                return Err(Error::new(Reason::Resource, what));
+            }
+        };
         if let Some((hasher, expected)) = &mut self.check {
             hasher.update(buffer.get(..count).unwrap_or_default());
             if count == 0 && !hasher.fits(expected) {
@@ -174,7 +280,7 @@ impl Stream<'_> {
                 ));
             }
         }
-        Ok(count)
+        Ok(Some(count))
     }
 
     /// Reads to the end, or until more than `limit` bytes have been read.
@@ -269,8 +375,9 @@ mod tests {
     struct Counting(std::cell::Cell<u32>);
 
     impl Transport for Counting {
-        fn open(&self, url: &str, scheme: &str, place: &str) -> Result<Box<dyn ByteStream>> {
-            assert_eq!((url, scheme, place), ("https://h/x", "https", "$.x.source"));
+        fn open(&self, request: &UrlRequest<'_>) -> Result<Box<dyn ByteStream>> {
+            let UrlRequest { url, scheme, place, label, .. } = *request;
+            assert_eq!((url, scheme, place, label), ("https://h/x", "https", "$.x.source", "$.x.source"));
             self.0.set(self.0.get() + 1);
             let packed = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\xcfK\x05\0\xf1\x86lz\x03\0\0\0";
             Ok(Box::new(Kept::new(packed.to_vec())))
@@ -295,10 +402,34 @@ mod tests {
 
     #[test]
     fn the_errors_of_a_url_are_silent_about_it() {
-        for url in ["data:;base64,secret", "data:,secret%", "data:secret", "https://secret"] {
+        for url in ["data:;base64,secret", "data:,secret%", "data:secret", "https://h/secret"] {
             let source = Source::at_url(url, "the argument", &NoTransport).unwrap();
             let error = source.open().and_then(|stream| stream.read_all(99)).unwrap_err();
             assert!(!error.text().contains("secret") && error.text().ends_with("at the argument"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_no_fetch_can_do_is_refused_before_it() {
+        for (url, key, words) in [
+            ("s3://b/k", "gzip", "compression is not supported with that scheme, at $.x.compression"),
+            ("ARN:aws:s3:::b/k", "gzip", "compression is not supported with that scheme, at $.x.compression"),
+            ("ftp://secret/", "", "unsupported source scheme, at $.x.source"),
+            ("file:///secret", "", "unsupported source scheme, at $.x.source"),
+        ] {
+            let resource = resource(url, key, "");
+            assert_eq!(Source::new(&resource, &"$.x", &NoTransport).unwrap_err().text(), words, "{url}");
+        }
+        for url in ["http://h/", "HTTPS://h/", "tftp://h/x", "s3://b/k", "arn:aws:s3:::b/k", "gs://b/o"] {
+            let resource = resource(url, "", "");
+            assert!(Source::new(&resource, &"$.x", &NoTransport).unwrap().unwrap().is_remote(), "{url}");
+        }
+        for value in [None, Some("".into())] {
+            let header = |name: &'static str, value| HttpHeader { name: name.into(), value };
+            let mut resource = resource("https://h/", "", "");
+            resource.http_headers = vec![header("a", Some("secret".into())), header("b", value)];
+            let error = Source::new(&resource, &"$.x", &NoTransport).unwrap_err();
+            assert_eq!(error.text(), "unable to parse HTTP header, at $.x.httpHeaders.1.value");
         }
     }
 

@@ -7,8 +7,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use glowplug::error::{Error, Reason};
+use glowplug::fetcher::{FetchOptions, Fetcher, NetworkUse};
 use glowplug::ignition::{self, Stage, StageCall};
 use glowplug::platform::{Answer, ConfigOrigin, Platform, UserConfig};
 use glowplug::provision;
@@ -134,7 +136,13 @@ impl Disk {
                 }
                 None => Err(Error::new(Reason::NoHost, "the host is gone")),
             };
-            provision::provision(&Root::open(&self.root)?, Some(platform), &mut fetch)
+            let fetcher = Fetcher::new(FetchOptions {
+                platform: "applehv",
+                patience: Duration::from_secs(30),
+                network: NetworkUse::AsItIs,
+                tell: |_| {},
+            });
+            provision::provision(&Root::open(&self.root)?, Some(platform), &fetcher, &mut fetch)
         };
         failpoints::arm(allowed, fault);
         match catch_unwind(AssertUnwindSafe(provision)) {

@@ -24,9 +24,12 @@ mod full;
 #[path = "../cases/runner/manifest.rs"]
 mod manifest;
 mod own_paths;
+mod remote;
 mod roots;
 mod sandbox;
 mod secrets;
+#[path = "../remote/server.rs"]
+mod server;
 mod stamps;
 mod table;
 mod watch;

@@ -4,20 +4,24 @@ use std::fs;
 use std::path::Path;
 
 use crate::lab::{Lab, PROGRAM, told};
+use crate::server::{Server, fetch_program, give};
 
 #[test]
 fn fetch_offline_tells_that_the_network_is_needed() {
     // The config itself.
+    fetch_program(PROGRAM);
+    let server = Server::new(|_, stream| give(stream, "404 Not Found", b""));
     let lab = Lab::new("");
-    lab.write("cmdline", "ignition.config.url=https://host/TOKEN\n");
+    lab.write("cmdline", &format!("ignition.config.url={}\n", server.url("/TOKEN")));
     let said = lab.passes("fetch-offline");
     assert!(lab.has("run/net/neednet") && !lab.has("run/ignition.json") && !said.contains("TOKEN"), "{said}");
     assert_eq!((lab.mode("run/net"), lab.mode("run/net/neednet")), (0o755, 0o644));
-    let said = lab
-        .fails("fetch", "fetching https URLs is not supported, at the kernel argument ignition.config.url");
+    assert_eq!(server.asked().len(), 0);
+    let words = "resource not found (HTTP status 404), at the kernel argument ignition.config.url";
+    let said = lab.fails("fetch", words);
     assert!(!said.contains("TOKEN"), "{said}");
     // What it refers to.
-    let source = r#"{"source":"https://host/TOKEN"}"#;
+    let source = format!(r#"{{"source":"{}"}}"#, server.url("/TOKEN"));
     for (part, place) in [
         (format!(r#""config":{{"merge":[{source}]}}"#), "$.ignition.config.merge.0.source"),
         (format!(r#""config":{{"replace":{source}}}"#), "$.ignition.config.replace.source"),
@@ -27,17 +31,65 @@ fn fetch_offline_tells_that_the_network_is_needed() {
         ),
     ] {
         let lab = Lab::new(&format!(r#"{{"ignition":{{"version":"3.3.0",{part}}}}}"#));
-        lab.passes("fetch-offline");
+        let said = lab.passes("fetch-offline");
         assert!(lab.has("run/net/neednet") && !lab.has("run/ignition.json"), "{part}");
+        assert!(said.contains("failed to fetch config: resource requires networking, at "), "{said}");
         let said = lab.fails("fetch", place);
         assert!(!said.contains("TOKEN"), "{said}");
     }
     // What is only fetched later: there is a cache all the same.
-    let lab = Lab::with(r#""storage":{"files":[{"path":"/a","contents":{"source":"https://host/TOKEN"}}]}"#);
+    let lab = Lab::with(&format!(r#""storage":{{"files":[{{"path":"/a","contents":{source}}}]}}"#));
     lab.passes("fetch-offline");
     assert!(lab.has("run/net/neednet") && lab.has("run/ignition.json"));
     let said = lab.fails("files", "$.storage.files.0.contents.source");
     assert!(!said.contains("TOKEN"), "{said}");
+}
+
+/// The stage `fetch` fetches the config with all that it refers to, and the stage `files` the rest. In the cache, certificates
+/// are `data` URLs.
+#[test]
+fn what_needs_the_network_is_fetched_by_its_stage() {
+    fetch_program(PROGRAM);
+    let server = Server::new(|asked, stream| match asked.path.as_str() {
+        "/child" => give(
+            stream,
+            "200 OK",
+            br#"{"ignition":{"version":"3.0.0"},"storage":{"files":[{"path":"/child"}]}}"#,
+        ),
+        "/ca" => give(stream, "200 OK", b"-----BEGIN"),
+        "/file" => give(stream, "200 OK", b"fetched"),
+        "/empty" => give(stream, "200 OK", b""),
+        _ => give(stream, "404 Not Found", b""),
+    });
+    let source = |path: &str| format!(r#"{{"source":"{}"}}"#, server.url(path));
+    let lab = Lab::new(&format!(
+        r#"{{"ignition":{{"version":"3.3.0","config":{{"merge":[{}]}},
+        "security":{{"tls":{{"certificateAuthorities":[{}]}}}}}},
+        "storage":{{"files":[{{"path":"/a","contents":{}}}]}}}}"#,
+        source("/child"),
+        source("/ca"),
+        source("/file")
+    ));
+    lab.passes("fetch-offline");
+    assert!(lab.has("run/net/neednet") && !lab.has("run/ignition.json"));
+    lab.passes("fetch");
+    let asked = || server.asked().into_iter().map(|asked| asked.path).collect::<Vec<_>>();
+    assert_eq!(asked(), ["/ca", "/child"]);
+    let cache = lab.text("run/ignition.json");
+    let authority = r#"{"source":"data:text/plain;charset=utf-8;base64,LS0tLS1CRUdJTg==","verification":{}}"#;
+    assert!(cache.contains(&format!(r#""certificateAuthorities":[{authority}]"#)), "{cache}");
+    let state = lab.text("run/ignition/state");
+    assert!(state.contains(r#""source":"$.ignition.config.merge.0","referenced":true"#), "{state}");
+    lab.passes("files");
+    assert_eq!((lab.text("root/a").as_str(), lab.has("root/child")), ("fetched", true));
+    assert_eq!(asked(), ["/ca", "/child", "/file"]);
+    // With an empty answer the reference would drop the whole config of the user.
+    let merge =
+        format!(r#"{{"ignition":{{"version":"3.3.0","config":{{"merge":[{}]}}}}}}"#, source("/empty"));
+    let lab = Lab::new(&merge);
+    let said =
+        lab.fails("fetch", "the server gave a config without a byte, at $.ignition.config.merge.0.source");
+    assert!(!lab.has("run/ignition.json"), "{said}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod files;
 mod lab;
 mod log;
 mod programs;
+#[path = "../remote/server.rs"]
+mod server;
 
 use std::fs;
 

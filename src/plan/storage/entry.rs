@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::accounts::Accounts;
 use super::super::tree::Tree;
-use super::{EntryKey, PlacedEntry, StorageContext, StorageEntry};
+use super::{PlacedEntry, StorageContext, StorageEntry};
 use crate::change::{Attributes, FileKind, Piece, Stat, check_is_not_above_stamp, check_path};
 use crate::config::{Directory, File, Link, NodeGroup, NodeUser, OptionalText, clean};
 use crate::error::{Error, Problems, Reason, Result};
@@ -21,9 +21,10 @@ struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    /// Makes the sources of `entry`. Each error names its place in the config.
-    fn of(entry: StorageEntry<'a>, place: EntryKey, transport: &'a dyn Transport) -> Result<Self> {
-        let StorageEntry::File(file) = entry else { return Ok(Self::default()) };
+    /// Makes the sources of an entry. Each error names its place in the config.
+    fn of(node: &PlacedEntry<'a>, transport: &'a dyn Transport) -> Result<Self> {
+        let StorageEntry::File(file) = node.entry else { return Ok(Self::default()) };
+        let (place, path) = (node.place, &node.path);
         let mut problems = Problems::default();
         let contents = problems
             .take(Source::new(&file.contents, &format_args!("{place}.contents"), transport))
@@ -33,6 +34,8 @@ impl<'a> Sources<'a> {
             let source = Source::new(resource, &format_args!("{place}.append.{index}"), transport);
             appended.extend(problems.take(source).flatten());
         }
+        let contents = contents.map(|source| source.for_file(path));
+        let appended = appended.into_iter().map(|source| source.for_file(path)).collect();
         problems.finish().map(|()| Self { contents, appended })
     }
 }
@@ -51,7 +54,7 @@ pub(super) fn put<'a>(
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
     let StorageContext { accounts, defaults, transport } = context;
-    let sources = Sources::of(node.entry, node.place, transport)?;
+    let sources = Sources::of(node, transport)?;
     let brings_contents = match node.entry {
         StorageEntry::Directory(_) | StorageEntry::Link(_) => true,
         StorageEntry::File(_) => sources.contents.is_some(),

@@ -88,13 +88,12 @@ fn without_any_origin_there_is_nothing() {
 
 #[test]
 fn remote_urls_need_the_network_and_are_then_refused_without_their_text() {
-    for url in ["https://user:token@example.com/x", "http://token", "tftp://token/x", "foo+1.x-y:token"] {
+    for url in ["https://user:token@example.com/x", "http://h/token", "tftp://h?token", "foo+1.x-y:token"] {
         let line = with_url(url);
         assert_eq!(fetch(PlatformChoice::Named(metal()), &line, true), Ok(Answer::NeedsNetwork), "{url}");
         let error = fetch(PlatformChoice::Named(metal()), &line, false).unwrap_err();
         assert_eq!(error.reason(), Reason::Unsupported);
         assert!(error.text().contains("ignition.config.url"), "{error}");
-        assert!(error.text().contains(url.split_once(':').unwrap().0), "{error}");
         assert!(!error.text().contains("token"), "{error}");
     }
 }

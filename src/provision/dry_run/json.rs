@@ -49,6 +49,10 @@ fn add_operation(line: &PlannedOp<'_>, text: &mut String) {
     if let Some(size) = line.size {
         let _ = write!(text, ",\"size\":{size}");
     }
+    if !line.origins.is_empty() {
+        text.push_str(",\"origins\":");
+        add_list(line.origins.iter().map(Path::new), text);
+    }
     text.push('}');
 }
 

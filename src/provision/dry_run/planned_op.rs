@@ -11,6 +11,8 @@ use crate::sort::order;
 pub(super) const MOST_COMPARED: u64 = 256 << 10;
 /// The most bytes of all sources together that are kept for comparing. A small config can unpack to very many bytes.
 const MOST_KEPT: u64 = 64 << 20;
+/// The most origins of one file that are told.
+const MOST_ORIGINS: usize = 4;
 
 /// An operation with what is known about it before it is carried out.
 pub(super) struct PlannedOp<'p> {
@@ -21,8 +23,10 @@ pub(super) struct PlannedOp<'p> {
     pub(super) is_same: bool,
     /// Whether the operation replaces a file that the image has named as a default, without `overwrite` in the config.
     pub(super) is_default: bool,
-    /// The size in bytes of the file that it puts; `None` for other operations.
+    /// The size in bytes of the file that it puts; `None` for other operations, and if it is not fetched.
     pub(super) size: Option<u64>,
+    /// Scheme and host of what is fetched into the file.
+    pub(super) origins: &'p [String],
     /// Whether `op` still has the contents of the file.
     is_kept: bool,
 }
@@ -32,6 +36,8 @@ pub(super) struct PlannedOp<'p> {
 pub(super) struct ReadContents {
     /// The size in bytes; `None` for an operation that puts no file.
     size: Option<u64>,
+    /// Scheme and host of each URL behind which contents are.
+    origins: Vec<String>,
     /// Whether the operation still has the contents.
     is_kept: bool,
 }
@@ -67,17 +73,17 @@ fn present(ops: &[Op<'_>], sorted: &[usize], view: &dyn View) -> Result<Vec<Opti
 }
 
 /// Reads the contents of all files to the end. Small contents stay in the operations as bytes, to be compared; large ones are
-/// taken out of them.
+/// taken out of them. Contents that would have to be fetched are read only if `fetches`.
 ///
 /// # Errors
 /// Everything that is wrong with the sources, as one error.
-pub(super) fn read_contents(ops: &mut [Op<'_>], view: &dyn View) -> Result<Vec<ReadContents>> {
+pub(super) fn read_contents(ops: &mut [Op<'_>], view: &dyn View, fetches: bool) -> Result<Vec<ReadContents>> {
     let mut problems = Problems::default();
     let mut room = MOST_KEPT;
     let mut sizes = Sizes { view, recent: Vec::new() };
     let mut read = Vec::with_capacity(ops.len());
     for op in ops {
-        read.push(problems.take(read_content(op, &mut sizes, &mut room)).unwrap_or_default());
+        read.push(problems.take(read_content(op, &mut sizes, &mut room, fetches)).unwrap_or_default());
     }
     problems.finish().map(|()| read)
 }
@@ -103,10 +109,16 @@ impl Sizes<'_> {
 }
 
 /// Reads the contents that `op` puts. Keeps them if they are at most `room` bytes, which are then used up.
-fn read_content(op: &mut Op<'_>, sizes: &mut Sizes<'_>, room: &mut u64) -> Result<ReadContents> {
+fn read_content(
+    op: &mut Op<'_>,
+    sizes: &mut Sizes<'_>,
+    room: &mut u64,
+    fetches: bool,
+) -> Result<ReadContents> {
     let Op::File { contents, .. } = op else { return Ok(ReadContents::default()) };
     let mut size: u64 = 0;
-    let mut is_kept = true;
+    let (mut is_kept, mut is_known) = (true, true);
+    let mut origins: Vec<String> = Vec::new();
     let mut kept = Vec::with_capacity(contents.len());
     for piece in std::mem::take(contents) {
         let bytes = match &piece {
@@ -119,6 +131,15 @@ fn read_content(op: &mut Op<'_>, sizes: &mut Sizes<'_>, room: &mut u64) -> Resul
             kept.push(piece);
             continue;
         };
+        if let Some(origin) = source.origin() {
+            if origins.len() < MOST_ORIGINS && !origins.contains(&origin) {
+                origins.push(origin);
+            }
+            if !fetches {
+                (is_kept, is_known) = (false, false);
+                continue;
+            }
+        }
         let (bytes, length) = source.open()?.read_and_count((*room).min(MOST_COMPARED))?;
         size = size.saturating_add(length);
         match bytes {
@@ -130,13 +151,13 @@ fn read_content(op: &mut Op<'_>, sizes: &mut Sizes<'_>, room: &mut u64) -> Resul
         }
     }
     *contents = kept;
-    Ok(ReadContents { size: Some(size), is_kept })
+    Ok(ReadContents { size: is_known.then_some(size), origins, is_kept })
 }
 
 /// Returns the operations of `planned` with what is known about each. `read` is what [`read_contents`] returned.
 pub(super) fn lines<'p>(
     planned: &'p Planned<'_>,
-    read: &[ReadContents],
+    read: &'p [ReadContents],
     sorted: &[usize],
     view: &dyn View,
 ) -> Result<Vec<PlannedOp<'p>>> {
@@ -145,12 +166,13 @@ pub(super) fn lines<'p>(
     // The defaults are in the order of the operations that replace them.
     let mut defaults = planned.replaced_defaults.iter();
     let mut default = defaults.next();
-    for ((op, &ReadContents { size, is_kept }), present) in planned.ops.iter().zip(read).zip(present) {
+    for ((op, read), present) in planned.ops.iter().zip(read).zip(present) {
+        let ReadContents { size, ref origins, is_kept } = *read;
         let is_default = !matches!(op, Op::Remove { .. }) && default.is_some_and(|path| path == op.path());
         if is_default {
             default = defaults.next();
         }
-        let mut line = PlannedOp { op, present, is_same: false, is_default, size, is_kept };
+        let mut line = PlannedOp { op, present, is_same: false, is_default, size, origins, is_kept };
         let is_removed =
             |before: &PlannedOp<'_>| matches!(before.op, Op::Remove { path } if path == op.path());
         line.is_same = !lines.last().is_some_and(is_removed) && line.is_same(view)?;

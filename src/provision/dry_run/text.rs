@@ -187,6 +187,9 @@ impl Page {
         if let Some(size) = line.size {
             let _ = write!(words, " ({size} bytes)");
         }
+        if !line.origins.is_empty() {
+            let _ = write!(words, ", from {}", line.origins.join(" and "));
+        }
         if line.is_default {
             words.push_str(", replaces the image's default");
         }
@@ -205,6 +208,7 @@ impl Page {
         let is_file = line.present.is_some_and(|stat| stat.kind == FileKind::File);
         let instead = match lines {
             _ if view.unread.borrow().len() > unread => "what it holds may not be read",
+            None if line.size.is_none() => "not fetched: see --fetch",
             None => "too large to be compared",
             Some(None) if is_file => "the contents are not text, and differ",
             Some(None) => "the contents are not text",

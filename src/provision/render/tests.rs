@@ -54,7 +54,10 @@ fn an_empty_config_adds_nothing() {
 fn what_needs_the_network_is_refused_by_its_key() {
     let error = render(&merging(&["data:,", "https://token@host/x"])).unwrap_err();
     assert_eq!(error.reason(), Reason::Unsupported);
-    assert_eq!(error.text(), "fetching https URLs is not supported, at $.ignition.config.merge.1.source");
+    assert_eq!(
+        error.text(),
+        "https://host is not fetched without --fetch, at $.ignition.config.merge.1.source"
+    );
 }
 
 #[test]
