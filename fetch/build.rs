@@ -1,12 +1,21 @@
-//! Tells the program when it was built: `SOURCE_DATE_EPOCH` (reproducible-builds.org), or else now.
+//! Tells the program when it was built: `SOURCE_DATE_EPOCH` (reproducible-builds.org), or else now. A release build is linked as
+//! the other programs are.
+
+#[path = "../link.rs"]
+mod link;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=../link.rs");
+    println!("cargo:rerun-if-changed=../no-unwind-tables.ld");
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    let told = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let built: u64 = told.unwrap_or_else(now);
+    let built: u64 = variable("SOURCE_DATE_EPOCH").parse().unwrap_or_else(|_| now());
     println!("cargo:rustc-env=GLOWPLUG_BUILD_TIME={built}");
+    if variable("PROFILE") == "release" {
+        link::print_arguments(&format!("{}/..", variable("CARGO_MANIFEST_DIR")));
+    }
 }

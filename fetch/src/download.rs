@@ -57,10 +57,12 @@ pub fn stream(
     if body.is_to_be_unpacked() {
         return unpack(body, output);
     }
+    let at = body.response.url.shown();
     if let Some(length) = body.length {
-        output.size(length)?;
+        output.size(length).map_err(|error| error.at(&at))?;
     }
-    while body.pass(&mut |piece| output.write(piece).map(|()| piece.len()))? {}
+    let mut write = |piece: &[u8]| output.write(piece).map(|()| piece.len()).map_err(|error| error.at(&at));
+    while body.pass(&mut write)? {}
     Ok(())
 }
 
@@ -72,7 +74,9 @@ fn unpack(body: Body<'_>, output: &mut Output) -> Result<()> {
     loop {
         match unpacked.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => output.write(buffer.get(..count).unwrap_or_default())?,
+            Ok(count) => {
+                output.write(buffer.get(..count).unwrap_or_default()).map_err(|error| error.at(&at))?;
+            }
             Err(StreamError::Failed(error)) => return Err(error),
             Err(StreamError::Broken(words)) => return Err(Error::new(Reason::BadAnswer, words).at(&at)),
             // A body waits for its bytes itself.
@@ -109,6 +113,8 @@ struct Body<'b> {
     passed: u64,
     sum: Checksum,
     tries: u32,
+    /// The pauses between the tries, which begin anew with `tries`.
+    pauses: Backoff,
     /// How many bytes were passed on when `tries` was last zero.
     mark: u64,
     restarts: u32,
@@ -116,9 +122,18 @@ struct Body<'b> {
 
 impl<'b> Body<'b> {
     fn new(context: &'b Context<'b>, ask: &'b dyn Fn() -> HttpRequest, response: Response) -> Self {
-        let length = response.length;
-        let (sum, mark) = (Checksum::default(), 0);
-        Self { context, ask, response, length, passed: 0, sum, tries: 0, mark, restarts: 0 }
+        Self {
+            context,
+            ask,
+            length: response.length,
+            response,
+            passed: 0,
+            sum: Checksum::default(),
+            tries: 0,
+            pauses: first_pauses(),
+            mark: 0,
+            restarts: 0,
+        }
     }
 
     /// Returns whether the body is that of a redirect's target and gzip data in transit. The reference asks such a target for
@@ -160,7 +175,6 @@ impl<'b> Body<'b> {
 
     /// Begins another answer at the byte that comes next.
     fn resume(&mut self, failure: Failure) -> Result<()> {
-        let mut pauses = Backoff::between(PAUSES.0, PAUSES.1);
         let mut failure = failure;
         loop {
             let at = self.response.url.shown();
@@ -170,6 +184,7 @@ impl<'b> Body<'b> {
             };
             if self.passed.saturating_sub(self.mark) >= PROGRESS {
                 (self.mark, self.tries) = (self.passed, 0);
+                self.pauses = first_pauses();
             }
             self.tries = self.tries.saturating_add(1);
             let cut = format!("the body was cut after {} bytes: {what}", self.passed);
@@ -177,7 +192,7 @@ impl<'b> Body<'b> {
                 let text = format!("{cut}; {MOST_TRIES} more tries brought no more of it");
                 return Err(Error::new(Reason::BadAnswer, text).at(&at));
             }
-            if !pauses.wait(self.context.deadline) {
+            if !self.pauses.wait(self.context.deadline) {
                 return Err(
                     Error::new(Reason::NoHost, format!("{cut}; there is no time for another try")).at(&at)
                 );
@@ -263,6 +278,10 @@ impl<'b> Body<'b> {
         encoding(&self.response) != encoding(response)
             || (self.response.redirects > 0) != (response.redirects > 0)
     }
+}
+
+fn first_pauses() -> Backoff {
+    Backoff::between(PAUSES.0, PAUSES.1)
 }
 
 /// Returns the error for a status that brings no file.

@@ -1,7 +1,7 @@
 //! HTTP and HTTPS: one request and its answer, with redirects, proxies and repeated tries.
 //!
 //! Other schemes build on it so: make an [`HttpRequest`] with [`HttpRequest::get`] and change its fields, then call [`get`].
-//! The [`Response`] has a status of any kind below 500, the fields of its head, and its body piece by piece, or whole by
+//! The [`Response`] has any status but 500 to 599, the fields of its head, and its body piece by piece, or whole by
 //! [`Response::text`]. [`Retry`] says which failures are tried again, and for how long. A file is better fetched with
 //! [`crate::download::fetch`], which also continues a body that is cut.
 
@@ -45,7 +45,7 @@ const RESERVED: [&str; 5] = ["Host", "Connection", "Content-Length", "Transfer-E
 pub struct Retry {
     /// How many tries there are. After each, a pause follows: 200 ms at first, doubling up to 5 s.
     pub tries: u32,
-    /// The statuses below 500 that are tried again. Those from 500 on always are.
+    /// The statuses that are tried again beside 500 to 599.
     pub statuses: &'static [u16],
     /// How long all tries together may take, if the request as a whole has more time.
     pub within: Duration,
@@ -83,7 +83,7 @@ impl HttpRequest {
     }
 }
 
-/// Returns the server's answer to `request`: any status below 500 that `request.retry` does not name.
+/// Returns the server's answer to `request`, whatever its status, unless that is 500 to 599 or one that `request.retry` names.
 ///
 /// # Errors
 /// [`Reason::NoHost`] if there was none in time, or after the last try; [`Reason::Certificate`];
@@ -98,7 +98,7 @@ pub fn get(context: &Context<'_>, request: &HttpRequest) -> Result<Response> {
         let last = match follow(context, request, deadline) {
             Ok(response) => {
                 let status = response.status();
-                if status < 500 && !request.retry.statuses.contains(&status) {
+                if !(500..=599).contains(&status) && !request.retry.statuses.contains(&status) {
                     return Ok(response);
                 }
                 format!("{}: the host answered HTTP status {status}", response.url.shown())

@@ -1,0 +1,21 @@
+//! Runs the program `glowplug-fetch` against servers that behave, servers that do not, and real ones.
+
+// Inside tests a failed assumption is the test's own message.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod bad_certificates;
+mod behaviour;
+mod certificates;
+mod hostile;
+mod program;
+mod proxies;
+mod real;
+mod resume;
+mod sandbox;
+mod server;
