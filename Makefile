@@ -156,6 +156,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
 	cargo test --quiet --locked
+	cargo test --quiet --locked -p glowplug-fetch --lib
 
 # Everything that needs no guest, in a Debian 13 with its own Rust and nothing else.
 bare: deps
@@ -169,6 +170,7 @@ unit: deps
 	cargo test --quiet --locked
 	cargo test --quiet --locked --test disks
 	cargo test --quiet --locked --features failpoints --test crash
+	cargo test --quiet --locked -p glowplug-fetch
 	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
 	grep -q "a release build must not have it" $(OUT)/failpoints.log
 

@@ -44,7 +44,7 @@ const SERVERS: &[(&str, Act, i32)] = &[
     (
         "tells a length and sends chunks",
         |c| {
-            send(c, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n")
+            send(c, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
         },
         11,
     ),
@@ -68,7 +68,7 @@ const SERVERS: &[(&str, Act, i32)] = &[
                 c,
                 &[b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"],
                 &[b'x'; 1000],
-            )
+            );
         },
         11,
     ),

@@ -91,8 +91,8 @@ impl Nginx {
         Self { _daemon: daemon, authority, http, https, file }
     }
 
-    fn request(&self, url: String) -> FetchRequest<'static> {
-        let mut asked = request(&url);
+    fn request(&self, url: &str) -> FetchRequest<'static> {
+        let mut asked = request(url);
         asked.total_seconds = 60;
         asked.cas.push(self.authority.pem("ca").into());
         asked
@@ -134,21 +134,21 @@ fn cutting_relay(to: u16, cuts: usize, most: u64) -> u16 {
 fn nginx() {
     let nginx = Nginx::start();
     for url in nginx.urls("/file").into_iter().chain(nginx.urls("/moved")) {
-        let outcome = run(&nginx.request(url));
+        let outcome = run(&nginx.request(&url));
         assert!(outcome.body() == nginx.file);
         assert_eq!(outcome.size(), Some(5_000_000));
     }
     for url in nginx.urls("/none") {
-        assert_eq!(run(&nginx.request(url)).body(), b"");
+        assert_eq!(run(&nginx.request(&url)).body(), b"");
     }
     for (path, code) in [("/missing", 30), ("/gone", 30), ("/private/file", 30)] {
         for url in nginx.urls(path) {
-            run(&nginx.request(url)).error(code);
+            run(&nginx.request(&url)).error(code);
         }
     }
     for url in nginx.urls("/private/file") {
-        assert!(run(&nginx.request(url.replace("://", "://user:secret@"))).body() == nginx.file);
-        run(&nginx.request(url.replace("://", "://user:wrong@"))).error(30);
+        assert!(run(&nginx.request(&url.replace("://", "://user:secret@"))).body() == nginx.file);
+        run(&nginx.request(&url.replace("://", "://user:wrong@"))).error(30);
     }
 }
 
@@ -157,7 +157,7 @@ fn nginx_by_way_of_a_connection_that_is_cut() {
     let nginx = Nginx::start();
     for (scheme, port) in [("http", nginx.http), ("https", nginx.https)] {
         let relay = cutting_relay(port, 3, 1_000_000);
-        let outcome = run(&nginx.request(format!("{scheme}://localhost:{relay}/file")));
+        let outcome = run(&nginx.request(&format!("{scheme}://localhost:{relay}/file")));
         assert!(outcome.body() == nginx.file);
         assert!(outcome.notes("was cut after"), "{:?}", outcome.lines);
     }
@@ -177,7 +177,7 @@ fn tinyproxy() {
     let _daemon = Daemon::start(command.arg("-d").arg("-c").arg(&config), port);
     // The loopback is never asked by way of a proxy; this address also leads there.
     for (scheme, server) in [("http", nginx.http), ("https", nginx.https)] {
-        let mut asked = nginx.request(format!("{scheme}://0.0.0.0:{server}/file"));
+        let mut asked = nginx.request(&format!("{scheme}://0.0.0.0:{server}/file"));
         for proxy in [&mut asked.http_proxy, &mut asked.https_proxy] {
             *proxy = Some(format!("http://me:pass@127.0.0.1:{port}").into());
         }
