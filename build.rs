@@ -1,4 +1,11 @@
-//! Refuses a release build that is not static, and leaves unwind tables out of it.
+//! Knows the three release builds, and refuses everything else by name:
+//!
+//! - **musl**: all programs static. The project's own packages have it, because it is the smallest.
+//! - **static glibc**: the same, where Rust has no standard library for musl.
+//! - **Debian's**: dynamic with glibc, for `glowplug-ready` and `glowplug-agent`, which run in the real root. `glowplug`
+//!   alone is linked statically there (`debian/rules`). `src/main.rs` refuses to be dynamic.
+//!
+//! Static programs have no unwind tables: nothing unwinds, and every byte counts in the initramfs.
 
 mod link;
 
@@ -17,20 +24,20 @@ fn main() -> ExitCode {
         eprintln!("the feature failpoints is for tests: a release build must not have it");
         return ExitCode::FAILURE;
     }
-    let flags = variable("CARGO_ENCODED_RUSTFLAGS");
-    // musl is linked statically unless told otherwise, glibc dynamically unless told otherwise.
-    let is_static = match variable("CARGO_CFG_TARGET_ENV").as_str() {
-        "musl" => !flags.contains("-crt-static"),
-        _ => variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static"),
+    let libc = variable("CARGO_CFG_TARGET_ENV");
+    let is_static = variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
+    let programs = match (libc.as_str(), is_static) {
+        ("musl" | "gnu", true) => "bins",
+        ("gnu", false) => "bin=glowplug",
+        ("musl", false) => {
+            eprintln!("a dynamic release build with musl: build without -Ctarget-feature=-crt-static");
+            return ExitCode::FAILURE;
+        }
+        _ => {
+            eprintln!("a release build with the C library \"{libc}\": build for musl or glibc");
+            return ExitCode::FAILURE;
+        }
     };
-    if !is_static {
-        eprintln!(
-            "a release build of glowplug must be static: build for {}-unknown-linux-musl, or with \
-             RUSTFLAGS=-Ctarget-feature=+crt-static (`make` picks what this machine has)",
-            variable("CARGO_CFG_TARGET_ARCH"),
-        );
-        return ExitCode::FAILURE;
-    }
-    link::print_arguments(&variable("CARGO_MANIFEST_DIR"));
+    link::print_arguments(&variable("CARGO_MANIFEST_DIR"), programs);
     ExitCode::SUCCESS
 }

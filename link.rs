@@ -16,17 +16,19 @@ fn rust_minor() -> u32 {
     text.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0)
 }
 
-/// Prints the linker's arguments for cargo. `top` is the directory of the linker's script.
-pub fn print_arguments(top: &str) {
+/// Prints the linker's arguments for cargo. `top` is the directory of the linker's script. `programs` is `bins` for all
+/// programs of the package, or `bin=NAME` for one.
+pub fn print_arguments(top: &str, programs: &str) {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let flags = variable("CARGO_ENCODED_RUSTFLAGS");
     // A linker that is called without a compiler driver takes its arguments as they are.
     let prefix = if flags.contains("linker-flavor=ld") { "" } else { "-Wl," };
-    println!("cargo:rustc-link-arg-bins={prefix}--no-eh-frame-hdr");
-    println!("cargo:rustc-link-arg-bins={prefix}--script={top}/no-unwind-tables.ld");
+    println!("cargo:rustc-link-arg-{programs}={prefix}--no-eh-frame-hdr");
+    println!("cargo:rustc-link-arg-{programs}={prefix}--script={top}/no-unwind-tables.ld");
     if variable("CARGO_CFG_TARGET_ENV") == "musl" && rust_minor() >= RUST_WITH_MUSL_1_2_5 {
         // `-z` takes its word as an argument of its own.
-        let separator = if prefix.is_empty() { "\ncargo:rustc-link-arg-bins=" } else { "," };
-        println!("cargo:rustc-link-arg-bins={prefix}-z{separator}pack-relative-relocs");
+        let separator =
+            if prefix.is_empty() { format!("\ncargo:rustc-link-arg-{programs}=") } else { ",".to_owned() };
+        println!("cargo:rustc-link-arg-{programs}={prefix}-z{separator}pack-relative-relocs");
     }
 }

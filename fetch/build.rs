@@ -16,6 +16,6 @@ fn main() {
     let built: u64 = variable("SOURCE_DATE_EPOCH").parse().unwrap_or_else(|_| now());
     println!("cargo:rustc-env=GLOWPLUG_BUILD_TIME={built}");
     if variable("PROFILE") == "release" {
-        link::print_arguments(&format!("{}/..", variable("CARGO_MANIFEST_DIR")));
+        link::print_arguments(&format!("{}/..", variable("CARGO_MANIFEST_DIR")), "bins");
     }
 }

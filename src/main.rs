@@ -16,6 +16,13 @@ use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
+// build.rs does not know how each program is linked.
+#[cfg(not(any(debug_assertions, target_feature = "crt-static")))]
+compile_error!(
+    "a release build of glowplug must be static, since the initramfs has no libc: build for x86_64-unknown-linux-musl, or \
+     with RUSTFLAGS=-Ctarget-feature=+crt-static (`make` picks what this machine has)"
+);
+
 const HELP: &str = "\
 Provision a Debian machine from an Ignition config, once.
 
