@@ -46,11 +46,12 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
-	tests/check-steps tests/reference \
+	tests/check-steps tests/reference tests/lintian tests/debian-source \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
-	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/first-boot tests/boot/machine/checks \
+	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
 	tests/boot/machine/offline fuzz/run image/build debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
+	debian/tests/functions debian/tests/boot debian/tests/dracut debian/tests/initramfs-tools \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
 	podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
 	podman-machine/root/usr/sbin/update-ca-trust \
@@ -70,7 +71,7 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps-build deps-lab deps deb lab demo-lab check-packages machine-lab image image-test test-podman \
+.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test test-podman \
 	demo test check unit lint lint-code lint-crates bare fresh boot boot-one bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
@@ -115,6 +116,15 @@ $(MACHINE_DEB):
 	@mkdir -p $(OUT)/deb
 	@podman-machine/deb $(VERSION) $@
 	@cp $@ $(OUT)/deb/glowplug-podman-machine_$(VERSION)_all.deb
+
+# Debian's own source package, built, compared and tested in a Debian sid. It is not part of `make test`: it takes too long.
+debian-source: deps-lab
+	@tests/debian-source $(OUT)/debian-source
+
+# The packages, with the lintian of Debian 13 and with that of sid.
+lintian: deps-lab deb
+	@tests/lintian $(OUT)/lintian trixie $(DEB) $(MACHINE_DEB)
+	@tests/lintian $(OUT)/lintian sid $(DEB) $(MACHINE_DEB)
 
 lab: deps-lab deb
 	@tests/boot/prepare $(DEB) $(LAB)
@@ -191,10 +201,11 @@ lint-crates: deps
 	@$(DEPS) build cargo-deny
 	@tests/lint-crates $(OUT)/log
 
-boot: deps lab check-packages machine-lab image
+boot: deps lab check-packages lintian machine-lab image
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
 		glowplug-agent.socket glowplug-agent@0.service glowplug-agent-console.timer
 	tests/boot/generators $(DEB) $(LAB)/root $(OUT)/generators
+	tests/boot/lifecycle $(DEB) $(LAB) $(OUT)/lifecycle
 	tests/boot/first-boot $(BIN)/glowplug $(LAB)/root
 	tests/boot/machine/offline $(MACHINE_LAB)/root
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2
