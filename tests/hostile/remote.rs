@@ -4,12 +4,15 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::roots::root;
 use crate::sandbox::{Done, PROGRAM, Sandbox};
+use crate::secrets::OpenAll;
 use crate::server::{Asked, Server, fetch_program, give};
 
 /// Stands in every part of a URL or header that can hold a secret.
@@ -228,6 +231,64 @@ fn a_large_file_needs_no_memory() {
     let done = sandbox.done(command.arg(sandbox.root()).arg(sandbox.host("config.ign")));
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(fs::metadata(sandbox.at("/srv/file0")).unwrap().len(), SIZE as u64);
+}
+
+/// A run that is killed in the middle of a download takes its programs with it. The next one goes on with the saved config: it
+/// keeps that while the server is away, and needs no host.
+#[test]
+fn a_download_that_is_interrupted_starts_over_from_the_saved_config() {
+    let sandbox = sandbox();
+    let (is_away, asked_once) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (away, once) = (Arc::clone(&is_away), Arc::clone(&asked_once));
+    let server = Server::new(move |_, stream| {
+        if !once.swap(true, Ordering::SeqCst) {
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel"));
+            std::thread::sleep(Duration::from_secs(60));
+        } else if !away.load(Ordering::SeqCst) {
+            give(stream, "200 OK", b"hello");
+        }
+    });
+    fs::write(sandbox.host("cmdline"), "ro glowplug.timeout=2\n").unwrap();
+    let config = files(&[json!({"source": server.url("/")})]).to_string();
+    let mut command = sandbox.command(PROGRAM, &config);
+    command.args(["apply", "--root"]).arg(sandbox.root()).arg(sandbox.host("config.ign"));
+    // `apply` saves nothing, so this one is only killed.
+    let mut child = command.spawn().unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let mut fetching = String::new();
+    while !asked_once.load(Ordering::SeqCst) || fetching.is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+        fetching = fs::read_to_string(&children).unwrap();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let is_there = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", fetching.trim())).unwrap_or_default();
+        stat.contains("(glowplug-fetch)") && !stat.contains(") Z ")
+    };
+    while is_there() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    asked_once.store(false, Ordering::SeqCst);
+
+    let _log = OpenAll::new();
+    let mut command = sandbox.command(PROGRAM, &config);
+    let mut child = command.args(["run", "--platform=file", "--root"]).arg(sandbox.root()).spawn().unwrap();
+    while !asked_once.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(sandbox.at("/.glowplug/config").exists() && !sandbox.at("/srv/file0").exists());
+    is_away.store(true, Ordering::SeqCst);
+    let done = sandbox.run("no config any more");
+    assert_eq!(done.reason(), "no-host", "{done:?}");
+    assert!(sandbox.at("/.glowplug/config").exists() && !sandbox.at("/srv/file0").exists());
+    is_away.store(false, Ordering::SeqCst);
+    let done = sandbox.run("no config any more");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(fs::read(sandbox.at("/srv/file0")).unwrap(), b"hello");
+    assert!(!sandbox.at("/.glowplug").exists());
 }
 
 /// What takes longer than a few seconds is told of on the console, by its path.

@@ -410,10 +410,10 @@ fn killed_at_any_time() {
 }
 
 /// The devices of the sandbox need a reader.
-struct OpenAll(#[allow(dead_code, reason = "kept open")] Vec<File>);
+pub struct OpenAll(#[allow(dead_code, reason = "kept open")] Vec<File>);
 
 impl OpenAll {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let open = |name| {
             let mut options = fs::OpenOptions::new();
             options
