@@ -1,4 +1,8 @@
+use std::cell::RefCell;
+
 use super::*;
+use crate::config::Ignition;
+use crate::source::{ByteStream, StreamError, UrlRequest};
 
 /// A config of the newest version that holds `rest`.
 fn config(rest: &str) -> String {
@@ -129,4 +133,81 @@ fn depth_and_number_are_bounded() {
     let many: Vec<String> = (0..=MAX_CONFIGS).map(|number| format!("data:;n={number},")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert!(render(&merging(&many)).unwrap_err().text().contains("1000 configs"));
+}
+
+/// A server that gives the configs of `a_configs_settings_hold_for_what_it_refers_to`, and remembers everything.
+#[derive(Debug, Default)]
+struct Recording(RefCell<Vec<String>>);
+
+impl Transport for Recording {
+    fn open(&self, request: &UrlRequest<'_>) -> Result<Box<dyn ByteStream>> {
+        let name = request.url.rsplit('/').next().unwrap();
+        self.0.borrow_mut().push(name.to_owned());
+        let rest = match name {
+            "a" => r#","timeouts":{"httpTotal":2},"config":{"merge":[{"source":"http://h/c"}]}"#,
+            "b" => r#","timeouts":{"httpResponseHeaders":9}"#,
+            "empty" => return Ok(Box::new(Bytes(Vec::new()))),
+            _ => "",
+        };
+        Ok(Box::new(Bytes(format!(r#"{{"ignition":{{"version":"3.4.0"{rest}}}}}"#).into_bytes())))
+    }
+
+    fn adopt(&self, ignition: &Ignition<'_>) -> Result<()> {
+        let timeouts = &ignition.timeouts;
+        self.0.borrow_mut().push(format!("{:?} {:?}", timeouts.http_total, timeouts.http_response_headers));
+        Ok(())
+    }
+}
+
+struct Bytes(Vec<u8>);
+
+impl ByteStream for Bytes {
+    fn read(&mut self, buffer: &mut [u8]) -> std::result::Result<usize, StreamError> {
+        let count = self.0.len().min(buffer.len());
+        for (to, from) in buffer.iter_mut().zip(self.0.drain(..count)) {
+            *to = from;
+        }
+        Ok(count)
+    }
+}
+
+fn recorded(references: &str) -> (Result<()>, Vec<String>) {
+    let (texts, recording) = (Texts::default(), Recording::default());
+    let text = format!(
+        r#"{{"ignition":{{"version":"3.4.0","timeouts":{{"httpTotal":1}},"config":{{{references}}}}}}}"#
+    );
+    let done = Renderer::new(&texts, &recording).render(text.as_bytes()).map(drop);
+    (done, recording.0.into_inner())
+}
+
+#[test]
+fn a_configs_settings_hold_for_what_it_refers_to() {
+    let (done, record) = recorded(r#""merge":[{"source":"http://h/a"},{"source":"http://h/b"}]"#);
+    assert_eq!(done, Ok(()));
+    let expected = [
+        "Some(1) None",
+        "a",
+        // Those of its parent and its own, then those of its child and its own.
+        "Some(2) None",
+        "c",
+        "Some(2) None",
+        "b",
+        "Some(2) Some(9)",
+    ];
+    assert_eq!(record, expected);
+    // A replacement has its own alone.
+    let (done, record) = recorded(r#""replace":{"source":"http://h/d"}"#);
+    assert_eq!((done, record), (Ok(()), ["Some(1) None", "d", "None None"].map(str::to_owned).into()));
+}
+
+#[test]
+fn a_config_that_a_server_gives_without_a_byte_is_refused() {
+    for (references, key) in [
+        (r#""merge":[{"source":"data:,"},{"source":"http://h/empty"}]"#, "merge.1"),
+        (r#""replace":{"source":"http://h/empty"}"#, "replace"),
+    ] {
+        let error = recorded(references).0.unwrap_err();
+        let text = format!("the server gave a config without a byte, at $.ignition.config.{key}.source");
+        assert_eq!((error.reason(), error.text()), (Reason::BadAnswer, text.as_str()));
+    }
 }
