@@ -1,8 +1,12 @@
 //! What unit tests share.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// A directory of the test's own, which goes with the value.
 pub(crate) struct TempDir(PathBuf);
@@ -34,4 +38,37 @@ impl Drop for TempDir {
         // A directory that stays harms no other test, and a panic here would hide the test's own failure.
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+thread_local! {
+    static WARNINGS: RefCell<Vec<String>> = RefCell::default();
+}
+
+/// Keeps the warnings of each thread.
+struct Warnings;
+
+impl Log for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Warn
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            WARNINGS.with_borrow_mut(|warnings| warnings.push(record.args().to_string()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Calls `act`, and returns the warnings that this thread has logged meanwhile.
+pub(crate) fn warnings_of(act: impl FnOnce()) -> Vec<String> {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        log::set_logger(&Warnings).unwrap();
+        log::set_max_level(LevelFilter::Warn);
+    });
+    WARNINGS.take();
+    act();
+    WARNINGS.take()
 }

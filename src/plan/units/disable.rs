@@ -25,6 +25,7 @@ pub(super) fn is_enabled(name: &str, known: &mut Known, links: &Links, tree: &Tr
         }
     };
     let Some(unit) = unit.filter(|unit| unit.state == UnitState::File) else { return Ok(false) };
+    unit.warn_of_ignored_lines();
     let is_instance = UnitName::parse(&unit.name).is_some_and(UnitName::is_instance);
     if name != names::file_name(&unit.path) && !is_instance {
         return Ok(true);

@@ -64,6 +64,7 @@ fn enable_all(name: &str, known: &mut Known, tree: &mut Tree) -> UnitResult<bool
 /// Plans the links of one unit.
 fn put_links(unit: &Unit, known: &mut Known, tree: &mut Tree) -> UnitResult<()> {
     let Some(name) = UnitName::parse(&unit.name) else { return Ok(()) };
+    unit.warn_of_ignored_lines();
     // A link needs a target in systemd's directories, even if the unit's file lies elsewhere.
     let mut target = unit.path.clone();
     if !load::is_searched(&unit.path) {
@@ -138,7 +139,9 @@ fn put_dependencies(
     Ok(())
 }
 
-pub(super) fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
+/// Expands the specifiers in `text`, a word in the value of `key`. If one depends on the running system, logs a warning and
+/// returns `None`.
+fn expand(unit: &Unit, key: &str, text: &str) -> Option<String> {
     let text = unit.expand(text);
     if text.is_none() {
         log::warn!(

@@ -1,7 +1,7 @@
 //! Finds the units that would bring a disabled unit back at a first boot, because they name it in `Also=` or `Alias=`.
 
 use super::disable::find;
-use super::enable::{alias_name, expand};
+use super::enable::alias_name;
 use super::links::entries;
 use super::load::{self, Known};
 use super::names::UnitName;
@@ -11,17 +11,18 @@ use crate::error::Result;
 use crate::plan::Tree;
 use crate::plan::map::Map;
 
-/// The units of a root, by the names in their `[Install]` sections. All unit files are read for it, once.
+/// The units of a root, by the names in their `[Install]` sections. To find them, all unit files are read once. Nothing is
+/// logged of a unit, because most of them have nothing to do with the config.
 #[derive(Default)]
 pub(super) struct NamedBy {
-    /// By each unit that their `Also=` names.
+    /// For each unit, the units whose `Also=` names it.
     also: Map<Vec<String>>,
-    /// By each name that their `Alias=` asks for.
+    /// For each name, the units whose `Alias=` asks for it.
     alias: Map<Vec<String>>,
 }
 
 impl NamedBy {
-    /// Reads all units. Units that systemd refuses are left out, since it does not enable them either.
+    /// Reads all units. Units that systemd refuses are left out, since systemd does not enable them either.
     pub fn read(known: &mut Known, tree: &Tree) -> Result<Self> {
         let (mut named, mut seen) = (Self::default(), Map::default());
         for directory in load::directories(tree)? {
@@ -38,7 +39,7 @@ impl NamedBy {
                     let end = find(other, known, tree)?;
                     note(&mut named.also, end.as_ref().map_or(other, |end| &end.name), &name);
                 }
-                for alias in unit.alias.iter().filter_map(|alias| expand(&unit, "Alias", alias)) {
+                for alias in unit.alias.iter().filter_map(|alias| unit.expand(alias)) {
                     if let Some(alias) = alias_name(parts, &name, &alias) {
                         note(&mut named.alias, &alias, &name);
                     }

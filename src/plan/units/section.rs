@@ -38,6 +38,8 @@ pub(super) struct Unit {
     pub upheld_by: Vec<String>,
     pub also: Vec<String>,
     pub default_instance: Option<String>,
+    /// The keys that have an ignored line: one with a quote that is not closed. Each key is listed once.
+    pub unclosed: Vec<&'static str>,
 }
 
 impl Unit {
@@ -46,11 +48,13 @@ impl Unit {
 
     /// Applies one assignment, as systemd does.
     pub fn assign(&mut self, key: &str, value: &str) -> parse::Read {
-        let list = match key {
-            "WantedBy" => &mut self.wanted_by,
-            "RequiredBy" => &mut self.required_by,
-            "UpheldBy" => &mut self.upheld_by,
-            "Alias" if UnitName::parse(&self.name).is_some_and(UnitName::may_alias) => &mut self.alias,
+        let (key, list) = match key {
+            "WantedBy" => ("WantedBy", &mut self.wanted_by),
+            "RequiredBy" => ("RequiredBy", &mut self.required_by),
+            "UpheldBy" => ("UpheldBy", &mut self.upheld_by),
+            "Alias" if UnitName::parse(&self.name).is_some_and(UnitName::may_alias) => {
+                ("Alias", &mut self.alias)
+            }
             "Also" => return self.assign_also(value),
             "DefaultInstance" => return self.assign_default_instance(value),
             _ => return Ok(()),
@@ -59,10 +63,18 @@ impl Unit {
             list.clear();
         } else if let Some(words) = parse::words(value) {
             list.extend(words);
-        } else {
-            log::warn!("unit {}: its {key}= has a quote that is not closed; the line is ignored", self.name);
+        } else if !self.unclosed.contains(&key) {
+            self.unclosed.push(key);
         }
         Ok(())
+    }
+
+    /// Logs a warning for each key that has an ignored line. Reading a unit logs nothing, because units that have nothing to
+    /// do with the config are read too.
+    pub fn warn_of_ignored_lines(&self) {
+        for key in &self.unclosed {
+            log::warn!("unit {}: its {key}= has a quote that is not closed; the line is ignored", self.name);
+        }
     }
 
     fn assign_also(&mut self, value: &str) -> parse::Read {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::change::memory::Memory;
 use crate::config::Dropin;
+use crate::testing::warnings_of;
 
 /// A root in memory whose files begin with `-> ` where they are links.
 struct Root(Memory);
@@ -220,6 +221,23 @@ fn units_that_would_bring_a_disabled_one_back_are_not_enabled_by_presets() {
         "enable wanted.service",
     ];
     assert_eq!(disabled(&["no-link.service"]), expected);
+}
+
+/// Disabling a unit reads all units of the image.
+#[test]
+fn faults_of_units_are_warned_of_only_where_the_config_names_the_unit() {
+    let faulty = "[Install]\nWantedBy='x.target\nAlias=%b.service\nAlias='\n";
+    let files = [(A, WANTED), ("/usr/lib/systemd/system/faulty.service", faulty)];
+    let warnings = |units: Vec<Unit<'static>>| warnings_of(|| drop(apply(&files, units)));
+    assert_eq!(warnings(with(false, &["a.service"])), [""; 0]);
+    let unclosed =
+        |key| format!("unit faulty.service: its {key}= has a quote that is not closed; the line is ignored");
+    assert_eq!(warnings(with(false, &["faulty.service"])), [unclosed("WantedBy"), unclosed("Alias")]);
+    let mut units = with(false, &["a.service"]);
+    units.extend(with(true, &["faulty.service"]));
+    let specifier = "unit faulty.service: its Alias= has a specifier that depends on the running system; the word is \
+                     ignored";
+    assert_eq!(warnings(units), [&unclosed("WantedBy"), &unclosed("Alias"), specifier]);
 }
 
 #[test]
