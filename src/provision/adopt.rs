@@ -24,7 +24,7 @@ pub fn adopt(root: &Root) -> Result<bool> {
     let mut buffer = [0; LIMIT];
     let stamp = match root.read_stamp(&mut buffer) {
         Ok(stamp) => stamp,
-        // There is nothing to keep of a file that is not a stamp.
+        // A file that is not a stamp holds nothing that the new stamp could keep.
         Err(StampFault::Broken) => None,
         Err(fault) => return Err(root.stamp_error(fault)),
     };
@@ -40,8 +40,8 @@ pub(super) fn put(root: &Root, stamp: Option<&Stamp<'_>>) -> Result<()> {
         writing(root, &mut || root.provision(None, &mut [], &|file| stamp::adopted(stamp, &boot_id, file)));
     put.map_err(|error| match error.reason() {
         Reason::Journal => error.advise(
-            "This root was copied in the middle of a run, and may be provisioned in part. Make the machine anew; or \
-             run \"glowplug clean\" and then \"glowplug adopt\" if you know that the root is whole.",
+            "This root was copied in the middle of a run, and may be provisioned only in part. Make the machine anew. \
+             If you know that the root is complete, run \"glowplug clean\" and then \"glowplug adopt\" instead.",
         ),
         _ => error,
     })

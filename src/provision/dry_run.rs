@@ -33,12 +33,13 @@ pub enum Form {
 }
 
 /// Returns what applying the config in `text` would do, without writing anything. Paths that this user may not read are
-/// skipped, and named at the end. Without `fetches`, it is only told from where the contents of files would be fetched.
+/// skipped, and named at the end. Without `fetches`, remote contents of files are not fetched, and the plan only says where
+/// they would come from.
 ///
 /// # Errors
 /// Those of [`apply`](super::apply), except for a lack of permission to read. The sources of all files are read, so that their
-/// errors are found, too. Without `fetches` also [`Reason::Unsupported`] for what must be fetched to make a plan at all: other
-/// configs, and units that are enabled.
+/// errors are found as well. Without `fetches`, also [`Reason::Unsupported`] for what planning itself must read from the
+/// network: other configs, and units that are enabled.
 pub fn plan(root: &Root, text: &[u8], form: Form, fetches: bool) -> Result<String> {
     let fetching = offline::fetcher(NetworkUse::AsItIs);
     let transport: &dyn Transport = if fetches { &fetching } else { &NoTransport };
@@ -66,10 +67,10 @@ struct DryRun<'p> {
     view: &'p Readable<'p>,
 }
 
-/// A view of the root for a user who may not read all of it. What he may not read seems missing or empty.
+/// A view of the root for a user who may not read all of it. Whatever the user may not read seems missing or empty.
 struct Readable<'r> {
     root: &'r Root,
-    /// The paths that could not be read, in the order of the tries.
+    /// The paths that could not be read, in the order in which reading them was tried.
     unread: RefCell<Vec<PathBuf>>,
 }
 
@@ -87,7 +88,7 @@ impl Readable<'_> {
         unread
     }
 
-    /// Returns what was `read` of `path`, or `instead` where this user lacks the permission.
+    /// Returns what was `read` of `path`, or `instead` if this user lacks the permission.
     fn or_else<T>(&self, path: &Path, read: Result<T>, instead: T) -> Result<T> {
         match read {
             Err(error) if error.reason() == Reason::Denied => {

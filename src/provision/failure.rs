@@ -16,7 +16,7 @@ const MOST_OF_SEVERAL: usize = 300;
 /// The most bytes of the advice.
 const MOST_ADVICE: usize = 450;
 
-/// How long a console may take nothing before it is given up. A serial line without a peer never takes anything.
+/// How long a console may accept no bytes before it is given up. A serial line without a peer never accepts any.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes `error` to the kernel's log, and as a block to every console of the kernel.
@@ -40,7 +40,7 @@ pub(super) fn tell(line: &str) {
     log::debug!("{line}");
     let line = format!("glowplug: {}\n", line.replace(char::is_control, " "));
     for name in consoles(&read_text("/proc/consoles").unwrap_or_default()) {
-        // A console that takes nothing must not hold up the download.
+        // A console that accepts no bytes must not hold up the download.
         let _ = console::write(&Path::new("/dev").join(name), &line, Duration::ZERO);
     }
 }
@@ -84,13 +84,13 @@ fn block(error: &Error) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Returns how many bytes `lines` take on a console, where each ends with a carriage return and a newline.
+/// Returns how many bytes `lines` take on a console, where each line ends with a carriage return and a newline.
 fn size(lines: &[String]) -> usize {
     lines.iter().map(|line| line.len().saturating_add(2)).sum()
 }
 
-/// Breaks `text` into lines of [`COLUMNS`] at spaces, and a word that is longer than a line anywhere. Control characters
-/// become spaces.
+/// Breaks `text` at spaces into lines of at most [`COLUMNS`] characters. A word that is longer than a line is broken
+/// anywhere. Control characters become spaces.
 fn wrap(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();

@@ -30,8 +30,8 @@ use render::Texts;
 use settle::{Settled, settle};
 pub use validate::validate;
 
-/// Provisions the root at `path`, unless its stamp says that it is provisioned already. Does everything in one call. A failure
-/// is also written to the kernel's log and to the consoles.
+/// Provisions the root at `path` in one call, unless its stamp says that the root is provisioned already. A failure is also
+/// written to the kernel's log and to the consoles.
 ///
 /// The stamp is read before anything else, because on all boots but the first there is nothing to do.
 ///
@@ -47,7 +47,8 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
     let debug = line.as_ref().is_ok_and(|line| line.debug);
     kmsg_logger::to_kmsg(if debug { LevelFilter::Debug } else { LevelFilter::Info });
     let done = line.and_then(|line| {
-        // This is how an owner starts a machine that cannot be provisioned. So it comes before any failure of the root.
+        // With this argument an owner starts a machine that cannot be provisioned. So the argument is looked at before any
+        // failure of the root is reported.
         if line.forbidden {
             log::info!("the kernel command line forbids provisioning (ignition.firstboot)");
             return Ok(());
@@ -109,9 +110,9 @@ fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result
 
 /// Discards the saved config of `root` if `error` shows that it cannot be used there.
 ///
-/// A failure of the disk, the system or the network says nothing about the config, which may be the only copy, so it is kept.
-/// The config was usable when it was saved. Any other failure therefore comes from config and root together, and the host's next config
-/// may be better.
+/// A failure of the disk, the system or the network says nothing about the config. The saved config may be the only copy, so
+/// it is kept then. The config was usable when it was saved. Any other failure therefore comes from the config and the root
+/// together, and the next config of the host may be better.
 fn discard_useless_config(root: &Root, error: &Error) {
     use Reason::{BadAnswer, Certificate, Denied, NoHost, NoNetwork, NoSpace, ReadOnly, RootIo, System};
     let is_useless = error.all().all(|error| {

@@ -10,7 +10,7 @@ use crate::platform::CommandLine;
 use crate::root::Root;
 use crate::source::Transport;
 
-/// Returns what fetches for a command that does not run in an initramfs. It tells progress in the log.
+/// Returns the fetcher for a command that does not run in an initramfs. The fetcher reports progress to the log.
 pub fn fetcher(network: NetworkUse) -> Fetcher<'static> {
     Fetcher::new(FetchOptions {
         platform: "",

@@ -69,7 +69,7 @@ impl Fetched {
         let mut config = render::merge_base(self.base, texts)?;
         let mut rendered = Rendered::new(texts, texts.keep(self.text.into()), transport)?;
         config.merge_with(rendered.config);
-        // The contents of files are fetched by the settings of the whole.
+        // The contents of files are fetched with the settings of the merged config.
         transport.adopt(&config.ignition)?;
         rendered.config = config;
         rendered.platform = self.platform.map_or("", Platform::name);
@@ -102,8 +102,8 @@ impl<'t> Rendered<'t> {
     /// Renders the config in `text` without a machine's base configs.
     ///
     /// # Errors
-    /// As [`Fetched::render`], and for an empty text: a host may have nothing to say, but who names a file means one
-    /// with a config.
+    /// As [`Fetched::render`], and for an empty text. A host may have no config, but whoever names a file means one with a
+    /// config in it.
     pub fn alone(texts: &'t Texts, text: &'t [u8], transport: &dyn Transport) -> Result<Self> {
         refuse_empty(text)?;
         Self::new(texts, text, transport)
@@ -152,8 +152,8 @@ pub(crate) enum Defaults {
     Reference,
 }
 
-/// Plans the changes that `config` makes in the root behind `view`. What a plan must read is fetched by `transport`, and
-/// later the rest.
+/// Plans the changes that `config` makes in the root behind `view`. `transport` fetches now what planning must read, and
+/// the rest later, when it is staged.
 ///
 /// # Errors
 /// Those of [`plan`]; [`Reason::Usage`] if the environment variable about ssh keys has an unknown value.

@@ -46,7 +46,7 @@ impl<'p> Policy<'p> {
                 let _ = writeln!(
                     text,
                     "warning at $.systemd.units.{index}: a share over {directory}: the machine will refuse it, \
-                     since it would hide the system's files"
+                     because it would hide the system's files"
                 );
             }
         }

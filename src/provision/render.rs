@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 32;
 /// How many configs may be referred to in all.
 const MAX_CONFIGS: usize = 1000;
 
-/// The texts of configs. What is parsed borrows its strings from the texts, so they are kept as long.
+/// The texts of configs. Parsed configs borrow their strings from these texts, so the texts must live as long.
 #[derive(Debug, Default)]
 pub struct Texts {
     text: OnceCell<FileBytes>,
@@ -101,7 +101,7 @@ impl<'a, 't> Renderer<'a, 't> {
     ///
     /// # Errors
     /// Those of parsing; those of the transport, and [`Reason::Verification`], for a reference that cannot be fetched or
-    /// has another hash; [`Reason::BadAnswer`] for a fetched config without a byte; [`Reason::ConfigInvalid`] for too many
+    /// has another hash; [`Reason::BadAnswer`] for a fetched config that is empty; [`Reason::ConfigInvalid`] for too many
     /// references, and for valid configs that are invalid once merged.
     pub fn render(&mut self, text: &'a [u8]) -> Result<(Config<'a>, Version)> {
         if text.is_empty() {
@@ -151,9 +151,9 @@ impl<'a, 't> Renderer<'a, 't> {
         let text = self.fetch(reference, place)?;
         self.fetched.push(FetchedConfig { kind: "user", source: place.to_owned(), referenced: true });
         if text.is_empty() {
-            // A server that has lost the config must not make a machine that lacks what is in it.
+            // A server that has lost the config must not cause a machine that lacks what the config asks for.
             if reference.source.as_deref().is_some_and(|url| Scheme::remote(url).is_some()) {
-                let what = format!("the server gave a config without a byte, at {place}.source");
+                let what = format!("the server sent an empty config, at {place}.source");
                 return Err(Error::new(Reason::BadAnswer, what));
             }
             return Ok(Config::default());
@@ -166,7 +166,7 @@ impl<'a, 't> Renderer<'a, 't> {
         followed.map_err(|error| error.at(&format_args!("the config at {place}")))
     }
 
-    /// Fetches by the settings of `config` from now on, merged into those of `parent` as in the reference.
+    /// From now on, fetches with the settings of `config`, merged into those of `parent` as in the reference.
     fn adopt(&self, parent: Option<&Config<'a>>, config: &Config<'a>) -> Result<()> {
         let Some(parent) = parent else { return self.transport.adopt(&config.ignition) };
         let settings =

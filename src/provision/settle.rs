@@ -24,8 +24,8 @@ pub(super) enum Settled {
 /// Those of a stamp that says nothing about this root, and those of the root.
 pub(super) fn settle(root: &Root) -> Result<Settled> {
     let leftovers = root.leftovers();
-    // The journal comes before the stamp. It names its root itself, and a stage of the program ignition may be in the
-    // middle of replacing an old stamp.
+    // The journal is looked at before the stamp. It names the root that it belongs to, so it needs no stamp. And a stage of
+    // the program ignition may have been interrupted while it replaced an old stamp.
     if leftovers == Ok(Leftovers::BegunCommit) {
         log::info!("an interrupted run is completed from its journal");
         writing(root, &mut || root.resume())?;
@@ -63,7 +63,7 @@ fn without_stamp(root: &Root, leftovers: Leftovers) -> Result<Settled> {
             match root.saved_config(memory::limit())? {
                 Some(saved) if is_known(&saved.platform) => return Ok(Settled::Config(saved)),
                 _ => log::warn!(
-                    "the config that an interrupted run saved is damaged or of another root: it is not used"
+                    "the config that an interrupted run saved is damaged or belongs to another root, so it is not used"
                 ),
             }
         }

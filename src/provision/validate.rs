@@ -14,7 +14,7 @@ use crate::source::{NoTransport, Source};
 pub struct Validation {
     /// The reference's report with hints, then everything that the boot will refuse; one line each.
     pub report: String,
-    /// Why the config is refused, without what the report says already.
+    /// Why the config is refused. What the report says already is not repeated here.
     pub refused: Option<Error>,
     /// How many lines of the report say that the boot will refuse the config although it is valid.
     pub faults_at_boot: usize,
@@ -64,7 +64,7 @@ fn without_report(error: Error, report: &Report) -> Error {
     Error::new(error.reason(), format!("config is not valid: {count} error{plural}"))
 }
 
-/// Returns a line for everything in a valid config for which the boot will refuse it.
+/// Returns a line for each thing in a valid config that makes the boot refuse the config.
 fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     let own = config::unsupported(config);
     let references = &config.ignition.config;
@@ -72,11 +72,11 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     if !has_references {
         return [located(text, &own), broken_sources(config)].concat();
     }
-    // A referenced config can add what is not supported, or override it.
+    // A referenced config can add an unsupported entry, or override one.
     let texts = Texts::default();
     let merged = match Renderer::new(&texts, &NoTransport).render(text) {
         Ok((merged, _)) => merged,
-        // A config that must be fetched is not looked at.
+        // A config that would have to be fetched is not checked.
         Err(error) if error.reason() == Reason::Unsupported => {
             return [located(text, &own), broken_sources(config)].concat();
         }
@@ -95,7 +95,7 @@ fn located(text: &[u8], parts: &[Unsupported]) -> Vec<String> {
     config::locate_unsupported(text, parts).iter().map(ToString::to_string).collect()
 }
 
-/// Returns a line for each source of file contents that cannot be read, or that has another hash than the config says.
+/// Returns a line for each source of file contents that cannot be read, or whose hash differs from the one in the config.
 fn broken_sources(config: &Config<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, file) in config.storage.files.iter().enumerate() {
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(faults("}"), [""; 0]);
     }
 
-    /// Nothing is fetched to validate a config, also if another config must be fetched to know all of it.
+    /// Validating a config fetches nothing, even if the config refers to another one that is remote.
     #[test]
     fn what_must_be_fetched_is_no_fault() {
         let source = r#"{"source":"https://host.invalid/secret"}"#;
@@ -189,7 +189,7 @@ mod tests {
         assert!(lines[1].ends_with("$.storage.files.1.append.1.verification.hash"), "{lines:?}");
     }
 
-    /// The first child has `storage.disks`, the last one gives the file `/x` contents of its own.
+    /// The first referenced config has `storage.disks`. The last one overrides the contents of the file `/x`.
     #[test]
     fn referenced_configs_count_as_well() {
         let child = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy40LjAifSwic3RvcmFnZSI6eyJkaXNrcyI6W3siZGV2aWNlIjoiL2Rldi92ZGIifV19fQ==";
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(faults(&rest), [""; 0]);
     }
 
-    /// A plan tells of groups that are missing itself, with its own hint.
+    /// Only `validate` gives these hints. Planning reports a missing group itself, because it knows the groups of the root.
     #[test]
     fn groups_of_other_distributions_get_a_hint_without_a_root() {
         let passwd = |groups: &str| {

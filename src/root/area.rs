@@ -115,7 +115,7 @@ impl Area {
                 Err(errno) => return Err(errno),
             }
             let fd = openat(&parent, &name, DIRECTORY, Mode::empty())?;
-            // Somebody else could have made the directory meanwhile, if its parent is writable for everybody.
+            // If everybody may write to the parent directory, somebody else could have made this directory meanwhile.
             if !is_private(fd.as_fd())? {
                 return Err(Errno::EXIST);
             }
@@ -124,7 +124,7 @@ impl Area {
             Ok(Self { fd, top, identity })
         };
         make().map_err(|errno| {
-            // Otherwise an empty directory would stay behind. This fails, as it should, if there is something in it.
+            // Otherwise an empty directory would stay behind. If something is in the directory, this call fails, as it should.
             let _ = calls::unlink(parent.as_fd(), &name, AtFlags::REMOVEDIR);
             failed(errno)
         })
@@ -160,8 +160,8 @@ impl Area {
     }
 
     /// Removes the journal of a commit that has not been finished, because it must not be replayed once staged files or
-    /// other areas are gone. This is made durable if the journal names areas on `others` mounts, whose file systems reach the
-    /// disk in any order.
+    /// other areas are gone. With `others`, the journal names areas on other mounts. Their file systems reach the disk in any
+    /// order, so the removal is made durable first.
     pub(super) fn void_journal(&self, others: bool) -> Result<()> {
         let forget = || {
             if is_gone(self, STAGED_STAMP)? || is_gone(self, JOURNAL)? {
@@ -173,8 +173,8 @@ impl Area {
         forget().map_err(|errno| Error::root("remove the journal in", &self.path(), errno))
     }
 
-    /// Removes the area. The journal of a finished commit goes after the staged files, and the owner link last. So the next
-    /// start recognises what an interruption leaves.
+    /// Removes the area: first the staged files, then the journal of a finished commit, and the owner link last. So the next
+    /// start recognises whatever an interruption leaves.
     pub(super) fn remove(self, root: &Root) -> Result<()> {
         let path = self.path();
         let remove = || {
@@ -212,7 +212,7 @@ impl Area {
 
     /// Returns the error for an area of a run that has to be finished first.
     pub(super) fn unfinished(&self) -> Error {
-        let what = "an interrupted run is to be finished by \"glowplug run\"";
+        let what = "an interrupted run must first be completed by \"glowplug run\"";
         Error::new(Reason::Journal, format!("{} in the root: {what}", self.path().display()))
     }
 }
@@ -227,20 +227,20 @@ pub(super) fn remove_empty(root: &Root, top: &Path) -> Result<()> {
     remove().map_err(|errno| Error::root("remove", &path, errno))
 }
 
-/// Returns whether only this user may enter the open directory: it is his, and has the mode 0700.
+/// Returns whether only this process's user may enter the open directory: the user owns it, and its mode is 0700.
 fn is_private(directory: BorrowedFd<'_>) -> std::result::Result<bool, Errno> {
     let stat = fstat(directory)?;
     Ok(stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o777 == 0o700)
 }
 
-/// Returns the error for something at `path` that has the name of an area and is none.
+/// Returns the error for something at `path` that has the name of an area but is not one.
 pub(super) fn foreign(path: &Path) -> Error {
-    let what = "it has the name of glowplug's own directory, but something else is in it";
+    let what = "it has the name of glowplug's private directory, but glowplug did not make it";
     Error::new(Reason::Conflict, format!("{} in the root: {what}", path.display()))
 }
 
-/// Refuses to change `path` if the directory `holder` that holds it, open as `parent`, is immutable. The errno of a later
-/// call, `EPERM`, could not be told from a lack of permission.
+/// Refuses to change `path` if the directory `holder` that holds it, open as `parent`, is immutable. A later call would fail
+/// with `EPERM`, which does not tell an immutable directory from a lack of permission.
 fn refuse_immutable(parent: BorrowedFd<'_>, path: &Path, holder: &Path) -> Result<()> {
     let stat = statx(parent, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
         .map_err(|errno| Error::root("look up", holder, errno))?;

@@ -1,4 +1,4 @@
-//! Setting owner and mode. All calls work on open files, since somebody could give a name to another file meanwhile.
+//! Setting owner and mode. All calls work on open files, because somebody could put another file at a name meanwhile.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,8 +10,8 @@ use super::calls;
 use super::view::kind;
 use crate::change::{Attributes, FileKind};
 
-/// Sets owner and mode of an open file or directory where they differ. To look first is cheaper than two calls that change
-/// nothing. The mode of a symbolic link is not set. `fd` may be opened with `O_PATH`.
+/// Sets owner and mode of an open file or directory where they differ. Reading both first is cheaper than two calls that
+/// change nothing. The mode of a symbolic link is not set. `fd` may be opened with `O_PATH`.
 pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> Result<(), Errno> {
     let fd = fd.as_fd();
     let stat = fstat(fd)?;
@@ -28,7 +28,7 @@ pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> Result
 }
 
 /// Sets owner and mode of `name` in `parent`; of a symbolic link itself, not of its target. The file is opened with `O_PATH`,
-/// since to open a device or a FIFO for reading has effects of its own.
+/// because opening a device or a FIFO for reading has effects of its own.
 pub(super) fn set_attributes_at(
     parent: BorrowedFd<'_>,
     name: &CStr,

@@ -1,5 +1,5 @@
-//! Every system call that changes the root. They are together in this file so that tests can stop at each of them
-//! (`failpoints`), and so that the code of each call is in the program only once.
+//! Every system call that changes the root. This file holds all of them so that tests can stop at each call (`failpoints`),
+//! and so that the code of each call is in the program only once.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
@@ -13,8 +13,8 @@ pub(super) type OsResult<T> = std::result::Result<T, Errno>;
 #[cfg(feature = "failpoints")]
 use super::failpoints::{pass, pass_sync, synced, written};
 
-/// Returns whether the call that is about to change the file system of the descriptor shall be made. Only a test with
-/// failpoints can say that it shall not.
+/// Returns whether the call that is about to change the file system of the descriptor is to be made. It always is, except
+/// in a test with failpoints.
 #[cfg(not(feature = "failpoints"))]
 #[allow(clippy::unnecessary_wraps, reason = "with failpoints it can fail")]
 fn pass(_: BorrowedFd<'_>) -> OsResult<bool> {
@@ -60,7 +60,7 @@ pub(super) fn write_all(file: BorrowedFd<'_>, bytes: &[u8]) -> OsResult<()> {
     crate::fd::write_all(file, bytes)
 }
 
-/// Allocates `bytes` for an empty file and makes it as large.
+/// Allocates `bytes` bytes for an empty file, which then has this size.
 pub(super) fn allocate(file: BorrowedFd<'_>, bytes: u64) -> OsResult<()> {
     if !pass(file)? {
         return Ok(());
@@ -76,7 +76,8 @@ pub(super) fn make_link(target: &CStr, parent: BorrowedFd<'_>, name: &CStr) -> O
     rustix::fs::symlinkat(target, parent, name)
 }
 
-/// Gives the file `name` in `from` the second name `to_name` in `to`. A symbolic link itself gets it, not its target.
+/// Gives the file `name` in `from` the second name `to_name` in `to`. If `name` is a symbolic link, the link itself gets the
+/// second name, not its target.
 pub(super) fn make_hard_link(
     from: BorrowedFd<'_>,
     name: &CStr,
@@ -103,7 +104,7 @@ pub(super) fn rename(
     rustix::fs::renameat_with(from, name, to, to_name, flags)
 }
 
-/// Removes the name `name` from `parent`; that of an empty directory with the flag `REMOVEDIR`.
+/// Removes the name `name` from `parent`. An empty directory is removed only with the flag `REMOVEDIR`.
 pub(super) fn unlink(parent: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> OsResult<()> {
     if !pass(parent)? {
         return Ok(());
@@ -143,7 +144,7 @@ pub(super) fn set_mode(file: BorrowedFd<'_>, mode: u32) -> OsResult<()> {
         Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
         set => return set,
     }
-    // This name leads to the open file itself, whatever name that has.
+    // This path leads to the open file itself, whatever names that file has in the root.
     let name = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::chmodat(rustix::fs::CWD, name, Mode::from_raw_mode(mode), AtFlags::empty())
 }

@@ -1,4 +1,4 @@
-//! Checks that find out, before anything visible changes, what the commit could not change: immutable files and mounts.
+//! Checks that run before anything visible changes. They find what would make the commit fail: immutable files and mounts.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -27,11 +27,11 @@ pub(super) enum Parent {
 /// What an operation does to a name in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameChange {
-    /// A file or link takes its place.
+    /// A file or link is put at the name, and replaces what stands there.
     Put,
     /// What stands there gets another name.
     Move,
-    /// What stands there is removed, with all that is below it.
+    /// What stands there is removed, with everything below it.
     Remove,
     /// A directory is made, or an existing one gets this owner and mode.
     Directory(Attributes),
@@ -78,7 +78,7 @@ pub(super) fn check(parent: &Parent, path: &Path, change: NameChange) -> Result<
             return Err(immutable(path, holder, how));
         }
     }
-    // For a removal `walk::check_removal` looks for mounts at and below the path.
+    // For a removal, `walk::check_removal` looks for mounts at the path and below it.
     if change != NameChange::Remove && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
         let what = "a file system is mounted there";
         return Err(Error::new(Reason::Conflict, format!("replace {} in the root: {what}", path.display())));

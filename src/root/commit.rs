@@ -1,7 +1,7 @@
 //! Commit: carrying out the staged operations in order, each with a few system calls.
 //!
 //! An operation is done once the file that it staged is gone. A replay therefore knows which operations an interrupted
-//! run has done. It begins the next one again, so each call of an operation may already have been made before.
+//! run has done. It repeats the one that the interruption stopped, so any call of an operation may come a second time.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -92,14 +92,14 @@ impl OpCommit<'_> {
         calls::unlink(self.area.fd(), &self.name, AtFlags::REMOVEDIR)
     }
 
-    /// Links `target` into the area, then renames that link to `path`: link(2) cannot replace what stands there.
+    /// Links `target` into the area, then renames that link to `path`, because link(2) cannot replace what stands there.
     fn put_hard_link(&self, path: &Path, target: &Path, parents: &mut Parents<'_>) -> OsResult<()> {
         let second = c_name(format!("{}.link", self.index).as_ref())?;
         let (target_parent, target_name) = self.root.open_parent(target)?;
         self.area.discard(&second)?;
         calls::make_hard_link(target_parent.as_fd(), &target_name, self.area.fd(), &second)?;
         self.put(&second, parents.of(path)?, path, RenameFlags::empty())?;
-        // rename(2) does nothing if both names are of the same file already, and the link stays in the area.
+        // rename(2) does nothing if both names already belong to the same file. The link then stays in the area.
         self.area.discard(&second)
     }
 
@@ -143,7 +143,7 @@ fn set_attributes(root: &Root, path: &Path, attributes: Attributes) -> OsResult<
     set_attributes_at(parent.as_fd(), &name, attributes)
 }
 
-/// The parent directories of the latest operations, which stay open because the next ones are likely to need them.
+/// The parent directories of the latest operations. They stay open because the next operations are likely to need them.
 struct Parents<'r> {
     root: &'r Root,
     open: Recent<OwnedFd>,

@@ -14,12 +14,12 @@ pub enum Injected {
     Stop,
     /// The machine stops as for `Stop`, and a part of the contents written since the last sync never reached the disk.
     LoseContents,
-    /// The next call fails with this errno, the later ones do not.
+    /// The next call fails with this errno. Later calls succeed.
     Once(Errno),
     /// All further calls fail with this errno.
     Always(Errno),
-    /// Changes of the file system with this device number are lost, those of others are not. The machine stops when the
-    /// file system is to be synced.
+    /// Changes of the file system with this device number are lost, while those of other file systems are made. The machine
+    /// stops when that file system is about to be synced.
     Lose(u64),
 }
 
@@ -59,7 +59,7 @@ pub fn disarm() -> usize {
     ARMED.with_borrow_mut(std::mem::take).made
 }
 
-/// Counts a call that is about to change the file system of `fd`. Returns whether the call shall be made.
+/// Counts a call that is about to change the file system of `fd`. Returns whether the call is to be made.
 pub(super) fn pass(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     let (fault, meanwhile) = ARMED.with_borrow_mut(|state| {
         let made = state.made;
@@ -84,7 +84,7 @@ pub(super) fn pass(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
             let (unsynced, made) =
                 ARMED.with_borrow_mut(|state| (std::mem::take(&mut state.unsynced), state.made));
             for (number, file) in unsynced.iter().enumerate() {
-                // A disk may have written nothing, some eighths or everything: another part at each call.
+                // A disk may have written nothing, some eighths of a file, or all of it. Each call leaves another part.
                 let eighths = made.wrapping_add(number.wrapping_mul(4)) % 9;
                 let size = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
                 let kept = size.saturating_mul(u64::try_from(eighths).unwrap_or(0)) / 8;

@@ -33,7 +33,7 @@ const MOST_BYTES: u64 = 256 << 20;
 /// Returns the text of the journal of `ops`, which are staged in `staged`.
 ///
 /// # Errors
-/// [`Reason::Unsupported`] if the journal would be too large to be read again.
+/// [`Reason::Unsupported`] if the journal would be larger than [`read`] accepts.
 pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     put(&mut text, HEAD.as_bytes());
@@ -61,7 +61,7 @@ pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
     let digest = sha512_hex(&text);
     put(&mut text, digest.as_bytes());
     if text.len() as u64 > MOST_BYTES {
-        let what = format!("the journal of this config would have more than {MOST_BYTES} bytes");
+        let what = format!("the journal of this config would be larger than {MOST_BYTES} bytes");
         return Err(Error::new(Reason::Unsupported, what));
     }
     Ok(text)
@@ -84,7 +84,7 @@ pub(super) fn read(root: &Root, area: Area) -> Result<(Vec<Op<'static>>, Staged)
                 _ => {
                     return Err(refused(
                         &path,
-                        &format!("what was mounted at {} is not there", top.display()),
+                        &format!("the file system that was mounted at {} is missing", top.display()),
                     ));
                 }
             },
@@ -125,8 +125,8 @@ fn load(area: &Area) -> Result<JournalContents> {
         Error::new(Reason::RootIo, format!("read {} in the root: {}", path.display(), errno_words(errno)))
     })?;
     let fields =
-        verified(&bytes).ok_or_else(|| refused(&path, "it is damaged, or somebody has changed it"))?;
-    decode(fields).ok_or_else(|| refused(&path, "another version of glowplug has written it"))
+        verified(&bytes).ok_or_else(|| refused(&path, "it is damaged or was changed by somebody else"))?;
+    decode(fields).ok_or_else(|| refused(&path, "it was written by another version of glowplug"))
 }
 
 fn refused(path: &Path, what: &str) -> Error {
@@ -165,7 +165,7 @@ struct JournalContents {
     /// The top of each mount, with the identity of its area's owner link.
     tops: Vec<(PathBuf, FileIdentity)>,
     ops: Vec<Op<'static>>,
-    /// The number of the area of each operation, which counts in `tops`.
+    /// For each operation, the index of its area in `tops`.
     numbers: Vec<usize>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One directory descriptor stands for the root. Each path is opened below it by `openat2(2)` with `RESOLVE_IN_ROOT`,
 //! `RESOLVE_NO_MAGICLINKS` and `RESOLVE_NO_SYMLINKS`. Planning has resolved all links in the parents of a path. So a link
-//! that is met here has come since, and is an error.
+//! in a path was put there after planning, and is an error.
 //!
 //! A change of the root goes through these steps: `stage` makes the new files in an area (`area`), `journal` records the
 //! operations, `commit` puts everything into place. `transaction` has the order of the steps.
@@ -93,7 +93,7 @@ fn relative(path: &Path) -> std::result::Result<CString, Errno> {
     c_name(if relative.is_empty() { OsStr::new(".") } else { relative })
 }
 
-/// Converts a name to the form that system calls take. rustix could do so, too, but would add the code to every call.
+/// Converts a name to the form that system calls take. rustix can do this as well, but would add the code to every call.
 ///
 /// # Errors
 /// `EINVAL` for a name with a NUL byte.

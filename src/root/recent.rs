@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// The most directories that are remembered. The commit holds a descriptor of each.
+/// The most directories that are remembered. The commit holds an open descriptor for each.
 const MOST: usize = 128;
 
-/// Values by directory. When it is full, everything is forgotten.
+/// A value for each of the latest directories. When the cache is full, everything is forgotten.
 pub(super) struct Recent<T> {
     entries: Vec<(PathBuf, T)>,
 }

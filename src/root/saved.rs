@@ -1,8 +1,8 @@
 //! The saved config. It is kept in the root's own area until the root is provisioned, because the host may serve the
 //! config only once.
 //!
-//! The file holds fields that each end with a NUL byte: the head, the identity of the area's owner link in three fields,
-//! the platform's name, and the SHA-512 of the text in hexadecimal. The text follows up to the end.
+//! The file begins with fields that each end with a NUL byte: the head, the identity of the area's owner link in three
+//! fields, the platform's name, and the SHA-512 of the text in hexadecimal. The rest of the file is the text.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -74,7 +74,7 @@ impl Root {
             .and_then(|fd| read_all(fd.as_fd(), limit))
             .map_err(|errno| Error::root("read the config in", &area.path(), errno))?;
         if bytes.len() as u64 > limit {
-            // The config is kept, since a machine with more memory can use it.
+            // The config is kept, because a machine with more memory can use it.
             let what =
                 format!("the config in {} in the root is larger than {limit} bytes", area.path().display());
             return Err(Error::new(Reason::RootIo, what));

@@ -29,7 +29,7 @@ const BUFFER: usize = 64 << 10;
 /// The target of the link that is staged for an operation which puts nothing new anywhere. Like everything staged, the
 /// link is gone once the operation is done.
 const PENDING: &CStr = c"pending";
-/// The bytes of [`ROOM`] before any operation is counted: what a file system needs for any change at all (xfs).
+/// The bytes of [`ROOM`] before any operation is counted. xfs needs as much for any change at all.
 const ROOM_BYTES: u64 = 1 << 20;
 /// The bytes that one change of btrfs may occupy for a moment, several times over.
 const BTRFS_BYTES: u64 = 8 << 20;
@@ -41,8 +41,8 @@ const BLOCK_BYTES: u64 = 4 << 10;
 /// Returns the text of the stamp for the identity of the file that it will be written to.
 pub type StampText<'t> = &'t dyn Fn(FileIdentity) -> String;
 
-/// Stages all of `ops`, from which it takes the contents of files, and the stamp. What would fail only in the commit is
-/// checked before. Every mount that an operation changes gets an area, which proves that the mount can be written to.
+/// Stages all of `ops`, taking the contents of files out of them, and the stamp. Checks in advance for what would make the
+/// commit fail. Every mount that an operation changes gets an area, which proves that the mount can be written to.
 ///
 /// # Errors
 /// Those of reading sources and of writing the root. Nothing stays staged then.
@@ -67,7 +67,7 @@ pub(super) fn stage(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>
 struct Stager<'r, 'a> {
     root: &'r Root,
     staged: Staged,
-    /// For each area what has been put into it so far.
+    /// For each area, what has been put into it so far.
     mounts: Vec<MountUse>,
     directories: Recent<ChangedDirectory>,
     /// The files whose bytes are still being fetched.
@@ -92,7 +92,7 @@ struct ChangedDirectory {
 
 impl<'a> Stager<'_, 'a> {
     fn stage_all(&mut self, ops: &mut [Op<'a>], stamp: Option<StampText<'_>>) -> Result<()> {
-        // The root's own area must be the first. To make it also clears what an interrupted run left in it.
+        // The root's own area must be the first. Making it also removes what an interrupted run left in it.
         self.directory_of(Path::new("/"))?;
         let mut buffer = vec![0; BUFFER];
         let root = self.root;
@@ -118,7 +118,7 @@ impl<'a> Stager<'_, 'a> {
 
     /// Waits for bytes of any download, and writes what has come.
     fn fill_downloads(&mut self, buffer: &mut [u8]) -> Result<()> {
-        // All streams have the same transport, so that each waits for all of them.
+        // All streams have the same transport, so waiting on any one of them waits for all.
         if let Some(stream) = self.downloads.iter().find_map(|file| file.stream.as_ref()) {
             stream.wait()?;
         }
@@ -159,8 +159,8 @@ impl<'a> Stager<'_, 'a> {
         if change == NameChange::Remove { check_removal(root, path) } else { Ok(()) }
     }
 
-    /// Returns the area for operation number `index`, which changes `path`. The subdirectory for what the operation stages
-    /// exists then.
+    /// Returns the area for operation number `index`, which changes `path`. Makes the subdirectory for what the operation
+    /// stages, if it does not exist yet.
     fn area_for(&mut self, index: usize, path: &Path) -> Result<&Area> {
         let number = self.directory_of(path)?.area;
         self.staged.numbers.push(number);
@@ -222,7 +222,7 @@ impl<'a> Stager<'_, 'a> {
         let directory = self.directory_of(path)?;
         // The operations make a directory that is missing: see `Root::make_stamp_place`.
         if directory.area != 0 {
-            let what = "its directory is another file system than the root";
+            let what = "its directory is on another file system than the root";
             return Err(Error::new(Reason::Conflict, format!("write {STAMP} in the root: {what}")));
         }
         check(&directory.parent, path, NameChange::Put)?;
@@ -251,7 +251,7 @@ impl<'a> Stager<'_, 'a> {
             match kept {
                 // Some file systems cannot allocate blocks in advance.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(errno) => return Err(Error::root("keep room for names in", &area.top, errno)),
+                Err(errno) => return Err(Error::root("reserve blocks for new names in", &area.top, errno)),
             }
         }
         Ok(())
@@ -296,18 +296,17 @@ fn stage_op<'a>(area: &Area, index: usize, op: &mut Op<'a>) -> Result<Option<New
 /// A file that is being staged.
 struct NewFile<'a> {
     file: OwnedFd,
-    /// Where the file will stand: for messages.
+    /// The path at which the file will stand, for messages.
     path: PathBuf,
     attributes: Attributes,
-    /// The pieces that have not been begun.
+    /// The pieces of which nothing has been written yet.
     contents: std::vec::IntoIter<Piece<'a>>,
-    /// The piece that is being read, if that is a source.
+    /// The source that is being read, if the current piece is one.
     stream: Option<Stream<'a>>,
 }
 
 impl NewFile<'_> {
-    /// Fills the file until all is in it, or until bytes must be fetched. Then only those are written that have come.
-    /// Returns whether all is in it.
+    /// Writes to the file until it is complete, or until the next bytes have not arrived yet. Returns whether it is complete.
     fn fill(&mut self, root: &Root, buffer: &mut [u8]) -> Result<bool> {
         loop {
             if let Some(stream) = &mut self.stream {
@@ -318,7 +317,7 @@ impl NewFile<'_> {
                         let is_remote = stream.is_remote();
                         self.write(buffer.get(..count).unwrap_or_default())?;
                         if is_remote {
-                            // The other downloads have their turn.
+                            // Give the other downloads their turn.
                             return Ok(false);
                         }
                     }
@@ -361,8 +360,8 @@ impl NewFile<'_> {
 /// Opens a file of the root that is copied.
 ///
 /// # Errors
-/// Those of the root. `EINVAL` if the plan saw a file and something else stands there now: a device could give bytes
-/// without end.
+/// Those of the root. `EINVAL` if something other than a file stands there now, although planning found a file. A device,
+/// for example, could give bytes without end.
 fn open_existing(root: &Root, path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let open = || {
@@ -372,8 +371,8 @@ fn open_existing(root: &Root, path: &Path) -> Result<OwnedFd> {
     open().map_err(|errno| Error::root("open the file", path, errno))
 }
 
-/// Returns the mode to create a file or directory with. It has the final permissions, so that most need no chmod(2)
-/// afterwards. That is safe, because nobody else can enter an area.
+/// Returns the mode to create a file or directory with. It has the final permissions, so that most files need no chmod(2)
+/// afterwards. This is safe because no other user can enter an area.
 fn start_mode(attributes: Attributes) -> Mode {
     Mode::from_raw_mode(attributes.mode & 0o777)
 }

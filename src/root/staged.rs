@@ -11,8 +11,8 @@ use super::calls::{self, DIRECTORY};
 use super::{Root, c_name};
 use crate::error::{Error, Result};
 
-/// How many operations share a subdirectory of an area. Names in a directory of thousands cost more to make, to find and
-/// to remove. A directory of this many names still fits one block on most file systems.
+/// How many operations share a subdirectory of an area. In a directory with thousands of names, each name takes longer to
+/// make, to find and to remove. A directory with this many names still fits one block on most file systems.
 pub(super) const SHARD: usize = 64;
 /// A file that occupies blocks until the commit needs them, when its directories grow.
 pub(super) const ROOM: &CStr = c"room";
@@ -27,7 +27,7 @@ pub(super) fn staged_name(index: usize) -> std::result::Result<CString, Errno> {
 pub(super) struct Staged {
     /// One area for each mount that is changed. The first is the root's own, which also holds the stamp and the journal.
     pub(super) areas: Vec<Area>,
-    /// For each operation the index of its area in `areas`.
+    /// For each operation, the index of its area in `areas`.
     pub(super) numbers: Vec<usize>,
 }
 
@@ -62,7 +62,7 @@ impl Staged {
     pub(super) fn release_room(&self) -> Result<()> {
         for area in &self.areas {
             area.discard(ROOM)
-                .map_err(|errno| Error::root("remove what kept room in", &area.path(), errno))?;
+                .map_err(|errno| Error::root("remove the reserved blocks in", &area.path(), errno))?;
         }
         Ok(())
     }

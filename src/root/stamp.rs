@@ -18,12 +18,12 @@ impl Root {
     /// Judges the stamp as [`stamp::judge`] does. The verdict borrows from `buffer`.
     ///
     /// # Errors
-    /// A stamp that says nothing about this root. The advice names the path that this root was opened at.
+    /// Those of a stamp that says nothing about this root. The advice names the path that this root was opened at.
     pub fn judge_stamp<'b>(&self, buffer: &'b mut [u8; LIMIT]) -> Result<StampVerdict<'b>> {
         stamp::judge(&self.fd, buffer).map_err(|fault| self.stamp_error(fault))
     }
 
-    /// Reads the stamp as [`stamp::read`] does, also one that was written for another root.
+    /// Reads the stamp as [`stamp::read`] does, even if it was written for another root.
     ///
     /// # Errors
     /// Those of [`stamp::read`].
@@ -55,7 +55,7 @@ impl Root {
         matches!(self.judge_stamp(&mut buffer), Ok(StampVerdict::Ours(_))) && !self.may_have_leftovers()
     }
 
-    /// Checks that the stamp can be put into its place. To be called before anything else is changed.
+    /// Checks that the stamp can be put into its place. Call this before anything else is changed.
     ///
     /// # Errors
     /// [`Reason::Conflict`] if something other than a file stands there, and those of the root.
@@ -68,14 +68,18 @@ impl Root {
             Ok(FileKind::File) | Err(Errno::NOENT) => Ok(()),
             Ok(kind) => {
                 let what = kind.word();
-                Err(Error::new(Reason::Conflict, format!("{STAMP} in the root: {what} is no stamp")))
+                Err(Error::new(
+                    Reason::Conflict,
+                    format!("{STAMP} in the root: {what} stands in the place of the stamp"),
+                ))
             }
             Err(errno) => Err(Error::root("look up the stamp", path, errno)),
         }
     }
 
     /// Checks the place of the stamp as [`Root::check_stamp_place`] does. If the root has no `/etc`, or `/etc` is a link to
-    /// nothing, and `ops` do not make the directory, operations are added to them that do: root's, with the mode 0755.
+    /// nothing, the directory must be made. Adds the operations for that to `ops` unless `ops` have them already. The
+    /// directory belongs to root and has the mode 0755.
     ///
     /// # Errors
     /// Those of [`Root::check_stamp_place`]; [`Reason::Conflict`] if `ops` put something other than a directory there.
@@ -96,7 +100,10 @@ impl Root {
             match ops.iter().find(|op| op.path() == path) {
                 Some(Op::Directory { .. }) => {}
                 Some(_) => {
-                    let what = format!("{} in the root has to be a directory, for {STAMP}", path.display());
+                    let what = format!(
+                        "{} in the root must be a directory, because {STAMP} is in it",
+                        path.display()
+                    );
                     return Err(Error::new(Reason::Conflict, what));
                 }
                 None => {

@@ -34,7 +34,7 @@ pub enum Leftovers {
     SavedConfig,
     /// The journal of a commit that has begun and has to be completed.
     BegunCommit,
-    /// The rest of an area, after the stamp was put into its place. The rest can be removed.
+    /// An area that was not removed completely after the stamp was put into its place. What is left can be removed.
     AfterCommit,
 }
 
@@ -48,7 +48,7 @@ impl Root {
     pub fn apply(&self, ops: &mut [Op<'_>]) -> Result<()> {
         check_ops(ops, &StampPlace::find(self)?)?;
         let staged = stage(self, ops, None)?;
-        // A file must be on the disk before it gets its final name.
+        // A file's contents must be on the disk before the file gets its final name.
         if let Err(error) = staged.sync().and_then(|()| staged.release_room()) {
             return Err(staged.abandon(self, error));
         }
@@ -104,7 +104,7 @@ impl Root {
             .and_then(|()| staged.sync())
             .and_then(|()| self.put_stamp(&staged));
         done.map_err(|error| {
-            let what = format!("{error}; the next start goes on from there");
+            let what = format!("{error}; the next start continues from there");
             Error::new(error.reason(), what)
         })?;
         // The root is provisioned. The next start removes what cannot be removed now.
@@ -121,7 +121,7 @@ impl Root {
             let area = staged.areas.first().ok_or(Errno::NOENT)?;
             let (parent, name) = self.open_stamp_parent()?;
             match calls::rename(area.fd(), STAGED_STAMP, parent.as_fd(), &name, RenameFlags::empty()) {
-                // An interrupted run has done so already.
+                // An interrupted run has renamed the stamp already.
                 Err(Errno::NOENT) if is_gone(area, STAGED_STAMP)? => {}
                 put => put?,
             }

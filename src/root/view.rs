@@ -15,9 +15,9 @@ use crate::fd::{names, read_all};
 use crate::sort::sort;
 
 impl Root {
-    /// Calls `look` with the directory that holds `path` and with the last component. The directory stays open for the
-    /// next name, so that planning needs one system call for each. It would be stale after a change of the root:
-    /// staging forgets it.
+    /// Calls `look` with the directory that holds `path` and with the last component of `path`. The directory stays open,
+    /// so that the next name in it takes only one system call. A change of the root could make the open directory stale, so
+    /// staging closes it.
     fn in_parent<T>(
         &self,
         path: &Path,
@@ -51,7 +51,7 @@ impl View for Root {
                 identity: (stat.st_dev, stat.st_ino),
                 links: links(stat.st_nlink),
             })),
-            // No file can have a name that is too long, so nothing stands there. Making one is refused elsewhere.
+            // No file can have a name that is too long, so nothing stands there. Making such a file is refused elsewhere.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
             Err(errno) => Err(Error::root("look up", path, errno)),
         }
@@ -64,7 +64,7 @@ impl View for Root {
     }
 
     fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>> {
-        // Without NONBLOCK, to open a FIFO would wait for a writer.
+        // Without NONBLOCK, opening a FIFO would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd =
             self.open_at(path, flags, Mode::empty()).map_err(|errno| Error::root("open", path, errno))?;
@@ -93,7 +93,7 @@ fn links(count: impl Into<u64>) -> u64 {
     count.into()
 }
 
-/// Returns the kind in `st_mode`.
+/// Returns the kind of file that `st_mode` says.
 pub(super) fn kind(mode: RawMode) -> FileKind {
     match FileType::from_raw_mode(mode) {
         FileType::RegularFile => FileKind::File,

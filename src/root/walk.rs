@@ -13,8 +13,8 @@ use super::{Root, c_name};
 use crate::error::{Error, Reason, Result};
 use crate::fd::names;
 
-/// The deepest directory tree that is removed. `PATH_MAX` allows no deeper path, and a process may have 4,096 descriptors
-/// by default.
+/// The deepest directory tree that is removed, in levels. `PATH_MAX` allows no deeper path, and by default a process may
+/// raise its limit to 4,096 descriptors.
 const MAX_DEPTH: usize = 2048;
 
 /// A mount: the device number of its file system (major and minor), and the mount's own id. rename(2) and link(2) do not
@@ -38,7 +38,7 @@ pub(super) fn mount_of(root: &Root, path: &Path) -> Result<MountId> {
             Ok(fd) => {
                 return mount_of_fd(fd.as_fd()).map_err(|errno| Error::root("look up", ancestor, errno));
             }
-            // The plan will make a directory here, or replace a link by one. It will be on the mount of its parent.
+            // The plan will make a directory here, or replace a link by one. The directory will be on its parent's mount.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
             Err(errno) => return Err(Error::root("look up", ancestor, errno)),
         }
@@ -46,8 +46,8 @@ pub(super) fn mount_of(root: &Root, path: &Path) -> Result<MountId> {
     Err(Error::root("look up", path, Errno::NOENT))
 }
 
-/// Refuses a removal of `path` that would not be complete: another file system is mounted at or below it, whose files do not
-/// belong to this root, or something there is immutable or append-only.
+/// Refuses a removal of `path` that would not be complete. Either another file system is mounted at or below `path`, whose
+/// files do not belong to this root, or something there is immutable or append-only.
 pub(super) fn check_removal(root: &Root, path: &Path) -> Result<()> {
     let failed = |errno| Error::root("look up", path, errno);
     let (parent, name) = match root.open_parent(path) {
@@ -99,7 +99,7 @@ fn walk(
         let fixed = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
         match statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
             Ok(stat) if stat.stx_attributes.intersects(fixed) => return Err(Errno::PERM),
-            // A mount is in the way on a file, too, which the test below for directories does not see.
+            // A file can be a mount point as well, which the test for directories below does not see.
             Ok(stat) if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => {
                 return Err(Errno::XDEV);
             }
@@ -126,7 +126,7 @@ fn walk(
     if remove { calls::unlink(parent, name, AtFlags::REMOVEDIR) } else { Ok(()) }
 }
 
-/// Raises this process's limit of descriptors to what the system allows, since a walk holds one for each level.
+/// Raises this process's limit of descriptors to what the system allows, because a walk holds one descriptor a level.
 pub(super) fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

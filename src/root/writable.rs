@@ -9,7 +9,7 @@ use rustix::mount::{MountFlags, mount_remount};
 use super::Root;
 use crate::error::{Error, Reason, Result, errno_words};
 
-/// A root that is mounted read-write. [`Writable::restore`] mounts it as it was before.
+/// A root that is mounted read-write. [`Writable::restore`] remounts the root as it was mounted before.
 #[must_use]
 #[derive(Debug)]
 pub struct Writable<'r> {
@@ -35,7 +35,7 @@ impl Root {
 }
 
 impl Writable<'_> {
-    /// Remounts the root read-only if it was mounted so before.
+    /// Remounts the root read-only if it was mounted read-only before.
     ///
     /// # Errors
     /// As for [`Root::make_writable`].

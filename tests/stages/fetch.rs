@@ -87,8 +87,7 @@ fn what_needs_the_network_is_fetched_by_its_stage() {
     let merge =
         format!(r#"{{"ignition":{{"version":"3.3.0","config":{{"merge":[{}]}}}}}}"#, source("/empty"));
     let lab = Lab::new(&merge);
-    let said =
-        lab.fails("fetch", "the server gave a config without a byte, at $.ignition.config.merge.0.source");
+    let said = lab.fails("fetch", "the server sent an empty config, at $.ignition.config.merge.0.source");
     assert!(!lab.has("run/ignition.json"), "{said}");
 }
 

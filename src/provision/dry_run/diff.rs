@@ -1,7 +1,7 @@
 //! A small unified diff of two texts.
 //!
 //! Lines that occur exactly once in each text are matched first. The gaps between them are compared in the same way, a few
-//! levels deep. This takes n log n steps, whereas to find the shortest diff can take n².
+//! levels deep. This takes n log n steps, whereas finding the shortest diff can take n².
 
 use std::path::Path;
 
@@ -67,7 +67,8 @@ fn compare<'t>(old: &[&'t str], new: &[&'t str], levels: u32, changes: &mut Vec<
     changes.extend(same.iter().map(|line| (' ', *line)));
 }
 
-/// Returns the places of lines that stand once in `old` and once in `new`, as many as come in the same order in both.
+/// Returns the places of the lines that stand once in `old` and once in `new`. Of these lines, keeps the most that come in
+/// the same order in both texts.
 fn pairs(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
     let line = |index: usize| match index.checked_sub(old.len()) {
         None => old.get(index),
@@ -92,7 +93,8 @@ fn pairs(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
 /// Returns the longest part of `pairs` in which the second numbers rise.
 fn rising(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     let second = |index: usize| pairs.get(index).map(|pair| pair.1);
-    // For each length the pair that ends a rising part of it with the lowest number, and for each pair the one before it.
+    // For each length, the pair with the lowest number that ends a rising part of this length. For each pair, the pair before
+    // it in such a part.
     let mut ends: Vec<usize> = Vec::new();
     let mut before = Vec::new();
     for index in 0..pairs.len() {
@@ -113,11 +115,11 @@ fn rising(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     rising
 }
 
-/// Returns the changes with a few lines around them, and their places.
+/// Returns the changes with a few unchanged lines around each, and a line with the position before each group.
 fn hunks(changes: &[DiffLine<'_>], is_account_file: bool) -> Vec<String> {
     let mut shown = Vec::new();
     let (mut old, mut new): (usize, usize) = (1, 1);
-    // The number of the first line that is not near a change that has been met.
+    // The number of the first line that is not near any change so far.
     let mut near: usize = 0;
     let mut is_open = false;
     let mut left_off: usize = 0;
@@ -200,7 +202,8 @@ fn hide_hashes(line: &str) -> String {
     hidden
 }
 
-/// Whether the second field of the file's lines is a password: also in the copies that the shadow tools leave.
+/// Returns whether the second field of the file's lines is a password. The copies that the shadow tools leave, with `-` at
+/// the end of the name, count as well.
 fn is_account_file(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     matches!(name.trim_end_matches('-'), "passwd" | "shadow" | "group" | "gshadow")
@@ -249,7 +252,7 @@ mod tests {
         assert_eq!(moved, ["@@ -1 +1 @@", "+c", "+", " a", " ", " b", "-", "-c"]);
     }
 
-    /// What is shown turns the one text into the other.
+    /// The shown diff turns the old text into the new one.
     #[test]
     fn nothing_is_lost() {
         let mut seed: u32 = 7;

@@ -11,7 +11,7 @@ use crate::sort::order;
 pub(super) const MOST_COMPARED: u64 = 256 << 10;
 /// The most bytes of all sources together that are kept for comparing. A small config can unpack to very many bytes.
 const MOST_KEPT: u64 = 64 << 20;
-/// The most origins of one file that are told.
+/// The most origins of one file that are shown.
 const MOST_ORIGINS: usize = 4;
 
 /// An operation with what is known about it before it is carried out.
@@ -23,7 +23,7 @@ pub(super) struct PlannedOp<'p> {
     pub(super) is_same: bool,
     /// Whether the operation replaces a file that the image has named as a default, without `overwrite` in the config.
     pub(super) is_default: bool,
-    /// The size in bytes of the file that it puts; `None` for other operations, and if it is not fetched.
+    /// The size in bytes of the file that the operation puts. `None` for other operations, and if the file is not fetched.
     pub(super) size: Option<u64>,
     /// Scheme and host of what is fetched into the file.
     pub(super) origins: &'p [String],
@@ -36,20 +36,20 @@ pub(super) struct PlannedOp<'p> {
 pub(super) struct ReadContents {
     /// The size in bytes; `None` for an operation that puts no file.
     size: Option<u64>,
-    /// Scheme and host of each URL behind which contents are.
+    /// Scheme and host of each URL from which contents come.
     origins: Vec<String>,
     /// Whether the operation still has the contents.
     is_kept: bool,
 }
 
-/// Returns the numbers of the operations in the order of their paths' bytes, those of one path in their own.
+/// Returns the numbers of the operations, sorted by the bytes of their paths. Operations on one path keep their order.
 pub(super) fn by_path(ops: &[Op<'_>]) -> Vec<usize> {
     let path = |index: usize| ops.get(index).map(|op| op.path().as_os_str());
     order(ops.len(), &|one, other| path(one).cmp(&path(other)))
 }
 
 /// Returns what stands at the path of each operation now. `sorted` is what [`by_path`] returned. The view is not asked for
-/// paths below one that is missing.
+/// paths below a missing one.
 fn present(ops: &[Op<'_>], sorted: &[usize], view: &dyn View) -> Result<Vec<Option<Stat>>> {
     let mut present = vec![None; ops.len()];
     let mut missing = Path::new("");
@@ -239,7 +239,7 @@ impl PlannedOp<'_> {
             match piece {
                 Piece::Bytes(bytes) => new.extend_from_slice(bytes),
                 Piece::Existing(path) => new.append(&mut view.read(path, MOST_COMPARED)?),
-                // Sources have been read: what was small enough is bytes by now.
+                // Sources have been read, and small ones have been replaced by their bytes.
                 Piece::Source(_) => return Ok(None),
             }
         }
@@ -256,8 +256,8 @@ pub(super) struct Counts {
     pub(super) unchanged: usize,
 }
 
-/// Counts the paths of the operations. A path that is removed and made again counts once. What lies below a removed directory is not
-/// counted.
+/// Counts the paths of the operations. A path that is removed and made again counts once. Paths below a removed
+/// directory are not counted.
 pub(super) fn count(lines: &[PlannedOp<'_>], sorted: &[usize]) -> Counts {
     let path = |index: usize| lines.get(index).map(|line| line.op.path().as_os_str());
     let mut counts = Counts::default();

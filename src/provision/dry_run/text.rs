@@ -63,7 +63,7 @@ pub(super) fn text(dry_run: &DryRun<'_>, style: Style) -> Result<String> {
 fn parts<'p>(dry_run: &DryRun<'p>) -> Vec<(Part, Vec<&'p PlannedOp<'p>>)> {
     let mut begun = dry_run.planned.parts.iter().peekable();
     let mut part = Part::Storage;
-    // An entry of the config without any operation is shown, too.
+    // An entry of the config without any operation is shown as well.
     let mut items: Vec<(Part, Option<&PlannedOp<'_>>)> = Vec::new();
     for (index, line) in dry_run.lines.iter().enumerate() {
         while let Some((_, next)) = begun.next_if(|(first, _)| *first <= index) {
@@ -97,7 +97,7 @@ fn title(part: Part) -> &'static str {
     }
 }
 
-/// Returns the heading above the operations of an entry. It is empty for files, since each file is a line itself.
+/// Returns the heading above the operations of an entry. The heading is empty for files, because each file is one line.
 fn heading(part: Part, dry_run: &DryRun<'_>) -> String {
     let passwd = &dry_run.config.passwd;
     let (word, name, goes) = match part {
@@ -207,7 +207,7 @@ impl Page {
         let lines = contents.as_ref().map(|(old, new)| diff::unified(path, old, new));
         let is_file = line.present.is_some_and(|stat| stat.kind == FileKind::File);
         let instead = match lines {
-            _ if view.unread.borrow().len() > unread => "what it holds may not be read",
+            _ if view.unread.borrow().len() > unread => "you may not read what it holds",
             None if line.size.is_none() => "not fetched: see --fetch",
             None => "too large to be compared",
             Some(None) if is_file => "the contents are not text, and differ",

@@ -207,7 +207,7 @@ fn a_config_that_a_server_gives_without_a_byte_is_refused() {
         (r#""replace":{"source":"http://h/empty"}"#, "replace"),
     ] {
         let error = recorded(references).0.unwrap_err();
-        let text = format!("the server gave a config without a byte, at $.ignition.config.{key}.source");
+        let text = format!("the server sent an empty config, at $.ignition.config.{key}.source");
         assert_eq!((error.reason(), error.text()), (Reason::BadAnswer, text.as_str()));
     }
 }
