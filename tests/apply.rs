@@ -1,5 +1,5 @@
-//! Applying a config where a tree before and a tree after do not show enough: mounts, depth, the stamp, the command
-//! line. `cases/` has the rest.
+//! Tests of applying a config that need more than a tree before and a tree after: mounts, deep trees, the stamp, the
+//! command line. All other tests of applying are in `cases/`.
 //!
 //! Only root can set owners. `tests/runner` makes an ordinary user root of a user namespace.
 #![allow(
@@ -103,7 +103,7 @@ impl Drop for Tree {
     }
 }
 
-/// An absolute path of the host is one of the root as well. (What else links may try is among the cases.)
+/// An absolute path in a link stays inside the root. (Other kinds of links are among the cases.)
 #[test]
 fn nothing_is_written_outside_the_root() {
     let tree = Tree::new();
@@ -116,7 +116,7 @@ fn nothing_is_written_outside_the_root() {
     assert!(inside.join("c/f").is_file());
 }
 
-/// More directories than are remembered at once, and more files than share a staging directory, in mixed order.
+/// More directories than the cache of directories holds, and more files than one staging directory, in mixed order.
 #[test]
 fn many_files_in_many_directories() {
     let tree = Tree::new();
@@ -141,7 +141,8 @@ fn many_files_in_many_directories() {
     assert_eq!(fs::read_dir(tree.root()).unwrap().count(), 150 + 1);
 }
 
-/// In a mount namespace of its own: what is mounted below the root is neither removed nor renamed across.
+/// File systems that are mounted below the root are not removed, and nothing is renamed from one to another. The test runs
+/// in a mount namespace of its own.
 #[test]
 fn mounts_are_respected() {
     let tree = Tree::new();
@@ -180,7 +181,7 @@ fn mounts_are_respected() {
         String::from_utf8(output.stdout).unwrap(),
         ".:\nelsewhere\netc\nmnt\none\nvar\n\nelsewhere:\nd\ntwo\n"
     );
-    // A read-only file system that only gets a directory.
+    // A read-only file system on which only a directory is to be made.
     let output = in_namespace(
         "mount -t tmpfs -o ro none mnt; set +e",
         r#""directories":[{"path":"/first"},{"path":"/mnt/d"}]"#,
@@ -193,7 +194,7 @@ fn mounts_are_respected() {
 fn deep_trees_are_removed() {
     let tree = Tree::new();
     let deep = "d/".repeat(1100);
-    // Level by level, since the whole path is longer than a path may be for the tools that make it.
+    // Level by level, because the whole path is longer than the tools that make it accept.
     let script = format!("cd \"$1\" && for step in {}; do mkdir d && cd d; done", "x ".repeat(1100));
     let made = Command::new("sh").args(["-c", &script, "sh"]).arg(tree.root()).status().unwrap();
     assert!(made.success(), "{} levels", deep.len() / 2);
@@ -221,8 +222,7 @@ fn firstboot_0_is_the_way_out_whatever_the_root_is() {
     assert_eq!(tree.snapshot(), before);
 }
 
-/// The whole program on platform `file`: provisioned once, then never again; a copied stamp is told from the
-/// original one.
+/// The whole program on platform `file` provisions a root once and never again. It tells a copied stamp from the original.
 #[test]
 fn run_leaves_a_stamp_and_then_does_nothing() {
     let tree = Tree::new();

@@ -1,7 +1,7 @@
 //! Configs applied to directory trees: every case below `tests/cases`, with every spec version that it names.
 //!
-//! `cargo test --test cases [WORD]` runs the cases with WORD in their names. With `BLESS=1` it writes today's result
-//! into each case that expects another one, for review.
+//! `cargo test --test cases [WORD]` runs the cases with WORD in their names. With `BLESS=1`, each case that expects
+//! something else gets today's result written into it, for review.
 //!
 //! Only root can set owners. `tests/runner` makes an ordinary user root of a user namespace.
 #![allow(
@@ -35,7 +35,7 @@ use glowplug::source::NoTransport;
 use manifest::Tree;
 
 fn main() -> ExitCode {
-    // The program must set each mode itself, whatever the umask is.
+    // The umask must not matter, because the program sets each mode itself.
     let inside = || {
         let mut shell = Command::new("sh");
         shell.args(["-c", "umask 0077 && exec \"$@\"", "sh"]);
@@ -145,8 +145,8 @@ fn apply(case: &Case, before: &Tree, work: &Work, config: &str) -> Result<Outcom
     }
 }
 
-/// Applies to an empty root. What the config alone decides is the same there. Further failures, of what that root
-/// lacks, may follow `text` and are left out.
+/// Applies the config to an empty root. A failure that depends on the config alone is the same there. After `text`, further
+/// failures may follow for what the empty root lacks. They are left out.
 fn apply_to_nothing(case: &Case, work: &Work, config: &str, text: &str) -> Result<Outcome, String> {
     Ok(match apply(case, &manifest::empty(), work, config)? {
         Outcome::Error { fetch, reason, text: found } if found.starts_with(&format!("{text}\n")) => {
@@ -172,7 +172,7 @@ fn compare(case: &Case, found: &Outcome) -> Result<(), String> {
     }
 }
 
-/// The outcome as its file says it.
+/// The outcome in the form of the case's file `expected` or `error`.
 fn told(case: &Case, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Tree(tree) => format!("the changes\n{}", manifest::changes(&case.before, tree)),

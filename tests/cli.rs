@@ -16,7 +16,7 @@ mod server;
 
 use server::{Server, fetch_program, give};
 
-/// A directory that goes with the test.
+/// A directory that is removed with this value.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -92,7 +92,7 @@ fn validate_prints_the_report_and_how_to_mend_it() {
             "warning at $.storage.fiels, line 1 col 44: unused key fiels",
         ]
     );
-    // What the report tells is not repeated.
+    // The error does not repeat the report.
     assert_eq!(done.stderr, "glowplug: config-invalid: config is not valid: 1 error\n");
 
     let done = glowplug(&["validate", "-"], r#"{"ignition":{"version":"2.2.0"}}"#);
@@ -116,7 +116,7 @@ fn validate_warns_of_what_the_boot_will_refuse() {
     assert!(lines[1].starts_with("unsupported at $.storage.disks, line 2 col "), "{}", done.stdout);
     assert!(!done.stdout.contains("token"));
 
-    // Scripts get an exit code of its own for it; that of a config that is refused comes first.
+    // Scripts get a separate exit code for this. The exit code of a refused config takes precedence.
     let scratch = Scratch::new("strict");
     let (good, bad) = (scratch.file("good.ign", GOOD), scratch.file("bad.ign", "{"));
     assert_eq!(glowplug(&["validate", "--strict", "-"], UNSUPPORTED).code, 4);
@@ -212,8 +212,8 @@ fn a_plan_is_shown_and_nothing_is_written() {
     assert!(!done.stdout.contains("secret"));
 }
 
-/// Without `--fetch`, a plan names only from where it would fetch. The merged config is one that must be fetched to plan at
-/// all.
+/// Without `--fetch`, a plan only names where it would fetch from. A referenced config must be fetched to make a plan at all,
+/// so it is an error.
 #[test]
 fn a_plan_fetches_only_when_it_is_asked_to() {
     fetch_program(env!("CARGO_BIN_EXE_glowplug"));
@@ -261,7 +261,7 @@ fn a_plan_fetches_only_when_it_is_asked_to() {
     assert_eq!(server.asked().len(), 2);
 }
 
-/// The config of [`everything`]. `@UID@` and `@GID@` are the owner of the file that it leaves as it is.
+/// The config of [`everything`]. `@UID@` and `@GID@` stand for the owner of the file that stays unchanged.
 const EVERYTHING: &str = r#"{"ignition":{"version":"3.4.0"},
     "passwd":{"groups":[{"name":"web","gid":2000}],
         "users":[{"name":"ann","passwordHash":"$6$saltsalt$newhashnewhash","sshAuthorizedKeys":["ssh-ed25519 A"]}]},
@@ -446,7 +446,7 @@ fn a_plan_names_the_defaults_of_the_image_that_it_replaces() {
     let done = glowplug(&["plan", "--json", "--root", &scratch.root(), "-"], config);
     let json: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(json["operations"][0]["replaces_default"], true);
-    // The stages are the reference's, and so are their conflicts.
+    // The stages behave as the reference's, so its conflicts remain conflicts there.
     let file = scratch.file("config.ign", config);
     let done = Command::new(env!("CARGO_BIN_EXE_glowplug"))
         .args(["--stage", "files", "--platform", "file", "--log-to-stdout", "--root", &scratch.root()])
@@ -515,14 +515,14 @@ fn help_fits_a_terminal() {
     let done = glowplug(&["--help"], "");
     assert_eq!(done.code, 0);
     assert!(done.stdout.lines().all(|line| line.len() <= 80), "{}", done.stdout);
-    // The platforms come from their table.
+    // The help lists every platform, because it is made from the table of platforms.
     for platform in glowplug::platform::Platform::all() {
         let line = done.stdout.lines().find(|line| line.starts_with(&format!("  {} ", platform.name())));
         assert!(line.is_some_and(|line| line.ends_with(platform.source())), "{platform:?}: {}", done.stdout);
     }
 }
 
-/// `make boot` compares the whole page with what it finds, half an hour later.
+/// `make boot` runs the same comparison for the whole page, but only after half an hour.
 #[test]
 fn the_page_of_hosts_begins_with_the_head_that_its_test_writes() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));

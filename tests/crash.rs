@@ -1,6 +1,6 @@
-//! Every point at which a machine can stop. For every case below `tests/cases`, provisioning is stopped, or made to
-//! fail, at each call that changes the root. Then it is started again, without a host. Afterwards the root must be as
-//! it was before, or as an undisturbed run leaves it. No stamp may stand before the root is complete.
+//! Tests every point at which a machine can stop. For every case below `tests/cases`, provisioning is stopped, or made to
+//! fail, at each call that changes the root. Then provisioning is started again, without a host. Afterwards the root must
+//! be as it was before, or as an undisturbed run leaves it. No stamp may stand before the root is complete.
 //!
 //! `cargo test --features failpoints --test crash [WORD]` tries the cases with WORD in their names. For podman's
 //! config, the second start is stopped, or made to fail, too: at some calls, or at every call with `CRASH_ALL=1`.
@@ -49,13 +49,13 @@ use rustix::io::Errno;
 const PODMAN: &str = "tests/boot/configs/6.0-applehv-default.ign";
 
 fn main() -> ExitCode {
-    // Mounts of its own, and what the stage `fetch` fetches.
+    // The tests mount file systems, so they need a mount namespace. The variables give the stage `fetch` its config.
     let inside = || {
         let mut program = Command::new("unshare");
         program.args(["--mount", "--propagation", "private", "--"]);
         program.env("IGNITION_CONFIG_FILE", Path::new(env!("CARGO_MANIFEST_DIR")).join(PODMAN));
         program.env("IGNITION_KERNEL_CMDLINE_PATH", "/dev/null");
-        // This program is not beside the one that fetches.
+        // This test program is not in the directory of `glowplug-fetch`, so that directory goes into PATH.
         let beside = server::fetch_program(env!("CARGO_BIN_EXE_glowplug")).parent().map(Path::as_os_str);
         let path = std::env::var_os("PATH").unwrap_or_default();
         program.env("PATH", [beside.unwrap_or_default(), &path].join(std::ffi::OsStr::new(":")));
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     start::start("crash", inside, run)
 }
 
-/// How often it was tried.
+/// How many attempts of each kind were made.
 #[derive(Default)]
 struct Count {
     cases: AtomicUsize,
@@ -80,18 +80,18 @@ fn add(count: &AtomicUsize) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Something to try.
+/// A series of attempts.
 enum Job {
     Case(String),
-    /// podman's config stopped at this call, and its second start at every one.
+    /// podman's config: the first start is stopped at this call, the second start at every call.
     Twice(usize),
-    /// The reference's stage that puts it into place, stopped at every call and called again.
+    /// The stage `files`, stopped at every call and called again.
     Files,
-    /// What it leaves spoiled.
+    /// The leftovers of an interrupted run, damaged.
     Spoiled,
     /// A config with files that must be fetched.
     Fetched,
-    /// A name that another process gives to something else at every call.
+    /// A name at which another process puts something else, at every call.
     Swapped,
 }
 
@@ -183,7 +183,7 @@ fn every_call(
         (Injected::Once(Errno::IO), &count.errors, false),
         (Injected::Always(Errno::NOSPC), &count.errors, true),
     ] {
-        // Once the config is on the disk no host is needed.
+        // Once the config is on the disk, no host is needed.
         let mut is_saved = false;
         for call in 0..made {
             let at = |what: String| format!("{fault:?} at call {call} of {made}: {what}");
@@ -228,7 +228,7 @@ fn twice(machine: &Machine, podman: &Podman, first: usize, count: &Count) -> Res
     disk.start(Some(config), first, Injected::Stop);
     let is_saved = matches!(disk.start(None, usize::MAX, Injected::Stop), Ended::Done);
     let all = std::env::var_os("CRASH_ALL").is_some();
-    // At every so many calls: all of them take minutes.
+    // Only every few calls, because all of them take minutes.
     let faults =
         [(Injected::LoseContents, 5), (Injected::Once(Errno::IO), 16), (Injected::Always(Errno::NOSPC), 16)];
     for (fault, step) in faults {
@@ -262,7 +262,7 @@ fn files(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String> 
             return Err("the fetch fails".into());
         }
         let stopped = disk.stage(Stage::Files, call, Injected::Stop).is_none();
-        // At the very end it cannot be told from one that has just begun.
+        // At the very end, an interrupted stage looks like one that has just begun.
         let at_end = disk.leftovers() == Ok(Leftovers::Staging) && has_stamp(&disk.tree()?);
         if stopped && !at_end && disk.stage(Stage::Files, usize::MAX, Injected::Stop) != Some(0) {
             return Err(at("the stage fails when it is called again"));
@@ -282,7 +282,7 @@ fn files(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String> 
     Ok(())
 }
 
-/// A directory of the root that could be on a disk of its own and is changed, as something else is.
+/// Returns a directory that could be on a disk of its own: the config changes something in it, and something elsewhere.
 fn second_disk<'t>(before: &'t Tree, after: &Tree) -> Option<&'t Path> {
     let changed = |at: &Path| {
         let below = |tree: &Tree| -> Tree {
@@ -298,9 +298,10 @@ fn second_disk<'t>(before: &'t Tree, after: &Tree) -> Option<&'t Path> {
     })
 }
 
-/// With a second disk at `path`: from any call of the commit on one of the two may be behind when the machine stops.
+/// Tests with a second disk at `path`. When the machine stops, one of the two disks may lack the changes from any call of the
+/// commit on.
 fn behind(machine: &Machine, before: &Tree, config: &str, path: &Path, count: &Count) -> Result<(), String> {
-    // Names cannot be moved or linked from one to the other.
+    // A name cannot be renamed or linked from one disk to the other.
     let (made, after) = machine.undisturbed(before, config, Some(path))?;
     let disk = machine.disk(before, Some(path))?;
     for call in 0..made {
@@ -310,7 +311,7 @@ fn behind(machine: &Machine, before: &Tree, config: &str, path: &Path, count: &C
             disk.reset(before).map_err(at)?;
             disk.start(Some(config), call, Injected::Stop);
             if disk.leftovers() != Ok(Leftovers::BegunCommit) {
-                // Before, the program would see what is not there.
+                // At an earlier call the program itself would notice that its changes are missing.
                 break;
             }
             disk.reset(before).map_err(at)?;

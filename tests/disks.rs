@@ -1,5 +1,5 @@
-//! Partition tables beside the programs that Debian's users have: sgdisk(8) and sfdisk(8) of the packages gdisk and fdisk.
-//! They work on files, so that neither root nor a disk is needed.
+//! Compares partition tables with those of the programs that Debian's users have: sgdisk(8) of the package gdisk, and
+//! sfdisk(8) of the package fdisk. All of them work on files, so neither root nor a disk is needed.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -18,7 +18,7 @@ impl Random {
     }
 }
 
-/// A disk in a file, which goes with the value.
+/// A disk in a file, which is removed with this value.
 struct Disk(PathBuf, Geometry);
 
 impl Disk {
@@ -53,7 +53,7 @@ impl Drop for Disk {
     }
 }
 
-/// Runs a program of the folders of the superuser's programs. Returns whether it succeeded, and its output.
+/// Runs a program of `/usr/sbin` on a disk. Returns whether it succeeded, and its output.
 fn run(program: &str, arguments: &[&str], disk: &Path) -> (bool, String) {
     let path = Path::new("/usr/sbin").join(program);
     let ended = Command::new(&path).args(arguments).arg(disk).output();
@@ -67,7 +67,7 @@ fn places(table: &Table) -> Vec<(u32, u64, u64, Guid, String)> {
     table.partitions.iter().map(place).collect()
 }
 
-/// The same changes by sgdisk and by glowplug give the same partitions, or both refuse.
+/// sgdisk and glowplug make the same partitions from the same changes, or both refuse.
 #[test]
 fn changes_give_what_sgdisk_gives() {
     let mut random = Random(11);
@@ -103,7 +103,7 @@ fn changes_give_what_sgdisk_gives() {
                 label: &label,
             };
             let ours = table.make(&new);
-            // sgdisk takes "up to the end" as the end of the largest free block, so it refuses a start in another one.
+            // For sgdisk, "up to the end" means the end of the largest free block, so it refuses a start in another block.
             if !done && ours.is_ok() && first > 0 && sectors == 0 {
                 continue;
             }
@@ -144,7 +144,7 @@ fn tables_hold_before_sgdisk_and_sfdisk() {
         }
         let (_, words) = run("sgdisk", &["--verify"], &disk.0);
         let is_switched = index >= 2;
-        // The copies are equal at these steps. Between them, the primary one alone is right.
+        // At these steps both copies of the table are equal. Between them, only the primary one is right.
         let is_equal = [2, 3, 5].contains(&index);
         assert_eq!(words.contains("No problems found"), is_equal, "batch {index}: {words}");
         let (done, json) = run("sfdisk", &["--json"], &disk.0);

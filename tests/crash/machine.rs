@@ -1,4 +1,4 @@
-//! A machine that is started on a root, and what may be seen of the root afterwards.
+//! A machine that is started on a root, and checks of the root afterwards.
 
 use std::ffi::CString;
 use std::fs;
@@ -22,7 +22,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use super::disk;
 use super::manifest::{self, Kind, Tree};
 
-/// How a start came to its end.
+/// How a start ended.
 pub enum Ended {
     Done,
     Failed(Error),
@@ -57,7 +57,7 @@ impl Machine {
         &self.base
     }
 
-    /// A disk with `before` on it; what is below `mounted` is on another one.
+    /// Makes a disk with `before` on it. Everything below `mounted` is on a second disk.
     pub fn disk(&self, before: &Tree, mounted: Option<&Path>) -> Result<Disk, String> {
         let root = self.base.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
         let mut disk = Disk { mounted: None, root };
@@ -72,7 +72,7 @@ impl Machine {
         Ok(disk)
     }
 
-    /// How many calls an undisturbed run makes, and what it makes of `before`.
+    /// Returns how many calls an undisturbed run makes, and the tree that it makes from `before`.
     pub fn undisturbed(
         &self,
         before: &Tree,
@@ -94,7 +94,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // The failures have been told; a directory that stays says so by itself.
+        // The failures have been printed already. A directory that stays behind does no harm.
         let _ = fs::remove_dir_all(&self.base);
     }
 }
@@ -106,7 +106,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Puts `before` on the disk anew. A mount stays: taking it away takes the kernel longer than all the rest.
+    /// Puts `before` on the disk anew. A mount is kept, because unmounting takes longer than everything else here.
     pub fn reset(&self, before: &Tree) -> Result<(), String> {
         let failed = |error: std::io::Error| format!("reset {}: {error}", self.root.display());
         let mut directories = vec![self.root.clone()];
@@ -125,7 +125,7 @@ impl Disk {
         disk::write(&self.root, before)
     }
 
-    /// Starts the machine, whose host serves `config` if it has one. After `allowed` calls there is `fault`.
+    /// Starts the machine. With a `config`, its host serves that. After `allowed` calls, `fault` happens.
     pub fn start(&self, config: Option<&str>, allowed: usize, fault: Injected) -> Ended {
         let provision = || {
             let platform = Platform::named("applehv")?;
@@ -153,7 +153,7 @@ impl Disk {
         }
     }
 
-    /// Calls one of the reference's stages, with its files beside the disk. Its exit code, if it was not stopped.
+    /// Calls one of the reference's stages, with its files beside the disk. Returns the exit code unless it was stopped.
     pub fn stage(&self, stage: Stage, allowed: usize, fault: Injected) -> Option<u8> {
         let beside = |end: &str| self.root.with_extension(end);
         let request = StageCall {
@@ -173,7 +173,7 @@ impl Disk {
         }
     }
 
-    /// What stands on the disk; what is particular to the file of a stamp is taken out of it.
+    /// Returns what is on the disk. Inode and birth time are taken out of the stamp, because each stamp has its own.
     pub fn tree(&self) -> Result<Tree, String> {
         let mut tree = disk::read(&self.root)?;
         let place = stamp_place(&tree);
@@ -192,7 +192,7 @@ impl Disk {
         Ok(tree)
     }
 
-    /// The device number of the second disk or of the first.
+    /// Returns the device number of the second disk or of the first.
     pub fn device(&self, second: bool) -> Result<u64, String> {
         let path = self.mounted.as_ref().filter(|_| second).unwrap_or(&self.root);
         fs::metadata(path).map(|stat| stat.dev()).map_err(|error| error.to_string())
@@ -217,8 +217,8 @@ impl Disk {
         machine.disk(&disk::read(&self.root)?, None)
     }
 
-    /// After a first start that `fault` disturbed: no stamp but on a whole root, and after a failure that nothing has
-    /// to be completed of, the root as it was.
+    /// Checks the root after a first start that `fault` disturbed. A stamp may stand only on a complete root. After a failure
+    /// that left nothing to be completed, the root must be as it was.
     pub fn check_first(
         &self,
         ended: &Ended,
@@ -233,7 +233,7 @@ impl Disk {
         match ended {
             Ended::Done if without_area(&tree) == *after => Ok(()),
             Ended::Done => Err(format!("it said it was done:\n{}", manifest::changes(after, &tree))),
-            // Its stamp stands, but perhaps not yet on the disk.
+            // The stamp stands, but perhaps it is not on the disk yet.
             Ended::Failed(_) if has_stamp(&tree) => Ok(()),
             Ended::Failed(_) if self.leftovers() != Ok(Leftovers::BegunCommit) => {
                 let tree = if spoils { without_area(&tree) } else { tree };
@@ -250,12 +250,12 @@ impl Disk {
         }
     }
 
-    /// After a start without a host: whether the root is whole; else it must be as it was.
+    /// Returns whether the root is complete after a start without a host. If it is not, it must be as it was.
     pub fn check_last(&self, ended: &Ended, before: &Tree, after: &Tree) -> Result<bool, String> {
         let tree = self.tree()?;
         let expected = match ended {
             Ended::Done => after,
-            // Where undisturbed it fails as well, the saved config does.
+            // If an undisturbed run fails as well, the saved config fails in the same way.
             Ended::Failed(error) if error.reason() == Reason::NoHost || before == after => before,
             _ => return Err(format!("the next start: {}", ended.told())),
         };
@@ -270,7 +270,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if let Some(at) = &self.mounted {
-            // What stays says so when its directory is to be removed.
+            // If a mount stays, the removal of its directory reports it.
             let at = CString::new(at.as_os_str().as_bytes());
             let _ = at.map(|at| unmount(at, UnmountFlags::DETACH));
         }
@@ -282,14 +282,14 @@ fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// `tree` less what an interrupted run had left there before.
+/// Returns `tree` without what an earlier interrupted run had left in it.
 fn settled(tree: &Tree) -> Tree {
     let mut inside = tree.keys().filter(|path| path.starts_with("/.glowplug") && path.iter().count() > 2);
     let is_ours = inside.next().is_none() || tree.contains_key(Path::new("/.glowplug/owner"));
     if is_ours { without_area(tree) } else { tree.clone() }
 }
 
-/// `tree` less the private directories.
+/// Returns `tree` without the private directories.
 pub fn without_area(tree: &Tree) -> Tree {
     let is_private = |path: &Path| path.iter().any(|name| name == ".glowplug");
     tree.iter()
@@ -298,7 +298,7 @@ pub fn without_area(tree: &Tree) -> Tree {
         .collect()
 }
 
-/// Where the stamp of `tree` stands: in the directory that `/etc` is, or that a link there names from the top.
+/// Returns the path of the stamp in `tree`: in the directory `/etc`, or in the one that a link at `/etc` names.
 fn stamp_place(tree: &Tree) -> PathBuf {
     let stamp = Path::new(STAMP);
     match (tree.get(Path::new("/etc")).map(|node| &node.kind), stamp.file_name()) {
@@ -307,12 +307,12 @@ fn stamp_place(tree: &Tree) -> PathBuf {
     }
 }
 
-/// Whether a stamp stands in `tree`.
+/// Returns whether a stamp stands in `tree`.
 pub fn has_stamp(tree: &Tree) -> bool {
     tree.contains_key(&stamp_place(tree))
 }
 
-/// `tree` less the stamp.
+/// Returns `tree` without the stamp.
 pub fn without_stamp(tree: &Tree) -> Tree {
     let mut tree = tree.clone();
     tree.remove(&stamp_place(&tree));

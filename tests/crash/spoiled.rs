@@ -1,4 +1,5 @@
-//! What an interrupted run left, damaged, changed or carried into another root: it is refused, and nothing happens.
+//! Leftovers of an interrupted run that were damaged, changed or copied into another root. The program must refuse them and
+//! change nothing.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +20,7 @@ pub fn check(machine: &Machine, before: &Tree, config: &str, count: &AtomicUsize
         let bytes = interrupted(machine, before, config, made, left)?.file(name)?;
         for spoiled in spoil(&bytes) {
             let disk = interrupted(machine, before, config, made, left)?;
-            // In place: a file that replaced it would do as well.
+            // The file is changed in place. Replacing it would test the same.
             fs::write(disk.path(name), &spoiled).map_err(|error| error.to_string())?;
             refused(&disk, left, config, before, &after)
                 .map_err(|what| format!("a spoiled {name}: {what}"))?;
@@ -32,7 +33,7 @@ pub fn check(machine: &Machine, before: &Tree, config: &str, count: &AtomicUsize
     Ok(())
 }
 
-/// A disk that the machine was stopped on when it had come so far.
+/// Returns a disk on which a stop of the machine left `left`. The stop comes at the latest call where this is so.
 fn interrupted(
     machine: &Machine,
     before: &Tree,
@@ -50,7 +51,7 @@ fn interrupted(
     Err(format!("at no call {left:?} is left"))
 }
 
-/// Cut at several places, with one bit turned at several others, and with something behind.
+/// Returns damaged copies: cut off at several places, with one bit flipped at several others, and with bytes appended.
 fn spoil(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = (0..10).map(|part| bytes[..bytes.len() * part / 10].to_vec()).collect();
     all.push(bytes[..bytes.len() - 1].to_vec());
@@ -68,7 +69,7 @@ fn refused(disk: &Disk, left: Leftovers, config: &str, before: &Tree, after: &Tr
     let ended = disk.start(None, usize::MAX, Injected::Stop);
     let tree = disk.tree()?;
     match (left, ended) {
-        // Without a host there is no other, and with one the machine is whole.
+        // Without a host there is no other config. With a host, the machine is provisioned completely.
         (Leftovers::SavedConfig, Ended::Failed(error)) if error.reason() == Reason::NoHost => {
             if tree != *before {
                 return Err(format!("the root has changed:\n{}", manifest::changes(before, &tree)));

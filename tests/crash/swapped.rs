@@ -1,4 +1,4 @@
-//! Another process gives a name to something else between two calls: nothing outside of the root is changed.
+//! Another process puts something else at a name between two calls. Nothing outside of the root may be changed.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -9,7 +9,7 @@ use glowplug::change::{Attributes, Op};
 use glowplug::root::{Root, failpoints};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-/// What takes the name in the last moment: a word for it, and how it is made at a path.
+/// What is put at the name in the last moment: a word for it, and how it is made at a path.
 type Swap<'s> = (&'s str, &'s dyn Fn(&Path));
 
 /// Counts the swaps.
@@ -43,13 +43,13 @@ fn in_folder(base: &Path, count: &AtomicUsize) -> Result<(), String> {
             failpoints::arm_meanwhile(
                 call,
                 Box::new(move || {
-                    // What cannot be moved is not swapped, and the mode is asked for all the same.
+                    // What cannot be moved is not swapped. The operation runs nevertheless.
                     let _ = fs::rename(&at, at.with_extension("away")).and_then(|()| symlink(&target, &at));
                 }),
             );
             let attributes = Attributes { uid: 7, gid: 7, mode: 0o1777 };
             let op = Op::Attributes { path: "/srv/it".into(), attributes };
-            // It may fail or not: what counts is what it does to others.
+            // The run may fail or succeed. What counts is that nothing outside has changed.
             let _ = Root::open(&root).and_then(|root| root.apply(&mut [op]));
             let calls = failpoints::disarm();
             if told().map_err(|error| error.to_string())? != before {
