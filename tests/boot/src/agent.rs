@@ -13,13 +13,13 @@ use crate::process::run;
 /// Where the agent listens.
 pub const PORT: u32 = 1026;
 
-/// An answer takes parts of a second; a guest that is busy with fifty of them is slow.
+/// How long an answer may take. It takes less than a second, but a guest that is busy with fifty of them is slow.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// What the agent said.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP's.
+    /// The HTTP status.
     pub status: u16,
     /// Everything before the body.
     pub head: String,
@@ -28,10 +28,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON that the schema of this name allows.
+    /// Returns the body as JSON, checked against the schema of this name.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the body is not JSON, or the schema does not allow it.
     pub fn json(&self, schema: &str) -> Result<Value> {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../validate-json");
         let output = run(std::process::Command::new(program).arg(schema), self.body.as_bytes(), LIMIT)?;
@@ -52,7 +52,8 @@ pub fn connect(folder: &Path, port: u32) -> Result<UnixStream> {
     let socket = folder.join("v");
     let mut stream = UnixStream::connect(&socket).doing_to("connect to", &socket)?;
     stream.set_read_timeout(Some(LIMIT)).doing("set a time-out")?;
-    // In one write: the device takes what it reads first for the whole line. What is sent before it has answered is lost.
+    // The line goes out in one write, because the device takes the first bytes that it reads for the whole line. Bytes that
+    // are sent before the device has answered are lost.
     stream.write_all(format!("CONNECT {port}\n").as_bytes()).doing("ask for the port")?;
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
@@ -71,10 +72,10 @@ pub fn get(folder: &Path, target: &str) -> Result<Answer> {
     request(folder, &format!("GET {target} HTTP/1.1\r\nHost: vm\r\n\r\n"))
 }
 
-/// The answer to what is sent, up to its end; then the connection is closed.
+/// Sends the bytes, reads the answer to its end, and closes the connection.
 ///
 /// # Errors
-/// When there is none, or it is not whole.
+/// When there is no answer, or it is incomplete.
 pub fn request(folder: &Path, text: &str) -> Result<Answer> {
     let mut stream = connect(folder, PORT)?;
     stream.write_all(text.as_bytes()).doing("send the request")?;

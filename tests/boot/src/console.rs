@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What is called with each line, and with the time since the guest's start.
+/// A function that is called with each line, and with the time since the guest's start.
 pub type OnLine = Box<dyn FnMut(Duration, &str) + Send>;
 
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl Console {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything so far, without control sequences.
+    /// Returns everything so far, without control sequences.
     pub fn text(&self) -> String {
         plain(&self.lock().bytes)
     }
@@ -70,8 +70,7 @@ impl Console {
         lines[lines.len().saturating_sub(count)..].join("\n")
     }
 
-    /// Wait until the console contains `pattern`; false when it ended or `limit`
-    /// passed without.
+    /// Waits until the console contains `pattern`. Returns false if the console ends or `limit` passes before.
     pub fn wait(&self, pattern: &str, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         let mut state = self.lock();

@@ -1,4 +1,5 @@
-//! How the time for planning grows: configs of each kind with a quarter, half and all of the entries that 1 MiB holds.
+//! How the time for planning grows. For each kind of entry there are three configs: with all entries that fit into 1 MiB,
+//! with half of them, and with a quarter.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,10 +11,10 @@ use crate::error::{Doing, Error, Result};
 
 /// The size of the largest config.
 const MOST: usize = 1 << 20;
-/// As many users as there are ids for people, and fewer entries than the language allows.
+/// The most entries of a config. There are as many ids for people, and the language allows more entries.
 const MOST_ENTRIES: usize = 48_000;
 
-/// A list of a config, its entry for a number, and whether the root has such users, groups and units.
+/// A list in a config, the entry for a number, and whether the root already has such users, groups and units.
 struct Kind {
     name: &'static str,
     list: &'static str,
@@ -115,7 +116,7 @@ fn plan(program: &Path, directory: &Path, kind: &Kind, count: usize) -> Result<D
     Ok(best)
 }
 
-/// A root with `count` users, groups and enabled units.
+/// Makes a root with `count` users, groups and enabled units.
 fn make_root(root: &Path, count: usize) -> Result<()> {
     let (units, wants) = ("usr/lib/systemd/system", "etc/systemd/system/multi-user.target.wants");
     for path in ["etc/skel", "home", units, wants] {

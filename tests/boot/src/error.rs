@@ -22,7 +22,7 @@ impl fmt::Display for Error {
     }
 }
 
-// `unwrap` in a test prints this one: the text is meant to be read.
+// `unwrap` in a test prints this form, so it is the plain text.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,6 +1,6 @@
-//! The machines that QEMU plays: what starts the kernel, and on which board and processor.
+//! The machines that QEMU emulates: which firmware starts the kernel, and on which board and processor.
 
-/// What starts the kernel, where that is not QEMU itself.
+/// The firmware that starts the kernel, unless QEMU itself does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firmware {
     /// `SeaBIOS`, on the board that podman's QEMU has on amd64.
@@ -11,9 +11,9 @@ pub enum Firmware {
     UefiArm64,
 }
 
-/// Without cx16, and with one processor: QEMU 7.2's emulation of two goes wrong in
-/// that instruction (a double fault in the kernel's allocator, one boot in four) and
-/// where the kernel patches its own code (an `int3` nobody expects, more rarely).
+/// A processor without cx16, and only one. QEMU 7.2 emulates two processors wrongly in that instruction: one boot in four
+/// ends with a double fault in the kernel's allocator. More rarely it fails where the kernel patches its own code, with an
+/// unexpected `int3`.
 const CPU: &str = "qemu64,-svm,-cx16";
 
 /// The program that plays the machine.
@@ -27,7 +27,7 @@ pub fn emulator(firmware: Option<Firmware>) -> &'static str {
 /// The board, with the shared memory `mem0`, the processor and the firmware's file.
 pub fn machine(firmware: Option<Firmware>) -> Vec<String> {
     let (board, cpu, file) = match firmware {
-        // Without what a test does not need.
+        // Devices that no test needs are left out.
         None => ("q35,sata=off,smbus=off,i8042=off,vmport=off", CPU, None),
         Some(Firmware::Bios) => ("pc", CPU, None),
         Some(Firmware::Uefi) => ("q35", CPU, Some("/usr/share/ovmf/OVMF.fd")),

@@ -15,7 +15,7 @@ use crate::process::{Running, run, run_ok, wait_for};
 use crate::ready::{Line, Ready};
 use crate::writes::SECTOR;
 
-/// A boot takes some 20 s on a free machine; at a load of ten, minutes.
+/// How long a boot may take. It takes some 20 s on an idle machine, but minutes at a load of ten.
 pub const BOOT: Duration = Duration::from_secs(300);
 
 const SSH: Duration = Duration::from_secs(90);
@@ -25,15 +25,15 @@ const SSH: Duration = Duration::from_secs(90);
 pub struct Options {
     /// Memory in MiB.
     pub memory: u32,
-    /// A file served as `fw_cfg`'s `opt/com.coreos/config`, as qemu's podman does.
+    /// A file that QEMU serves as `opt/com.coreos/config` of `fw_cfg`, as podman starts QEMU.
     pub fw_cfg: Option<PathBuf>,
-    /// A virtio serial port for ready, as qemu's podman has.
+    /// Whether there is a virtio serial port for the ready signal, as with podman's QEMU.
     pub ready_port: bool,
     /// A vsock device whose host is the machine's folder.
     pub vsock: bool,
     /// A place on the vsock device for a neighbour.
     pub with_neighbour: bool,
-    /// The place for a neighbour on the device of another machine's guest.
+    /// The place on the device of another machine's guest, whose neighbour this guest is.
     pub neighbour_of: Option<PathBuf>,
     /// Folders of the host that the guest can mount by virtiofs, by their tags.
     pub shares: Vec<(String, PathBuf)>,
@@ -43,20 +43,20 @@ pub struct Options {
     pub arguments: Vec<String>,
     /// A virtio console beside the serial one.
     pub second_console: bool,
-    /// Another initramfs than the lab's.
+    /// An initramfs to use instead of the lab's.
     pub initrd: Option<PathBuf>,
-    /// What starts the kernel; it takes no arguments from here, and its own initramfs.
+    /// The firmware that starts the kernel. The disk then decides the kernel arguments and the initramfs.
     pub firmware: Option<Firmware>,
     /// Keep the emergency shell instead of ending at a panic.
     pub rescue: bool,
-    /// A file that every write to the disk is logged in: [`crate::writes`].
+    /// A file in which every write to the disk is logged: see [`crate::writes`].
     pub write_log: Option<PathBuf>,
     /// Called with each line of the console.
     pub on_line: Option<OnLine>,
 }
 
 impl Options {
-    /// As podman on macOS: vsock and nothing else.
+    /// Options as podman uses them on macOS: vsock and nothing else.
     pub fn vsock() -> Self {
         Self {
             memory: 1024,
@@ -77,7 +77,7 @@ impl Options {
         }
     }
 
-    /// As podman on Linux: the config in `fw_cfg`, ready by a serial port, no vsock.
+    /// Options as podman uses them on Linux: the config in `fw_cfg`, the ready signal by a serial port, no vsock.
     pub fn qemu(config: PathBuf) -> Self {
         Self { fw_cfg: Some(config), ready_port: true, vsock: false, ..Self::vsock() }
     }
@@ -113,7 +113,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Make the disk a copy of another of the lab's folder, once more.
+    /// Replaces the disk by a copy of another one in the lab's folder.
     ///
     /// # Errors
     /// When it cannot be copied.
@@ -168,7 +168,7 @@ impl Machine {
         Ok(path)
     }
 
-    /// Start the guest. Listeners have to be there already.
+    /// Starts the guest. The host's listeners must exist already.
     ///
     /// # Errors
     /// When QEMU or the vsock device cannot be started.
@@ -189,7 +189,7 @@ impl Machine {
         Ok(Guest { begin, console, qemu, device, _shares: shares, port, key: self.key.file.clone(), log })
     }
 
-    /// One device process for each boot: it ends with its guest.
+    /// Starts the process of the vsock device. It ends with its guest, so each boot needs a new one.
     fn vsock_device(&self, with_neighbour: bool) -> Result<Running> {
         let mut guests = vec![(3, self.folder.join("vhost"), self.folder.join("v"))];
         if with_neighbour {
@@ -212,12 +212,12 @@ impl Machine {
         Ok(device)
     }
 
-    /// One device process for each share and boot.
+    /// Starts the process of a share's device, one for each share and boot.
     fn share_device(&self, number: usize, folder: &Path) -> Result<Running> {
         let socket = self.folder.join(&format!("share{number}"));
         let _ = fs::remove_file(&socket);
         let log = self.folder.join(&format!("share{number}.log"));
-        // Where QEMU 7's own one is, and a link to the later one.
+        // At this path QEMU 7 has its own virtiofsd, and later systems have a link to the new one.
         let program = Path::new("/usr/lib/qemu/virtiofsd");
         let socket_path = format!("--socket-path={}", socket.display());
         let source = format!("source={},sandbox=chroot", folder.display());
@@ -230,11 +230,11 @@ impl Machine {
         let here = |name: &str| self.folder.join(name).display().to_string();
         let mut kernel = vec!["console=ttyS0", "root=/dev/vda", "ro"];
         if options.second_console {
-            // The last one named is the one that the shell is on.
+            // The shell runs on the console that is named last.
             kernel.insert(0, "console=hvc0");
         }
         if !options.rescue {
-            // initramfs-tools knows the one, dracut the other.
+            // initramfs-tools knows the first argument, dracut the second.
             kernel.extend(["panic=-1", "rd.shell=0"]);
         }
         kernel.extend(options.arguments.iter().map(String::as_str));
@@ -327,13 +327,13 @@ fn with_socket(mut device: Running, program: &Path, socket: &Path, log: &Path) -
     Err(Error::new(format!("{} has made no socket (`make deps` installs it): {text}", program.display())))
 }
 
-/// A port that nothing listens on now.
+/// Returns a port on which nothing listens now.
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").doing("look for a free port")?;
     Ok(listener.local_addr().doing("look for a free port")?.port())
 }
 
-/// A booted guest; its processes end with it, like a power cut.
+/// A booted guest. When this value is dropped, its processes are killed, which is like a power cut.
 pub struct Guest {
     /// When QEMU was started.
     pub begin: Instant,
@@ -348,7 +348,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Why nothing more can come of this guest, if so.
+    /// Returns why this guest cannot go on, if it cannot.
     pub fn over(&mut self) -> Option<&'static str> {
         if self.qemu.ended().is_some() {
             return Some("QEMU has ended");
@@ -359,7 +359,7 @@ impl Guest {
     /// Wait for the first line or connection at the host's ready listener.
     ///
     /// # Errors
-    /// When nothing comes within `limit`, or the guest ends before.
+    /// When nothing comes within `limit`, or the guest ends before that.
     pub fn wait_ready(&mut self, ready: &Ready, limit: Duration) -> Result<Line> {
         let came =
             wait_for(limit, || ready.lines().first().cloned().map(Ok).or_else(|| self.over().map(Err)));
@@ -370,7 +370,7 @@ impl Guest {
         }
     }
 
-    /// An error with the end of the console, for what did not happen.
+    /// Returns an error that says what did not happen, and shows the end of the console.
     pub fn failed(&self, what: &str) -> Error {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         Error::new(format!(
@@ -383,7 +383,7 @@ impl Guest {
     /// Wait until the console contains `pattern`.
     ///
     /// # Errors
-    /// When it does not within `limit`, or QEMU ends before.
+    /// When it does not within `limit`, or QEMU ends before that.
     pub fn wait_console(&self, pattern: &str, limit: Duration) -> Result<()> {
         if self.console.wait(pattern, limit) {
             return Ok(());
@@ -391,10 +391,10 @@ impl Guest {
         Err(self.failed(&format!("no `{pattern}` on the console in {limit:?}")))
     }
 
-    /// Stop the vsock device for `time`, like that of a host that has no time for it.
+    /// Stops the vsock device for `time`, as if the host were too busy to run it.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no vsock device.
     pub fn stall_vsock(&self, time: Duration) -> Result<()> {
         let device = self.device.as_ref().ok_or_else(|| Error::new("there is no vsock device"))?;
         device.signal("STOP")?;
@@ -466,7 +466,7 @@ impl Guest {
         self.ask_within(SSH, user, command)
     }
 
-    /// As [`Guest::ask`], for a command that takes its time.
+    /// As [`Guest::ask`], for a slow command.
     ///
     /// # Errors
     /// Those of `ask`.
@@ -483,8 +483,8 @@ impl Guest {
     /// Wait until `user` can log in.
     ///
     /// # Errors
-    /// When nobody can within `limit`, when the guest ends before, or when it
-    /// keeps refusing the key: accounts are there before sshd is, or never.
+    /// When the user cannot log in within `limit`, or the guest ends before that. Also when the guest keeps refusing the
+    /// key: accounts exist before sshd starts, so a refused key will not be accepted later.
     pub fn wait_ssh(&mut self, user: &str, limit: Duration) -> Result<()> {
         let mut last = String::from("nothing tried");
         let mut refused = 0;
@@ -510,12 +510,12 @@ impl Guest {
         }
     }
 
-    /// Shut the guest down from inside and wait for QEMU's end.
+    /// Shuts the guest down from inside, and waits until QEMU ends.
     ///
     /// # Errors
-    /// When it does not end.
+    /// When QEMU does not end.
     pub fn shutdown(mut self) -> Result<()> {
-        // The connection may end before the command's status is back.
+        // The connection may end before the command's status has arrived.
         self.ssh("root", "systemctl --no-block poweroff")?;
         if self.qemu.wait(SSH).is_err() {
             return Err(self.failed("the guest did not shut down"));

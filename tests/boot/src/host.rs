@@ -27,27 +27,27 @@ const POLL: Duration = Duration::from_millis(20);
 /// How the host behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// As podman.
+    /// It behaves as podman does.
     Podman,
     /// The socket listens and nobody accepts: connects succeed, then silence.
     /// With the backlog full the vsock device stalls for every other port too.
     NeverAccepts,
-    /// Accepts and closes at once so many times, then as podman.
+    /// It accepts and at once closes this many connections, then behaves as podman does.
     HangsUp(usize),
-    /// There is no socket before this time, then as podman.
+    /// It has no socket before this time, then behaves as podman does.
     Late(Duration),
-    /// The right answer, one byte each time this time has passed.
+    /// It sends the right answer one byte at a time, with this time between two bytes.
     Trickles(Duration),
-    /// This status, with a short body, so many times; then as podman.
+    /// It sends this status with a short body this many times, then behaves as podman does.
     Status(u16, usize),
 }
 
-/// A request as it came.
+/// A request as the host received it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// When its head was complete.
+    /// When the head of the request was complete.
     pub at: Instant,
-    /// Request line and headers.
+    /// The request line and the headers.
     pub head: String,
 }
 
@@ -130,7 +130,7 @@ impl Server {
         self.shared.stop.load(Ordering::Relaxed)
     }
 
-    /// Sleep, but not longer than the server lives.
+    /// Sleeps, but not longer than the server lives.
     fn pause(&self, time: Duration) {
         let end = Instant::now() + time;
         while !self.stopped() {
@@ -172,7 +172,7 @@ impl Server {
             }
             let server = self.clone();
             threads.push(thread::spawn(move || {
-                // A client that goes away is the client's business.
+                // The client may go away at any time.
                 let _ = server.serve(stream);
             }));
         }
@@ -213,7 +213,7 @@ impl Server {
         Ok(())
     }
 
-    /// The next request's head; nothing at the end of the connection.
+    /// Reads the head of the next request. Returns `None` at the end of the connection.
     fn read_head(&self, stream: &mut UnixStream, pending: &mut Vec<u8>) -> io::Result<Option<String>> {
         let mut buffer = [0; 4096];
         loop {
@@ -235,7 +235,7 @@ impl Server {
     }
 }
 
-/// What podman answers, and whether the connection ends with it.
+/// Returns podman's answer, and whether the connection ends after it.
 pub fn answer(head: &str, body: &[u8]) -> (Vec<u8>, bool) {
     let mut lines = head.split("\r\n");
     let request = lines.next().unwrap_or_default();
@@ -296,7 +296,7 @@ pub fn config(name: &str) -> Result<String> {
     fs::read_to_string(&path).doing_to("read", &path)
 }
 
-/// The units for the shares of a Mac, which podman leaves out of a machine without volumes.
+/// Returns the units for the shares of a Mac. podman leaves them out of a machine without volumes.
 const SHARES: [&str; 6] = [
     "Users.mount",
     "private.mount",
@@ -306,7 +306,7 @@ const SHARES: [&str; 6] = [
     "immutable-root-on.service",
 ];
 
-/// podman's config without the shares that it gives a machine.
+/// Returns podman's config without the shares in it.
 ///
 /// # Errors
 /// When the config is not as podman writes it.

@@ -1,4 +1,4 @@
-//! Hosts that do anything at all with a connection.
+//! Hosts that do whatever they like with a connection.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -14,7 +14,7 @@ use crate::host::{self, listen, socket_path};
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// What a host does with its connection of this number, from 0. An error is the guest's going away.
+/// What a host does with a connection. Connections are numbered from 0. An error means that the guest went away.
 pub type Behaviour = dyn Fn(usize, &mut Peer) -> io::Result<()> + Send + Sync;
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ impl Shared {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Sleep, but not longer than the host lives.
+    /// Sleeps, but not longer than the host lives.
     fn pause(&self, time: Duration) {
         let end = Instant::now() + time;
         while !self.stopped() {
@@ -48,15 +48,15 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The request up to its empty line.
+    /// Reads the request up to its empty line.
     ///
     /// # Errors
-    /// When the guest goes away before, or the host stops.
+    /// When the guest goes away before that, or the host stops.
     pub fn request(&mut self) -> io::Result<String> {
         self.read_until(b"\r\n\r\n")
     }
 
-    /// The bytes up to and with `end`, or what came before the end of the connection.
+    /// Reads the bytes up to `end` and with it, or up to the end of the connection.
     ///
     /// # Errors
     /// When the connection breaks, or the host stops.
@@ -92,7 +92,7 @@ impl Peer {
     /// Send these bytes over and over.
     ///
     /// # Errors
-    /// Always, in the end: the guest goes away, or the host stops.
+    /// Always: this ends only when the guest goes away or the host stops.
     pub fn send_for_ever(&mut self, bytes: &[u8]) -> io::Result<()> {
         let many = bytes.repeat(1 + 4096 / bytes.len());
         loop {
@@ -126,10 +126,10 @@ impl Peer {
         self.shared.pause(time);
     }
 
-    /// Wait until the guest goes away, for at most so long.
+    /// Waits at most this time until the guest goes away.
     ///
     /// # Errors
-    /// None: it fits where a behaviour ends.
+    /// Never. The result has the type of a host's behaviour, so that a call can be its last expression.
     pub fn wait_for_end(&mut self, limit: Duration) -> io::Result<()> {
         let end = Instant::now() + limit;
         let mut bytes = [0; 1024];
@@ -184,7 +184,7 @@ impl Host {
         Self { shared, thread: Some(thread::spawn(move || work(&theirs))), socket }
     }
 
-    /// How many connections were accepted so far.
+    /// Returns how many connections were accepted so far.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::Relaxed)
     }
@@ -215,7 +215,7 @@ fn accept(shared: &Arc<Shared>, listener: &UnixListener, behaviour: &Arc<Behavio
                 && stream.set_read_timeout(timeout).is_ok()
                 && stream.set_write_timeout(timeout).is_ok()
             {
-                // A guest that goes away is the guest's business.
+                // The guest may go away at any time.
                 let _ = behaviour(number, &mut Peer { stream, shared });
             }
         }));

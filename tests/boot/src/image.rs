@@ -17,16 +17,16 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A path of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What a config decides of it.
+    /// What a config can decide about the path.
     pub node: Node,
-    /// Its inode: another one means that the path was made anew.
+    /// Its inode. Another inode means that the path was made anew.
     pub inode: u64,
-    /// When its content changed, seconds and below, as the file system has it.
+    /// When the content changed: seconds and fractions, as the file system stores them.
     pub mtime: String,
 }
 
-/// Read `paths` from the ext4 image at `image`; a path that is not there is not
-/// in the result. Replays the journal first, should the guest have left one.
+/// Reads `paths` from the ext4 image at `image`. A path that does not exist is not in the result. If the guest has left a
+/// journal to replay, that is done first.
 ///
 /// # Errors
 /// When the image is damaged or debugfs says something unknown.
@@ -57,7 +57,7 @@ pub fn extract(image: &Path, paths: &[String]) -> Result<BTreeMap<String, Entry>
     Ok(entries)
 }
 
-/// Replay the journal and look for damage.
+/// Replays the journal and looks for damage.
 fn check(image: &Path) -> Result<()> {
     let output = run(Command::new("e2fsck").arg("-p").arg(image), b"", LIMIT)?;
     if output.status.code().is_some_and(|code| code < 2) {
@@ -67,12 +67,12 @@ fn check(image: &Path) -> Result<()> {
     Err(Error::new(format!("e2fsck of {}: {}: {text}", image.display(), output.status)))
 }
 
-/// Run commands, and give what each has printed.
+/// Runs commands of debugfs. Returns what each has printed.
 fn debugfs(image: &Path, dir: &Scratch, commands: impl Iterator<Item = String>) -> Result<Vec<String>> {
     const MARK: &str = "debugfs: ";
     let mut script = String::new();
     for command in commands {
-        // A name that would end the quotes or the line has no way into debugfs.
+        // debugfs has no escape for a quote or a newline in a name.
         if command.matches('"').count() > 2 || command.contains('\n') {
             return Err(Error::new(format!("a path that debugfs cannot be asked for: {command}")));
         }
@@ -103,7 +103,7 @@ fn debugfs(image: &Path, dir: &Scratch, commands: impl Iterator<Item = String>) 
     Ok(answers)
 }
 
-/// debugfs' `stat`, and whether the content is already in it.
+/// Parses the output of debugfs' `stat`. Also returns whether the content is already in that output.
 fn parse(text: &str) -> Option<(Entry, bool)> {
     let after = |name: &str| text.split_once(name).map(|(_, rest)| rest.trim_start());
     let word = |name: &str| after(name)?.split_whitespace().next();

@@ -35,10 +35,10 @@ impl Key {
         Ok(Self { file, public: text.trim().to_owned() })
     }
 
-    /// `config` with this key in place of every ed25519 key in it.
+    /// Returns `config` with this key in place of every ed25519 key in it.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the config has no such key.
     pub fn put_into(&self, config: &str) -> Result<String> {
         let start = format!("\"{TYPE}");
         let mut parts = config.split(&start);
@@ -54,7 +54,7 @@ impl Key {
     }
 }
 
-/// Name and uid of the user that podman's config makes: the first with a uid.
+/// Returns name and uid of the user that podman's config makes, which is the first one with a uid.
 pub fn user(config: &str) -> Option<(String, u32)> {
     let (before, after) = config.split_once("\"uid\":")?;
     let digits = after.trim_start().split(|c: char| !c.is_ascii_digit()).next()?;

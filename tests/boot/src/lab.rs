@@ -20,15 +20,14 @@ impl Lab {
     /// The lab that `GLOWPLUG_LAB` names.
     ///
     /// # Errors
-    /// When the variable is not set or a part is not there; the text says which
-    /// make target prepares it.
+    /// When the variable is not set, or a part is missing. The text says which make target prepares it.
     pub fn from_env() -> Result<Self> {
         let lab = Self::without_dracut()?;
         lab.has("initrd-dracut.img")?;
         Ok(lab)
     }
 
-    /// The same lab where the images of dracut need not be there: `make demo` does not make them.
+    /// Returns the same lab, but does not require the images of dracut, because `make demo` does not make them.
     ///
     /// # Errors
     /// As [`Lab::from_env`].
@@ -36,7 +35,7 @@ impl Lab {
         Self::at(from_variable("GLOWPLUG_LAB", "make lab")?)
     }
 
-    /// The lab whose guest has the package glowplug-podman-machine too.
+    /// Returns the lab whose guest also has the package glowplug-podman-machine.
     ///
     /// # Errors
     /// As [`Lab::from_env`].
@@ -73,10 +72,10 @@ impl Lab {
         self.dir.join(name)
     }
 
-    /// Make `root` anew: the account files and the units of the guest, without the rest of Debian.
+    /// Makes `root` anew, with the account files and the units of the guest but without the rest of Debian.
     ///
     /// # Errors
-    /// When the last one cannot be removed or the new one not be copied.
+    /// When the old `root` cannot be removed, or the files cannot be copied.
     pub fn small_root(&self, root: &Path) -> Result<()> {
         if root.is_dir() {
             fs::remove_dir_all(root).doing_to("remove the last root", root)?;
@@ -123,8 +122,8 @@ fn from_variable(name: &str, target: &str) -> Result<PathBuf> {
     fs::canonicalize(&path).doing_to("resolve", &path)
 }
 
-/// A private folder with a short name, removed at the end: socket paths have a
-/// limit of 108 bytes.
+/// A private folder that is removed with this value. Its name is short, because the path of a socket may have at most 108
+/// bytes.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -173,7 +172,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Remove the folders of runs that were killed: their process is there no more.
+/// Removes the folders of runs that were killed, which are those whose process no longer exists.
 fn sweep() {
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

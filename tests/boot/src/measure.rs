@@ -35,7 +35,7 @@ pub struct Memory {
     pub file: u64,
 }
 
-/// Run a program to its end, its output in the file `log`; a failure is an error with the last of it.
+/// Runs a program to its end, with its output in the file `log`. If it fails, the error shows the end of the output.
 ///
 /// # Errors
 /// When it cannot be run, or fails.
@@ -56,7 +56,7 @@ pub fn time(command: &mut Command, log: &Path) -> Result<Time> {
 }
 
 impl Memory {
-    /// The greater of each.
+    /// Returns the greater value of each field.
     #[must_use]
     pub fn most(self, other: Self) -> Self {
         Self {
@@ -67,8 +67,8 @@ impl Memory {
     }
 }
 
-/// Run a program to its end and watch its memory. One that ends within a few milliseconds may be seen too early or not
-/// at all: several runs tell the most.
+/// Runs a program to its end and watches its memory. A program that ends within a few milliseconds may be read too early or
+/// not at all. So the result is the maximum of several runs.
 ///
 /// # Errors
 /// When it cannot be run, or fails.
@@ -98,7 +98,7 @@ pub fn memory(command: &mut Command) -> Result<Memory> {
     }
 }
 
-/// The middle one of both times, each for itself.
+/// Returns the median of the wall times and that of the processor times.
 pub fn median(times: &[Time]) -> Time {
     let middle = |of: fn(&Time) -> Duration| {
         let mut all: Vec<Duration> = times.iter().map(of).collect();
@@ -118,7 +118,7 @@ fn duration(time: TimeVal) -> Duration {
     seconds + Duration::from_micros(u64::try_from(time.tv_usec()).unwrap_or_default())
 }
 
-/// The number in KiB of a line of `/proc/PID/status`; a program that has ended has none.
+/// Returns the number in KiB in a line of `/proc/PID/status`. A program that has ended has no such line.
 fn line(text: &str, name: &str) -> u64 {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())

@@ -10,7 +10,7 @@ use crate::error::{Doing, Error, Result};
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// Call `check` until it gives a value; nothing after `limit`.
+/// Calls `check` until it returns a value. Returns `None` once `limit` has passed.
 pub fn wait_for<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;
     loop {
@@ -27,8 +27,8 @@ pub fn wait_for<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Opt
 /// Run a program to its end, with `input` as its standard input.
 ///
 /// # Errors
-/// When it cannot be started or has not ended within `limit`; then it is killed.
-/// An exit code other than 0 is no error here.
+/// When the program cannot be started, or has not ended within `limit`. It is then killed. An exit code other than 0 is no
+/// error here.
 pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
@@ -40,7 +40,7 @@ pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Outpu
     let stdout = child.stdout.take().map(drain);
     let stderr = child.stderr.take().map(drain);
     if let Some(mut stdin) = child.stdin.take() {
-        // A program may well end without reading its input.
+        // A program may end without reading its input, so a failure to write it is ignored.
         let _ = stdin.write_all(input);
     }
     let Some(status) = wait_for(limit, || child.try_wait().ok().flatten()) else {
@@ -53,7 +53,7 @@ pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Outpu
     Ok(Output { status, stdout: take(stdout), stderr: take(stderr) })
 }
 
-/// As [`run`], but an exit code other than 0 is an error with what it printed.
+/// As [`run`], but an exit code other than 0 is an error, which shows what the program printed.
 ///
 /// # Errors
 /// Those of [`run`], and a failure of the program.
@@ -78,8 +78,8 @@ fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     })
 }
 
-/// A process that ends with this value. It ends too when the thread that started
-/// it does, so an interrupted run leaves nothing behind.
+/// A process that is killed when this value is dropped. It is also killed when the thread that started it ends, so an
+/// interrupted run leaves nothing behind.
 #[derive(Debug)]
 pub struct Running {
     name: String,
@@ -115,7 +115,7 @@ impl Running {
         stdin.write_all(text.as_bytes()).doing(&format!("write to {}", self.name))
     }
 
-    /// The process's standard output, once.
+    /// Returns the standard output of the process. Only the first call returns it.
     pub fn stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
@@ -129,12 +129,12 @@ impl Running {
         run_ok(kill.args(["-s", name, &self.child.id().to_string()]), Duration::from_secs(10)).map(drop)
     }
 
-    /// How it ended, if it has.
+    /// Returns how the process ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Wait for its own end.
+    /// Waits until the process ends by itself.
     ///
     /// # Errors
     /// When it has not ended within `limit`.

@@ -26,20 +26,20 @@ const EXTRA: Duration = Duration::from_secs(5);
 /// What happens after the first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
-    /// As podman: no listener any more.
+    /// Stop listening, as podman does.
     Stop,
-    /// Keep listening and record what else comes, to see that nothing does.
+    /// Keep listening and record everything, to show that nothing more comes.
     Record,
 }
 
 /// A line that the guest sent, or a connection that ended without one.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// When it was complete.
+    /// When the line was complete.
     pub at: Instant,
-    /// The text up to its newline; without one, what came before the end.
+    /// The text before the newline. Without a newline, everything before the end of the connection.
     pub text: String,
-    /// Whether the newline came.
+    /// Whether the text ended with a newline.
     pub complete: bool,
 }
 
@@ -58,8 +58,7 @@ impl Shared {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Read to the newline, the end of the stream, `limit` or the end of the wait.
-    /// False at the end of the stream.
+    /// Reads up to the newline, the end of the stream, `limit` or the end of the wait. Returns whether the newline came.
     fn read_line(&self, stream: &mut UnixStream, limit: Option<Duration>) -> bool {
         let begin = Instant::now();
         let mut text = Vec::new();
@@ -76,7 +75,7 @@ impl Shared {
                 Err(_) => break true,
             }
         };
-        // A port's stream that ends with the guest has nothing to tell.
+        // The stream of a serial port ends with the guest. If nothing came by then, there is nothing to record.
         if !end || !text.is_empty() || limit.is_some() {
             let text = String::from_utf8_lossy(&text).into_owned();
             self.lines().push(Line { at: Instant::now(), text, complete: !end });
@@ -138,7 +137,7 @@ impl Ready {
         Self { shared, thread, socket }
     }
 
-    /// Everything that came so far; more than one only with [`After::Record`].
+    /// Returns everything that came so far. More than one entry is possible only with [`After::Record`].
     pub fn lines(&self) -> Vec<Line> {
         self.shared.lines().clone()
     }
@@ -170,7 +169,7 @@ fn accept(shared: &Shared, listener: &UnixListener, path: &Path, after: After) {
         let _ = stream.set_nonblocking(false);
         let _ = stream.set_read_timeout(Some(POLL));
         let first = shared.lines().is_empty();
-        // podman has no limit for its one connection; here the test's own ends it.
+        // podman has no limit for its one connection. Here the limit of the test ends it.
         shared.read_line(&mut stream, Some(if first { Duration::MAX } else { EXTRA }));
         if after == After::Stop {
             let _ = fs::remove_file(path);

@@ -5,17 +5,17 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::guest::{BOOT, Guest, Machine, Options};
 
-/// How long a command may take that does next to nothing.
+/// How long a trivial command may take.
 const SHORT: Duration = Duration::from_secs(60);
 
-/// A guest that does what is typed.
+/// A guest with a shell that runs what the test types.
 pub struct Shell {
     guest: Guest,
     commands: u32,
 }
 
 impl Shell {
-    /// Boot the machine's disk, writable and not provisioned, with its modules for vsock loaded.
+    /// Boots the machine's disk, writable and not provisioned, and loads the modules for vsock.
     ///
     /// # Errors
     /// When the guest cannot be booted.
@@ -23,14 +23,14 @@ impl Shell {
         options.arguments.extend(["rw", "init=/bin/sh", "ignition.firstboot=0", "quiet"].map(str::to_owned));
         let mut guest = machine.boot(options)?;
         guest.wait_console("# ", BOOT)?;
-        // What is typed must not come back between what the commands print.
+        // Without an echo, the typed text does not mix with the output of the commands.
         guest.type_text("PS1= PS2=; stty -echo\n")?;
         let mut shell = Self { guest, commands: 0 };
         shell.run_ok("export PATH=/usr/sbin:/usr/bin", SHORT)?;
         Ok(shell)
     }
 
-    /// Run commands, each line of which is under 4 KiB, and give the exit code of the last one and what was printed.
+    /// Runs commands, each line of which is under 4 KiB. Returns the exit code of the last one and what was printed.
     ///
     /// # Errors
     /// When they have not ended within `limit`.

@@ -1,4 +1,4 @@
-//! What a path is, and which paths of a directory tree differ from another's.
+//! Reading a path of a directory tree, and finding the paths at which two trees differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::error::{Doing, Error, Result};
 use crate::lab::{Lab, Scratch, program};
 use crate::process::run_ok;
 
-/// The kinds of paths that a config can make; all others are one.
+/// The kinds of paths. A config can make the first three. All others count as one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A directory.
@@ -27,7 +27,7 @@ pub enum Kind {
     Other,
 }
 
-/// What a config decides of a path. Times are not part of it.
+/// What a config can decide about a path. Times are not part of this.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Node {
     /// What it is.
@@ -50,7 +50,7 @@ impl fmt::Debug for Node {
     }
 }
 
-/// Read `path`, itself and not what it may link to; nothing where nothing is.
+/// Reads `path` itself, without following a link. Returns `None` if nothing is there.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -74,8 +74,7 @@ pub fn read(path: &Path) -> Result<Option<Node>> {
     Ok(Some(Node { kind, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid(), content }))
 }
 
-/// The paths, absolute as seen from the trees, at which `after` differs from
-/// `before`.
+/// Returns the paths at which `after` differs from `before`. They are absolute, with the top of a tree as `/`.
 ///
 /// # Errors
 /// When a path cannot be read.

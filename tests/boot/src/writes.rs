@@ -1,7 +1,7 @@
 //! The writes of a guest to its disk, as QEMU's blklogwrites logs them, and what a power cut leaves of them.
 //!
 //! The log is that of the kernel's dm-log-writes (admin-guide/device-mapper/log-writes): a superblock, then entries of
-//! a sector each, the data behind its entry.
+//! a sector each, and after each entry its data.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::error::{Doing, Error, Result};
 
-/// The unit of all numbers in the log; it is asked for.
+/// The unit of all numbers in the log. The test asks QEMU for this size.
 pub const SECTOR: u64 = 512;
 const MAGIC: u64 = 0x006a_7366_7773_6872;
 const FLUSH: u64 = 1;
@@ -40,7 +40,7 @@ pub struct Writes {
 pub struct Chance(u64);
 
 impl Chance {
-    /// What comes of `seed`.
+    /// Returns the choices that follow from `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -55,7 +55,7 @@ impl Chance {
 }
 
 impl Writes {
-    /// Reads the log at `path`. QEMU may have been killed: what is complete counts.
+    /// Reads the log at `path`. Only complete entries count, because QEMU may have been killed.
     ///
     /// # Errors
     /// When it is no such log.
@@ -85,13 +85,13 @@ impl Writes {
         Ok(Self { log, entries })
     }
 
-    /// How many entries end within the first `bytes` of the log.
+    /// Returns how many entries end within the first `bytes` of the log.
     pub fn within(&self, bytes: u64) -> usize {
         self.entries.iter().take_while(|entry| entry.from + entry.length <= bytes).count()
     }
 
-    /// Makes `disk`, which is as before the first entry, what a power cut after `count` entries leaves: everything
-    /// before the last flush, and of what came later what `chance` says, in whole sectors.
+    /// Changes `disk`, which is in the state before the first entry, to what a power cut after `count` entries leaves. That
+    /// is everything before the last flush. Of the later writes, `chance` decides which sectors are there.
     ///
     /// # Errors
     /// When the disk cannot be written.
@@ -102,7 +102,7 @@ impl Writes {
         for (index, entry) in entries.iter().enumerate() {
             let mut kept = entry.length;
             if index > flushed && entry.flags & FUA == 0 {
-                // All, nothing, or the first sectors.
+                // The whole write, nothing of it, or its first sectors.
                 kept = match chance.below(3) {
                     0 => 0,
                     1 => kept,
@@ -155,7 +155,7 @@ mod tests {
         let flushed = log.len() as u64;
         log.extend(entry(2, 2, 0, &[b'b'; 1024]));
         log.extend(entry(3, 1, FUA, &[b'c'; 512]));
-        // Cut while it was written.
+        // The log ended in the middle of this entry.
         log.extend(&entry(0, 1, 0, &[b'd'; 512])[..700]);
         fs::write(&path, &log).unwrap();
         let writes = Writes::read(&path).unwrap();

@@ -11,7 +11,7 @@ use boot_lab::host;
 use boot_lab::lab::{self, Lab, Scratch};
 
 const KIB: u64 = 1024;
-/// Runs of which the median counts.
+/// The number of runs, of which the median counts.
 const RUNS: usize = 101;
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn bench() -> Result<()> {
     let scratch = Scratch::new()?;
     let config = scratch.join("config.ign");
     fs::write(&config, host::config("6.0-applehv-default.ign")?).doing("write the config")?;
-    // In memory it is the program that counts, on the disk how often it waits for it.
+    // In memory, the time is that of the program itself. On the disk, it depends on how often the program waits for the disk.
     let memory = Path::new("/dev/shm").join(format!("glowplug-bench-{}", std::process::id()));
     let in_memory = first_boots(&lab, &program, &memory, &config);
     fs::remove_dir_all(&memory).doing("remove the root in memory")?;
@@ -74,7 +74,7 @@ fn first_boots(lab: &Lab, program: &Path, root: &Path, config: &Path) -> Result<
     let mut times = Vec::new();
     for _ in 0..RUNS {
         lab.small_root(root)?;
-        // The program syncs: what the copy left to be written is not its work.
+        // The program syncs, and must not have to write what the copying left unwritten.
         timed(Command::new("sync").arg("-f").arg(root))?;
         let mut apply = Command::new(program);
         apply.args(["apply", "--root"]).arg(root).arg(config).stderr(Stdio::null());

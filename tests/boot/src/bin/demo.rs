@@ -1,8 +1,7 @@
 //! Watch one machine being provisioned: `demo [CONFIG]`.
 //!
-//! Boots the lab's guest with a config of podman's (6.0 on macOS unless another
-//! file is named), shows its console with glowplug's lines marked, what the host
-//! sees, and by ssh what came of it.
+//! Boots the lab's guest with one of podman's configs: that of podman 6.0 on macOS, unless another file is named. Shows the
+//! console with glowplug's lines marked, what the host sees, and, by ssh, the result in the guest.
 
 use std::env;
 use std::fs;
@@ -21,7 +20,7 @@ use boot_lab::ready::{After, Ready};
 
 const DEFAULT: &str = "6.0-applehv-default.ign";
 
-/// What is asked in the guest as the config's user.
+/// The commands that the config's user runs in the guest.
 const QUESTIONS: [&str; 6] = [
     "id",
     "systemctl is-system-running",
@@ -51,7 +50,7 @@ fn demo(file: Option<&str>) -> Result<()> {
     let config = machine.key.put_into(&config)?;
     let (user, uid) = key::user(&config).ok_or_else(|| Error::new("the config has no user with a uid"))?;
 
-    // podman's qemu provider is told by what its ready.service writes to.
+    // A config for podman's QEMU is recognised by the device that its ready.service writes to.
     let qemu = config.contains("/dev/vport1p1");
     let mut options = if qemu { Options::qemu(machine.config_file(&config)?) } else { Options::vsock() };
     let colour = stdout().is_terminal();
@@ -77,7 +76,7 @@ fn demo(file: Option<&str>) -> Result<()> {
     }
     guest.wait_ssh(&user, BOOT)?;
 
-    // The console has had its say; what follows is to be read in one piece.
+    // From here on the console is no longer shown, so that it does not break up the rest of the output.
     streams.store(false, Ordering::Relaxed);
     println!("\nhost:");
     match served.as_ref().map(Config::requests) {
@@ -111,7 +110,7 @@ fn stop(guest: Guest) -> Result<()> {
     Ok(())
 }
 
-/// One line of the console, glowplug's own marked.
+/// Prints one line of the console. A line of glowplug's is marked.
 fn show(at: Duration, line: &str, colour: bool) {
     let seconds = at.as_secs_f32();
     match (line.contains("glowplug"), colour) {

@@ -1,7 +1,7 @@
-//! Users and groups: what `glowplug apply` leaves is what Debian's own tools leave, called as Ignition calls them.
+//! Users and groups: `glowplug apply` must leave the same as Debian's own tools, called as Ignition calls them.
 //!
-//! Each case runs on two copies of the lab's account files and homes: `glowplug apply` on one, the tools, in a
-//! mount namespace with the lab's `/usr`, on the other. Needs root. `make boot` sets `GLOWPLUG_LAB` and
+//! Each case runs on two copies of the lab's account files and homes. `glowplug apply` changes one, and the tools change the
+//! other, in a mount namespace with the lab's `/usr`. Needs root. `make boot` sets `GLOWPLUG_LAB` and
 //! `GLOWPLUG_BIN`.
 
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use boot_lab::tree;
 const EPOCH: &str = "1767225600";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the tools read and write, beside the homes.
+/// The files that the tools read and write, beside the homes.
 const COPIED: [&str; 17] = [
     "etc/passwd",
     "etc/group",
@@ -39,7 +39,7 @@ const COPIED: [&str; 17] = [
     "lib64",
 ];
 
-/// What differs, and why that is right.
+/// The expected differences, each with its reason.
 const DIFFERENT: [(&str, &str); 9] = [
     ("/etc/passwd-", "the tools' backup"),
     ("/etc/group-", "the tools' backup"),
@@ -54,9 +54,9 @@ const DIFFERENT: [(&str, &str); 9] = [
 
 /// One comparison.
 struct Case {
-    /// What it is about.
+    /// The name of the case.
     name: &'static str,
-    /// Run by a shell inside both copies first.
+    /// A script that a shell runs first, inside both copies.
     before: &'static str,
     /// `passwd` of the config.
     passwd: &'static str,
@@ -68,7 +68,7 @@ const fn case(name: &'static str, before: &'static str, passwd: &'static str, to
     Case { name, before, passwd, tools }
 }
 
-/// Both sides leave the same.
+/// The cases in which both sides leave the same.
 const SAME: &[Case] = &[
     case(
         "a user with nothing but a name",
@@ -438,7 +438,7 @@ const SAME: &[Case] = &[
     ),
 ];
 
-/// Both sides refuse; the last of the tools' calls is the one that fails.
+/// The cases that both sides refuse. Of the tools' calls, the last one fails.
 const REFUSED: &[Case] = &[
     case(
         "a uid that is taken",
@@ -598,7 +598,7 @@ fn accounts_are_refused_where_the_shadow_tools_refuse() {
     });
 }
 
-/// Runs all cases and tells every one that went wrong.
+/// Runs all cases and names each one that went wrong.
 fn check(cases: &[Case], run: impl Fn(&Case) -> String) {
     let mut report = String::new();
     for case in cases {
@@ -610,7 +610,7 @@ fn check(cases: &[Case], run: impl Fn(&Case) -> String) {
     assert!(report.is_empty(), "of {} cases:\n{report}", cases.len());
 }
 
-/// A tree that the tools can be run in.
+/// Makes a tree in which the tools can run.
 struct Copied {
     root: PathBuf,
     _scratch: Scratch,
@@ -657,14 +657,15 @@ fn call(root: &Path, script: &str) -> Output {
     run(&mut command, b"", LIMIT).unwrap()
 }
 
-/// Ignition names the root in every call, and `usermod` takes that alone as enough to do.
+/// Adds `--root` to the calls of the tools, as Ignition passes it in every call. It matters: `usermod` refuses a call without
+/// any option, but `--root` alone is enough for it.
 fn as_ignition_calls(tools: &str) -> String {
     let named = ["useradd", "usermod", "userdel", "groupadd", "groupmod", "groupdel"];
     let named = named.map(|tool| format!("{tool}() {{ command {tool} --root / \"$@\"; }}\n"));
     named.concat() + tools
 }
 
-/// Every path at which the trees differ, with both sides.
+/// Returns every path at which the trees differ, with both sides.
 fn describe(report: &mut String, one: &str, first: &Path, other: &str, second: &Path) {
     for path in tree::changed(first, second).unwrap() {
         let explained = |known: &str| path == known || path.starts_with(&format!("{known}/"));

@@ -1,4 +1,4 @@
-//! Looking in from the host: what the guest's agent answers, compared with what the guest itself says.
+//! Looking in from the host: compares the answers of the guest's agent with what the guest itself says.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -35,7 +35,7 @@ fn reasons(health: &Value) -> Vec<&str> {
     health["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap()).collect()
 }
 
-/// Asks until the health is as `is_so` wants it.
+/// Asks for the health until `is_so` accepts it.
 fn health_that(machine: &Machine, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     let found = wait_for(SOON, || {
@@ -51,7 +51,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 fn a_healthy_machine(machine: &Machine, guest: &Guest) {
-    // Which unit it was, should one have failed.
+    // Names the unit, if one has failed.
     let ask = "systemctl is-system-running --wait || { systemctl --failed --no-legend; journalctl -b -p 4 --no-pager; }";
     let state = guest.ask_within(BOOT, "root", ask).unwrap();
     assert_eq!(state.trim(), "running");
@@ -152,7 +152,7 @@ fn diagnostics_and_journal(machine: &Machine, guest: &Guest) {
     let none = json(machine, "/journal?unit=no-such.service", "journal");
     assert_eq!(none["lines"], Value::Array(Vec::new()));
 
-    // What users write has a switch of its own.
+    // The lines of users have a switch of their own.
     let of_user = "/journal?unit=user@501.service";
     let off = refused(of_user);
     assert!(off.contains("/etc/glowplug/agent.d/journal-users in the machine turns it on"), "{off}");
@@ -163,7 +163,7 @@ fn diagnostics_and_journal(machine: &Machine, guest: &Guest) {
     refused(of_user);
 }
 
-/// Everybody may log, under every identifier.
+/// Every user may log, under any identifier.
 fn lines_of_others(machine: &Machine, guest: &Guest) {
     let echo = "--quiet --wait -p SyslogIdentifier=glowplug echo";
     guest.ask("core", "logger -t glowplug forged-by-logger").unwrap();
@@ -178,8 +178,8 @@ fn lines_of_others(machine: &Machine, guest: &Guest) {
     assert!(log.contains("provisioned in") && !log.contains("forged"), "{log}");
 }
 
-/// core puts something in the agent's way, in a directory of his own. Every answer comes in time, is short, and says
-/// that he was not asked or did not answer.
+/// The user core puts obstacles for the agent into directories of the user's own. Every answer must come in time, be short,
+/// and say that this user was not asked or did not answer.
 fn a_user_who_means_no_good(machine: &Machine, guest: &Guest) {
     let folder = "/run/user/501/systemd";
     let aside = format!("mv {folder}/private {folder}/private.real");
@@ -218,7 +218,7 @@ fn a_user_who_means_no_good(machine: &Machine, guest: &Guest) {
     ];
     for (user, attack, words, undo) in attacks {
         guest.ask(user, &attack).unwrap();
-        // An emulated processor is late now and then.
+        // On an emulated processor, an answer is late now and then.
         let health = health_that(machine, &format!("{words:?} after {attack}"), |health| {
             let podman = health["podman"].as_array().unwrap().iter().find(|it| it["user"] == "core");
             let error = |podman: &Value| podman["error"].as_str().unwrap_or_default().contains(words);
@@ -233,7 +233,7 @@ fn a_user_who_means_no_good(machine: &Machine, guest: &Guest) {
     }
 }
 
-/// No text for people has a control character, whoever named it.
+/// No text for people has a control character, whatever names users choose.
 fn control_characters(machine: &Machine, guest: &Guest) {
     let faults = r"printf 'evil \033[2J\033]0;owned\007 \302\2332J \342\200\256 end\n' >/run/glowplug/faults";
     guest.ask("root", faults).unwrap();
@@ -248,7 +248,7 @@ fn control_characters(machine: &Machine, guest: &Guest) {
     guest.ask("root", "rm /run/glowplug/faults").unwrap();
 }
 
-/// By systemd's own measure: 0 is best, 10 is worst.
+/// Checks how confined the units are, by systemd's own measure: 0 is best, 10 is worst.
 fn units_are_restricted(guest: &Guest) {
     for unit in ["glowplug-agent@0.service", "glowplug-agent-console.service", "glowplug-ready.service"] {
         let told = guest.ask("root", &format!("systemd-analyze security --no-pager {unit}; true")).unwrap();
@@ -276,27 +276,28 @@ fn requests_that_are_refused(machine: &Machine, guest: &Guest) {
         ("GET /health HTTP/1.1\r\n\r\n", 400),
         ("garbage\r\n\r\n", 400),
         (&long, 431),
-        // Never ended: the deadline.
+        // The request never ends, so the deadline must end it.
         ("GET /health HTTP/1.1\r\nHost: vm\r\n", 408),
     ] {
         let answer = agent::request(machine.folder(), request).unwrap();
         assert_eq!(answer.status, status, "{request:.60}: {answer:?}");
         answer.json("error").unwrap();
     }
-    // One that takes nothing is given up, and holds nobody else up.
+    // A client that does not take its answer is given up, and delays nobody else.
     let mut deaf = agent::connect(machine.folder(), agent::PORT).unwrap();
     deaf.write_all(b"GET /inspect HTTP/1.1\r\nHost: vm\r\n\r\n").unwrap();
     assert_eq!(get(machine, "/").status, 404);
     idle(guest);
     drop(deaf);
-    // A client that goes without a word, or in the midst of one, hurts nobody.
+    // A client that leaves before or in the middle of its request does no harm.
     for bytes in ["", "GET /hea"] {
         let mut stream = agent::connect(machine.folder(), agent::PORT).unwrap();
         stream.write_all(bytes.as_bytes()).unwrap();
     }
 }
 
-/// With a lower limit than that of the package, which is more than an emulated guest can have open at once.
+/// Tests the limit of connections. The limit is lower here than in the package, because an emulated guest cannot have as many
+/// open at once.
 fn a_flood(machine: &Machine, guest: &Guest) {
     let limit = |setting: &str| {
         let folder = "/run/systemd/system/glowplug-agent.socket.d";
@@ -310,7 +311,7 @@ fn a_flood(machine: &Machine, guest: &Guest) {
     let answers: Vec<String> = thread::scope(|scope| {
         let ask = || {
             let mut text = String::new();
-            // Without a word it is answered after five seconds; one too many is closed at once.
+            // A connection without a request is answered after five seconds. One beyond the limit is closed at once.
             let mut stream = agent::connect(machine.folder(), agent::PORT).unwrap();
             let _ = stream.read_to_string(&mut text);
             text
@@ -325,7 +326,7 @@ fn a_flood(machine: &Machine, guest: &Guest) {
     health_that(machine, "an answer after the flood", |health| health["verdict"] == "ok");
 }
 
-/// As people do it who have curl.
+/// Asks with curl, as people do.
 fn by_curl(machine: &Machine) {
     let folder = machine.folder();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/vsock-connect");
@@ -337,7 +338,7 @@ fn by_curl(machine: &Machine) {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--fail", "--max-time", "60", "--unix-socket"]);
     curl.arg(&socket).arg("http://vm/health");
-    // On an emulated processor the manager of a user can be late.
+    // On an emulated processor, the manager of a user can be late.
     let mut health = Value::Null;
     let is_ok = wait_for(SOON, || {
         health = serde_json::from_slice(&run_ok(&mut curl, SOON).unwrap()).unwrap();
@@ -347,7 +348,7 @@ fn by_curl(machine: &Machine) {
 }
 
 fn a_failed_unit(machine: &Machine, guest: &Guest) {
-    // A line of its own, although the login prompt stands there: it may come before or after it.
+    // The verdict has a line of its own, although the login prompt may come before or after it.
     let last = || {
         let console = machine.second_console().unwrap();
         console.lines().rfind(|line| line.starts_with("glowplug: health: ")).map(str::to_owned)
@@ -364,7 +365,7 @@ fn a_failed_unit(machine: &Machine, guest: &Guest) {
     let by_hand = guest.ssh("root", "glowplug-agent health").unwrap();
     assert_eq!(by_hand.status.code(), Some(4));
     assert_eq!(by_hand.stdout, b"degraded: unit broken.service has failed\n");
-    // The console tells it as well, and when it is over.
+    // The console shows the failure as well, and that it is over.
     let line = "glowplug: health: degraded: unit broken.service has failed\n";
     let is_shown = |line: &str| machine.second_console().unwrap().matches(line).count() == 1;
     wait_for(SOON, || is_shown(line).then_some(())).expect("the line on the console");
@@ -387,7 +388,7 @@ fn a_hung_podman(machine: &Machine, guest: &Guest) {
         let ping = format!(
             "printf 'GET /_ping HTTP/1.0\\r\\nHost: d\\r\\n\\r\\n' | socat -t 90 - UNIX-CONNECT:{socket}"
         );
-        // As a client does that goes on using it.
+        // The connection stays open, as that of a client that goes on using the API.
         let hold =
             format!("(while sleep 1; do {ping}; done) >/dev/null 2>&1 & echo $! >/tmp/hold-{user}; {ping}");
         assert!(guest.ask_within(BOOT, user, &hold).unwrap().ends_with("OK"));
@@ -420,7 +421,7 @@ fn a_hung_podman(machine: &Machine, guest: &Guest) {
     health_that(machine, "nothing hangs", |health| health["verdict"] == "ok");
 }
 
-/// By the loopback of vsock, and from another guest of the same host.
+/// Asks over the loopback of vsock, and from another guest of the same host. Neither may get an answer.
 fn others_are_refused(machine: &Machine, guest: &Guest) {
     let ask = "printf 'GET /health HTTP/1.1\\r\\nHost: vm\\r\\n\\r\\n' | socat -t 30 - VSOCK-CONNECT:";
     let local = guest.ask("root", &format!("modprobe vsock_loopback && {ask}1:1026")).unwrap();
@@ -429,7 +430,7 @@ fn others_are_refused(machine: &Machine, guest: &Guest) {
     answer.json("error").unwrap();
 
     let neighbour = Machine::new(&Lab::from_env().unwrap()).unwrap();
-    // Not provisioned, and no more than a shell.
+    // The other guest is not provisioned, and runs only a shell.
     let arguments = ["init=/bin/sh", "ignition.firstboot=0", "quiet"].map(str::to_owned).into();
     let socket = Some(machine.neighbour_socket());
     let options = Options { vsock: false, neighbour_of: socket, arguments, rescue: true, ..Options::vsock() };
@@ -450,7 +451,7 @@ fn others_are_refused(machine: &Machine, guest: &Guest) {
 
 fn a_thousand_requests(machine: &Machine, guest: &Guest) {
     const EACH: usize = 20;
-    // One connection of some thousands has been seen to close without a byte, for no reason that was found.
+    // One connection in some thousands was seen to close without a byte. No reason for it was found.
     const LOST: usize = 3;
     let [good, lost, slowest] = [(); 3].map(|()| AtomicUsize::new(0));
     let begin = Instant::now();
@@ -459,7 +460,7 @@ fn a_thousand_requests(machine: &Machine, guest: &Guest) {
             scope.spawn(|| {
                 for number in 0..EACH {
                     let asked = Instant::now();
-                    // Most ask for nothing: it is the connections that are many.
+                    // Most connections send no request, because only their number matters.
                     let (target, status) = if number % 4 == 0 { ("/health", 200) } else { ("/", 404) };
                     let asked_again = |error| {
                         println!("{target} after {:?}: {error}", asked.elapsed());
@@ -491,7 +492,7 @@ fn a_thousand_requests(machine: &Machine, guest: &Guest) {
     assert!(lost <= LOST, "{lost} of a thousand were not answered at once");
 }
 
-/// In emergency mode there is no ssh any more, and the agent still answers.
+/// In emergency mode there is no ssh, but the agent still answers.
 fn emergency_mode(machine: &Machine, guest: &Guest) {
     guest.ask("root", "systemd-run --quiet --on-active=1 systemctl isolate emergency.target").unwrap();
     let health = health_that(machine, "emergency mode", |health| health["system"]["state"] == "maintenance");
@@ -530,7 +531,7 @@ fn the_host_looks_in() {
     a_hung_podman(&machine, &guest);
     others_are_refused(&machine, &guest);
     a_thousand_requests(&machine, &guest);
-    // None of this has left a process or a failed unit.
+    // No request has left a process or a failed unit behind.
     let health = health_that(&machine, "as before", |health| health["verdict"] == "ok");
     assert_eq!(health["system"]["failed"], Value::Array(Vec::new()));
     idle(&guest);
@@ -538,7 +539,7 @@ fn the_host_looks_in() {
     emergency_mode(&machine, &guest);
 }
 
-/// podman waits without end, without a word: a boot that never gets to ssh.
+/// A boot that never reaches ssh. podman would wait without end and say nothing.
 #[test]
 fn a_stuck_machine_says_what_it_waits_for() {
     let machine = Machine::new(&Lab::from_env().unwrap()).unwrap();

@@ -1,7 +1,7 @@
-//! Real boots: podman's own configs, and hosts that do not behave.
+//! Real boots with podman's own configs, and with hosts that do not behave.
 //!
-//! `make boot` prepares the lab and sets `GLOWPLUG_LAB` and `GLOWPLUG_BIN`; run
-//! with `--test-threads=2`, each test has a guest of its own.
+//! `make boot` prepares the lab and sets `GLOWPLUG_LAB` and `GLOWPLUG_BIN`. Each test has a guest of its own, so run them
+//! with `--test-threads=2`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -36,7 +36,7 @@ const EXPLAINED: [(&str, &str); 4] = [
     ("playbook.service", "the lab has no ansible"),
 ];
 
-/// How long nothing more may come after Ready.
+/// How long the test waits after `Ready` to see that nothing more comes.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// A machine with its config, and the host's ready listener.
@@ -50,7 +50,7 @@ struct Provisioning {
 }
 
 impl Provisioning {
-    /// With the sample of this name.
+    /// Returns a machine with the sample config of this name.
     fn new(name: &str) -> Self {
         Self::of(&host::config(name).unwrap())
     }
@@ -79,14 +79,14 @@ impl Provisioning {
         Ready::vsock(self.machine.folder(), After::Record).unwrap()
     }
 
-    /// Boot with vsock until the host has Ready, and check that it has it once.
+    /// Boots with vsock until the host has `Ready`, and checks that it comes only once.
     fn boot(&self, ready: &Ready) -> Guest {
         let mut guest = self.start(Options::vsock());
         expect_ready(&mut guest, ready);
         guest
     }
 
-    /// What an offline apply of the config makes of each path that it changes.
+    /// Applies the config offline, and returns each path that this changes, as it is afterwards.
     fn applied(&self) -> BTreeMap<String, Option<Node>> {
         let config = self.machine.config_file(&self.config).unwrap();
         let mut applied = tree::applied(&Lab::from_env().unwrap(), &config).unwrap();
@@ -101,8 +101,8 @@ impl Provisioning {
         image::extract(&self.machine.disk(), &paths).unwrap()
     }
 
-    /// The disk has at every path of `applied` what an offline apply makes, and
-    /// something at every path that the config names: the two could agree on nothing.
+    /// Checks that the disk has at every path of `applied` what the offline apply has made. Also checks that something is at
+    /// every path that the config names, because otherwise the two could agree on nothing.
     fn compare(&self, applied: &BTreeMap<String, Option<Node>>) {
         let named = named(&self.config);
         assert!(named.contains("/etc/systemd/system/ready.service"), "{named:?}");
@@ -120,7 +120,7 @@ impl Provisioning {
         assert!(differences.is_empty(), "the guest differs from an offline apply:\n{differences}");
     }
 
-    /// The running system is as the config wants it.
+    /// Checks that the running system is as the config wants it.
     fn look(&self, guest: &mut Guest) {
         guest.wait_ssh("root", BOOT).unwrap();
         guest.wait_ssh(&self.user, BOOT).unwrap();
@@ -131,11 +131,11 @@ impl Provisioning {
 
         let ready = guest.ask("root", "systemctl is-enabled ready.service || true").unwrap();
         assert_eq!(ready.trim(), "enabled", "the config's ready.service");
-        // Everything that was going to start has started or failed.
+        // After this, every unit of the boot has started or failed.
         let state = guest.ssh_with("root", "systemctl is-system-running --wait", b"", BOOT).unwrap();
         let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
         assert!(["running", "degraded"].contains(&state.as_str()), "the system is {state}");
-        // It waits for the package's unit, and could not isolate emergency.target if it failed.
+        // ready.service waits for the package's unit. A failure of ready.service must not isolate emergency.target.
         let properties = "OnFailureJobMode,ActiveState,SubState";
         let show = guest.ask("root", &format!("systemctl show -p {properties} ready.service")).unwrap();
         let show: BTreeSet<&str> = show.lines().collect();
@@ -153,7 +153,7 @@ impl Provisioning {
     }
 }
 
-/// The initramfs left the root as it found it: read-only, until systemd went by fstab.
+/// Checks that the initramfs left the root read-only, as it found it. Later systemd remounts the root as fstab says.
 fn look_at_mounts(guest: &Guest) {
     let mounts = guest.ask("root", "dmesg | grep -o 're-mounted .*'").unwrap();
     let modes: Vec<&str> =
@@ -161,8 +161,8 @@ fn look_at_mounts(guest: &Guest) {
     assert_eq!(modes, ["r/w", "ro", "r/w"], "{mounts}");
 }
 
-/// The paths of a config's nodes and of the units that it brings, read from the text
-/// as podman writes it and not as a program under test understands it.
+/// Returns the paths of a config's nodes and of the units that it brings. They are read from the text as podman writes it,
+/// so they do not depend on the program under test.
 fn named(config: &str) -> BTreeSet<String> {
     let values = |before: &str| -> Vec<String> {
         config.split(before).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
@@ -172,7 +172,7 @@ fn named(config: &str) -> BTreeSet<String> {
     values("\"path\":\"").into_iter().chain(units).collect()
 }
 
-/// Shares of the host: the lab offers none.
+/// Returns whether the unit mounts a share of the host. The lab offers no shares, so such a unit may fail.
 fn is_share(guest: &Guest, unit: &str) -> bool {
     let Some((_, "mount")) = unit.rsplit_once('.') else { return false };
     guest.ask("root", &format!("systemctl cat '{unit}'")).unwrap().contains("Type=virtiofs")
@@ -225,7 +225,7 @@ fn qemu(provisioning: &Provisioning) {
     provisioning.compare(&applied);
 }
 
-/// The signal is the package's own: a config need not bring a unit for it.
+/// The package sends the ready signal itself, so a config need not bring a unit for it.
 #[test]
 fn a_config_without_ready_service_is_ready_too() {
     let config = r#"{"ignition":{"version":"3.0.0"},"passwd":{"users":[
@@ -275,8 +275,7 @@ fn qemu_6_0() {
     qemu(&Provisioning::new("6.0-qemu-default.ign"));
 }
 
-/// podman serves the config only until a start has succeeded: later boots have
-/// nobody to ask, and change nothing.
+/// podman serves the config only until a start has succeeded. So later boots have nobody to ask, and must change nothing.
 #[test]
 fn a_second_boot_asks_nobody_and_changes_nothing() {
     first_and_second_boot(&Provisioning::new("6.0-applehv-default.ign"));
@@ -304,7 +303,7 @@ fn first_and_second_boot(provisioning: &Provisioning) {
     }
     assert!(states[0].contains_key(STAMP), "no stamp");
     let [before, after] = &mut states[..] else { unreachable!() };
-    // A directory's time is its list's; who logs in may add to it.
+    // A directory's time changes with the names in it, and a login may add names.
     for entry in before.values_mut().chain(after.values_mut()) {
         if entry.node.kind == Kind::Directory {
             entry.mtime.clear();
@@ -315,7 +314,7 @@ fn first_and_second_boot(provisioning: &Provisioning) {
     }
 }
 
-/// The console has the block that says that there was no host.
+/// Checks that the console has the block that says that there was no host.
 fn look_at_failure(guest: &Guest) {
     let console = guest.console.text();
     let from = console.find("glowplug: provisioning failed: no-host").expect("the failure block");

@@ -18,12 +18,12 @@ use boot_lab::ready::{After, Ready};
 use boot_lab::tree::{self, Node};
 use boot_lab::writes::{Chance, Writes, new_log};
 
-/// As many in `make test`.
+/// The number of cuts in `make test`.
 const FEW: usize = 4;
 const STAMP: &str = "/etc/.ignition-result.json";
 const AREA: &str = "/.glowplug";
 
-/// A whole number in the environment.
+/// Reads a whole number from the environment.
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
@@ -44,7 +44,7 @@ fn a_power_cut_leaves_an_untouched_root_or_one_that_completes_itself() {
     let mut chance = Chance::new(seed);
     let (mut untouched, mut whole) = (0, 0);
     for number in 0..count {
-        // One in each stretch, so that a few see every part of it.
+        // One cut in each part of the log, so that even a few cuts are spread over all of it.
         let instant = (number * end + chance.below(end)) / count;
         machine.reset("root.img").unwrap();
         log.cut(&machine.disk(), instant, &mut chance).unwrap();
@@ -56,11 +56,11 @@ fn a_power_cut_leaves_an_untouched_root_or_one_that_completes_itself() {
         }
     }
     println!("{count} power cuts: {untouched} roots untouched, {whole} completed");
-    // Only the fetch comes before the first wait for the disk.
+    // Before the config is saved there is only the fetch, so most cuts come later.
     assert!(count < 4 || whole > 0, "no cut was late enough");
 }
 
-/// Boots with the config until it is provisioned; the log of its writes, and how many there were by then.
+/// Boots with the config until the machine is provisioned. Returns the log of its writes, and how many there were by then.
 fn first_boot(machine: &Machine, config: &str) -> (Writes, usize) {
     let path = machine.folder().join("writes");
     new_log(&path).unwrap();
@@ -76,7 +76,7 @@ fn first_boot(machine: &Machine, config: &str) -> (Writes, usize) {
     options.write_log = Some(path.clone());
     let guest = machine.boot(options).unwrap();
     guest.wait_console("glowplug: provisioned in", BOOT).unwrap();
-    // What comes next is the system's own.
+    // All later writes are those of the system.
     std::thread::sleep(Duration::from_secs(1));
     drop(guest);
     let writes = Writes::read(&path).unwrap();
@@ -91,13 +91,13 @@ enum End {
     Whole,
 }
 
-/// Boots without a host until the machine is ready or says that there is none, and looks at its disk.
+/// Boots without a host until the machine is ready or says that it has no host. Then looks at its disk.
 fn second_boot(lab: &Lab, machine: &Machine, applied: &BTreeMap<String, Option<Node>>) -> End {
     let ready = Ready::vsock(machine.folder(), After::Record).unwrap();
     let mut options = Options::vsock();
     options.arguments = vec!["glowplug.timeout=3".to_owned()];
     let mut guest = machine.boot(options).unwrap();
-    // Without a host there is a panic; with the stamp there is Ready.
+    // Without a stamp the machine needs a host, so the boot ends with a panic. With the stamp it sends Ready.
     let end = match guest.wait_ready(&ready, BOOT) {
         Ok(line) => {
             assert_eq!((line.text.as_str(), line.complete), ("Ready", true));

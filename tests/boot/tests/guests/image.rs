@@ -1,4 +1,4 @@
-//! The disk images that `image/build` makes, started by the firmware that podman's hypervisors have.
+//! Boots the disk images that `image/build` makes, with the firmware that podman's hypervisors have.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use boot_lab::key;
 use boot_lab::lab::Lab;
 use boot_lab::ready::{After, Ready};
 
-/// How large podman would make the disk.
+/// The size to which podman would enlarge the disk.
 const DISK: u64 = 8 << 30;
 
 /// Where the root begins on the disk: `root_at` in `image/build`.
 const ROOT_AT: u64 = 34 << 20;
 
-/// How long nothing more may come after Ready.
+/// How long the test waits after `Ready` to see that nothing more comes.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// A machine with a copy of the image, as large as podman makes it, and its config.
@@ -55,7 +55,7 @@ fn look_into(machine: &Machine) {
     assert_eq!(found.len(), 3, "{found:?}");
 }
 
-/// The running machine is a whole one, with what it makes for itself.
+/// Checks that the running machine is complete, and has made what each machine makes for itself.
 fn look(guest: &mut Guest, config: &str, uefi: bool) {
     let (user, uid) = key::user(config).expect("a user with a uid");
     guest.wait_ssh(&user, BOOT).unwrap();
@@ -92,7 +92,7 @@ fn expect_ready(guest: &mut Guest, ready: &Ready) {
     assert_eq!(ready.lines().len(), 1, "more than one ready signal");
 }
 
-/// As vfkit and krunkit start it: the config by vsock.
+/// Boots as vfkit and krunkit do, with the config by vsock.
 fn vsock(arch: &str, firmware: Firmware, config: &str) {
     let (machine, config) = machine(arch, config);
     look_into(&machine);
@@ -104,7 +104,7 @@ fn vsock(arch: &str, firmware: Firmware, config: &str) {
     guest.shutdown().unwrap();
 }
 
-/// As podman starts QEMU on amd64: no UEFI, and the config in `fw_cfg`.
+/// Boots as podman starts QEMU on amd64, without UEFI and with the config in `fw_cfg`.
 fn fw_cfg(config: &str) {
     let (machine, config) = machine("amd64", config);
     let file = machine.config_file(&config).unwrap();

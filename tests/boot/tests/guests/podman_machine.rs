@@ -1,5 +1,5 @@
-//! The podman machine: a guest with glowplug-podman-machine, given podman's own configs, with the shares and the
-//! ports that podman's hosts have. What must hold is asserted in the guest by `machine/checks`.
+//! The podman machine: a guest with glowplug-podman-machine, with podman's own configs, and with the shares and ports that
+//! podman's hosts have. `machine/checks` runs in the guest and checks it.
 //!
 //! `make boot` prepares its lab and sets `GLOWPLUG_MACHINE_LAB`. Rosetta, gvforwarder, sentinelctl and gvproxy's API
 //! are stand-ins here, because none of them is available to these tests.
@@ -19,10 +19,10 @@ use boot_lab::lab::{self, Lab};
 use boot_lab::process::run_ok;
 use boot_lab::ready::{After, Ready};
 
-/// Containers and Ansible take their time under emulation.
+/// How long a section of the checks may take. Containers and Ansible are slow under emulation.
 const CHECKS: Duration = Duration::from_secs(900);
 
-/// What podman calls the shares: the first 36 hexadecimal digits of the target's SHA-256, as in its configs.
+/// podman's names of the shares: the first 36 hexadecimal digits of the target's SHA-256, as in its configs.
 const SHARES: [(&str, &str); 4] = [
     ("/Users", "a2a0ee2c717462feb1de2f5afd59de5fd2d8"),
     ("/private", "71708eb255bc230cd7c91dd26f7667a7b938"),
@@ -30,14 +30,14 @@ const SHARES: [(&str, &str); 4] = [
     ("/etc/containers", "9ddeaea5d41a791d2cc3bcc676b9645fee0e"),
 ];
 
-/// Notes how it was called and what it was given, and says both: nothing of it may reach the journal.
+/// A stand-in that notes its arguments and its input, and also prints both, because neither may reach the journal.
 const SENTINELCTL: &str = "#!/bin/sh\necho \"$*\" >>/run/sentinelone-arguments\n\
     [ \"$2\" != token ] || tee -a /run/sentinelone-input\n";
 
-/// Stays, as the one that moves packets would.
+/// A stand-in that keeps running, as the program that moves packets does.
 const GVFORWARDER: &str = "#!/bin/sh\necho \"$*\" >/run/gvforwarder-arguments\nexec sleep infinity\n";
 
-/// The machine that runs these tests is no arm64: its stand-in translates programs for arm64.
+/// The stand-in for Rosetta runs programs for arm64, because the machine that runs these tests is not an arm64 machine.
 const ROSETTA_CONF: &str = ":rosetta:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\
     \\xb7\\x00:\\xff\\xff\\xff\\xff\\xff\\xfe\\xfe\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:\
     /run/rosetta/rosetta:FPC\n";
@@ -87,7 +87,7 @@ fn with(config: &str, files: &[String], units: &[String]) -> String {
     config
 }
 
-/// The text without what stands in it once.
+/// Returns the text without a part that must stand in it exactly once.
 fn without(text: &str, part: &str) -> String {
     replaced(text, part, "")
 }
@@ -116,7 +116,7 @@ impl Provisioning {
         Self { machine, config, user }
     }
 
-    /// A boot as podman's hosts do it, until the host has Ready.
+    /// Boots as podman's hosts do, until the host has `Ready`.
     fn boot(&self, ready: &Ready, options: Options) -> Guest {
         let options = Options { gvproxy: true, second_console: true, memory: 2048, ..options };
         let mut guest = self.machine.boot(options).unwrap();
@@ -126,7 +126,7 @@ impl Provisioning {
         guest
     }
 
-    /// Run a section of the checks in the guest, all of them to the end.
+    /// Runs a section of the checks in the guest. A failed check does not stop the others.
     fn check(&self, guest: &Guest, section: &str) {
         let checks = fs::read(own("machine/checks")).unwrap();
         let call = format!("sh -s {section} {}", self.user);
@@ -143,7 +143,7 @@ impl Provisioning {
         println!("{section}: {held} checks held");
     }
 
-    /// The APIs through ssh, as podman's client reaches them.
+    /// Calls the APIs through ssh, as podman's client does.
     fn ping(&self, guest: &Guest, sockets: &[(&str, &str)]) {
         for (number, (user, socket)) in sockets.iter().enumerate() {
             let local = self.machine.folder().join(format!("api{number}"));
@@ -171,7 +171,7 @@ fn put(folder: &Path, path: &str, text: impl AsRef<[u8]>, mode: u32) {
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The host's home, its ~/.config/containers, and a Rosetta that is Debian's echo.
+/// Makes the folders of the shares: the host's home, its ~/.config/containers, and a Rosetta that is Debian's echo.
 fn shares(folder: &Path) -> Vec<(String, PathBuf)> {
     let certificate = |name: &str| fs::read(own("machine").join(format!("{name}.pem"))).unwrap();
     let registries = "[[registry]]\nprefix = \"host.example\"\nlocation = \"mirror.example\"\n";
@@ -191,7 +191,7 @@ fn shares(folder: &Path) -> Vec<(String, PathBuf)> {
     podmans.into_iter().chain([("rosetta".to_owned(), of("rosetta"))]).collect()
 }
 
-/// What `glowplug validate` says with the machine's policy; it must accept the config.
+/// Returns what `glowplug validate` says with the machine's policy. It must accept the config.
 fn validate(machine: &Machine, config: &str) -> String {
     let policy = own("../../podman-machine/root/usr/share/glowplug-podman-machine/shares.policy");
     let file = machine.config_file(config).unwrap();
@@ -207,7 +207,7 @@ fn set_clock(machine: &Machine, guest: &Guest) {
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     stream.write_all(b"CONNECT 1234\n").unwrap();
-    // What is sent before the device has said so is lost.
+    // Bytes that are sent before the device has answered are lost.
     let connected = lines.next().unwrap().unwrap();
     assert!(connected.starts_with("OK "), "{connected}");
     let request = format!("{{\"execute\":\"guest-set-time\",\"arguments\":{{\"time\":{then}000000000}}}}\n");
@@ -287,7 +287,7 @@ fn podman_5_4_with_qemu_and_a_second_boot() {
     }
 }
 
-/// Hyper-V's config, served over vsock: QEMU has no key-value pairs. With `--username bob`.
+/// A boot with Hyper-V's config, made with `--username bob`. vsock serves it, because QEMU has no key-value pairs.
 #[test]
 fn podman_5_8_on_hyperv_for_another_user() {
     let sample = host::config("5.8.3-hyperv-default.ign").unwrap();

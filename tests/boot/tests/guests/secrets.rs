@@ -1,5 +1,5 @@
-//! No secret of a config shows in a machine: not in the kernel's log, the journal, a console, `/run`, the arguments of
-//! a process or a file that others may read; after a boot that it provisioned, and after runs that fail.
+//! No secret of a config shows in a machine: not in the kernel's log, the journal, a console, `/run`, the arguments of a
+//! process, or a file that others may read. This holds after a boot that provisioned it, and after runs that fail.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use boot_lab::guest::{BOOT, Guest, Machine, Options};
 use boot_lab::lab::Lab;
 use boot_lab::ready::{After, Ready};
 
-/// Stands in every secret of the config.
+/// The mark that is part of every secret of the config.
 const MARK: &str = "Q7zmarkW";
 
 /// A file that only root may read for each way to write contents, and passwords.
@@ -25,7 +25,7 @@ fn config() -> String {
     )
 }
 
-/// Prints each place where a mark shows. The pattern is not one itself, since it stands in arguments.
+/// Prints each place where a mark shows. The pattern does not match itself, because it stands among the arguments.
 const LOOK: &str = r#"
     pattern='Q7zm[a]rkW|UTd6bWF[y]a1'
     dmesg | grep -aE "$pattern" && echo 'in the kernel log'
@@ -44,7 +44,7 @@ const LOOK: &str = r#"
     find / -xdev -name .glowplug
     true"#;
 
-/// Runs that fail for what is wrong with the boot's own config, or with the root.
+/// Runs that fail because of the boot's own config or of the root.
 const FAIL: &str = r#"
     whole=/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config/raw
     mkdir -p r/etc/systemd/system && cp -a /etc/passwd /etc/group /etc/shadow /etc/gshadow r/etc/
@@ -72,7 +72,7 @@ const FAIL: &str = r#"
     cut -d: -f2 said | sort | uniq -c
     grep -acE 'Q7zm[a]rkW|UTd6bWF[y]a1' said"#;
 
-/// What `script` prints, which may take longer than one call of ssh.
+/// Returns what `script` prints. The script may take longer than one call of ssh is allowed to.
 fn in_background(guest: &Guest, script: &str) -> String {
     let start = format!(
         "umask 077; rm -rf /root/w; mkdir /root/w; cd /root/w; {{ ({script}) >said-all 2>&1; mv said-all ended; }} \
@@ -101,7 +101,7 @@ fn no_secret_shows() {
     let mut guest = machine.boot(options).unwrap();
     guest.wait_ready(&ready, BOOT).unwrap();
     guest.wait_ssh("root", BOOT).unwrap();
-    // The marks are there, and the look finds one that stands open.
+    // The marks exist, and the search finds one in a file that everybody may read.
     let there = guest
         .ask("root", "cat /srv/plain /srv/encoded /srv/appended; grep -c Q7zm[a]rkW /etc/shadow")
         .unwrap();

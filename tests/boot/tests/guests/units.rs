@@ -18,7 +18,7 @@ const ETC: &str = "etc/systemd/system";
 const USR: &str = "usr/lib/systemd/system";
 const PRESET: &str = "etc/systemd/system-preset/20-ignition.preset";
 
-/// Trees with systemctl, the units of the image and what else a config needs, linked to one another.
+/// Trees with systemctl, the image's units and whatever else a config needs. The trees share their files by hard links.
 struct Trees {
     scratch: Scratch,
 }
@@ -52,12 +52,12 @@ impl Trees {
         Self { scratch }
     }
 
-    /// A new tree. Files are shared with the others: whoever changes one has to replace it.
+    /// Makes a new tree. Its files are shared with the other trees, so a changed file must be replaced, not written to.
     fn tree(&self, name: &str) -> PathBuf {
         self.copy_of(&self.scratch.join("base"), name)
     }
 
-    /// As [`Self::tree`], from another tree.
+    /// As [`Self::tree`], but copies another tree.
     fn copy_of(&self, tree: &Path, name: &str) -> PathBuf {
         let path = self.scratch.join(name);
         let _ = fs::remove_dir_all(&path);
@@ -78,7 +78,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Runs a program; gives its output and whether it succeeded.
+/// Runs a program. Returns its output and whether it succeeded.
 fn run(command: &mut Command) -> (String, bool) {
     let output = process::run(command, b"", LIMIT).unwrap();
     let text = [output.stdout, output.stderr].concat();
@@ -86,7 +86,7 @@ fn run(command: &mut Command) -> (String, bool) {
 }
 
 fn systemctl(root: &Path, verb: &str, unit: &str) -> (String, bool) {
-    // Without this it would ask for the machine's own manager where the machine shares its /run.
+    // Otherwise systemctl would call the manager of this machine if the tree shares the machine's /run.
     run(Command::new("chroot").arg(root).args(["systemctl", verb, unit]).env("SYSTEMD_OFFLINE", "1"))
 }
 
@@ -131,7 +131,7 @@ fn config_for(case: &Case) -> String {
     format!(r#"{{"ignition":{{"version":"3.4.0"}},"systemd":{{"units":[{}]}}}}"#, units.join(","))
 }
 
-/// Whether the preset file says `verb` for the unit, alone or among the instances of its template.
+/// Returns whether the preset file says `verb` for the unit, in a line of its own or among the instances of its template.
 fn in_preset(root: &Path, verb: &str, unit: &str) -> bool {
     let text = fs::read_to_string(root.join(PRESET)).unwrap_or_default();
     let (name, instance) = match unit.split_once('@') {
@@ -149,7 +149,7 @@ fn in_preset(root: &Path, verb: &str, unit: &str) -> bool {
     })
 }
 
-/// What differs between the two trees' units, one line each.
+/// Returns the differences between the units of two trees, one a line.
 fn differences(theirs: &Path, ours: &Path) -> Vec<String> {
     let (theirs, ours) = (theirs.join(ETC), ours.join(ETC));
     let changed = tree::changed(&theirs, &ours).unwrap();
@@ -173,7 +173,7 @@ fn every_case_ends_as_with_systemctl() {
         let said = apply(&ours, &trees.config(&config_for(case)));
         let mut wrong = Vec::new();
         let mut they_said = String::new();
-        // The program looks at each unit's state when it comes to it, as here.
+        // systemctl is called for one unit after another, because the program also looks at each unit's state in turn.
         for unit in case.disable {
             let enabled = systemctl(&theirs, "is-enabled", unit);
             they_said.push_str(&enabled.0);
@@ -203,7 +203,7 @@ fn every_case_ends_as_with_systemctl() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// Every unit that the image has, first all enabled, then all disabled.
+/// Enables every unit of the image, and then disables every one.
 #[test]
 fn every_unit_of_the_image_ends_as_with_systemctl() {
     let trees = Trees::new();
@@ -242,7 +242,7 @@ fn every_unit_of_the_image_ends_as_with_systemctl() {
     println!("{} units of the image", units.len());
 }
 
-/// The configs that podman machine writes: the same files, enabled by systemctl.
+/// Compares the configs of podman machine with the same files, enabled by systemctl.
 #[test]
 fn podmans_configs_end_as_with_systemctl() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");

@@ -29,13 +29,13 @@ struct Place<'a> {
     name: &'static str,
     folder: &'a Path,
     cold: bool,
-    /// ext4 looks at every inode that was removed in the last minutes before it takes a new one, which would count more
-    /// than the programs: on the disk, no root is removed before the end.
+    /// Before ext4 takes a new inode, it looks at every inode that was removed in the last minutes. That would take longer
+    /// than the programs. So no root on the disk is removed before the end.
     keep: bool,
 }
 
 impl Place<'_> {
-    /// Where the next root belongs: the last one may be there.
+    /// Returns the path for the next root. The previous root may still be there.
     fn root(&self) -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = if self.keep { COUNT.fetch_add(1, Ordering::Relaxed) } else { 0 };
@@ -116,7 +116,7 @@ fn provision(
         }
         work.check(&root)?;
     }
-    // Where the root is does not change what a program keeps in memory.
+    // The place of the root does not change how much memory a program needs, so one place is enough.
     let memory = if place.name == "in memory" {
         resident(programs, program, work, &place.root())?
     } else {
@@ -137,7 +137,7 @@ fn provision(
     Ok(())
 }
 
-/// The memory of each stage: the most of a few runs, as a short one is seen only now and then.
+/// Measures the memory of each stage: the most of a few runs, because a short run is often over before its memory is read.
 fn resident(programs: &Programs, program: Program, work: &Work, root: &Path) -> Result<Vec<Memory>> {
     let mut stages: Vec<Memory> = Vec::new();
     for _ in 0..work.runs.div_ceil(3) {
@@ -174,7 +174,7 @@ fn validation(programs: &Programs, scratch: &Scratch) -> Result<()> {
     Ok(())
 }
 
-/// A folder that every user can reach, as the reference writes ssh keys as their owner; removed at the end.
+/// A folder that every user can reach, because the reference writes ssh keys as their owner. Removed with this value.
 struct Folder(PathBuf);
 
 impl Folder {

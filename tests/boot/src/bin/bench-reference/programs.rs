@@ -17,11 +17,11 @@ use crate::work::Work;
 pub enum Program {
     /// Debian's `ignition`, by stages.
     Reference,
-    /// `glowplug`, by the same stages; all at once where it has none.
+    /// `glowplug`, by the same stages, or in one call if this version has no stages.
     Glowplug,
     /// `tar -x` of the same tree.
     Tar,
-    /// The same, and everything on the disk.
+    /// The same, followed by a sync.
     TarSync,
 }
 
@@ -63,7 +63,7 @@ impl Programs {
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
         fs::create_dir_all(scratch.join("empty")).doing("make an empty folder")?;
         fs::create_dir_all(scratch.join("bin")).doing("make a folder")?;
-        // The reference fails without SELinux: it gets a config, and a setfiles that does nothing.
+        // The reference fails without SELinux, so it gets a configuration, and a setfiles that does nothing.
         symlink("/bin/true", scratch.join("bin/setfiles")).doing("link setfiles")?;
         let mut programs = Self {
             lab,
@@ -77,7 +77,7 @@ impl Programs {
         Ok(programs)
     }
 
-    /// A fresh root for this program, and all of it written.
+    /// Makes a fresh root for this program, and writes it to the disk.
     pub fn fresh_root(&self, program: Program, root: &Path) -> Result<()> {
         for file in ["cache", "state", "neednet"] {
             let _ = fs::remove_file(self.scratch.join(file));
@@ -116,8 +116,8 @@ impl Programs {
         }
     }
 
-    /// Whether glowplug fetches a config when asked as the reference is. A usage error is a no; any other failure would
-    /// show in the runs.
+    /// Returns whether this glowplug has the reference's stages: whether a call of `fetch` is not a usage error. Any other
+    /// failure would show in the runs.
     fn knows_stages(&self) -> Result<bool> {
         let root = self.scratch.join("empty");
         let output = self.stage(&self.glowplug, "fetch", Path::new("/dev/null"), &root).output();

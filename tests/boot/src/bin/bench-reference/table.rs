@@ -1,4 +1,4 @@
-//! What was measured, as lines to read, and the budgets.
+//! The measurements as lines for people, and the budgets.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::programs::Program;
 const MIB: u64 = 1024;
 /// Memory beyond the mapped config, in KiB.
 const ANONYMOUS: u64 = 8 * MIB;
-/// Of the time of `tar -x`.
+/// The budget for the time, as a multiple of the time of `tar -x`.
 const TAR_TIMES: u32 = 2;
 
 /// One line of the table.
@@ -24,9 +24,9 @@ pub struct Row {
     pub stage: &'static str,
     /// The medians.
     pub time: Time,
-    /// Of so many runs.
+    /// The number of runs.
     pub runs: usize,
-    /// The greatest, where it was measured.
+    /// The greatest memory of all runs, if it was measured.
     pub memory: Option<Memory>,
 }
 
@@ -80,7 +80,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// What the design allows, and what was measured.
+    /// Prints each budget and what was measured for it.
     pub fn budgets(&self) {
         println!("\n{:<58} {:>12} {:>12}", "budget", "measured", "at most");
         let many = "10,000 files of 1 KiB";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use boot_lab::error::{Doing, Error, Result};
 
-/// What the contents repeat, and the same in base64.
+/// The text that the contents repeat, and the same in base64.
 const UNIT: (&str, &str) = ("glo", "Z2xv");
 /// The unit's first byte, in base64: contents are one byte longer than a number of units.
 const LAST: &str = "Zw==";
@@ -15,15 +15,16 @@ const VERSION: &str = r#""ignition":{"version":"3.2.0"}"#;
 
 /// One config, its file, and what it makes of files.
 pub struct Work {
-    /// What the table calls it.
+    /// Its name in the table.
     pub name: &'static str,
     /// Where the config is.
     pub config: PathBuf,
     /// How often it is timed.
     pub runs: usize,
-    /// The files of contents that repeat, as path below the root and size; empty where there is more than files.
+    /// The files with repeated contents, each as its path below the root and its size. Empty if the config has more than
+    /// files.
     pub files: Vec<(String, usize)>,
-    /// A path that must be there afterwards, and its size.
+    /// A path that must exist afterwards, and its size.
     pub proof: (String, u64),
 }
 
@@ -36,14 +37,14 @@ impl Work {
         Ok(Self { name: "small: 2 users, 15 files, 10 units", config, runs: 31, files: Vec::new(), proof })
     }
 
-    /// So many files of so many bytes, 100 in a directory.
+    /// A number of files of a number of bytes each, 100 in a directory.
     pub fn many(dir: &Path, name: &'static str, count: usize, size: usize) -> Result<Self> {
         let files: Vec<_> =
             (0..count).map(|n| (format!("var/lib/bench/{:03}/{n:06}.conf", n / 100), size)).collect();
         Self::of_files(dir, name, 5, files)
     }
 
-    /// One file of so many bytes.
+    /// One file of a number of bytes.
     pub fn big(dir: &Path, name: &'static str, size: usize) -> Result<Self> {
         Self::of_files(dir, name, 3, vec![("var/lib/bench/image.raw".to_owned(), size)])
     }
@@ -76,7 +77,7 @@ impl Work {
         self.config.with_extension("tar")
     }
 
-    /// An error unless the root has what the config's end asks for.
+    /// Returns an error unless the root has what the end of the config asks for.
     pub fn check(&self, root: &Path) -> Result<()> {
         let path = root.join(&self.proof.0);
         let found = fs::metadata(&path).doing_to("look up", &path)?.len();

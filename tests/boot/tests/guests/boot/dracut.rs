@@ -1,4 +1,4 @@
-//! The same with an initramfs that dracut made, with systemd in it and without.
+//! The boots of `boot.rs` with an initramfs that dracut made, once with systemd in it and once without.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ fn qemu_6_0() {
     qemu(&Provisioning::new("6.0-qemu-default.ign").with(SYSTEMD));
 }
 
-/// Without a host the machine stays in the initramfs. Leaving its shell tries again, with a host now.
+/// Without a host, the machine stays in the shell of the initramfs. Leaving the shell tries again, and now there is a host.
 fn failure_and_second_try(initramfs: &'static str, question: Option<&str>, prompt: &str) {
     let provisioning = Provisioning::new("5.4.2-applehv-default.ign").with(initramfs);
     let ready = provisioning.listen();
     let arguments = ["glowplug.timeout=15", "SYSTEMD_SULOGIN_FORCE=1"].map(str::to_owned).into();
     let mut guest = provisioning.start(Options { arguments, rescue: true, ..Options::vsock() });
     guest.wait_console(question.unwrap_or(prompt), Duration::from_secs(180)).unwrap();
-    // sulogin(8) discards what was typed before it reads.
+    // sulogin(8) discards everything that was typed before it reads.
     let answered = (0..20).any(|_| {
         guest.type_text("\n").unwrap();
         guest.console.wait(prompt, Duration::from_secs(5))

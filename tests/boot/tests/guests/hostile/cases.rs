@@ -11,7 +11,7 @@ use boot_lab::process::run_ok;
 
 /// What a good host serves, and what the file that it makes then holds.
 pub const GOOD: &str = r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/etc/case","contents":{"source":"data:,good"}}]}}"#;
-/// Another config: were it mixed with the good one, either file would tell.
+/// Another config. If it were mixed with the good one, the files of both would be there.
 const OTHER: &str = r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/etc/other","contents":{"source":"data:,other"}},{"path":"/etc/other2","contents":{"source":"data:,other"}}]}}"#;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
@@ -22,11 +22,11 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Longer than any case waits.
 const LONG: Duration = Duration::from_secs(60);
 
-/// How the host comes to its connections.
+/// When the host listens.
 pub enum Serve {
-    /// There is no listener.
+    /// Never.
     Nobody,
-    /// There is none before this time.
+    /// From this time on.
     Late(Duration, Arc<Behaviour>),
     /// From the start.
     Each(Arc<Behaviour>),
@@ -35,29 +35,29 @@ pub enum Serve {
 /// The memory that a run may take.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Room {
-    /// That of the program and its buffers.
+    /// The memory of the program and its buffers.
     Program,
-    /// Half of what the machine has to spare, beside the program's.
+    /// In addition to the program's, half of the memory that the machine has to spare.
     Half,
-    /// The root's tmpfs, beside the program's.
+    /// In addition to the program's, the tmpfs of the root.
     Root,
 }
 
 /// A host.
 pub struct Case {
-    /// What it does, as the table has it.
+    /// What the host does, in the words of the table.
     pub host: &'static str,
-    /// Seconds for the fetch.
+    /// How many seconds the fetch may take.
     pub timeout: u64,
     /// What it does.
     pub serve: Serve,
-    /// What the run may take.
+    /// How much memory the run may take.
     pub room: Room,
-    /// It serves a config with nothing in it.
+    /// Whether it serves a config with nothing in it.
     pub empty: bool,
 }
 
-/// Two configs that are small as they come and large when they are unpacked.
+/// Two configs that are small when they arrive and large when they are unpacked.
 struct Bombs {
     file: String,
     merged: String,
@@ -106,7 +106,7 @@ fn each(behaviour: impl Fn(usize, &mut Peer) -> io::Result<()> + Send + Sync + '
     Serve::Each(Arc::new(behaviour))
 }
 
-/// `config`, told to have this many bytes.
+/// Returns an answer that says that `config` has this many bytes.
 fn told(length: usize, config: &str) -> String {
     format!("{OK}Content-Length: {length}\r\n\r\n{config}")
 }
@@ -115,7 +115,7 @@ fn whole(config: &str) -> String {
     told(config.len(), config)
 }
 
-/// `config` as one chunk.
+/// Returns an answer with `config` as one chunk.
 fn chunked(config: &str) -> String {
     format!("{CHUNKED}{:x}\r\n{config}\r\n0\r\n\r\n", config.len())
 }
@@ -124,22 +124,22 @@ fn status(line: &str) -> Vec<u8> {
     format!("HTTP/1.1 {line}\r\nContent-Length: 3\r\nLocation: http://192.0.2.1/\r\n\r\nno\n").into_bytes()
 }
 
-/// A host whose run ends before its time, in the program's own memory.
+/// A host whose run ends before its time is over, and takes only the program's own memory.
 fn case(host: &'static str, serve: Serve) -> Case {
     Case { host, timeout: 10, serve, room: Room::Program, empty: false }
 }
 
-/// With another time.
+/// Returns `case` with another time for the fetch.
 fn with(timeout: u64, case: Case) -> Case {
     Case { timeout, ..case }
 }
 
-/// A host whose run takes all of its time.
+/// A host whose run uses up its time without success.
 fn in_vain(host: &'static str, serve: Serve) -> Case {
     with(2, case(host, serve))
 }
 
-/// As much as a config may take.
+/// A host whose run takes as much memory as a config may take.
 fn half(case: Case) -> Case {
     Case { room: Room::Half, ..case }
 }
@@ -152,7 +152,7 @@ pub fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// Nobody, or not now.
+/// Hosts that do not listen, or not yet.
 fn absent() -> Vec<Case> {
     vec![
         in_vain("does not listen", Serve::Nobody),
@@ -193,7 +193,7 @@ fn absent() -> Vec<Case> {
     ]
 }
 
-/// The right answer in a bad way.
+/// Hosts that give the right answer in a bad way.
 fn clumsy() -> Vec<Case> {
     vec![
         in_vain(
@@ -225,7 +225,7 @@ fn clumsy() -> Vec<Case> {
     ]
 }
 
-/// No HTTP, or another status.
+/// Hosts that do not speak HTTP, or that answer with another status.
 fn foreign() -> Vec<Case> {
     vec![
         case("sends garbage", says(&b"\x00\x01\x02\xff\xfe garbage\r\n\r\n"[..])),
@@ -253,7 +253,7 @@ fn foreign() -> Vec<Case> {
     ]
 }
 
-/// Lengths that are not true.
+/// Hosts that send false lengths.
 fn wrong_lengths() -> Vec<Case> {
     vec![
         in_vain("declares a length that is too large", says(told(GOOD.len() + 1, GOOD))),
@@ -284,7 +284,7 @@ fn wrong_lengths() -> Vec<Case> {
         in_vain("closes after the last chunk's size", says(format!("{CHUNKED}0\r\n"))),
         in_vain(
             "resets the connection in the midst of the body",
-            // What is closed with bytes to be read is reset.
+            // A connection that is closed with unread bytes is reset.
             each(|_, peer| peer.send(told(GOOD.len(), &GOOD[..60]).as_bytes())),
         ),
         case(
@@ -300,7 +300,7 @@ fn wrong_lengths() -> Vec<Case> {
     ]
 }
 
-/// Without end.
+/// Hosts whose answer never ends.
 fn without_end() -> Vec<Case> {
     vec![
         half(with(60, case("sends a body without end", endless("HTTP/1.0 200 OK\r\n\r\n", " ")))),
@@ -321,7 +321,7 @@ fn without_end() -> Vec<Case> {
     ]
 }
 
-/// Bombs.
+/// Hosts that send decompression bombs.
 fn bombs() -> Vec<Case> {
     let bombs = Bombs::new();
     vec![
@@ -340,7 +340,7 @@ fn bombs() -> Vec<Case> {
     ]
 }
 
-/// Not a config.
+/// Hosts that send something other than a config.
 fn not_configs() -> Vec<Case> {
     vec![
         Case { empty: true, ..case("serves an empty config", says(whole(""))) },

@@ -1,4 +1,4 @@
-//! What a machine that could not be provisioned tells on its consoles, and what can be done with it.
+//! What a machine that could not be provisioned shows on its consoles, and how a person can go on from there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const STAMP: &str = "/etc/.ignition-result.json";
 const COLUMNS: usize = 76;
 const SHORT: Duration = Duration::from_secs(60);
 
-/// Served in the emergency shell: the root that it is for, the config, and the reason and another word of the block.
+/// Runs that are started from the emergency shell: the root, the config, and the block's reason and another word of it.
 const CASES: [(&str, &str, &str, &str); 4] = [
     ("/root", r#"{"ignition":{"version":"3.4.0"}"#, "config-syntax", "Correct the config"),
     (
@@ -35,13 +35,13 @@ fn serve(machine: &Machine, config: &str) -> Host {
         .unwrap()
 }
 
-/// The reasons and texts of the blocks on a console, each checked to be whole and narrow.
+/// Returns the reasons and texts of the blocks on a console. Checks that each block is complete and narrow enough.
 fn blocks(console: &str) -> Vec<(String, String)> {
     let rule = format!("\n{}\n", "=".repeat(COLUMNS));
     let mut blocks = Vec::new();
     let mut rest = console;
     while let Some((_, after)) = rest.split_once(&format!("{rule}glowplug: provisioning failed: ")) {
-        // Its end may be still to come.
+        // The end of the block may be still to come.
         let Some((block, after)) = after.split_once(&rule) else { break };
         let (reason, text) = block.split_once('\n').unwrap();
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
@@ -54,7 +54,7 @@ fn blocks(console: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// Both consoles show this number of blocks, the same ones; gives the last.
+/// Checks that both consoles show the same blocks, and this number of them. Returns the last one.
 fn block_on_both(machine: &Machine, guest: &Guest, count: usize) -> (String, String) {
     let shown = || {
         let first = blocks(&guest.console.text());
@@ -72,8 +72,8 @@ fn wait_prompts(guest: &Guest, count: usize) {
     wait_for(BOOT, prompts).unwrap_or_else(|| panic!("{}", guest.failed("no shell")));
 }
 
-/// Nobody serves; then configs that cannot be, called from the emergency shell; then `exit`, with a config that cannot
-/// be and with one that can.
+/// First there is no host. Then runs from the emergency shell get configs that cannot be applied. Then the test leaves the
+/// shell by `exit`, once with a host whose config cannot be applied, and once with one whose config can.
 #[test]
 fn a_failed_machine_tells_why_and_starts_when_it_can_be_provisioned() {
     let machine = Machine::new(&Lab::from_env().unwrap()).unwrap();
@@ -87,7 +87,7 @@ fn a_failed_machine_tells_why_and_starts_when_it_can_be_provisioned() {
     for words in ["vsock 2:1024", "within 5 s", "podman machine start"] {
         assert!(text.contains(words), "{text}");
     }
-    // What the script says after the block.
+    // The script's own words after the block.
     assert!(guest.console.text().contains("'exit' tries again"), "{}", guest.failed("no advice"));
 
     guest.type_text("mkdir /full; mount -t tmpfs -o size=256k none /full; mkdir /full/etc\n").unwrap();
@@ -103,7 +103,7 @@ fn a_failed_machine_tells_why_and_starts_when_it_can_be_provisioned() {
         assert!(text.contains(words), "{text}");
         drop(host);
     }
-    // The root is not provisioned, and nothing is left of the failures.
+    // The root is not provisioned, and the failures have left nothing in it.
     let paths = [&format!("/root{STAMP}"), "/root/.glowplug", "/full/.glowplug"];
     let tests: Vec<String> = paths.iter().map(|path| format!("[ -e {path} ]")).collect();
     guest.type_text(&format!("{} || echo no-$((6 * 7))-traces\n", tests.join(" || "))).unwrap();

@@ -1,5 +1,5 @@
-//! Each host of the table, in one boot: bounded time, bounded memory, a named reason, and a root that is as before or
-//! as the config wants it.
+//! Runs each host of the table in one boot. Time and memory must be bounded, a failure must have its reason, and the root
+//! must be as before or as the config wants it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,20 +17,20 @@ use super::cases::{Case, Room, Serve, cases};
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hostile-hosts.md");
 const HEAD: &str = include_str!("head.md");
 
-/// What typing, the emulated machine and everything but the fetch take.
+/// The time for everything but the fetch: typing, and the slow emulated machine.
 const SLACK: Duration = Duration::from_secs(15);
-/// The program and its buffers, and what the kernel needs for it.
+/// The memory of the program with its buffers, and of the kernel on its behalf.
 const PROGRAM: u64 = 4 << 20;
 /// The size of the root's tmpfs.
 const ROOT: u64 = 16 << 20;
-/// Small, so that half of it is soon sent.
+/// The memory of the guest. It is small, so that a host has soon sent half of it.
 const MEMORY: u32 = 256;
 
 const CHANGED: &str = "./etc/.ignition-result.json\n./etc/case\ngood";
 
-/// What a run came to.
+/// The result of a run.
 struct Run {
-    /// As it stands in the table.
+    /// The result in the words of the table.
     outcome: String,
     provisioned: bool,
     took: f32,
@@ -63,7 +63,7 @@ impl Case {
         let peak = number().parse().unwrap();
         let (start, end): (f32, f32) = (number().parse().unwrap(), number().parse().unwrap());
         let code = number();
-        // The block on the console begins alike.
+        // The block on the console begins in the same way.
         let said = before.lines().rev().find_map(|line| line.strip_prefix("glowplug: ")?.split_once(": "));
         let outcome = match (code, said) {
             ("0", _) => "provisioned".to_owned(),
@@ -75,7 +75,7 @@ impl Case {
         Run { outcome, provisioned, took: end - start, peak, available, changed: changed.trim().to_owned() }
     }
 
-    /// What is wrong with the run, beside what the table tells.
+    /// Returns what is wrong with the run, apart from the result in the table.
     fn judge(&self, run: &Run) -> Vec<String> {
         let mut wrong = Vec::new();
         let longest = Duration::from_secs(self.timeout) + SLACK;

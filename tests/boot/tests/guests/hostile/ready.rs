@@ -1,4 +1,4 @@
-//! The ready signal to a host that hardly listens: a thousand of them in one boot.
+//! The ready signal to a host that hardly listens: a thousand signals in one boot.
 
 use std::fs;
 use std::io;
@@ -17,8 +17,8 @@ use boot_lab::ready::{self, After, Ready};
 const CONFIG: &str = r#"{"ignition":{"version":"3.0.0"},"passwd":{"users":[
     {"name":"root","sshAuthorizedKeys":["ssh-ed25519 AAAA root@host"]}]}}"#;
 
-/// Sends the signal COUNT times, each as if it were the first in this boot, and prints how often COMMAND succeeded, how
-/// often it failed because the host did not take it, and how often anything else was.
+/// Sends the signal COUNT times, each as if it were the first in this boot. Prints how often COMMAND succeeded, how often it
+/// failed because the host did not take the signal, and how often something else happened.
 const SIGNALS: &str = r#"
 sent=0 refused=0 other=0
 for _ in $(seq COUNT); do
@@ -37,7 +37,7 @@ echo "$sent $refused $other"
 const PROGRAM: &str = "/usr/bin/glowplug-ready";
 const UNIT: &str = "systemctl restart glowplug-ready.service";
 
-/// What came to the host.
+/// What the host received.
 #[derive(Default)]
 struct Tally {
     whole: AtomicUsize,
@@ -46,7 +46,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Read the line, and close at once.
+    /// Reads the line, and closes at once.
     fn take(&self, peer: &mut Peer) -> io::Result<()> {
         let line = peer.read_until(b"\n");
         let is_whole = line.as_ref().is_ok_and(|line| line == "Ready\n");
@@ -60,7 +60,7 @@ impl Tally {
     }
 }
 
-/// How many signals succeeded, were refused by the host, or went otherwise.
+/// How many signals succeeded, how many the host refused, and how many ended in any other way.
 type Sent = (usize, usize, usize);
 
 /// A provisioned guest.
@@ -96,8 +96,8 @@ impl Fire {
         (sent, refused, other)
     }
 
-    /// Signals to a host that takes every line, with `trouble` over and over meanwhile: each counts as sent, comes
-    /// once, and no connection is without it.
+    /// Sends signals to a host that takes every line, and causes `trouble` over and over meanwhile. Each signal must count as
+    /// sent and come exactly once, and no connection may be without a signal.
     fn all_taken(&mut self, name: &str, count: usize, command: &str, trouble: fn(&Self)) {
         let tally = Arc::new(Tally::default());
         let theirs = tally.clone();
@@ -115,8 +115,8 @@ impl Fire {
         assert_eq!((said, tally.counts(), host.accepted()), ((count, 0, 0), (count, 0), count), "{name}");
     }
 
-    /// Every other connection is closed before anything is read: the host has seen to it that not every line comes, but
-    /// those that it took have been sent, and none is half a line.
+    /// The host closes every other connection before it reads anything, so not every line arrives. The lines that it took must
+    /// count as sent, and none may be half a line.
     fn hangs_up(&mut self, name: &str, count: usize, command: &str) {
         let tally = Arc::new(Tally::default());
         let theirs = tally.clone();
@@ -131,7 +131,7 @@ impl Fire {
         assert!(host.accepted() >= count && tally.counts().0 <= count);
     }
 
-    /// Nobody listens: that is told, and nothing has come when somebody does.
+    /// Nobody listens, which the program must report. Once somebody listens, no old signal may arrive.
     fn nobody(&mut self, count: usize) {
         self.signals += count;
         assert_eq!(self.send(count, &format!("{PROGRAM} 1")), (0, count, 0));
@@ -152,18 +152,18 @@ fn gap(fire: &Fire) {
     thread::sleep(Duration::from_secs(4));
 }
 
-/// The host has no time for its device.
+/// The host is too busy to run its device.
 fn stall(fire: &Fire) {
     fire.guest.stall_vsock(Duration::from_secs(4)).unwrap();
     thread::sleep(Duration::from_secs(1));
 }
 
-/// The host has its time.
+/// The host runs normally.
 fn calm(_: &Fire) {
     thread::sleep(Duration::from_millis(100));
 }
 
-/// Does `act` over and over while `work` is done.
+/// Calls `act` over and over until `work` is done.
 fn meanwhile<R>(act: impl Fn() + Sync + Send, work: impl FnOnce() -> R) -> R {
     struct Stop<'a>(&'a AtomicBool);
     impl Drop for Stop<'_> {

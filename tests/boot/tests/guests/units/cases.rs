@@ -1,8 +1,8 @@
-//! Units and what to do with them. Each is done by systemctl and by the program.
+//! Units, and which of them to enable or disable. Both systemctl and the program do each case.
 
 /// A tree with some files of its own, and the units to disable and to enable there.
 pub struct Case {
-    /// What is special about it.
+    /// The name of the case, which says what is special about it.
     pub about: &'static str,
     /// Files below `/etc/systemd/system` (`etc/`), `/usr/lib/systemd/system` (`usr/`) or anywhere (`/`). Contents
     /// that begin with `-> ` make a link, a path that ends with `/` a directory.
@@ -40,7 +40,7 @@ const TO_A: &str = "-> /usr/lib/systemd/system/a.service";
 const TO_T: &str = "-> /usr/lib/systemd/system/t@.service";
 const A: &[&str] = &["a.service"];
 
-/// All of them: a table, so that each case that fits has one line.
+/// All cases, as a table, so that each case that is short enough takes one line.
 #[rustfmt::skip]
 pub const CASES: &[Case] = &[
     on("plain", &[("usr/a.service", WANTED)], A),
