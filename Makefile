@@ -46,7 +46,7 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
-	tests/check-steps tests/reference tests/lintian tests/debian-source \
+	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
 	tests/boot/machine/offline fuzz/run image/build debian/deb debian/pack podman-machine/deb \
@@ -180,6 +180,7 @@ unit: deps
 	cargo test --quiet --locked
 	cargo test --quiet --locked --test disks
 	cargo test --quiet --locked --features failpoints --test crash
+	tests/moto $(OUT)/moto
 	cargo test --quiet --locked -p glowplug-fetch
 	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
 	grep -q "a release build must not have it" $(OUT)/failpoints.log

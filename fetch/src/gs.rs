@@ -77,7 +77,7 @@ fn token(context: &Context<'_>) -> Result<Option<String>> {
         Some(token) => Ok(Some(token)),
         None => Err(Error::new(
             Reason::BadAnswer,
-            "the metadata service gives no token for the service account of the machine",
+            "the metadata service does not let the machine use its service account",
         )),
     }
 }

@@ -12,10 +12,13 @@
 mod bad_certificates;
 mod behaviour;
 mod certificates;
+mod gs;
 mod hostile;
 mod program;
 mod proxies;
 mod real;
 mod resume;
+mod s3;
 mod sandbox;
 mod server;
+mod tftp;

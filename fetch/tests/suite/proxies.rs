@@ -9,7 +9,7 @@ use crate::program::{request, run};
 use crate::server::{Server, ok};
 
 /// A proxy that connects each client to `target`, whatever it asked for. Returns its address and the requests.
-fn tunnel_to(target: std::net::SocketAddr) -> (String, Arc<Mutex<Vec<String>>>) {
+pub fn tunnel_to(target: std::net::SocketAddr) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let heads = Arc::new(Mutex::new(Vec::new()));
