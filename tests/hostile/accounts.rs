@@ -9,10 +9,10 @@ use crate::sandbox::Sandbox;
 use crate::table;
 
 const FILES: [&str; 6] = ["passwd", "group", "shadow", "gshadow", "subuid", "subgid"];
-/// The names whose lines the config changes, or takes away.
+/// The names whose lines the config changes or removes.
 const CHANGED: [&str; 5] = ["core", "ann", "games", "web", "sudo"];
 
-/// What is done to a file that holds the bytes.
+/// Returns the new contents of a file that holds the given bytes.
 type Spoil = fn(&[u8]) -> Vec<u8>;
 
 const CASES: [(&str, Spoil); 12] = [
@@ -38,7 +38,7 @@ const CASES: [(&str, Spoil); 12] = [
     ("17 MiB", |old| [old, &vec![0; 17 << 20]].concat()),
 ];
 
-/// The lines of somebody else, as they are.
+/// Returns the lines of all other names.
 fn lines_of_others(bytes: &[u8]) -> Vec<&[u8]> {
     let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let others = |line: &&[u8]| {
@@ -84,7 +84,7 @@ fn spoiled_account_files() {
     table::check("Account files", &names, &rows);
 }
 
-/// Links in the place of account files lead to files inside the root, which stay behind their links.
+/// If links stand in place of the account files, the files behind them inside the root are changed. The links stay.
 #[test]
 fn account_files_behind_links() {
     let sandbox = Sandbox::with_devices();
@@ -92,7 +92,7 @@ fn account_files_behind_links() {
         sandbox.make_root(&root());
         let (path, real) = (sandbox.at("etc").join(file), sandbox.at("srv").join(file));
         fs::rename(&path, &real).unwrap();
-        // As a path of the running system the target is not there.
+        // In the running system, nothing is at the path of the target.
         let target = if number % 2 == 0 { format!("/srv/{file}") } else { format!("../../../srv/{file}") };
         symlink(&target, &path).unwrap();
         let old = fs::read(&real).unwrap();

@@ -22,7 +22,7 @@ fn small() -> Tree {
     with(&root(), "")
 }
 
-/// A small generator of numbers, so that a trial that failed can be had again.
+/// A small generator of numbers that are the same in each run, so that a failed trial can be repeated.
 fn numbers() -> impl FnMut() -> u64 {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     move || {
@@ -62,7 +62,7 @@ fn command(sandbox: &Sandbox, name: &str) -> Command {
 #[test]
 fn two_at_once_never_mix() {
     let sandbox = Sandbox::with_devices();
-    // Nobody reads the log and the console meanwhile.
+    // During the run nobody reads the log and the console.
     sandbox.sh("cd host/dev; rm kmsg ttyS9; touch kmsg ttyS9");
     let tree = small();
     let mut next = numbers();

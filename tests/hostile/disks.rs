@@ -26,12 +26,12 @@ overlay() {
 }
 ";
 
-/// A root of Debian's files on what `script` mounts.
+/// Makes a root of Debian's files on the file systems that `script` mounts.
 pub fn on(script: &str) -> Sandbox {
     on_with(script, &root(), "")
 }
 
-/// As [`on`], with `tree`, and `then` done to it.
+/// As [`on`], with the root `tree`. The script `then` runs afterwards.
 pub fn on_with(script: &str, tree: &Tree, then: &str) -> Sandbox {
     let mut sandbox = Sandbox::new();
     sandbox.sh(&format!("{SETUP}{script}"));
@@ -41,7 +41,7 @@ pub fn on_with(script: &str, tree: &Tree, then: &str) -> Sandbox {
     sandbox
 }
 
-/// What a run without any hindrance leaves, without the stamp and what file systems bring of their own.
+/// Returns what an undisturbed run leaves, without the stamp and without what file systems themselves add.
 pub fn provisioned(sandbox: &Sandbox) -> Tree {
     let mut tree = sandbox.tree();
     let ours = ["lost+found", ".ignition-result.json", "fill"];
@@ -170,7 +170,7 @@ fn what_is_read_only() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// What is read-only and has nothing to be changed stays so.
+/// A read-only file system on which nothing has to change is no error, and stays read-only.
 #[test]
 fn what_may_be_read_only() {
     for (script, then) in [
@@ -195,7 +195,7 @@ fn what_may_be_read_only() {
     }
 }
 
-/// A block of a file that btrfs knows to be damaged: its read is EIO.
+/// btrfs knows that a block of a file is damaged, and reading it fails with EIO.
 #[test]
 fn what_cannot_be_read() {
     for (file, reason) in [
@@ -213,7 +213,7 @@ fn what_cannot_be_read() {
         let mut sandbox = Sandbox::new();
         sandbox.sh(&format!("{SETUP}btrfs root"));
         crate::disk::write(&sandbox.root(), &root()).unwrap();
-        // Short files are part of the metadata, which is there twice.
+        // btrfs keeps short files in the metadata, of which there are two copies.
         let path = sandbox.root().join(file);
         let text = fs::read(&path).unwrap();
         let text = [text, format!("# {}\n", "m".repeat(8000)).into_bytes()].concat();

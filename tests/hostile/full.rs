@@ -1,4 +1,4 @@
-//! Disks that run full or break during the work. The root is provisioned, or the program gives the reason and leaves
+//! Disks that run full or break during a run. Either the root is provisioned, or the program gives the reason and leaves
 //! the root as it was. Nothing in between is allowed.
 
 use std::fs::{self, File};
@@ -11,25 +11,25 @@ use crate::manifest::{Tree, changes};
 use crate::roots::{CONFIG, outcome, root};
 use crate::sandbox::Sandbox;
 
-/// What a run on a disk with room enough leaves.
+/// Returns what a run on a disk with enough room leaves.
 fn wanted() -> Tree {
     let sandbox = on("");
     assert_eq!(outcome(&sandbox, CONFIG).unwrap().0, "done");
     provisioned(&sandbox)
 }
 
-/// Takes all but about `left` bytes of the file system at `path`.
+/// Occupies all but about `left` bytes of the file system at `path`.
 fn fill(path: &Path, left: u64) {
     let file = File::create(path.join("fill")).unwrap();
     let space = statvfs(path).unwrap();
     let mut length = (space.f_bavail * space.f_frsize).saturating_sub(left);
-    // What describes the file takes room as well.
+    // The metadata of the file takes room as well.
     while length > 0 && fallocate(&file, FallocateFlags::empty(), 0, length).is_err() {
         length = length.saturating_sub(space.f_frsize);
     }
 }
 
-/// Takes all but about `left` inodes.
+/// Occupies all but about `left` inodes.
 fn fill_inodes(path: &Path, left: u64) {
     fs::create_dir(path.join("fill")).unwrap();
     for number in 0..statvfs(path).unwrap().f_favail.saturating_sub(left) {
@@ -37,8 +37,8 @@ fn fill_inodes(path: &Path, left: u64) {
     }
 }
 
-/// Provisions a root with each of `room` steps left, as `make` makes it: first where success begins, then one by one
-/// around that.
+/// Provisions a root that `make` makes with some number of steps of room left. First finds the least number that suffices,
+/// then tries every number around it.
 fn sweep(name: &str, wanted: &Tree, steps: u64, make: &dyn Fn(u64) -> Sandbox) {
     let mut problems = Vec::new();
     let mut try_with = |room: u64| {
@@ -128,13 +128,13 @@ fn no_inodes_left() {
     }
 }
 
-/// A limit of btrfs holds for root as well: EDQUOT.
+/// A quota of btrfs holds for root as well. Writes then fail with EDQUOT.
 #[test]
 fn no_quota_left() {
     let wanted = wanted();
     sweep("btrfs", &wanted, 4096, &|room| {
         let script = "btrfs o; command btrfs quota enable o; subvolume o/@; mount --bind o/@ root";
-        // The limit counts what the subvolume has, which the file system knows after a sync.
+        // The quota counts what the subvolume has, which btrfs knows only after a sync.
         on_with(
             script,
             &root(),
@@ -147,8 +147,8 @@ fn no_quota_left() {
     });
 }
 
-/// zram has no memory left for more than `room` pages: a write is EIO. The disk is then mounted again in order: what
-/// was said to be done is there, and what failed is done by the next run.
+/// zram has memory for only `room` pages, and further writes fail with EIO. Then the disk is mounted again and works. What
+/// the program reported as done must be there, and the next run must do the rest.
 #[test]
 fn a_disk_that_fails_to_write() {
     const SETUP: &str = "
@@ -163,7 +163,7 @@ fn a_disk_that_fails_to_write() {
         mount host/disk root";
     let wanted = wanted();
     let mut problems = Vec::new();
-    // As the initramfs does before it mounts a root.
+    // The initramfs does the same before it mounts a root.
     for (mkfs, check) in
         [("ext4 -q -F", "fsck.ext4 -fp host/disk >host/fsck || [ $? -lt 4 ]"), ("btrfs -q --mixed", "")]
     {

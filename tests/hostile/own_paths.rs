@@ -1,4 +1,4 @@
-//! Entries of a config at the places that the program needs for itself: refused before anything is written.
+//! Entries of a config at paths that the program needs for itself. They must be refused before anything is written.
 
 use crate::roots::{outcome, root};
 use crate::sandbox::Sandbox;
@@ -54,7 +54,7 @@ fn entries_at_own_paths_are_refused_in_the_plan() {
     assert!(problems.is_empty(), "{}:\n{}", problems.len(), problems.join("\n"));
 }
 
-/// What is done to the directory of the stamp, or to links on the way of units, can be carried out.
+/// A config may change the directory of the stamp, and links in the paths of units.
 #[test]
 fn what_is_near_to_own_paths_is_done() {
     let sandbox = Sandbox::with_devices();

@@ -15,10 +15,10 @@ use crate::sandbox::{Done, PROGRAM, Sandbox};
 use crate::secrets::OpenAll;
 use crate::server::{Asked, Server, fetch_program, give};
 
-/// Stands in every part of a URL or header that can hold a secret.
+/// The mark in every part of a URL or header that can hold a secret.
 const MARK: &str = "Q7zmarkW";
 
-/// A config with one file for each of `sources`, each a resource.
+/// Returns a config with one file for each of `sources`.
 fn files(sources: &[Value]) -> Value {
     let file =
         |(index, source): (usize, &Value)| json!({"path": format!("/srv/file{index}"), "contents": source});
@@ -161,7 +161,7 @@ fn a_failure_leaves_the_root_as_it_was() {
     }
 }
 
-/// A config without an end is given up at its bound.
+/// A config that never ends is given up at the limit of its size.
 #[test]
 fn an_endless_config_is_bounded() {
     let (sandbox, server) = (sandbox(), server());
@@ -291,7 +291,7 @@ fn a_download_that_is_interrupted_starts_over_from_the_saved_config() {
     assert!(!sandbox.at("/.glowplug").exists());
 }
 
-/// What takes longer than a few seconds is told of on the console, by its path.
+/// If a download takes longer than a few seconds, the console says so and names the path.
 #[test]
 fn progress_is_told_on_the_console() {
     let sandbox = sandbox();
@@ -311,7 +311,8 @@ fn progress_is_told_on_the_console() {
     assert!(line.contains(" % of 4 MB, ") && !told(&done).contains(MARK), "{done:?}");
 }
 
-/// The program for the network lies beside this one. It is called before the first fetch, and at the end in any case.
+/// The program that sets up the network lies beside this one. It is called before the first fetch, and at the end even after
+/// a failure.
 #[test]
 fn the_network_comes_up_for_a_fetch_and_goes_down_again() {
     let (sandbox, server) = (sandbox(), server());
@@ -353,7 +354,7 @@ fn the_network_comes_up_for_a_fetch_and_goes_down_again() {
     );
     assert!(done.said.contains("bring up the network: eth0: no answer from DHCP"), "{done:?}");
     assert!(done.kmsg.contains("glowplug-network down failed"), "{done:?}");
-    // Without the program that fetches, nothing is tried, and all URLs are told of at once.
+    // Without the program that fetches, nothing is tried, and the error names all URLs at once.
     fs::remove_file(place("glowplug-fetch")).unwrap();
     let mut command = sandbox.command(place("glowplug").to_str().unwrap(), &good.to_string());
     command.env("PATH", "/nowhere");

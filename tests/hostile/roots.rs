@@ -1,4 +1,5 @@
-//! Whatever stands in the way in a root, nothing outside of it is touched, and the root is provisioned or as it was.
+//! Roots in which something stands in the way. Nothing outside of the root may be touched, and the root must be provisioned
+//! or as it was.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -11,7 +12,7 @@ use crate::sandbox::{Done, Sandbox, debian, with};
 use crate::table;
 use crate::watch::{Watch, difference, state};
 
-/// Something of every kind of thing that a config can name.
+/// A config with an entry of every kind.
 pub const CONFIG: &str = r#"{"ignition":{"version":"3.5.0"},
     "passwd":{"groups":[{"name":"web","gid":2000}],"users":[
     {"name":"core","groups":["sudo"],"sshAuthorizedKeys":["ssh-ed25519 AAAA core"]},
@@ -54,7 +55,7 @@ file 0644 0:0 /usr/lib/systemd/system/b.service
 | WantedBy=multi-user.target
 ";
 
-/// Every component of a path that the config names, or that is used on its behalf.
+/// Every component of each path that the config names, or that the program uses for it.
 const PLACES: [&str; 45] = [
     "/etc",
     "/etc/passwd",
@@ -107,7 +108,7 @@ pub fn root() -> Tree {
     with(&debian(), MORE)
 }
 
-/// What must stay as it is, beside the root.
+/// What is beside the root and must stay as it is.
 fn fill_outside(sandbox: &Sandbox) {
     let outside = sandbox.outside();
     for path in ["dir", "etc", "systemd/system", "skel", "home"] {
@@ -118,11 +119,11 @@ fn fill_outside(sandbox: &Sandbox) {
     }
 }
 
-/// Provisions the root of `sandbox` with `config`, and gives the outcome's word: "done", or the reason of a failure that
-/// left all as it was.
+/// Provisions the root of `sandbox` with `config`. Returns the outcome: "done", or the reason of a failure that left
+/// everything as it was.
 ///
 /// # Errors
-/// What was wrong with that.
+/// A description of what the run did wrong.
 pub fn outcome(sandbox: &Sandbox, config: &str) -> Result<(String, Done), String> {
     let before = sandbox.state();
     let watch = Watch::new(sandbox);
@@ -147,7 +148,7 @@ pub fn outcome(sandbox: &Sandbox, config: &str) -> Result<(String, Done), String
     }
 }
 
-/// Something that stands at a place, and what it is called.
+/// Something that stands in the way, and its name in the table.
 struct Thing {
     name: String,
     put: Box<dyn Fn(&Path)>,
@@ -157,7 +158,7 @@ fn thing(name: &str, put: impl Fn(&Path) + 'static) -> Thing {
     Thing { name: name.to_owned(), put: Box::new(put) }
 }
 
-/// Puts each of the things at each of [`PLACES`], provisions the root, and compares the table of what came of it.
+/// Puts each of the things at each of [`PLACES`] in turn, provisions the root, and compares the table of outcomes.
 fn try_all(title: &str, things: &dyn Fn(&Sandbox, &str) -> Vec<Thing>) {
     let sandbox = Sandbox::with_devices();
     fill_outside(&sandbox);
@@ -258,7 +259,7 @@ fn things_at_every_place() {
     });
 }
 
-/// The names of the program's own files may be taken by somebody else's.
+/// The names of the program's own files may belong to somebody else's files.
 #[test]
 fn the_places_of_files_that_do_not_stay() {
     let sandbox = Sandbox::with_devices();
@@ -303,7 +304,7 @@ fn the_places_of_files_that_do_not_stay() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// A watch that sees nothing would prove nothing.
+/// Tests the watch itself, because a watch that never sees anything would prove nothing.
 #[test]
 fn the_watch_sees() {
     let sandbox = Sandbox::new();
@@ -328,7 +329,8 @@ fn the_watch_sees() {
     fs::remove_file(elsewhere).unwrap();
 }
 
-/// Another name of the root's file, outside of it, as backups make them: what is put is a new file.
+/// A file of the root has another name outside of it, as backups make them. The program must put a new file into place, not
+/// write to the shared one.
 #[test]
 fn other_names_of_a_file_keep_what_they_had() {
     const NAMES: [&str; 5] = ["passwd", "group", "shadow", "hosts", "motd"];
@@ -342,12 +344,12 @@ fn other_names_of_a_file_keep_what_they_had() {
     let done = sandbox.run(CONFIG);
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(contents(), before);
-    // They are the root's files as well, which are read.
+    // The shared files are the root's own as well, so the program may read them.
     let seen = watch.seen();
     assert!(!seen.contains("CLOSE_WRITE") && !seen.contains("MODIFY"), "{seen}");
 }
 
-/// An entry that only changes owner or mode leaves the names alone that it does not know of.
+/// An entry that only changes owner or mode must not change the file's names that are not in the config.
 #[test]
 fn other_names_of_a_file_keep_owner_and_mode() {
     let sandbox = Sandbox::with_devices();
@@ -389,7 +391,7 @@ fn other_names_of_a_file_keep_owner_and_mode() {
     assert_eq!(told(&sandbox.at("/etc/motd")).0 & 0o7777, 0o600);
 }
 
-/// The place of the stamp must be one; a machine is not provisioned because something else stands there.
+/// Only a stamp at the path of the stamp says that a machine is provisioned. Anything else there is an error.
 #[test]
 fn the_place_of_the_stamp() {
     let sandbox = Sandbox::with_devices();
@@ -409,7 +411,7 @@ fn the_place_of_the_stamp() {
     ] {
         let tree: Tree = with(&root(), &text);
         sandbox.make_root(&tree);
-        // Nothing in the config that would fail before.
+        // The config has nothing that would fail earlier.
         match outcome(&sandbox, r#"{"ignition":{"version":"3.0.0"},"storage":{"files":[{"path":"/srv/f"}]}}"#)
         {
             Ok((word, done)) if word != "done" => {
@@ -423,7 +425,7 @@ fn the_place_of_the_stamp() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// A link at /etc leads to the stamp inside the root, whatever it says, and no config may lead it elsewhere.
+/// A link at /etc leads to the stamp inside the root, whatever its target is. No config may make it lead elsewhere.
 #[test]
 fn the_stamp_behind_links() {
     let sandbox = Sandbox::with_devices();

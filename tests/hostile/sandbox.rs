@@ -26,19 +26,19 @@ pub struct Sandbox {
     has_devices: bool,
 }
 
-/// What came of a call of the program.
+/// The result of a call of the program.
 #[derive(Debug)]
 pub struct Done {
     pub code: i32,
     /// Standard output and error.
     pub said: String,
-    /// What the kernel's log and the console got, if they are the sandbox's.
+    /// What the program wrote to the kernel's log and to the console, if the sandbox has its own.
     pub kmsg: String,
     pub console: String,
 }
 
 impl Done {
-    /// The reason's word of a failure of `apply` or `run`.
+    /// Returns the word for the reason of a failure of `apply` or `run`.
     pub fn reason(&self) -> &str {
         let last = self.said.lines().rfind(|line| line.starts_with("glowplug: ")).unwrap_or_default();
         last.split(": ").nth(1).unwrap_or_default()
@@ -46,7 +46,7 @@ impl Done {
 }
 
 impl Sandbox {
-    /// With an empty directory `root` and an empty `outside` on a tmpfs.
+    /// Makes a sandbox with the empty directories `root` and `outside` on a tmpfs.
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
@@ -63,19 +63,19 @@ impl Sandbox {
         Self { base, has_devices: false }
     }
 
-    /// As [`Self::new`], with devices of its own: what the program says to the kernel's log and to the consoles
-    /// stays in the sandbox.
+    /// As [`Self::new`], with devices of its own. What the program writes to the kernel's log and to the consoles stays in
+    /// the sandbox.
     pub fn with_devices() -> Self {
         let mut sandbox = Self::new();
         sandbox.add_devices();
         sandbox
     }
 
-    /// From here on no device but `null` is there to be mounted or written to.
+    /// Hides all devices but `null`, so that none can be mounted or written to.
     pub fn add_devices(&mut self) {
         let dev = self.base.join("host/dev");
         fs::create_dir(&dev).unwrap();
-        // A mount of the device, since only root outside of a user namespace can make one.
+        // The device is bind-mounted, because inside a user namespace not even root can make one.
         fs::write(dev.join("null"), "").unwrap();
         bind(Path::new("/dev/null"), &dev.join("null"));
         for name in ["kmsg", CONSOLE] {
@@ -124,7 +124,7 @@ impl Sandbox {
         disk::read(&self.root()).unwrap()
     }
 
-    /// All of the root, to the inode.
+    /// Returns the state of the root, including every inode.
     pub fn state(&self) -> Vec<String> {
         watch::state(&self.root())
     }
@@ -139,7 +139,7 @@ impl Sandbox {
         assert!(output.status.success(), "{script}: {output:?}");
     }
 
-    /// The program, with the config `text` behind its platform and no other one.
+    /// Returns a command for the program that gets the config `text` from its platform, and no other config.
     pub fn command(&self, program: &str, text: &str) -> Command {
         let config = self.host("config.ign");
         fs::write(&config, text).unwrap();
@@ -167,7 +167,7 @@ impl Sandbox {
         self.done(command.args(["apply", "--root"]).arg(self.root()).arg(self.host("config.ign")))
     }
 
-    /// Calls `command` and takes out what it left at the devices.
+    /// Runs `command`, and reads what it wrote to the devices.
     pub fn done(&self, command: &mut Command) -> Done {
         let devices = ["kmsg", CONSOLE].map(|name| self.has_devices.then(|| open_fifo(name)));
         let output = command.output().unwrap();
@@ -195,13 +195,13 @@ fn bind(from: &Path, to: &Path) {
     mount(Some(from), to, none, MsFlags::MS_BIND, none).unwrap();
 }
 
-/// As [`bind`], with what is mounted below `from`.
+/// As [`bind`], with all mounts below `from`.
 fn bind_all(from: &Path, to: &Path) {
     let none: Option<&str> = None;
     mount(Some(from), to, none, MsFlags::MS_BIND | MsFlags::MS_REC, none).unwrap();
 }
 
-/// Open for both, so that writers find a reader and the reader no end.
+/// Opens a FIFO for reading and writing. So a writer always finds a reader, and the reader never meets the end.
 fn open_fifo(name: &str) -> File {
     let fifo = OpenOptions::new()
         .read(true)
@@ -227,7 +227,7 @@ pub fn debian() -> Tree {
     with(&manifest::empty(), &fs::read_to_string(path).unwrap())
 }
 
-/// `tree` changed as the manifest `text` says.
+/// Returns `tree`, changed as the manifest `text` says.
 pub fn with(tree: &Tree, text: &str) -> Tree {
     let mut tree = tree.clone();
     manifest::apply(text, &mut tree, &|name| Err(format!("no {name}"))).unwrap();

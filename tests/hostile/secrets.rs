@@ -1,5 +1,5 @@
-//! No secret of a config shows anywhere but where the config puts it. (`validate` may quote the config: its report is
-//! for whoever holds that.)
+//! No secret of a config shows anywhere but where the config puts it. (`validate` may quote the config, because its reader
+//! has the config anyway.)
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -18,9 +18,9 @@ use crate::roots::root;
 use crate::sandbox::{PROGRAM, Sandbox, with};
 use crate::server::fetch_program;
 
-/// Stands in every secret, as text and within base64, percent-encoding and hex.
+/// The mark that is part of every secret, as text and in base64, percent-encoding and hex.
 const MARK: &str = "Q7zmarkW";
-/// A number that marks a secret where text belongs.
+/// A number that marks a secret, used where a text is expected.
 const NUMBER: u64 = 7_315_918_246_135_790;
 
 /// A config with every kind of secret that can be provisioned; the places that it names hold them.
@@ -53,16 +53,16 @@ fn marked() -> Value {
     })
 }
 
-/// Where the config itself asks for a secret that others may read.
+/// The paths where the config itself puts a secret that others may read.
 const PUBLIC: [&str; 4] =
     ["/etc/passwd", "/etc/systemd/system/a.service", "/etc/systemd/system/a.service.d/x.conf", "/srv/public"];
 
-/// A root with a file that is secret already.
+/// Makes a root that already has a secret file.
 fn private_root() -> crate::manifest::Tree {
     with(&root(), &format!("file 0600 0:0 /etc/private\n| {MARK}-old\n"))
 }
 
-/// Whether something is in `text` that nobody may read.
+/// Returns whether `text` has anything secret in it.
 fn shows(text: &str) -> bool {
     let number = NUMBER.to_string();
     [MARK, "UTd6bWFya1", "%51%37%7a", "51377a6d61726b57", number.as_str()]
@@ -70,7 +70,7 @@ fn shows(text: &str) -> bool {
         .any(|mark| text.contains(mark))
 }
 
-/// A sandbox with a `/run` and a journal of its own. Nothing listens where a config of these tests has a remote file.
+/// Makes a sandbox with a `/run` and a journal of its own. Nothing listens at the URLs of remote files in these tests.
 fn machine() -> (Sandbox, Journals) {
     fetch_program(PROGRAM);
     let sandbox = Sandbox::with_devices();
@@ -89,7 +89,7 @@ fn machine() -> (Sandbox, Journals) {
 struct Journals([UnixDatagram; 2]);
 
 impl Journals {
-    /// All that came since the last look.
+    /// Returns everything that came since the last call.
     fn text(&self) -> String {
         let mut text = String::new();
         let mut entry = vec![0; 1 << 16];
@@ -102,7 +102,7 @@ impl Journals {
     }
 }
 
-/// The files below `top` with a mark in them that others may read, where directories let them come.
+/// Returns the files below `top` that have a mark in them and that others can read. The modes of directories count as well.
 fn readable_by_others(top: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![top.to_owned()];
@@ -120,14 +120,14 @@ fn readable_by_others(top: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether others may read the file, or a group that has members; group shadow is Debian's own way with passwords.
+/// Returns whether others may read the file, or a group that has members. Group shadow does not count, because Debian itself
+/// lets it read passwords.
 fn is_open(stat: &fs::Metadata) -> bool {
     let mode = stat.mode();
     mode & 0o004 != 0 || (mode & 0o040 != 0 && ![0, 42].contains(&stat.gid()))
 }
 
-/// All that is said by other calls with the config of the last run: a dry run, and the stages, which leave files in
-/// `/run`.
+/// Returns the output of other calls with the config of the last run: a dry run, and the stages, which leave files in `/run`.
 fn others(sandbox: &Sandbox, journals: &Journals, config: &str) -> String {
     let mut text = String::new();
     for form in [["plan", "--root"].as_slice(), &["plan", "--json", "--root"]] {
@@ -150,7 +150,7 @@ fn others(sandbox: &Sandbox, journals: &Journals, config: &str) -> String {
     text
 }
 
-/// Runs the program on `config`, says what shows, and gives the reason's word.
+/// Runs the program on `config`. Adds each secret that shows to `problems`, and returns the word for the reason.
 fn check(sandbox: &Sandbox, journals: &Journals, config: &str, problems: &mut Vec<String>) -> String {
     let done = sandbox.run(config);
     let heard = journals.text();
@@ -163,7 +163,7 @@ fn check(sandbox: &Sandbox, journals: &Journals, config: &str, problems: &mut Ve
     if !done.kmsg.contains("glowplug: ") {
         problems.push(format!("nothing in the kernel's log of {config}"));
     }
-    // What a success leaves is where its config says.
+    // After a success, secrets are where the config puts them.
     if done.code != 0 {
         for path in readable_by_others(&sandbox.root()) {
             problems.push(format!("others may read {} of {config}", path.display()));
@@ -187,7 +187,7 @@ fn a_run_that_succeeds() {
     assert!(said.contains("Ignition finished successfully") && said.contains("ssh keys"), "{said}");
     assert!(shows(&fs::read_to_string("/run/cache").unwrap()), "the stages have read it");
     assert_eq!(readable_by_others(Path::new("/run")), Vec::<PathBuf>::new());
-    // The marks are really there.
+    // The marks are in the root, so the search can find them.
     let merged = fs::read_to_string(sandbox.at("/srv/merged")).unwrap();
     assert_eq!(
         (merged, shows(&fs::read_to_string(sandbox.at("/etc/shadow")).unwrap())),
@@ -198,7 +198,7 @@ fn a_run_that_succeeds() {
     assert_eq!(public, PUBLIC.map(PathBuf::from));
 }
 
-/// Every field that can hold a secret, with values that are right and wrong in every way.
+/// Tries every field that can hold a secret with values that are right, and wrong in many ways.
 #[test]
 fn every_secret_field() {
     let secrets = [
@@ -250,7 +250,7 @@ fn every_secret_field() {
             json!({MARK: MARK}),
             json!([MARK, MARK, {"x": MARK}]),
         ] {
-            // What stands around it is as small as can be, and names what must have a name.
+            // The rest of the config is as small as possible, but has the required keys.
             let list = field[1] == "strings" && !value.is_array();
             let mut config = if list { json!([value]) } else { value };
             let mut path = field[0];
@@ -313,7 +313,7 @@ fn broken_json() {
     assert!(problems.is_empty(), "{}:\n{}", problems.len(), problems[..problems.len().min(20)].join("\n"));
 }
 
-/// Every reason that a run with a file can fail for.
+/// Tries every reason for which a run with a file can fail.
 #[test]
 fn every_reason() {
     let (sandbox, journals) = machine();
@@ -379,7 +379,7 @@ fn every_reason() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// Killed at any time, a run leaves nothing that others may read beside what it was to put there.
+/// A run that is killed at any time leaves nothing that others may read, except what the config lets them read.
 #[test]
 fn killed_at_any_time() {
     let (sandbox, _journals) = machine();
@@ -455,7 +455,7 @@ fn no_core_and_no_arguments() {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut config = fs::OpenOptions::new().write(true).open(sandbox.host("config.ign")).unwrap();
         config.write_all(text.as_bytes()).unwrap();
-        // It has the config in its memory, and waits for the rest.
+        // By now the process has the config in its memory, and waits for the rest.
         while pending(&config) > 0 {
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -1,4 +1,4 @@
-//! Whose root a stamp is of: `run` and `glowplug-ready` say the same, and whoever refuses says what can be done.
+//! Which root a stamp belongs to. `run` and `glowplug-ready` must agree, and a refusal must say what can be done.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -15,7 +15,7 @@ const READY: &str = env!("CARGO_BIN_EXE_glowplug-ready");
 const STAMP: &str = "/etc/.ignition-result.json";
 const CONFIG: &str = r#"{"ignition":{"version":"3.0.0"},"storage":{"files":[{"path":"/srv/f"}]}}"#;
 
-/// A stamp that the reference leaves in the boot `id`.
+/// Returns a stamp that the reference leaves in the boot `id`.
 fn reference(id: &str) -> String {
     format!(
         "{{\n  \"provisioningBootID\": \"{id}\",\n  \"provisioningDate\": \"2026-11-22T22:00:00Z\",\n  \
@@ -31,17 +31,18 @@ fn stamp_of(sandbox: &Sandbox) -> serde_json::Value {
     serde_json::from_slice(&fs::read(sandbox.at(STAMP)).unwrap()).unwrap()
 }
 
-/// The word of `run`: "done" if it had nothing to do.
+/// Returns the outcome of `run`: "done" if it had nothing to do, otherwise the reason.
 fn run(sandbox: &Sandbox) -> (String, Done) {
     let done = sandbox.run(CONFIG);
     let word = if done.code == 0 { "done" } else { done.reason() };
     (word.to_owned(), done)
 }
 
-/// The word of `glowplug-ready` in the root, where it finds neither a device nor a host: "done" if it would tell one.
+/// Returns the outcome of `glowplug-ready` in the root, where it finds neither a device nor a host: "done" if it would tell
+/// the host, otherwise the reason.
 fn ready(sandbox: &Sandbox) -> String {
     let base = sandbox.host("ready");
-    // The stamp and what the program needs to start, and nothing else.
+    // The tree has the stamp and what the program needs to start, and nothing else.
     if !base.exists() {
         sandbox
             .sh("cd host; mkdir -p ready/bin ready/run ready/etc ready/proc ready/usr ready/lib ready/lib64
@@ -104,7 +105,7 @@ fn run_and_ready_judge_alike() {
     ];
     for (name, word, put) in cases {
         put();
-        // Before `run`, which adopts what it takes.
+        // `glowplug-ready` comes before `run`, because `run` adopts a stamp that it accepts.
         let told = ready(&sandbox);
         let before = sandbox.state();
         let (said, done) = run(&sandbox);
@@ -121,7 +122,7 @@ fn run_and_ready_judge_alike() {
             assert!(block.replace(' ', "").contains(&advice.replace(' ', "")), "{name}: {}", done.console);
         }
     }
-    // By then `run` had adopted the reference's stamp, so that later boots know it.
+    // `run` has adopted the reference's stamp by now, so later boots accept it.
     let stamp = stamp_of(&sandbox);
     assert_eq!(stamp["provisioningBootID"], boot_id());
     assert_eq!(stamp["provisioningDate"], "2026-11-22T22:00:00Z");
@@ -130,7 +131,7 @@ fn run_and_ready_judge_alike() {
     assert!(!sandbox.at("/.glowplug").exists());
 }
 
-/// A root restored from a backup is refused, and adopted without asking the host.
+/// A root that was restored from a backup is refused. `adopt` accepts it without asking the host.
 #[test]
 fn a_restored_root_is_adopted() {
     let sandbox = provisioned();
@@ -159,7 +160,7 @@ fn a_restored_root_is_adopted() {
     assert_eq!((done.code, done.said.as_str()), (0, "nothing to do: the stamp is that of this root\n"));
     sandbox.sh("umount root");
 
-    // Whatever stands there, or nothing at all.
+    // `adopt` works whatever stands at the path of the stamp, and also if nothing does.
     for text in [None, Some(String::new()), Some("x".to_owned()), Some(reference("another"))] {
         fs::remove_file(sandbox.at(STAMP)).unwrap();
         if let Some(text) = &text {
@@ -171,13 +172,13 @@ fn a_restored_root_is_adopted() {
         let is_known = text.as_ref().is_some_and(|text| text.contains("another"));
         assert_eq!(stamp_of(&sandbox)["userConfigProvided"], is_known, "{text:?}");
     }
-    // Something else than a file has to be looked at by a person.
+    // If something other than a file stands there, a person must look at it.
     fs::remove_file(sandbox.at(STAMP)).unwrap();
     fs::create_dir(sandbox.at(STAMP)).unwrap();
     assert_eq!(adopt().reason(), "conflict");
 }
 
-/// In the middle of a commit nobody knows what the root is.
+/// In the middle of a commit nobody knows the state of the root, so it cannot be adopted.
 #[test]
 fn a_root_with_a_journal_is_not_adopted() {
     let sandbox = Sandbox::with_devices();
@@ -189,7 +190,7 @@ fn a_root_with_a_journal_is_not_adopted() {
     assert_eq!(sandbox.state(), before);
 }
 
-/// On an overlay inode numbers and birth times are not what they are below it.
+/// On an overlay, files have other inode numbers and birth times than in its layers.
 #[test]
 fn an_overlay_over_the_root_is_the_same_root() {
     let sandbox = provisioned();
@@ -220,7 +221,7 @@ fn an_overlay_over_the_root_is_the_same_root() {
         assert_eq!((word.as_str(), ready(&sandbox).as_str()), ("done", "done"), "{name}: {done:?}");
         assert_eq!(sandbox.state(), before, "{name}");
         sandbox.sh("umount root lower");
-        // An image in the lower layer, which was filled file by file, is still told from it.
+        // An image in the lower layer that was filled file by file is still recognised as another root.
         mount("copied");
         assert_eq!((run(&sandbox).0.as_str(), ready(&sandbox).as_str()), ("stamp-foreign", "stamp-foreign"));
         sandbox.sh("umount root");

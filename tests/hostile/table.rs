@@ -1,15 +1,15 @@
-//! The tables of `docs/hostile-roots.md`: what came of each case, as the tests found it.
+//! The tables of `docs/hostile-roots.md`, which list the outcome of each case.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// The tests are threads of one process, and the file is one.
+/// Only one test at a time may write the file, because the tests are threads of one process.
 static FILE: Mutex<()> = Mutex::new(());
 
-/// Compares the table below the heading `title` with `rows`: a name and the outcome of each of `columns`. With `BLESS=1`
-/// it is written instead, for review.
+/// Compares the table below the heading `title` with `rows`. A row has a name, and an outcome for each of `columns`. With
+/// `BLESS=1` the table is written instead, for review.
 pub fn check(title: &str, columns: &[String], rows: &[(String, Vec<String>)]) {
     let mut text = format!("## {title}\n\n");
     for (number, column) in columns.iter().enumerate() {

@@ -16,19 +16,19 @@ use crate::sandbox::Sandbox;
 /// Files over this many bytes are not compared: tests make them only to fill disks.
 const LARGE: u64 = 20 << 20;
 
-/// Sees what happens outside of the root: every touch of `outside`, and every file of the whole namespace that was
-/// opened for writing or written to.
+/// Sees what happens outside of the root: every access to `outside`, and every file of the whole namespace that is opened
+/// for writing or written to.
 pub struct Watch {
     outside: OwnedFd,
-    /// `None` in a user namespace, where the kernel gives none.
+    /// `None` in a user namespace, where the kernel does not allow fanotify.
     everywhere: Option<Fanotify>,
 }
 
 impl Watch {
-    /// What stands in `outside` must be there already.
+    /// Starts to watch. Everything in `outside` must exist already.
     pub fn new(sandbox: &Sandbox) -> Self {
         let outside = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
-        // A process that another test is starting may close a directory late that this one has opened.
+        // Another test may be starting a process, which then closes a directory late that this process has opened.
         let touches = inotify::WatchFlags::ALL_EVENTS.difference(inotify::WatchFlags::CLOSE_NOWRITE)
             | inotify::WatchFlags::DONT_FOLLOW;
         for path in below(&sandbox.outside()) {
@@ -44,7 +44,7 @@ impl Watch {
         let written = MaskFlags::FAN_MODIFY | MaskFlags::FAN_CLOSE_WRITE;
         let mark = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_MOUNT;
         let base = sandbox.root().parent().unwrap().to_owned();
-        // The base holds the root, and /dev the log of the program; /proc and /sys take no marks.
+        // The base holds the root, and /dev the log of the program. /proc and /sys cannot be marked.
         let known = [base.as_path(), Path::new("/dev"), Path::new("/proc"), Path::new("/sys")];
         let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         for line in mounts.lines() {
@@ -56,7 +56,7 @@ impl Watch {
         Self { outside, everywhere: Some(everywhere) }
     }
 
-    /// What has happened since the last look; empty if nothing has.
+    /// Returns what has happened since the last call. The text is empty if nothing has.
     pub fn seen(&self) -> String {
         let mut text = String::new();
         let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
@@ -83,7 +83,7 @@ impl Watch {
     }
 }
 
-/// Whether root is root of a user namespace only: not every id is mapped to itself.
+/// Returns whether root is only the root of a user namespace, in which not every id is mapped to itself.
 fn is_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap();
     map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
@@ -134,7 +134,7 @@ pub fn state(top: &Path) -> Vec<String> {
     below(top).into_iter().map(line).collect()
 }
 
-/// The contents, without pages of zeroes.
+/// Returns the contents, without pages of zeroes.
 fn told(bytes: &[u8]) -> String {
     const PAGE: usize = 4096;
     let mut text = String::new();
@@ -158,7 +158,7 @@ fn attributes(path: &Path) -> String {
     text
 }
 
-/// What `after` has that `before` had not, and the other way round; long lines cut.
+/// Returns the lines that only `before` or only `after` has. Long lines are cut.
 pub fn difference(before: &[String], after: &[String]) -> String {
     let mut text = String::new();
     for (sign, these, those) in [('-', before, after), ('+', after, before)] {
