@@ -60,7 +60,7 @@ impl Tree {
         self.apply_version("3.6.0", &format!(r#""storage":{{{storage}}}"#))
     }
 
-    /// Every path of the root and of what is beside it, with its kind, owner, mode, links and contents.
+    /// Returns every path of the root and of what is beside it, with its kind, owner, mode, links and contents.
     fn snapshot(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut left = vec![self.base.clone()];
@@ -90,7 +90,7 @@ impl Tree {
         fs::read_to_string(self.at(path)).unwrap()
     }
 
-    /// Mode, user and group of `path` itself.
+    /// Returns mode, user and group of `path` itself.
     fn attributes(&self, path: &str) -> (u32, u32, u32) {
         let stat = fs::symlink_metadata(self.at(path)).unwrap();
         (stat.mode() & 0o7777, stat.uid(), stat.gid())

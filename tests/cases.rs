@@ -172,7 +172,7 @@ fn compare(case: &Case, found: &Outcome) -> Result<(), String> {
     }
 }
 
-/// The outcome in the form of the case's file `expected` or `error`.
+/// Returns the outcome in the form of the case's file `expected` or `error`.
 fn told(case: &Case, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Tree(tree) => format!("the changes\n{}", manifest::changes(&case.before, tree)),
@@ -212,7 +212,7 @@ fn run_program(case: &Case, work: &Work, config: &str) -> Result<(), String> {
 
 const WARNING: &str = "glowplug: ";
 
-/// Exit code, standard error and the root of `glowplug apply`.
+/// Returns exit code, standard error and the root of `glowplug apply`.
 fn program(before: &Tree, work: &Work, config: &str) -> Result<((Option<i32>, String), Tree), String> {
     let file = work.base.join(format!("{}.ign", work.count.fetch_add(1, Ordering::Relaxed)));
     fs::write(&file, config).map_err(|error| error.to_string())?;

@@ -279,7 +279,7 @@ fn everything(root: &str) -> String {
     EVERYTHING.replace("@UID@", &owner.uid().to_string()).replace("@GID@", &owner.gid().to_string())
 }
 
-/// A root with ann, whose password is to be changed, and files for [`everything`].
+/// Returns a root with ann, whose password is to be changed, and files for [`everything`].
 fn populated(name: &str) -> Scratch {
     let scratch = Scratch::new(name);
     let root = scratch.0.join("root");

@@ -202,7 +202,7 @@ fn every_call(
     Ok(())
 }
 
-/// A config with remote files. The server is there at each start, but the host of the config only at the first.
+/// Tests a config with remote files. Their server runs at each start, but the host of the config only at the first.
 fn fetched(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String> {
     let server = server::Server::new(|asked, stream| server::give(stream, "200 OK", asked.path.as_bytes()));
     let file =

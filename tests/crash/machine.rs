@@ -52,7 +52,7 @@ impl Machine {
         Ok(Self { base, count: AtomicUsize::new(0) })
     }
 
-    /// The directory that the roots lie in.
+    /// Returns the directory that the roots lie in.
     pub fn base(&self) -> &Path {
         &self.base
     }
@@ -198,12 +198,12 @@ impl Disk {
         fs::metadata(path).map(|stat| stat.dev()).map_err(|error| error.to_string())
     }
 
-    /// What an interrupted run left.
+    /// Returns what an interrupted run left.
     pub fn leftovers(&self) -> Result<Leftovers, Error> {
         Root::open(&self.root)?.leftovers()
     }
 
-    /// A file of the private directory.
+    /// Returns the path of a file in the private directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(".glowplug").join(name)
     }
@@ -212,7 +212,7 @@ impl Disk {
         fs::read(self.path(name)).map_err(|error| format!("read {name}: {error}"))
     }
 
-    /// Another disk, with a copy of every file of this one.
+    /// Makes another disk, with a copy of every file of this one.
     pub fn copy(&self, machine: &Machine) -> Result<Self, String> {
         machine.disk(&disk::read(&self.root)?, None)
     }

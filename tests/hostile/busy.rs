@@ -22,7 +22,7 @@ fn small() -> Tree {
     with(&root(), "")
 }
 
-/// A small generator of numbers that are the same in each run, so that a failed trial can be repeated.
+/// Returns a small generator of numbers that are the same in each run, so that a failed trial can be repeated.
 fn numbers() -> impl FnMut() -> u64 {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     move || {

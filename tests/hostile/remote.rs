@@ -33,7 +33,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// A server with good files and bad ones.
+/// Starts a server with good files and bad ones.
 fn server() -> Server {
     Server::new(|asked, stream| match asked.path.split('?').next().unwrap() {
         "/hello" => give(stream, "200 OK", b"hello"),
@@ -47,7 +47,7 @@ fn server() -> Server {
     })
 }
 
-/// A config that refers to the server that gives it.
+/// Returns a config that refers to the server that serves it.
 fn config(asked: &Asked) -> String {
     let host = asked.head.iter().find_map(|line| line.strip_prefix("Host: ")).unwrap();
     files(&[json!({"source": format!("http://{host}/hello")})]).to_string()
@@ -58,7 +58,7 @@ fn endless(stream: &mut TcpStream) {
     while stream.write_all(&[b' '; 1 << 16]).is_ok() {}
 }
 
-/// Everything that was said, by any way.
+/// Returns everything that the program said in any place.
 fn told(done: &Done) -> String {
     [done.said.as_str(), &done.kmsg, &done.console].join("\n")
 }

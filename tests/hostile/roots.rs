@@ -108,7 +108,7 @@ pub fn root() -> Tree {
     with(&debian(), MORE)
 }
 
-/// What is beside the root and must stay as it is.
+/// Makes the files beside the root, which must stay as they are.
 fn fill_outside(sandbox: &Sandbox) {
     let outside = sandbox.outside();
     for path in ["dir", "etc", "systemd/system", "skel", "home"] {

@@ -96,12 +96,12 @@ impl Sandbox {
         self.base.join("outside")
     }
 
-    /// A path for the test's own files.
+    /// Returns a path for the test's own files.
     pub fn host(&self, name: &str) -> PathBuf {
         self.base.join("host").join(name)
     }
 
-    /// A path of the root.
+    /// Returns the path of `path` in the root, as seen from outside.
     pub fn at(&self, path: &str) -> PathBuf {
         self.root().join(path.trim_start_matches('/'))
     }
@@ -221,7 +221,7 @@ fn drain(mut fifo: File) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The small Debian root of the cases.
+/// Returns the small Debian root of the cases.
 pub fn debian() -> Tree {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/roots/debian");
     with(&manifest::empty(), &fs::read_to_string(path).unwrap())

@@ -23,7 +23,7 @@ const MARK: &str = "Q7zmarkW";
 /// A number that marks a secret, used where a text is expected.
 const NUMBER: u64 = 7_315_918_246_135_790;
 
-/// A config with every kind of secret that can be provisioned; the places that it names hold them.
+/// Returns a config with every kind of secret that can be provisioned. It puts them into the places that it names.
 fn marked() -> Value {
     let merged = json!({"ignition": {"version": "3.4.0"}, "storage": {"files": [
         {"path": "/srv/merged", "mode": 384, "contents": {"source": format!("data:,{MARK}-merged")}}
@@ -476,7 +476,7 @@ fn no_core_and_no_arguments() {
     }
 }
 
-/// The bytes in a FIFO that nobody has read yet.
+/// Returns the number of bytes in a FIFO that nobody has read yet.
 fn pending(fifo: &File) -> u64 {
     rustix::io::ioctl_fionread(fifo).unwrap()
 }

@@ -57,7 +57,7 @@ fn ready(sandbox: &Sandbox) -> String {
     if word == "no-device" { "done".to_owned() } else { word.to_owned() }
 }
 
-/// A provisioned root.
+/// Returns a sandbox with a provisioned root.
 fn provisioned() -> Sandbox {
     let sandbox = Sandbox::with_devices();
     sandbox.make_root(&root());

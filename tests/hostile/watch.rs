@@ -145,7 +145,7 @@ fn told(bytes: &[u8]) -> String {
     text
 }
 
-/// The extended attributes.
+/// Returns the extended attributes.
 fn attributes(path: &Path) -> String {
     let mut names = vec![0; 1024];
     let length = llistxattr(path, &mut names).unwrap();

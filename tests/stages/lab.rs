@@ -40,7 +40,7 @@ impl Lab {
         lab
     }
 
-    /// A config of version 3.3.0 with `rest` in it.
+    /// Returns a config of version 3.3.0 with `rest` in it.
     pub fn with(rest: &str) -> Self {
         Self::new(&format!(r#"{{"ignition":{{"version":"3.3.0"}},{rest}}}"#))
     }
@@ -77,7 +77,7 @@ impl Lab {
         command
     }
 
-    /// The flags that keep all of the stages' files in the lab.
+    /// Returns the flags that keep all of the stages' files in the lab.
     pub fn flags(&self) -> Vec<String> {
         let file = |flag: &str, path: &str| format!("-{flag}={}", self.at(path).display());
         vec![
@@ -94,7 +94,7 @@ impl Lab {
         told(&command.args(self.flags()).args(["-platform", platform, "-stage", stage]).output().unwrap())
     }
 
-    /// Exit code and everything that was said.
+    /// Returns exit code and everything that was said.
     pub fn stage(&self, stage: &str) -> (i32, String) {
         self.stage_on("file", stage)
     }
@@ -106,7 +106,7 @@ impl Lab {
         said
     }
 
-    /// The stage fails, says `words` and leaves the root as it was.
+    /// Checks that the stage fails, says `words`, and leaves the root as it was. Returns everything that it said.
     pub fn fails(&self, stage: &str, words: &str) -> String {
         let before = self.root();
         let (code, said) = self.stage(stage);
@@ -117,7 +117,7 @@ impl Lab {
         said
     }
 
-    /// The program by another name.
+    /// Calls the program by another name. Returns exit code and output.
     pub fn by_name(&self, name: &str, arguments: &[&str]) -> (i32, String) {
         let path = self.at(name);
         if !self.has(name) {
@@ -150,7 +150,7 @@ impl Drop for Lab {
     }
 }
 
-/// Exit code and everything that was said.
+/// Returns exit code and everything that was said.
 pub fn told(output: &Output) -> (i32, String) {
     let said = [output.stdout.as_slice(), &output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(said).unwrap())

@@ -44,7 +44,7 @@ impl Answer {
     }
 }
 
-/// A connection to `port` of the guest whose vsock device has its sockets in `folder`.
+/// Connects to `port` of the guest whose vsock device has its sockets in `folder`.
 ///
 /// # Errors
 /// When nobody listens there.
@@ -93,7 +93,7 @@ pub fn request(folder: &Path, text: &str) -> Result<Answer> {
     }
 }
 
-/// An answer with its length.
+/// Parses a complete answer, whose head says its length.
 pub fn parse(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()?;

@@ -21,7 +21,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Read the console from `source` until it ends.
+    /// Reads the console from `source` until it ends.
     pub fn read(source: impl Read + Send + 'static, begin: Instant, on_line: Option<OnLine>) -> Self {
         let console = Self { shared: Arc::default() };
         let writer = console.clone();
@@ -63,7 +63,7 @@ impl Console {
         plain(&self.lock().bytes)
     }
 
-    /// The last `count` lines.
+    /// Returns the last `count` lines.
     pub fn tail(&self, count: usize) -> String {
         let text = self.text();
         let lines: Vec<&str> = text.lines().collect();
@@ -90,7 +90,7 @@ impl Console {
     }
 }
 
-/// The text of `bytes` without carriage returns and terminal control sequences.
+/// Returns the text of `bytes` without carriage returns and terminal control sequences.
 fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut out = String::with_capacity(text.len());

@@ -91,7 +91,7 @@ pub fn print(program: &Path, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The shorter time of two runs.
+/// Plans twice, and returns the shorter time.
 fn plan(program: &Path, directory: &Path, kind: &Kind, count: usize) -> Result<Duration> {
     let root = directory.join("root");
     make_root(&root, if kind.is_in_root { count } else { 0 })?;

@@ -10,7 +10,7 @@ pub struct Error(String);
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error that says `text`.
+    /// Returns an error that says `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -33,9 +33,9 @@ impl std::error::Error for Error {}
 
 /// Adds what was being done to an error.
 pub trait Doing<T> {
-    /// Say what was being done.
+    /// Says what was being done.
     fn doing(self, what: &str) -> Result<T>;
-    /// Say what was being done to which path.
+    /// Says what was being done to which path.
     fn doing_to(self, what: &str, path: &Path) -> Result<T>;
 }
 

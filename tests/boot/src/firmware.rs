@@ -16,7 +16,7 @@ pub enum Firmware {
 /// unexpected `int3`.
 const CPU: &str = "qemu64,-svm,-cx16";
 
-/// The program that plays the machine.
+/// Returns the name of the QEMU program for the machine.
 pub fn emulator(firmware: Option<Firmware>) -> &'static str {
     match firmware {
         None | Some(Firmware::Bios | Firmware::Uefi) => "qemu-system-x86_64",
@@ -24,7 +24,7 @@ pub fn emulator(firmware: Option<Firmware>) -> &'static str {
     }
 }
 
-/// The board, with the shared memory `mem0`, the processor and the firmware's file.
+/// Returns QEMU's arguments for the board with the shared memory `mem0`, the processor, and the firmware's file.
 pub fn machine(firmware: Option<Firmware>) -> Vec<String> {
     let (board, cpu, file) = match firmware {
         // Devices that no test needs are left out.

@@ -93,7 +93,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine with a copy of the lab's root.
+    /// Makes a machine with a copy of the lab's root.
     ///
     /// # Errors
     /// When the disk cannot be copied or the key not be made.
@@ -101,7 +101,7 @@ impl Machine {
         Self::with_disk(lab, "root.img")
     }
 
-    /// A machine with a copy of another disk of the lab's folder.
+    /// Makes a machine with a copy of another disk of the lab's folder.
     ///
     /// # Errors
     /// As [`Machine::new`].
@@ -123,32 +123,32 @@ impl Machine {
         run_ok(copy.arg(self.disk()), SSH).map(drop)
     }
 
-    /// The folder where the host's sockets belong: `v_1024`, `v_1025`.
+    /// Returns the folder where the host's sockets belong: `v_1024`, `v_1025`.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The disk, to be read while no guest runs.
+    /// Returns the path of the disk. Read it only while no guest runs.
     pub fn disk(&self) -> PathBuf {
         self.folder.join("disk")
     }
 
-    /// The socket of the ready port, where there is one.
+    /// Returns the path of the socket of the ready port, if there is one.
     pub fn ready_socket(&self) -> PathBuf {
         self.folder.join("ready")
     }
 
-    /// Where a neighbour of the guest plugs in: [`Options::neighbour_of`].
+    /// Returns the path of the socket for a neighbour of the guest: see [`Options::neighbour_of`].
     pub fn neighbour_socket(&self) -> PathBuf {
         self.folder.join("vhost4")
     }
 
-    /// What guests have asked gvproxy's API for, one request after another.
+    /// Returns the path of the log of all requests to gvproxy's API.
     pub fn forwarder_log(&self) -> PathBuf {
         self.folder.join("forwarder")
     }
 
-    /// What the last guest's second console has shown.
+    /// Returns the text of the second console of the last guest.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -158,7 +158,7 @@ impl Machine {
         Ok(String::from_utf8_lossy(&bytes).replace('\r', ""))
     }
 
-    /// Write `config` to a file that [`Options::qemu`] can serve.
+    /// Writes `config` to a file that [`Options::qemu`] can serve.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -356,7 +356,7 @@ impl Guest {
         self.console.text().contains("Kernel panic").then_some("the kernel has panicked")
     }
 
-    /// Wait for the first line or connection at the host's ready listener.
+    /// Waits for the first line or connection at the host's ready listener.
     ///
     /// # Errors
     /// When nothing comes within `limit`, or the guest ends before that.
@@ -380,7 +380,7 @@ impl Guest {
         ))
     }
 
-    /// Wait until the console contains `pattern`.
+    /// Waits until the console contains `pattern`.
     ///
     /// # Errors
     /// When it does not within `limit`, or QEMU ends before that.
@@ -402,7 +402,7 @@ impl Guest {
         device.signal("CONT")
     }
 
-    /// Type into the console.
+    /// Types into the console.
     ///
     /// # Errors
     /// When QEMU has ended.
@@ -410,7 +410,7 @@ impl Guest {
         self.qemu.write(text)
     }
 
-    /// Run `command` in the guest as `user`, with the machine's key.
+    /// Runs `command` in the guest as `user`, with the machine's key.
     ///
     /// # Errors
     /// When ssh cannot be run or does not end.
@@ -428,7 +428,7 @@ impl Guest {
         run(ssh.arg(format!("{user}@127.0.0.1")).arg(command), input, limit)
     }
 
-    /// Forward the guest's unix socket `remote` to `local`, as podman does, until the value ends.
+    /// Forwards the guest's unix socket `remote` to `local`, as podman does, until the value ends.
     ///
     /// # Errors
     /// When ssh cannot be started or the socket does not come.
@@ -480,7 +480,7 @@ impl Guest {
         Err(Error::new(format!("`{command}` as {user}: {}: {text}{error}", output.status)))
     }
 
-    /// Wait until `user` can log in.
+    /// Waits until `user` can log in.
     ///
     /// # Errors
     /// When the user cannot log in within `limit`, or the guest ends before that. Also when the guest keeps refusing the

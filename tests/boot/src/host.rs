@@ -67,7 +67,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Serve `body` below `folder`, the folder of the guest's vsock device.
+    /// Serves `body` below `folder`, the folder of the guest's vsock device.
     /// The socket is there on return, unless the manner is [`Manner::Late`].
     ///
     /// # Errors
@@ -85,12 +85,12 @@ impl Config {
         Ok(Self { shared, thread: Some(thread), socket })
     }
 
-    /// Every request so far.
+    /// Returns every request so far.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many connections were accepted so far.
+    /// Returns how many connections were accepted so far.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::Relaxed)
     }
@@ -106,12 +106,12 @@ impl Drop for Config {
     }
 }
 
-/// Where the vsock device looks for the listener of a port.
+/// Returns the path at which the vsock device looks for the listener of a port.
 pub fn socket_path(folder: &Path, port: u32) -> PathBuf {
     folder.join(format!("v_{port}"))
 }
 
-/// A listener at `path` whose accept does not block.
+/// Listens at `path`. accept(2) on the result does not block.
 pub(crate) fn listen(path: &Path) -> Result<UnixListener> {
     let listener = UnixListener::bind(path).doing_to("listen on", path)?;
     listener.set_nonblocking(true).doing_to("listen on", path)?;
@@ -284,7 +284,7 @@ fn error_page(status: &str, text: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A file of the lab's own configs.
+/// Reads one of the lab's own configs.
 ///
 /// # Errors
 /// When there is none of that name.

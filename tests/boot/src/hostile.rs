@@ -74,7 +74,7 @@ impl Peer {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Send these bytes.
+    /// Sends these bytes.
     ///
     /// # Errors
     /// When the guest has gone away, or the host stops.
@@ -89,7 +89,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Send these bytes over and over.
+    /// Sends these bytes over and over.
     ///
     /// # Errors
     /// Always: this ends only when the guest goes away or the host stops.
@@ -100,7 +100,7 @@ impl Peer {
         }
     }
 
-    /// Send these bytes one by one, with a pause after each.
+    /// Sends these bytes one by one, with a pause after each.
     ///
     /// # Errors
     /// As for [`Peer::send`].
@@ -112,7 +112,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Read the request and answer it as podman does.
+    /// Reads the request and answer it as podman does.
     ///
     /// # Errors
     /// As for [`Peer::send`].
@@ -121,7 +121,7 @@ impl Peer {
         self.send(&host::answer(&request, body).0)
     }
 
-    /// Do nothing for a while, with the connection open.
+    /// Does nothing for a while, with the connection open.
     pub fn pause(&self, time: Duration) {
         self.shared.pause(time);
     }
@@ -152,7 +152,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Listen on `port` below `folder`, the folder of the guest's vsock device.
+    /// Listens on `port` below `folder`, the folder of the guest's vsock device.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -162,7 +162,7 @@ impl Host {
         Ok(Self::run(socket, move |shared| accept(shared, &listener, &behaviour)))
     }
 
-    /// The same, but there is no listener before `time` has passed.
+    /// As [`Host::start`], but nothing listens before `time` has passed.
     pub fn start_late(folder: &Path, port: u32, time: Duration, behaviour: Arc<Behaviour>) -> Self {
         let socket = socket_path(folder, port);
         let path = socket.clone();

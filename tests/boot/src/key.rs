@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Make a pair in `folder`.
+    /// Makes a pair in `folder`.
     ///
     /// # Errors
     /// When ssh-keygen fails.

@@ -17,7 +17,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The lab that `GLOWPLUG_LAB` names.
+    /// Returns the lab that `GLOWPLUG_LAB` names.
     ///
     /// # Errors
     /// When the variable is not set, or a part is missing. The text says which make target prepares it.
@@ -59,7 +59,7 @@ impl Lab {
         Err(Error::new(format!("{} is missing: `make lab machine-lab` prepares it", path.display())))
     }
 
-    /// The folder of disk images that `GLOWPLUG_IMAGES` names, in the place of the prepared guest.
+    /// Returns the folder of disk images that `GLOWPLUG_IMAGES` names, in the place of the prepared guest.
     ///
     /// # Errors
     /// When the variable is not set or names nothing.
@@ -67,7 +67,7 @@ impl Lab {
         Ok(Self { dir: from_variable("GLOWPLUG_IMAGES", "make image")? })
     }
 
-    /// A part of the lab: `vmlinuz`, `initrd.img`, `root.img`, `root`, ...
+    /// Returns the path of a part of the lab: `vmlinuz`, `initrd.img`, `root.img`, `root`, ...
     pub fn part(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -93,14 +93,14 @@ impl Lab {
         Ok(())
     }
 
-    /// A tool of the project's own tool folder beside the lab, or of `PATH`.
+    /// Returns the path of a tool in the tool folder beside the lab, or its name if it must be in `PATH`.
     pub fn tool(&self, name: &str) -> PathBuf {
         let own = self.dir.with_file_name("tools").join("bin").join(name);
         if own.exists() { own } else { PathBuf::from(name) }
     }
 }
 
-/// The `glowplug` that runs on this machine, named by `GLOWPLUG_BIN`.
+/// Returns the `glowplug` that runs on this machine, named by `GLOWPLUG_BIN`.
 ///
 /// # Errors
 /// When the variable is not set or names no file.
@@ -135,7 +135,7 @@ const PREFIX: &str = "boot-lab-";
 const LONGEST: usize = 80;
 
 impl Scratch {
-    /// A new folder below `$TMPDIR`, for this user only.
+    /// Makes a new folder below `$TMPDIR`, for this user only.
     ///
     /// # Errors
     /// When it cannot be made, or its name would be too long for a socket.
@@ -155,12 +155,12 @@ impl Scratch {
         Ok(Self { path })
     }
 
-    /// The folder itself.
+    /// Returns the folder itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A path in the folder.
+    /// Returns the path of `name` in the folder.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

@@ -24,7 +24,7 @@ pub fn wait_for<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Opt
     }
 }
 
-/// Run a program to its end, with `input` as its standard input.
+/// Runs a program to its end, with `input` as its standard input.
 ///
 /// # Errors
 /// When the program cannot be started, or has not ended within `limit`. It is then killed. An exit code other than 0 is no
@@ -87,7 +87,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Start `program` with `arguments`; its standard error goes to `log`.
+    /// Starts `program` with `arguments`; its standard error goes to `log`.
     ///
     /// # Errors
     /// When the log cannot be made or the program not be started.
@@ -106,7 +106,7 @@ impl Running {
         Ok(Self { name, child })
     }
 
-    /// Write to the process's standard input.
+    /// Writes to the process's standard input.
     ///
     /// # Errors
     /// When the process has ended or closed it.
@@ -120,7 +120,7 @@ impl Running {
         self.child.stdout.take()
     }
 
-    /// Send the process a signal.
+    /// Sends the process a signal.
     ///
     /// # Errors
     /// When there is no such signal.

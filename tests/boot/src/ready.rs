@@ -92,7 +92,7 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Listen on `FOLDER/v_1025`, as for applehv and libkrun.
+    /// Listens on `FOLDER/v_1025`, as for applehv and libkrun.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -111,7 +111,7 @@ impl Ready {
         Ok(Self::start(Some(socket), move |shared| accept(shared, &listener, &path, after)))
     }
 
-    /// Connect to the socket of a virtio serial port, as for qemu; the socket
+    /// Connects to the socket of a virtio serial port, as for qemu; the socket
     /// may come later.
     pub fn port(socket: &Path, after: After) -> Self {
         let path = socket.to_owned();
@@ -142,7 +142,7 @@ impl Ready {
         self.shared.lines().clone()
     }
 
-    /// Wait for the first line or connection.
+    /// Waits for the first line or connection.
     pub fn wait(&self, limit: Duration) -> Option<Line> {
         wait_for(limit, || self.shared.lines().first().cloned())
     }

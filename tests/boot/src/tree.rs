@@ -84,7 +84,8 @@ pub fn changed(before: &Path, after: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// What an offline apply of the config in the file `config` makes of each path of the lab's root that it changes.
+/// Applies the config in the file `config` to a copy of the lab's root. Returns each path that this changes, as it is
+/// afterwards.
 ///
 /// # Errors
 /// When the program fails, or changes nothing.

@@ -75,7 +75,7 @@ impl Case {
         Ok(case)
     }
 
-    /// The configs that are applied, one for each version.
+    /// Returns the configs that are applied, one for each version.
     pub fn configs(&self) -> Result<Vec<String>, String> {
         self.versions.iter().map(|version| self.filled(&self.config, version, 0)).collect()
     }
@@ -118,7 +118,7 @@ impl Case {
     }
 }
 
-/// All cases as `AREA/NAME`, sorted.
+/// Returns all cases as `AREA/NAME`, sorted.
 pub fn names(cases: &Path) -> Result<Vec<String>, String> {
     let list = |dir: &Path| -> std::io::Result<Vec<String>> {
         let mut names = Vec::new();

@@ -31,7 +31,7 @@ pub struct Node {
 /// Everything below a root, and the root itself as `/`.
 pub type Tree = BTreeMap<PathBuf, Node>;
 
-/// A tree of nothing but its root.
+/// Returns a tree that has only its root.
 pub fn empty() -> Tree {
     Tree::from([(PathBuf::from("/"), Node { kind: Kind::Dir, mode: 0o755, uid: 0, gid: 0 })])
 }
@@ -61,7 +61,7 @@ pub fn apply(
     check(tree)
 }
 
-/// Every entry stands in a directory, and every other name has its file.
+/// Checks that every entry is in a directory, and that the file of every other name exists.
 fn check(tree: &Tree) -> Result<(), String> {
     for (path, node) in tree {
         if let Some(parent) = path.parent() {
@@ -146,7 +146,7 @@ fn contents(words: &mut Words<'_>, block: &[&str]) -> Result<Vec<u8>, String> {
     Ok(text.into_bytes())
 }
 
-/// The text with the lines of `block` added (`+ `), taken out (`- `) or passed over (two blanks).
+/// Returns the text with the lines of `block` added (`+ `), removed (`- `) or kept (two blanks).
 fn edited(bytes: &[u8], block: &[&str]) -> Result<Vec<u8>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
     let mut lines: Vec<&str> = text.lines().collect();
@@ -210,7 +210,7 @@ impl Words<'_> {
         mode.ok_or_else(|| "a mode is four octal digits".into())
     }
 
-    /// Two numbers with a colon between.
+    /// Reads two numbers with a colon between them.
     fn pair(&mut self) -> Result<(u32, u32), String> {
         let word = self.text()?;
         // Digits as they are printed: no sign, and no zero in front.
@@ -227,7 +227,7 @@ impl Words<'_> {
     }
 }
 
-/// The text up to the closing quote, and how long it is with that quote.
+/// Returns the text up to the closing quote, and how long it is with that quote.
 fn unquoted(text: &str) -> Result<(Vec<u8>, usize), String> {
     let mut bytes = Vec::new();
     let mut at = 0;
@@ -277,7 +277,7 @@ fn word(path: &Path) -> String {
     if !bytes.is_empty() && bytes.iter().all(plain) { path.display().to_string() } else { quoted(bytes) }
 }
 
-/// The lines that put `node` at `path`.
+/// Returns the lines that put `node` at `path`.
 pub fn lines(path: &Path, node: &Node) -> String {
     let at = word(path);
     let Node { mode, uid, gid, .. } = node;
@@ -304,7 +304,7 @@ pub fn lines(path: &Path, node: &Node) -> String {
     }
 }
 
-/// The manifest that makes `after` of `before`.
+/// Returns the manifest that turns `before` into `after`.
 pub fn changes(before: &Tree, after: &Tree) -> String {
     let mut text = String::new();
     let mut gone: Option<&Path> = None;
@@ -321,7 +321,7 @@ pub fn changes(before: &Tree, after: &Tree) -> String {
     text
 }
 
-/// One stretch of changed lines in a file that is the same otherwise.
+/// Returns the lines of the manifest for one changed part of a file, if the rest of the file is the same.
 fn edit(path: &Path, old: &Node, new: &Node) -> Option<String> {
     let (Kind::File(one), Kind::File(other)) = (&old.kind, &new.kind) else { return None };
     if (old.mode, old.uid, old.gid) != (new.mode, new.uid, new.gid) {

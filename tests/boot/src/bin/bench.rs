@@ -69,7 +69,7 @@ fn bench() -> Result<()> {
     curves
 }
 
-/// The median of applying podman's config to a fresh root.
+/// Returns the median time of applying podman's config to a fresh root.
 fn first_boots(lab: &Lab, program: &Path, root: &Path, config: &Path) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..RUNS {

@@ -178,7 +178,7 @@ fn is_share(guest: &Guest, unit: &str) -> bool {
     guest.ask("root", &format!("systemctl cat '{unit}'")).unwrap().contains("Type=virtiofs")
 }
 
-/// The host gets one complete line, and nothing after it.
+/// Checks that the host gets one complete line, and nothing after it.
 fn expect_ready(guest: &mut Guest, ready: &Ready) {
     let line = guest.wait_ready(ready, BOOT).unwrap();
     assert_eq!((line.text.as_str(), line.complete), ("Ready", true), "{}", guest.failed("not Ready"));
@@ -190,7 +190,7 @@ fn texts(lines: &[Line]) -> Vec<&str> {
     lines.iter().map(|line| line.text.as_str()).collect()
 }
 
-/// A first boot with the config served over vsock, as applehv and libkrun do.
+/// Runs a first boot with the config served over vsock, as applehv and libkrun do.
 fn vsock(name: &str, manner: Manner) {
     let provisioning = Provisioning::new(name);
     let applied = provisioning.applied();
@@ -212,7 +212,7 @@ fn vsock(name: &str, manner: Manner) {
     provisioning.compare(&applied);
 }
 
-/// A first boot with the config in `fw_cfg` and the ready port, as qemu does.
+/// Runs a first boot with the config in `fw_cfg` and the ready port, as podman uses QEMU.
 fn qemu(provisioning: &Provisioning) {
     let applied = provisioning.applied();
     let config: PathBuf = provisioning.machine.config_file(&provisioning.config).unwrap();

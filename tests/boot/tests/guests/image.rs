@@ -22,7 +22,7 @@ const ROOT_AT: u64 = 34 << 20;
 /// How long the test waits after `Ready` to see that nothing more comes.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// A machine with a copy of the image, as large as podman makes it, and its config.
+/// Returns a machine with a copy of the image, as large as podman makes it, and its config.
 fn machine(arch: &str, config: &str) -> (Machine, String) {
     let machine = Machine::with_disk(&Lab::of_images().unwrap(), &format!("debian-{arch}.raw")).unwrap();
     File::options().write(true).open(machine.disk()).unwrap().set_len(DISK).unwrap();
@@ -31,7 +31,7 @@ fn machine(arch: &str, config: &str) -> (Machine, String) {
     (machine, config)
 }
 
-/// Nothing in the image belongs to one machine, or keeps podman's config from being applied.
+/// Checks that nothing in the image belongs to one machine, or keeps podman's config from being applied.
 fn look_into(machine: &Machine) {
     let root = PathBuf::from(format!("{}?offset={ROOT_AT}", machine.disk().display()));
     let absent = [
@@ -84,7 +84,7 @@ fn look(guest: &mut Guest, config: &str, uefi: bool) {
     assert!(emulated.contains("qemu-s390x"), "{emulated}");
 }
 
-/// The host gets one complete line, and nothing after it.
+/// Checks that the host gets one complete line, and nothing after it.
 fn expect_ready(guest: &mut Guest, ready: &Ready) {
     let line = guest.wait_ready(ready, 3 * BOOT).unwrap();
     assert_eq!((line.text.as_str(), line.complete), ("Ready", true), "{}", guest.failed("not Ready"));

@@ -42,7 +42,7 @@ const ROSETTA_CONF: &str = ":rosetta:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\
     \\xb7\\x00:\\xff\\xff\\xff\\xff\\xff\\xfe\\xfe\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:\
     /run/rosetta/rosetta:FPC\n";
 
-/// A file of this crate's folder.
+/// Returns the path of a file in this crate's folder.
 fn own(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -76,7 +76,7 @@ fn unit(name: &str, contents: &str) -> String {
     format!(r#"{{"name":{},"enabled":true,"contents":{}}}"#, json(name), json(contents))
 }
 
-/// podman's config with more files and units before its own.
+/// Returns podman's config with more files and units before its own.
 fn with(config: &str, files: &[String], units: &[String]) -> String {
     let mut config = config.to_owned();
     for (list, items) in [("\"files\":[", files), ("\"units\":[", units)] {
@@ -163,7 +163,7 @@ fn only_once(ready: &Ready) {
     assert_eq!(lines.len(), 1, "{lines:?}");
 }
 
-/// Write `text` below the folder of a share.
+/// Writes `text` below the folder of a share.
 fn put(folder: &Path, path: &str, text: impl AsRef<[u8]>, mode: u32) {
     let path = folder.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -200,7 +200,7 @@ fn validate(machine: &Machine, config: &str) -> String {
     String::from_utf8(output).unwrap()
 }
 
-/// The host wakes up: vfkit tells the guest's agent the time.
+/// Tells the guest's agent the time, as vfkit does when the host wakes up.
 fn set_clock(machine: &Machine, guest: &Guest) {
     let then: u64 = 1_900_000_000;
     let mut stream = UnixStream::connect(machine.folder().join("v")).unwrap();

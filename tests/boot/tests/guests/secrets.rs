@@ -11,7 +11,7 @@ use boot_lab::ready::{After, Ready};
 /// The mark that is part of every secret of the config.
 const MARK: &str = "Q7zmarkW";
 
-/// A file that only root may read for each way to write contents, and passwords.
+/// Returns a config with passwords, and for each way to write contents a file that only root may read.
 fn config() -> String {
     format!(
         r#"{{"ignition":{{"version":"3.4.0"}},"passwd":{{"groups":[{{"name":"web","passwordHash":"$y$j9T${MARK}-group"}}],

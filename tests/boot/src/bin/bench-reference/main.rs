@@ -90,7 +90,7 @@ fn bench() -> Result<()> {
     Ok(())
 }
 
-/// Measure the stages of one program, one config and one place.
+/// Measures the stages of one program, one config and one place.
 fn provision(
     programs: &Programs,
     program: Program,
@@ -153,7 +153,7 @@ fn resident(programs: &Programs, program: Program, work: &Work, root: &Path) -> 
     Ok(stages)
 }
 
-/// Measure the check of a config of 3 MB.
+/// Measures the check of a config of 3 MB.
 fn validation(programs: &Programs, scratch: &Scratch) -> Result<()> {
     let work = Work::many(scratch.path(), "validate", 10_000, 164)?;
     table::title(work.name, "warm", work.length()?);

@@ -26,7 +26,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// What the table calls it.
+    /// Returns its name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reference => "ignition",
@@ -50,7 +50,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// The programs, with `scratch` for what they keep between stages.
+    /// Finds the programs. They keep their files between stages in `scratch`.
     pub fn find(lab: Lab, scratch: &Path) -> Result<Self> {
         let glowplug = lab::program()?;
         let reference = env::var_os("GLOWPLUG_REFERENCE").map(PathBuf::from).filter(|dir| dir.exists());
@@ -91,7 +91,7 @@ impl Programs {
         sync(root)
     }
 
-    /// The calls that make `work` of `root`, each with its name for the table.
+    /// Returns the calls that apply `work` to `root`, each with its name in the table.
     pub fn calls(&self, program: Program, work: &Work, root: &Path) -> Vec<(&'static str, Command)> {
         match program {
             Program::Reference => self.stages(&self.reference_program(), work, root),
@@ -151,7 +151,7 @@ impl Programs {
         command
     }
 
-    /// The programs' `validate` of one config.
+    /// Returns the call that validates one config.
     pub fn validate(&self, program: Program, config: &Path) -> Command {
         let mut command = match program {
             Program::Glowplug => {
@@ -165,7 +165,7 @@ impl Programs {
         command
     }
 
-    /// Make the archive that tar unpacks.
+    /// Makes the archive that tar unpacks.
     pub fn make_archive(&self, work: &Work) -> Result<()> {
         let tree = self.scratch.join("tree");
         fs::create_dir_all(&tree).doing_to("make", &tree)?;
@@ -186,7 +186,7 @@ impl Programs {
     }
 }
 
-/// Wait until the file system of `path` has everything on its disk.
+/// Waits until the file system of `path` has everything on its disk.
 pub fn sync(path: &Path) -> Result<()> {
     let done = Command::new("sync").arg("-f").arg(path).stdout(Stdio::null()).status();
     if done.doing("run sync")?.success() { Ok(()) } else { Err(Error::new("sync failed")) }

@@ -36,7 +36,7 @@ pub struct Table {
     rows: Vec<Row>,
 }
 
-/// The names of the columns, and how they were measured.
+/// Prints the names of the columns, and how they were measured.
 pub fn head() {
     println!("Debian's ignition, glowplug and tar; medians. processor: user and system, children too.");
     println!(
@@ -45,7 +45,7 @@ pub fn head() {
     println!("in memory: root on tmpfs, page cache warm; on disk, cold: page cache emptied before each run.");
 }
 
-/// A group's name and the names of its columns.
+/// Prints the name of a group and the names of its columns.
 pub fn title(work: &str, place: &str, length: u64) {
     let mb = length / 1_000_000;
     let kb = length / 1000 % 1000;
@@ -56,7 +56,7 @@ pub fn title(work: &str, place: &str, length: u64) {
     );
 }
 
-/// Print one row.
+/// Prints one row.
 pub fn print(row: &Row) {
     let memory = match row.memory {
         Some(Memory { peak, anonymous, file }) => [mib(peak), mib(anonymous), mib(file)],
@@ -74,7 +74,7 @@ pub fn print(row: &Row) {
 }
 
 impl Table {
-    /// Print a row and keep it.
+    /// Prints a row and keep it.
     pub fn add(&mut self, row: Row) {
         print(&row);
         self.rows.push(row);
@@ -104,7 +104,7 @@ impl Table {
         }
     }
 
-    /// The wall time of all stages.
+    /// Returns the wall time of all stages.
     fn total(&self, work: &str, place: &str, program: Program) -> Option<Duration> {
         let rows =
             self.rows.iter().filter(|row| row.work == work && row.place == place && row.program == program);
@@ -120,7 +120,7 @@ fn ms(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64() * 1000.0)
 }
 
-/// KiB as MiB with one digit.
+/// Returns a number of KiB as MiB with one decimal.
 fn mib(kib: u64) -> String {
     format!("{}.{}", kib / MIB, kib % MIB * 10 / MIB)
 }

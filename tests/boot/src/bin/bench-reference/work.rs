@@ -29,7 +29,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Two users, 15 files, 10 units, 5 directories and 2 links.
+    /// Makes a config with two users, 15 files, 10 units, 5 directories and 2 links.
     pub fn small(dir: &Path) -> Result<Self> {
         let config = dir.join("small.ign");
         fs::write(&config, small()).doing("write the small config")?;
@@ -37,14 +37,14 @@ impl Work {
         Ok(Self { name: "small: 2 users, 15 files, 10 units", config, runs: 31, files: Vec::new(), proof })
     }
 
-    /// A number of files of a number of bytes each, 100 in a directory.
+    /// Makes a config with `count` files of `size` bytes each, 100 in a directory.
     pub fn many(dir: &Path, name: &'static str, count: usize, size: usize) -> Result<Self> {
         let files: Vec<_> =
             (0..count).map(|n| (format!("var/lib/bench/{:03}/{n:06}.conf", n / 100), size)).collect();
         Self::of_files(dir, name, 5, files)
     }
 
-    /// One file of a number of bytes.
+    /// Makes a config with one file of `size` bytes.
     pub fn big(dir: &Path, name: &'static str, size: usize) -> Result<Self> {
         Self::of_files(dir, name, 3, vec![("var/lib/bench/image.raw".to_owned(), size)])
     }
@@ -67,12 +67,12 @@ impl Work {
         Ok(Self { name, config, runs, files, proof: (path, size) })
     }
 
-    /// The bytes of the config.
+    /// Returns the size of the config in bytes.
     pub fn length(&self) -> Result<u64> {
         Ok(fs::metadata(&self.config).doing_to("look up", &self.config)?.len())
     }
 
-    /// Where an archive of the tree belongs.
+    /// Returns the path for an archive of the tree.
     pub fn archive(&self) -> PathBuf {
         self.config.with_extension("tar")
     }
@@ -87,7 +87,7 @@ impl Work {
         Err(Error::new(format!("{} has {found} bytes, not {}", path.display(), self.proof.1)))
     }
 
-    /// Write the files into `dir`, for an archive of the same tree.
+    /// Writes the files into `dir`, for an archive of the same tree.
     pub fn tree(&self, dir: &Path) -> Result<()> {
         for (path, size) in &self.files {
             let path = dir.join(path);
@@ -100,7 +100,7 @@ impl Work {
     }
 }
 
-/// What `UNIT` and `LAST` decode to.
+/// Returns the bytes that `UNIT` and `LAST` decode to.
 fn contents(size: usize) -> Vec<u8> {
     let mut bytes = UNIT.0.repeat(size / UNIT.0.len()).into_bytes();
     bytes.push(b'g');

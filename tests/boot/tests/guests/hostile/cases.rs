@@ -83,7 +83,7 @@ impl Bombs {
     }
 }
 
-/// A host that answers each request with these bytes and closes.
+/// Returns a host that answers each request with these bytes and closes.
 fn says(text: impl Into<Vec<u8>>) -> Serve {
     let bytes = text.into();
     each(move |_, peer| {
@@ -92,7 +92,7 @@ fn says(text: impl Into<Vec<u8>>) -> Serve {
     })
 }
 
-/// A host that begins its answer with `start` and goes on with `rest` for ever.
+/// Returns a host that begins its answer with `start` and goes on with `rest` for ever.
 fn endless(start: &str, rest: &str) -> Serve {
     let (start, rest) = (start.as_bytes().to_owned(), rest.as_bytes().to_owned());
     each(move |_, peer| {
@@ -124,7 +124,7 @@ fn status(line: &str) -> Vec<u8> {
     format!("HTTP/1.1 {line}\r\nContent-Length: 3\r\nLocation: http://192.0.2.1/\r\n\r\nno\n").into_bytes()
 }
 
-/// A host whose run ends before its time is over, and takes only the program's own memory.
+/// Returns a host whose run ends before its time is over, and takes only the program's own memory.
 fn case(host: &'static str, serve: Serve) -> Case {
     Case { host, timeout: 10, serve, room: Room::Program, empty: false }
 }
@@ -134,17 +134,17 @@ fn with(timeout: u64, case: Case) -> Case {
     Case { timeout, ..case }
 }
 
-/// A host whose run uses up its time without success.
+/// Returns a host whose run uses up its time without success.
 fn in_vain(host: &'static str, serve: Serve) -> Case {
     with(2, case(host, serve))
 }
 
-/// A host whose run takes as much memory as a config may take.
+/// Returns a host whose run takes as much memory as a config may take.
 fn half(case: Case) -> Case {
     Case { room: Room::Half, ..case }
 }
 
-/// The hosts, in the order of the table.
+/// Returns the hosts, in the order of the table.
 pub fn cases() -> Vec<Case> {
     [absent(), clumsy(), foreign(), wrong_lengths(), without_end(), bombs(), not_configs()]
         .into_iter()
