@@ -38,6 +38,7 @@ mod go;
 pub mod http;
 pub mod ignition;
 pub mod json;
+pub mod kernel_args;
 pub mod kmsg_logger;
 mod memory;
 pub mod plan;

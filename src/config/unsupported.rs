@@ -57,18 +57,11 @@ pub fn unsupported(config: &Config<'_>) -> Vec<Unsupported> {
 pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
     let mut found = Vec::new();
     let storage = &config.storage;
-    let arguments = &config.kernel_arguments;
     let lists = [
         (storage.disks.is_empty(), "partitioning disks", ["storage", "disks"]),
         (storage.raid.is_empty(), "creating RAID arrays", ["storage", "raid"]),
         (storage.luks.is_empty(), "encrypting disks", ["storage", "luks"]),
         (storage.filesystems.is_empty(), "creating file systems", ["storage", "filesystems"]),
-        (arguments.should_exist.is_empty(), "adding kernel arguments", ["kernelArguments", "shouldExist"]),
-        (
-            arguments.should_not_exist.is_empty(),
-            "removing kernel arguments",
-            ["kernelArguments", "shouldNotExist"],
-        ),
     ];
     for (is_empty, what, path) in lists {
         if !is_empty {
@@ -122,7 +115,6 @@ mod tests {
     #[test]
     fn every_unsupported_part_is_found_at_once() {
         let rest = r#"},
-            "kernelArguments":{"shouldExist":["a"],"shouldNotExist":["b"]},
             "storage":{"disks":[{"device":"/dev/vdb"}],"filesystems":[{"device":"/dev/vdc","format":"ext4"}],
             "raid":[{"name":"md","level":"raid1","devices":["/dev/vdd"]}],
             "luks":[{"name":"x","device":"/dev/vde"}]}"#;
@@ -133,8 +125,6 @@ mod tests {
                 "creating RAID arrays is not supported, at $.storage.raid",
                 "encrypting disks is not supported, at $.storage.luks",
                 "creating file systems is not supported, at $.storage.filesystems",
-                "adding kernel arguments is not supported, at $.kernelArguments.shouldExist",
-                "removing kernel arguments is not supported, at $.kernelArguments.shouldNotExist",
             ]
         );
     }

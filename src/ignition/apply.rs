@@ -6,6 +6,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::{files, part};
+use crate::config::KernelArguments;
 use crate::error::{Error, Reason, Result};
 use crate::fetcher::NetworkUse;
 use crate::provision::offline;
@@ -41,15 +42,17 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, is_offline: boo
     for (is_asked, place) in [
         (!config.passwd.users.is_empty(), "$.passwd.users"),
         (!config.passwd.groups.is_empty(), "$.passwd.groups"),
+        (config.kernel_arguments != KernelArguments::default(), "$.kernelArguments"),
     ] {
         if is_asked {
-            let what = format!("changing accounts of a container is not supported, at {place}");
+            let thing = if place == "$.kernelArguments" { "kernel arguments" } else { "accounts" };
+            let what = format!("changing {thing} of a container is not supported, at {place}");
             return Err(Error::new(Reason::Unsupported, what));
         }
     }
     let target = Root::open(root)?;
     target.lock()?;
-    let mut ops = plan_config(&config, &target, Defaults::Reference, &fetcher)?.log_remarks();
+    let mut ops = plan_config(&config, &target, Defaults::Reference, &fetcher, None)?.log_remarks();
     files::logged(root, &config, ops.len(), &mut || target.apply(&mut ops)).map(drop)
 }
 

@@ -1,5 +1,5 @@
-//! The files outside of the root that stages leave for each other: the config cache, the state file, and the empty file that
-//! says that the network is needed.
+//! The files outside of the root that stages leave for each other: the config cache, the state file, and the empty files that
+//! say that the network or a restart is needed.
 #![allow(clippy::disallowed_methods, reason = "files of the running system, not of the root")]
 
 use std::fs::File;
@@ -57,8 +57,9 @@ pub(super) fn make_parents(path: &Path, mode: u32) -> Result<()> {
     }
 }
 
-/// Makes the empty file that says that the network is needed.
-pub(super) fn signal_need_network(path: &Path) -> Result<()> {
+/// Makes an empty file at `path`, and the missing directories above it. The file says that the network is needed, or that the
+/// machine has to restart.
+pub(super) fn make_empty(path: &Path) -> Result<()> {
     make_parents(path, 0o755)?;
     create(path, OFlags::TRUNC, 0o666).map(drop).map_err(|errno| Error::system_at("write", path, errno))
 }

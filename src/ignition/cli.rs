@@ -1,4 +1,5 @@
-//! The command lines of the reference's programs: `ignition`, `ignition-apply`, `ignition-rmcfg` and `ignition-validate`.
+//! The command lines of the reference's programs: `ignition`, `ignition-apply`, `ignition-rmcfg`, `ignition-validate` and
+//! `ignition-kargs-helper`.
 
 mod duration;
 mod flags;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use self::flags::{CallRefused, Dialect, Given, text};
 use super::stage_call::{Stage, StageCall};
-use super::{apply, stage, stage_log};
+use super::{apply, kargs, stage, stage_log};
 use crate::config::{self, Report};
 use crate::error::Reason;
 use crate::platform::Platform;
@@ -58,6 +59,7 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> Option<u8> {
         b"ignition-apply" => apply,
         b"ignition-rmcfg" => remove_config,
         b"ignition-validate" => validate,
+        b"ignition-kargs-helper" => kargs::helper,
         _ if program.starts_with(b"ignition") || is_stage_call(&rest) => ignition,
         _ => return None,
     };

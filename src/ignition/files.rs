@@ -46,7 +46,7 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
     let boot_id = boot_id()?;
     let fetcher = request.fetcher(NetworkUse::BroughtUp, CommandLine::read()?.timeout);
     fetcher.adopt(&config.ignition)?;
-    let mut ops = plan_config(config, &root, Defaults::Reference, &fetcher)?.log_remarks();
+    let mut ops = plan_config(config, &root, Defaults::Reference, &fetcher, None)?.log_remarks();
     root.make_stamp_place(&mut ops)?;
     let key_files = key_files(&config.passwd, &ops);
     let run = stamp::Run {
@@ -56,6 +56,8 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
         // Both are empty if another program has fetched the config.
         spec_version: state.text(SPEC_VERSION),
         config_sha512: state.text(CONFIG_SHA512),
+        // The stage `kargs` has changed them already.
+        kernel_arguments: "",
         previous: previous.as_deref(),
     };
     let count = logged(&request.root, config, ops.len(), &mut || {
@@ -96,7 +98,12 @@ pub(super) fn logged(
 }
 
 /// Calls `act` between two lines of the log.
-fn operation(prefix: &str, number: u32, what: &str, act: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+pub(super) fn operation(
+    prefix: &str,
+    number: u32,
+    what: &str,
+    act: &mut dyn FnMut() -> Result<()>,
+) -> Result<()> {
     log::info!("{prefix}op({number:x}): [started]  {what}");
     let done = act();
     match &done {

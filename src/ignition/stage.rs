@@ -3,7 +3,7 @@
 use super::stage_call::{Stage, StageCall};
 use super::stage_log;
 use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
-use super::{cache, files, part};
+use super::{cache, files, kargs, part};
 use crate::config::{self, Config, Resource};
 use crate::error::{Error, Reason, Result};
 use crate::fetcher::{Fetcher, NetworkUse};
@@ -54,7 +54,7 @@ fn execute(request: &StageCall, state: &mut StateFile) -> Result<()> {
         state.add_fetched(config);
     }
     let Some(user) = user.map_err(|error| logged("failed to acquire config", error))? else {
-        return cache::signal_need_network(&request.need_net)
+        return cache::make_empty(&request.need_net)
             .map_err(|error| logged("failed to signal neednet", error));
     };
     config.merge_with(user);
@@ -183,7 +183,7 @@ fn work(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Resu
         Stage::FetchOffline => {
             if config.needs_network() {
                 log::info!("what the config asks for needs the network");
-                cache::signal_need_network(&request.need_net)?;
+                cache::make_empty(&request.need_net)?;
             }
             Ok(())
         }
@@ -191,7 +191,8 @@ fn work(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Resu
             log::info!("fetch complete");
             Ok(())
         }
-        Stage::Kargs | Stage::Disks | Stage::Mount | Stage::Umount => {
+        Stage::Kargs => kargs::run(&config.kernel_arguments),
+        Stage::Disks | Stage::Mount | Stage::Umount => {
             part::keep(request.stage, config);
             config::refuse_unsupported(&config::unsupported_changes(config))
         }

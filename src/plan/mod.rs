@@ -2,10 +2,11 @@
 //! asks for.
 //!
 //! Nothing here writes. Order and results follow the reference's `files` stage: groups and users, then directories,
-//! files and links from the top of the tree down, then units.
+//! files and links from the top of the tree down, then units. Kernel arguments come last.
 
 mod accounts;
 mod image_defaults;
+mod kernel_args;
 mod map;
 mod ssh_keys;
 mod storage;
@@ -17,6 +18,7 @@ mod units;
 use std::path::PathBuf;
 
 pub use accounts::Today;
+pub use kernel_args::boot_files;
 pub use tree::Tree;
 
 use crate::change::{Op, StampPlace, View, check_ops};
@@ -34,6 +36,9 @@ pub struct Options<'a> {
     pub ssh_key_fragment: bool,
     /// Whether the image's lists of default paths are used (`docs/image.md`). The reference has no such lists.
     pub image_defaults: bool,
+    /// The command line of the running kernel, if it is that of the root. With it, a root whose boot loader is not known is
+    /// accepted as long as the kernel has the arguments already.
+    pub kernel_command_line: Option<&'a [u8]>,
     /// Fetches the bytes of URLs that do not hold them themselves.
     pub transport: &'a dyn Transport,
 }
@@ -53,6 +58,8 @@ pub enum Part {
     Unit(usize),
     /// The preset file, which names all units that are enabled or disabled.
     Presets,
+    /// `kernelArguments`.
+    KernelArguments,
 }
 
 /// The plan for a config on a root.
@@ -108,6 +115,7 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
         storage::StorageContext { accounts: &accounts, defaults: &defaults, transport: options.transport };
     problems.take(storage::plan(&config.storage, context, &mut tree));
     problems.take(units::plan(&config.systemd, &mut tree));
+    problems.take(kernel_args::plan(&config.kernel_arguments, options.kernel_command_line, &mut tree));
     problems.take(tree.separate_shared());
     let planned = tree.into_planned();
     if problems.is_empty() {

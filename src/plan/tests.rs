@@ -116,6 +116,7 @@ fn planned(root: &Memory, list: &str, entries: &[String]) -> Result<usize> {
         format!(r#"{{"ignition":{{"version":"3.4.0"}},"{object}":{{"{list}":[{}]}}}}"#, entries.join(","));
     let parsed = config::parse(text.as_bytes(), &mut Report::default()).unwrap();
     let options = Options {
+        kernel_command_line: None,
         today: Today(20_500),
         ssh_key_fragment: false,
         image_defaults: false,

@@ -193,6 +193,11 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
     }
 
+    /// Returns whether a file is planned at `path`, be it new or in the place of another one.
+    pub(super) fn puts_file(&self, path: &Path) -> bool {
+        matches!(self.planned(self.walk(path)), Some(PlannedNode::File { .. }))
+    }
+
     /// Returns the target of the symbolic link that will stand at `path`.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf> {
         let step = self.walk(path);

@@ -34,14 +34,22 @@ impl CommandLine {
     /// How long a fetch may take if `glowplug.timeout=` is missing.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
-    /// Reads `/proc/cmdline`, or the file that `IGNITION_KERNEL_CMDLINE_PATH` names.
+    /// Reads the text of the command line: `/proc/cmdline`, or the file that `IGNITION_KERNEL_CMDLINE_PATH` names.
     ///
     /// # Errors
     /// [`Reason::System`](crate::error::Reason::System) where it cannot be read.
-    pub fn read() -> Result<Self> {
+    pub fn text() -> Result<Vec<u8>> {
         let path = std::env::var_os("IGNITION_KERNEL_CMDLINE_PATH").filter(|path| !path.is_empty());
         let path = path.unwrap_or_else(|| "/proc/cmdline".into());
-        let text = file::read(Path::new(&path), LIMIT)?;
+        file::read(Path::new(&path), LIMIT)
+    }
+
+    /// Reads and parses the command line.
+    ///
+    /// # Errors
+    /// Those of [`CommandLine::text`].
+    pub fn read() -> Result<Self> {
+        let text = Self::text()?;
         // An argument that is not UTF-8 is not for this program, but it may stand beside arguments that are.
         let line = Self::parse(&String::from_utf8_lossy(&text));
         if line.bad_timeout {

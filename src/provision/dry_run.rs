@@ -18,6 +18,7 @@ use crate::change::{Stat, View};
 use crate::config::Config;
 use crate::error::{Reason, Result};
 use crate::fetcher::NetworkUse;
+use crate::kernel_args::Wanted;
 use crate::plan::Planned;
 use crate::root::Root;
 use crate::sort::order;
@@ -46,12 +47,14 @@ pub fn plan(root: &Root, text: &[u8], form: Form, fetches: bool) -> Result<Strin
     let texts = Texts::default();
     let config = Rendered::alone(&texts, text, transport)?.config;
     let view = Readable { root, unread: RefCell::default() };
-    let mut planned = plan_config(&config, &view, Defaults::Debian, transport)?;
+    let mut planned = plan_config(&config, &view, Defaults::Debian, transport, None)?;
     let read = planned_op::read_contents(&mut planned.ops, &view, fetches)?;
     let sorted = planned_op::by_path(&planned.ops);
     let lines = planned_op::lines(&planned, &read, &sorted, &view)?;
     let counts = planned_op::count(&lines, &sorted);
-    let dry_run = DryRun { lines: &lines, counts, planned: &planned, config: &config, view: &view };
+    let arguments = Wanted::new(&config.kernel_arguments)?;
+    let dry_run =
+        DryRun { lines: &lines, counts, planned: &planned, config: &config, arguments, view: &view };
     match form {
         Form::People(style) => text::text(&dry_run, style),
         Form::Json => Ok(json::json(&dry_run)),
@@ -64,6 +67,8 @@ struct DryRun<'p> {
     counts: Counts,
     planned: &'p Planned<'p>,
     config: &'p Config<'p>,
+    /// The kernel arguments of the config, as words.
+    arguments: Wanted<'p>,
     view: &'p Readable<'p>,
 }
 

@@ -28,9 +28,14 @@ pub(super) fn report(error: &Error) {
     for line in block.lines() {
         log::debug!("{line}");
     }
+    show(&block);
+}
+
+/// Writes `text` to every console of the kernel. A console that takes nothing is given up.
+pub(super) fn show(text: &str) {
     for name in consoles(&read_text("/proc/consoles").unwrap_or_default()) {
         // A failure is ignored: there may be other consoles, and the kernel's log has everything.
-        let _ = console::write(&Path::new("/dev").join(name), &block, PATIENCE);
+        let _ = console::write(&Path::new("/dev").join(name), text, PATIENCE);
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod offline;
 pub(crate) mod phases;
 mod policy;
 pub(crate) mod render;
+mod restart;
 mod settle;
 mod validate;
 
@@ -31,7 +32,8 @@ use settle::{Settled, settle};
 pub use validate::validate;
 
 /// Provisions the root at `path` in one call, unless its stamp says that the root is provisioned already. A failure is also
-/// written to the kernel's log and to the consoles.
+/// written to the kernel's log and to the consoles. If the running kernel lacks the kernel
+/// arguments of the config, the machine restarts at the end, and this function does not return.
 ///
 /// The stamp is read before anything else, because on all boots but the first there is nothing to do.
 ///
@@ -54,6 +56,7 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
             return Ok(());
         }
         let choice = PlatformChoice::new(platform, &line)?;
+        let root = root?;
         let fetcher = Fetcher::new(FetchOptions {
             platform: choice.platform().map_or("", Platform::name),
             patience: line.timeout,
@@ -61,12 +64,27 @@ pub fn run(path: &Path, platform: Option<Platform>) -> Result<()> {
             tell: failure::tell,
         });
         let mut fetch = || platform::user_config(choice, &line, false, &fetcher);
-        provision(&root?, choice.platform(), &fetcher, &mut fetch)
+        let outcome = provision(&root, choice.platform(), &fetcher, &mut fetch)?;
+        // The network goes down before a restart.
+        drop(fetcher);
+        match outcome {
+            Outcome::Committed => restart::restart_for_arguments(&root),
+            Outcome::NothingDone => Ok(()),
+        }
     });
     if let Err(error) = &done {
         failure::report(error);
     }
     done
+}
+
+/// What a call of [`provision`] has done to a root that is provisioned, or has no config, at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has committed the changes of a config, or completed a commit that an interrupted run had begun.
+    Committed,
+    /// Nothing: the root had been provisioned before, or there is no config for it.
+    NothingDone,
 }
 
 /// Provisions `root` with the config that `fetch` returns for `platform`. If an interrupted run has begun a commit, it is
@@ -79,23 +97,25 @@ pub fn provision(
     platform: Option<Platform>,
     transport: &dyn Transport,
     fetch: &mut dyn FnMut() -> Result<Answer>,
-) -> Result<()> {
+) -> Result<Outcome> {
     root.lock()?;
     match settle(root)? {
-        Settled::Provisioned => Ok(()),
+        Settled::Provisioned => Ok(Outcome::NothingDone),
+        Settled::Resumed => Ok(Outcome::Committed),
         Settled::Config(saved) => {
             let done = Fetched::from_saved(saved).and_then(|fetched| carry_out(root, fetched, transport));
-            done.inspect_err(|error| discard_useless_config(root, error))
+            done.inspect_err(|error| discard_useless_config(root, error))?;
+            Ok(Outcome::Committed)
         }
         Settled::Untouched => {
             let started = Instant::now();
             let Some(fetched) = Fetched::from_host(platform, fetch)? else {
                 log::info!("no platform has a config and the system has none: nothing to provision");
-                return Ok(());
+                return Ok(Outcome::NothingDone);
             };
             carry_out(root, fetched, transport)?;
             log::info!("provisioned in {} ms", milliseconds(started));
-            Ok(())
+            Ok(Outcome::Committed)
         }
     }
 }
@@ -104,7 +124,8 @@ pub fn provision(
 fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result<()> {
     let texts = Texts::default();
     let rendered = fetched.render(&texts, transport)?;
-    let planned = plan_config(&rendered.config, root, Defaults::Debian, transport)?;
+    let running = CommandLine::text()?;
+    let planned = plan_config(&rendered.config, root, Defaults::Debian, transport, Some(&running))?;
     rendered.put(root, planned)
 }
 

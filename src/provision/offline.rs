@@ -29,7 +29,7 @@ pub fn apply(root: &Root, text: &[u8], transport: &dyn Transport) -> Result<()> 
     let texts = Texts::default();
     let rendered = Rendered::alone(&texts, text, transport)?;
     root.lock()?;
-    let planned = plan_config(&rendered.config, root, Defaults::Debian, transport)?;
+    let planned = plan_config(&rendered.config, root, Defaults::Debian, transport, None)?;
     root.apply(&mut planned.log_remarks())
 }
 

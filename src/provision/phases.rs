@@ -11,6 +11,7 @@ use crate::change::View;
 use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
+use crate::kernel_args::Wanted;
 use crate::plan::{Options, Planned, Today, plan};
 use crate::platform::system::{BaseConfigs, base_configs};
 use crate::platform::{Answer, Platform, UserConfig};
@@ -118,12 +119,14 @@ impl<'t> Rendered<'t> {
         let mut ops = planned.log_remarks();
         root.make_stamp_place(&mut ops)?;
         let (boot_id, sha512) = (boot_id()?, sha512_hex(self.text));
+        let arguments = Wanted::new(&self.config.kernel_arguments)?.to_string();
         let run = stamp::Run {
             boot_id: &boot_id,
             user_config_provided: !self.text.is_empty(),
             platform: self.platform,
             spec_version: self.spec_version,
             config_sha512: &sha512,
+            kernel_arguments: &arguments,
             previous: None,
         };
         let to_save = ConfigToSave { platform: self.platform, sha512: &sha512, text: self.text };
@@ -154,6 +157,7 @@ pub(crate) enum Defaults {
 
 /// Plans the changes that `config` makes in the root behind `view`. `transport` fetches now what planning must read, and
 /// the rest later, when it is staged.
+/// `kernel_command_line` is that of the running kernel, if it is that of the root.
 ///
 /// # Errors
 /// Those of [`plan`]; [`Reason::Usage`] if the environment variable about ssh keys has an unknown value.
@@ -162,12 +166,14 @@ pub(crate) fn plan_config<'a>(
     view: &dyn View,
     defaults: Defaults,
     transport: &'a dyn Transport,
+    kernel_command_line: Option<&'a [u8]>,
 ) -> Result<Planned<'a>> {
     let started = Instant::now();
     let options = Options {
         today: Today(clock::today()),
         ssh_key_fragment: writes_key_fragment(defaults == Defaults::Reference)?,
         image_defaults: defaults == Defaults::Debian,
+        kernel_command_line,
         transport,
     };
     let planned = plan(config, view, options)?;

@@ -12,6 +12,8 @@ use crate::stamp::{LIMIT, StampVerdict};
 pub(super) enum Settled {
     /// Nothing: the root is provisioned.
     Provisioned,
+    /// Nothing more: a commit that an interrupted run had begun is completed now.
+    Resumed,
     /// Everything but the fetch, since an interrupted run has saved this config.
     Config(SavedConfig),
     /// Everything.
@@ -29,7 +31,7 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
     if leftovers == Ok(Leftovers::BegunCommit) {
         log::info!("an interrupted run is completed from its journal");
         writing(root, &mut || root.resume())?;
-        return Ok(Settled::Provisioned);
+        return Ok(Settled::Resumed);
     }
     let mut buffer = [0; LIMIT];
     match root.judge_stamp(&mut buffer)? {

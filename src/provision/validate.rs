@@ -6,6 +6,7 @@ use super::policy::Policy;
 use super::render::{Renderer, Texts};
 use crate::config::{self, Config, Report, Resource, Room, Unsupported};
 use crate::error::{Error, Reason};
+use crate::kernel_args::Wanted;
 use crate::memory;
 use crate::source::{NoTransport, Source};
 
@@ -70,7 +71,7 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     let references = &config.ignition.config;
     let has_references = !references.merge.is_empty() || references.replace.source.is_some();
     if !has_references {
-        return [located(text, &own), broken_sources(config)].concat();
+        return [located(text, &own), broken_values(config)].concat();
     }
     // A referenced config can add an unsupported entry, or override one.
     let texts = Texts::default();
@@ -78,7 +79,7 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
         Ok((merged, _)) => merged,
         // A config that would have to be fetched is not checked.
         Err(error) if error.reason() == Reason::Unsupported => {
-            return [located(text, &own), broken_sources(config)].concat();
+            return [located(text, &own), broken_values(config)].concat();
         }
         Err(error) => return [located(text, &own), vec![refused(&error)]].concat(),
     };
@@ -86,7 +87,7 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     let (own, foreign): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| own.contains(part));
     let mut lines = located(text, &own);
     lines.extend(foreign.iter().map(|part| format!("unsupported in the merged config: {part}")));
-    lines.append(&mut broken_sources(&merged));
+    lines.append(&mut broken_values(&merged));
     lines
 }
 
@@ -95,9 +96,11 @@ fn located(text: &[u8], parts: &[Unsupported]) -> Vec<String> {
     config::locate_unsupported(text, parts).iter().map(ToString::to_string).collect()
 }
 
-/// Returns a line for each source of file contents that cannot be read, or whose hash differs from the one in the config.
-fn broken_sources(config: &Config<'_>) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Returns a line for each source of file contents that cannot be read, or whose hash differs from the one in the config, and
+/// for kernel arguments that no boot loader can carry.
+fn broken_values(config: &Config<'_>) -> Vec<String> {
+    let arguments = Wanted::new(&config.kernel_arguments).err();
+    let mut lines: Vec<String> = arguments.iter().map(refused).collect();
     for (index, file) in config.storage.files.iter().enumerate() {
         let mut check = |resource: &Resource<'_>, place: &str| {
             let read = Source::new(resource, &place, &NoTransport).and_then(|source| {
@@ -141,16 +144,16 @@ mod tests {
     #[test]
     fn what_the_boot_will_refuse_is_told_at_once_with_its_place() {
         let rest = r#"},
-"kernelArguments":{"shouldExist":["quiet"]},
+"kernelArguments":{"shouldExist":["quiet","a=\"b c\""]},
 "storage":{"disks":[{"device":"/dev/vdb","partitions":[{"label":"data","number":1}]}],
 "filesystems":[{"device":"/dev/disk/by-partlabel/data","path":"/data","format":"ext4"}],
 "files":[{"path":"/x","contents":{"source":"https://example.com/secret"}}]}"#;
         assert_eq!(
             faults(rest),
             [
-                "unsupported at $.kernelArguments.shouldExist, line 2 col 35: adding kernel arguments is not supported",
                 "unsupported at $.storage.disks, line 3 col 21: partitioning disks is not supported",
                 "unsupported at $.storage.filesystems, line 4 col 16: creating file systems is not supported",
+                "refused at boot (unsupported): a kernel argument with the character '\"' is not supported, at $.kernelArguments.shouldExist.1",
             ]
         );
         assert_eq!(faults("}"), [""; 0]);

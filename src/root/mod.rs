@@ -15,6 +15,7 @@ mod check;
 mod commit;
 #[cfg(feature = "failpoints")]
 pub mod failpoints;
+mod file;
 mod journal;
 mod lock;
 mod recent;

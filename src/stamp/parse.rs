@@ -29,12 +29,13 @@ pub(super) fn parse(text: &[u8]) -> Option<Stamp<'_>> {
 
 fn details<'a>(reader: &mut JsonReader<'a>) -> Option<Details<'a>> {
     let (mut version, mut platform, mut spec_version, mut config_sha512) = (None, None, None, None);
-    let (mut adopted, mut inode, mut born) = (None, None, None);
+    let (mut arguments, mut adopted, mut inode, mut born) = (None, None, None, None);
     object(reader, &mut |reader, key| match key {
         "version" => set(&mut version, string(reader)?),
         "platform" => set(&mut platform, string(reader)?),
         "specVersion" => set(&mut spec_version, string(reader)?),
         "configSHA512" => set(&mut config_sha512, string(reader)?),
+        "kernelArguments" => set(&mut arguments, string(reader)?),
         "adopted" => set(&mut adopted, unless_null(reader, &string)?),
         "inode" => set(&mut inode, number(reader)?),
         "born" => set(&mut born, seconds_and_nanoseconds(reader)?),
@@ -45,6 +46,7 @@ fn details<'a>(reader: &mut JsonReader<'a>) -> Option<Details<'a>> {
         platform: platform?,
         spec_version: spec_version?,
         config_sha512: config_sha512?,
+        kernel_arguments: arguments.unwrap_or_default(),
         adopted: adopted.flatten(),
         inode: inode?,
         born: born?,
@@ -75,12 +77,15 @@ mod tests {
 
     #[test]
     fn every_field_is_read() {
-        let text = with_details(",\"born\":[-5,6],\"adopted\":\"a\",\"more\":{\"born\":[]}");
+        let text = with_details(
+            ",\"born\":[-5,6],\"adopted\":\"a\",\"more\":{\"born\":[]},\"kernelArguments\":\"+a -b\"",
+        );
         let stamp = parse(text.as_bytes()).unwrap();
         assert_eq!((stamp.boot_id, stamp.date, stamp.user_config_provided), ("b", "d", true));
         let details = stamp.glowplug.unwrap();
         assert_eq!((details.version, details.platform, details.spec_version), ("1", "", "3.2.0"));
         assert_eq!((details.config_sha512, details.adopted), ("00", Some("a")));
+        assert_eq!(details.kernel_arguments, "+a -b");
         assert_eq!(details.file(), FileIdentity { inode: 7, born: (-5, 6) });
     }
 

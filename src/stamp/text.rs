@@ -38,6 +38,9 @@ pub struct Details<'a> {
     /// SHA-512 of the config's bytes, hexadecimal; empty if that is not known.
     #[serde(rename = "configSHA512")]
     pub config_sha512: &'a str,
+    /// The kernel arguments of the config, as `+added -removed`; empty without any. They hold no quotes.
+    #[serde(rename = "kernelArguments", skip_serializing_if = "str::is_empty")]
+    pub kernel_arguments: &'a str,
     /// When the root was adopted, in UTC as in RFC 3339. `None` in the stamp of a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<&'a str>,
@@ -77,18 +80,29 @@ pub struct Run<'a> {
     pub spec_version: &'a str,
     /// The SHA-512 of the config's text, in hexadecimal; empty if it is not known.
     pub config_sha512: &'a str,
+    /// The kernel arguments of the config, as `+added -removed`; empty without any.
+    pub kernel_arguments: &'a str,
     /// The report of an earlier run, as JSON whose lines after the first are indented by two blanks.
     pub previous: Option<&'a str>,
 }
 
 /// Returns the text of the stamp of `run`, for the file with the identity `file`. Its date is the present.
 pub fn text(run: &Run<'_>, file: FileIdentity) -> String {
-    let Run { boot_id, user_config_provided, platform, spec_version, config_sha512, previous } = *run;
+    let Run {
+        boot_id,
+        user_config_provided,
+        platform,
+        spec_version,
+        config_sha512,
+        kernel_arguments,
+        previous,
+    } = *run;
     let details = Details {
         version: env!("CARGO_PKG_VERSION"),
         platform,
         spec_version,
         config_sha512,
+        kernel_arguments,
         adopted: None,
         inode: file.inode,
         born: file.born,
@@ -108,6 +122,7 @@ pub fn adopted(present: Option<&Stamp<'_>>, boot_id: &str, file: FileIdentity) -
         platform: told.map_or("", |told| told.platform),
         spec_version: told.map_or("", |told| told.spec_version),
         config_sha512: told.map_or("", |told| told.config_sha512),
+        kernel_arguments: told.map_or("", |told| told.kernel_arguments),
         adopted: Some(&now),
         inode: file.inode,
         born: file.born,

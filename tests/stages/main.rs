@@ -10,6 +10,7 @@
 
 mod fetch;
 mod files;
+mod kargs;
 mod lab;
 mod log;
 mod programs;
@@ -100,8 +101,6 @@ fn what_is_not_supported_fails_by_name_and_writes_nothing() {
     let luks = r#""storage":{"luks":[{"name":"a","device":"/dev/a"}]}"#;
     let filesystem = r#""storage":{"filesystems":[{"device":"/dev/a","format":"ext4","path":"/var"}]}"#;
     for (rest, stage, place) in [
-        (r#""kernelArguments":{"shouldExist":["a"]}"#, "kargs", "$.kernelArguments.shouldExist"),
-        (r#""kernelArguments":{"shouldNotExist":["a"]}"#, "kargs", "$.kernelArguments.shouldNotExist"),
         (r#""storage":{"disks":[{"device":"/dev/a"}]}"#, "disks", "$.storage.disks"),
         (
             r#""storage":{"raid":[{"name":"a","level":"raid1","devices":["/dev/a"]}]}"#,

@@ -116,6 +116,14 @@ fn apply_changes_a_container_only() {
     let (code, said) = apply("podman", &["users.ign"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("accounts of a container is not supported, at $.passwd.users"), "{said}");
+    lab.write("arguments.ign", r#"{"ignition":{"version":"3.3.0"},"kernelArguments":{"shouldExist":["a"]}}"#);
+    let (code, said) = apply("podman", &["arguments.ign"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("kernel arguments of a container is not supported, at $.kernelArguments"),
+        "{said}"
+    );
+    assert_eq!(apply("podman", &["arguments.ign", "--ignore-unsupported"]).0, 0);
     assert_eq!(apply("podman", &["users.ign", "--ignore-unsupported"]).0, 0);
     assert!(lab.has("root/d") && !lab.text("root/etc/passwd").contains("u:"));
 

@@ -12,6 +12,7 @@ mod url;
 use std::borrow::Cow;
 
 use super::checker::{Checker, Rules, is_set};
+use super::hints;
 use super::keys::Keys;
 use super::report::{Report, Step};
 use super::schema::{Duplicates, List, Object, Shape, Value as _};
@@ -85,7 +86,19 @@ impl Rules for Security<'_> {}
 impl Rules for Timeouts {}
 impl Rules for Clevis<'_> {}
 impl Rules for Cex {}
-impl Rules for KernelArguments<'_> {}
+
+impl Rules for KernelArguments<'_> {
+    fn check(&self, checker: &mut Checker<'_>) {
+        for (key, list) in [("shouldExist", &self.should_exist), ("shouldNotExist", &self.should_not_exist)] {
+            for (index, item) in list.iter().enumerate() {
+                let hint = hints::for_argument(item, key == "shouldExist");
+                if let Some(hint) = hint.or_else(|| hints::for_repeated_word(item)) {
+                    checker.hint(&[Step::Key(key), Step::Index(index)], hint);
+                }
+            }
+        }
+    }
+}
 
 impl Rules for Config<'_> {
     fn check(&self, checker: &mut Checker<'_>) {

@@ -7,6 +7,7 @@ use super::DryRun;
 use super::planned_op::PlannedOp;
 use crate::change::Attributes;
 use crate::config::quote;
+use crate::plan::Part;
 
 /// Returns the JSON object. Later versions may add members, but keep those that are documented.
 pub(super) fn json(dry_run: &DryRun<'_>) -> String {
@@ -26,8 +27,26 @@ pub(super) fn json(dry_run: &DryRun<'_>) -> String {
     text.push_str(",\n\"unread\":");
     let unread = dry_run.view.unread();
     add_list(unread.iter().map(AsRef::as_ref), &mut text);
+    add_arguments(dry_run, &mut text);
     text.push_str("}\n");
     text
+}
+
+/// `"kernel_arguments":{"add":["a"],"remove":["b"],"restarts":true}`. It is missing if the config has none.
+fn add_arguments(dry_run: &DryRun<'_>, text: &mut String) {
+    let arguments = &dry_run.arguments;
+    if arguments.is_empty() {
+        return;
+    }
+    text.push_str(",\n\"kernel_arguments\":{\"add\":");
+    add_list(arguments.added().iter().map(Path::new), text);
+    text.push_str(",\"remove\":");
+    add_list(arguments.removed().iter().map(Path::new), text);
+    // They are the last part of a plan. Without a file to change, the machine is started with them already.
+    let planned = dry_run.planned;
+    let begin = planned.parts.iter().find(|(_, part)| *part == Part::KernelArguments);
+    let restarts = begin.is_some_and(|(first, _)| *first < planned.ops.len());
+    let _ = write!(text, ",\"restarts\":{restarts}}}");
 }
 
 fn add_operation(line: &PlannedOp<'_>, text: &mut String) {

@@ -8,6 +8,7 @@ use super::planned_op::{Counts, PlannedOp};
 use super::{DryRun, Readable};
 use crate::change::{Attributes, FileKind, Op};
 use crate::error::Result;
+use crate::kernel_args::Wanted;
 use crate::plan::Part;
 use crate::sort::order;
 
@@ -30,11 +31,12 @@ const END: &str = "\u{1b}[0m";
 /// Returns the plan: users, files and units, then the warnings, and the counts at the end.
 pub(super) fn text(dry_run: &DryRun<'_>, style: Style) -> Result<String> {
     let mut page = Page { text: String::new(), style };
-    let mut section = "";
+    let mut section = String::new();
     for (part, lines) in parts(dry_run) {
-        if title(part) != section {
-            section = title(part);
-            page.line(BOLD, section);
+        let title = title(part, dry_run, &lines);
+        if title != section {
+            page.line(BOLD, &title);
+            section = title;
         }
         let heading = heading(part, dry_run);
         let indent = if heading.is_empty() { "  " } else { "    " };
@@ -81,7 +83,7 @@ fn parts<'p>(dry_run: &DryRun<'p>) -> Vec<(Part, Vec<&'p PlannedOp<'p>>)> {
         let items = group.iter().filter_map(|index| items.get(*index));
         let lines: Vec<&PlannedOp<'_>> = items.filter_map(|(_, line)| *line).collect();
         let Some(part) = group.first().and_then(|index| part_of(*index)) else { continue };
-        let is_entry = matches!(part, Part::Group(_) | Part::User(_) | Part::Unit(_));
+        let is_entry = matches!(part, Part::Group(_) | Part::User(_) | Part::Unit(_) | Part::KernelArguments);
         if is_entry || !lines.is_empty() {
             parts.push((part, lines));
         }
@@ -89,15 +91,28 @@ fn parts<'p>(dry_run: &DryRun<'p>) -> Vec<(Part, Vec<&'p PlannedOp<'p>>)> {
     parts
 }
 
-fn title(part: Part) -> &'static str {
-    match part {
+fn title(part: Part, dry_run: &DryRun<'_>, lines: &[&PlannedOp<'_>]) -> String {
+    let title = match part {
         Part::Group(_) | Part::User(_) | Part::AccountFiles => "Users and groups",
         Part::Storage => "Files",
         Part::Unit(_) | Part::Presets => "Units",
-    }
+        Part::KernelArguments => return arguments_title(&dry_run.arguments, lines),
+    };
+    title.to_owned()
 }
 
-/// Returns the heading above the operations of an entry. The heading is empty for files, because each file is one line.
+/// `~ kernel arguments: +a +b -c in /boot/grub/grub.cfg; restarts once`
+fn arguments_title(wanted: &Wanted<'_>, lines: &[&PlannedOp<'_>]) -> String {
+    let files = lines.iter().filter(|line| matches!(line.op, Op::File { .. }));
+    let files: Vec<String> = files.map(|line| shown(line.op.path())).collect();
+    if files.is_empty() {
+        return format!("= kernel arguments: {wanted}, already so");
+    }
+    format!("~ kernel arguments: {wanted} in {}; restarts once", files.join(", "))
+}
+
+/// Returns the heading above the operations of an entry. The heading is empty for files, because each file is one line, and
+/// for kernel arguments, which have a title of their own.
 fn heading(part: Part, dry_run: &DryRun<'_>) -> String {
     let passwd = &dry_run.config.passwd;
     let (word, name, goes) = match part {
@@ -116,7 +131,7 @@ fn heading(part: Part, dry_run: &DryRun<'_>) -> String {
         Part::Unit(index) => return unit_heading(index, dry_run),
         Part::AccountFiles => return "account files".to_owned(),
         Part::Presets => return "presets".to_owned(),
-        Part::Storage => return String::new(),
+        Part::Storage | Part::KernelArguments => return String::new(),
     };
     let name = name.map_or("", |name| name.as_ref());
     format!("{word} {name}{}", if goes { ", to be deleted" } else { "" })

@@ -45,6 +45,7 @@ fn stamp(file: FileIdentity) -> String {
         platform: "applehv",
         spec_version: "3.2.0",
         config_sha512: "00",
+        kernel_arguments: "",
         adopted: None,
         inode: file.inode,
         born: file.born,

@@ -7,6 +7,7 @@ mod boot;
 mod cuts;
 mod hostile;
 mod image;
+mod kernel_arguments;
 mod podman_machine;
 mod secrets;
 mod units;
