@@ -49,7 +49,7 @@ impl Lonely {
 
 /// Waits for the whole system, and returns the command line of its kernel.
 fn command_line(guest: &mut Guest, ready: &Ready) -> String {
-    let line = guest.wait_ready(ready, 2 * BOOT).unwrap();
+    let line = guest.wait_ready(ready, 4 * BOOT).unwrap();
     assert_eq!(line.text, "Ready", "{}", guest.failed("not Ready"));
     guest.wait_ssh("root", BOOT).unwrap();
     guest.ask("root", "cat /proc/cmdline").unwrap()
