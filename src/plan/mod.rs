@@ -8,6 +8,7 @@ mod accounts;
 mod image_defaults;
 mod kernel_args;
 mod map;
+mod names;
 mod ssh_keys;
 mod storage;
 #[cfg(test)]

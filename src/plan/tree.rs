@@ -15,7 +15,6 @@ use self::places::{Base, Places, PlannedNode, Seen, WalkStep, components, enter,
 use super::{Part, Planned};
 use crate::change::{Attributes, Contents, FileKind, Op, Piece, Stat, View};
 use crate::error::{Error, Reason, Result, shorten};
-use crate::sort::sort;
 
 #[cfg(test)]
 pub(super) use places::lookups;
@@ -254,16 +253,16 @@ impl<'a, 'v> Tree<'a, 'v> {
         self.list_view(number, at.as_deref())?;
         let places = self.places.borrow();
         let mut names = Vec::new();
-        for place in places.children(number).filter_map(|number| places.at(number)) {
-            let stands = match &place.planned {
-                Some(node) => !matches!(node, PlannedNode::Gone),
-                None => !matches!(place.seen, Seen::Nothing),
+        for (name, number) in places.children(number) {
+            let stands = match places.at(number).map(|place| (&place.planned, &place.seen)) {
+                Some((Some(node), _)) => !matches!(node, PlannedNode::Gone),
+                Some((None, seen)) => !matches!(seen, Seen::Nothing),
+                None => false,
             };
             if stands {
-                names.push(OsStr::from_bytes(place.name()).to_owned());
+                names.push(OsStr::from_bytes(name).to_owned());
             }
         }
-        sort(&mut names, &OsString::cmp);
         Ok(names)
     }
 
@@ -280,7 +279,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         }
         let mut places = self.places.borrow_mut();
         // A name that has a place but is not in the list does not exist.
-        let known: Vec<usize> = places.children(number).collect();
+        let known: Vec<usize> = places.children(number).map(|(_, child)| child).collect();
         for child in known {
             if let Some(place) = places.at_mut(child).filter(|place| matches!(place.seen, Seen::Unknown)) {
                 place.seen = Seen::Nothing;

@@ -103,7 +103,7 @@ impl Ids {
     /// Returns all lines with this id.
     pub(super) fn lines_of(&self, id: u32) -> Vec<usize> {
         let prefix = u64::from(id).to_be_bytes();
-        let lines = self.lines.beginning_with(&prefix).filter_map(|(key, _)| numbers(key));
+        let lines = self.lines.beginning_with(&prefix).filter_map(|(key, ())| numbers(key));
         lines.filter_map(|(_, line)| usize::try_from(line).ok()).collect()
     }
 

@@ -1,13 +1,12 @@
 //! The names in the tree. Each name has a numbered place, and is found by the number of its directory's place. So no
 //! path is compared as a whole.
 //!
-//! Planning looks names up millions of times. A hash table finds each at once. Its key is this run's own, so that no
-//! config can choose names with the same hash.
+//! Planning looks names up millions of times, with names that a config chooses.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::PathBuf;
 
 use crate::change::{Attributes, FileKind, Stat};
+use crate::plan::names::{Key, Names};
 
 #[cfg(test)]
 thread_local! {
@@ -60,22 +59,12 @@ pub(super) struct Place {
     pub(super) seen: Seen,
     /// Whether every name that the view has in this directory has a place.
     pub(super) is_listed: bool,
-    directory: usize,
-    name: Box<[u8]>,
-    /// `last` is the name that was added last to this directory, and `before` the name that was added to the same
-    /// directory before this one. The root's number ends the chain.
-    last: usize,
-    before: usize,
 }
 
 impl Place {
-    pub(super) fn name(&self) -> &[u8] {
-        &self.name
-    }
-
-    /// Forgets everything but the name.
+    /// Forgets everything.
     pub(super) fn forget(&mut self) {
-        (self.planned, self.seen, self.is_listed) = (None, Seen::Unknown, false);
+        *self = Self::default();
     }
 }
 
@@ -83,16 +72,17 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Places {
     all: Vec<Place>,
-    /// The numbers of places, each in the slot of its name's hash or in a later one. A free slot has the root's number.
-    /// At most half of the slots are taken, and their number is a power of two.
-    slots: Vec<usize>,
-    state: RandomState,
+    /// The name of each place, by the place's number, in the group of the directory's number.
+    names: Names,
 }
 
 impl Places {
     /// Returns the root's place alone.
     pub(super) fn new() -> Self {
-        Self { all: vec![Place::default()], slots: vec![TOP; 64], state: RandomState::new() }
+        let mut names = Names::default();
+        // The root needs no name. This one only takes the root's number.
+        names.insert(Key { group: 0, name: b"" });
+        Self { all: vec![Place::default()], names }
     }
 
     pub(super) fn at(&self, number: usize) -> Option<&Place> {
@@ -105,55 +95,29 @@ impl Places {
 
     /// Returns the place of `name` in the directory that has place `directory`.
     pub(super) fn number(&self, directory: usize, name: &[u8]) -> Option<usize> {
-        let number = *self.slots.get(self.slot(directory, name))?;
-        (number != TOP).then_some(number)
-    }
-
-    /// Returns the slot of `name`'s place; a free slot if it has no place.
-    fn slot(&self, directory: usize, name: &[u8]) -> usize {
         #[cfg(test)]
         LOOKUPS.set(LOOKUPS.get() + 1);
-        let mut hasher = self.state.build_hasher();
-        hasher.write_usize(directory);
-        hasher.write(name);
-        let mask = self.slots.len().saturating_sub(1);
-        let mut slot = usize::try_from(hasher.finish() & u64::from(u32::MAX)).unwrap_or(0) & mask;
-        while let Some(place) = self.slots.get(slot).filter(|n| **n != TOP).and_then(|n| self.all.get(*n)) {
-            if place.directory == directory && *place.name == *name {
-                break;
-            }
-            slot = slot.wrapping_add(1) & mask;
-        }
-        slot
+        self.names.number(key(directory, name)).map(|number| number as usize)
     }
 
     /// Adds a place for `name`, which must have none yet, and returns its number.
     pub(super) fn insert(&mut self, directory: usize, name: &[u8], seen: Seen) -> usize {
-        let number = self.all.len();
-        let before =
-            self.all.get_mut(directory).map_or(TOP, |place| std::mem::replace(&mut place.last, number));
-        self.all.push(Place { seen, directory, name: name.into(), before, ..Place::default() });
-        let first = if number.saturating_mul(2) < self.slots.len() {
-            number
-        } else {
-            self.slots = vec![TOP; self.slots.len().saturating_mul(4)];
-            TOP.saturating_add(1)
-        };
-        for number in first..self.all.len() {
-            let slot = self.all.get(number).map_or(0, |place| self.slot(place.directory, &place.name));
-            if let Some(slot) = self.slots.get_mut(slot) {
-                *slot = number;
-            }
-        }
-        number
+        let number = self.names.insert(key(directory, name));
+        self.all.push(Place { seen, ..Place::default() });
+        number as usize
     }
 
-    /// Returns the numbers of all places in a directory, in no useful order.
-    pub(super) fn children(&self, directory: usize) -> impl Iterator<Item = usize> {
-        let numbered = |number: usize| (number != TOP).then_some(number);
-        let first = self.at(directory).and_then(|place| numbered(place.last));
-        std::iter::successors(first, move |number| numbered(self.at(*number)?.before))
+    /// Returns the names of all places in a directory, sorted, each with its place's number.
+    pub(super) fn children(&self, directory: usize) -> impl Iterator<Item = (&[u8], usize)> {
+        let all = self.names.beginning_with(key(directory, b""));
+        let named = all.filter_map(|number| Some((self.names.get(number)?.name, number as usize)));
+        named.filter(|(_, number)| *number != TOP)
     }
+}
+
+fn key(directory: usize, name: &[u8]) -> Key<'_> {
+    // Numbers of places come from `Names`.
+    Key { group: u32::try_from(directory).unwrap_or(u32::MAX), name }
 }
 
 /// Where the view holds the contents below a place that has no node of its own.

@@ -188,7 +188,7 @@ impl<'a> Tree<'a, '_> {
             if let Some(place) = places.at_mut(directory) {
                 place.is_listed = false;
             }
-            let below: Vec<usize> = places.children(directory).collect();
+            let below: Vec<usize> = places.children(directory).map(|(_, number)| number).collect();
             for number in below {
                 if let Some(place) = places.at_mut(number) {
                     place.forget();
