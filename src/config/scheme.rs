@@ -42,8 +42,8 @@ pub fn origin(url: &str) -> String {
     // After a host that is no address in brackets, a colon that no port follows is not that of a port: the text could be
     // a user and a password.
     let port = if host.starts_with('[') { "" } else { host.split_once(':').unwrap_or_default().1 };
-    let is_host = |c: char| c.is_alphanumeric() || "-._:[]%".contains(c);
-    if host.is_empty() || !host.chars().all(is_host) || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+    let is_host = |byte: u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"-._:[]%".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_host) || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return scheme;
     }
     [&scheme, "://", host].concat()

@@ -16,7 +16,6 @@ use crate::sys::spawn;
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A program that was started. It is killed, with all that it has started, when this value is dropped.
-#[derive(Debug)]
 pub(super) struct Child {
     pid: Pid,
     is_over: bool,

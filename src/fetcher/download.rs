@@ -25,7 +25,6 @@ const PATIENCE_END: Duration = Duration::from_secs(5);
 const NOTE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A URL that is being fetched.
-#[derive(Debug)]
 pub(super) struct Download {
     child: Child,
     /// What is still to be written to standard input, until that is done.
@@ -58,7 +57,7 @@ pub(super) struct Download {
 }
 
 /// How long a download may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Limits {
     /// How long all of it may take; `None` if the config does not say.
     pub(super) total: Option<Duration>,
@@ -104,11 +103,15 @@ impl Download {
         })
     }
 
-    /// Returns the descriptors to wait for, each with what to wait for.
-    pub(super) fn waits_for(&self) -> impl Iterator<Item = PollFd<'_>> {
-        let each =
-            [(&self.input, PollFlags::OUT), (&self.output, PollFlags::IN), (&self.errors, PollFlags::IN)];
-        each.into_iter().filter_map(|(fd, flags)| Some(PollFd::from_borrowed_fd(fd.as_ref()?.as_fd(), flags)))
+    /// Adds the descriptors to wait for to `fds`.
+    pub(super) fn add_waits<'d>(&'d self, fds: &mut Vec<PollFd<'d>>) {
+        for (fd, flags) in
+            [(&self.input, PollFlags::OUT), (&self.output, PollFlags::IN), (&self.errors, PollFlags::IN)]
+        {
+            if let Some(fd) = fd {
+                fds.push(PollFd::from_borrowed_fd(fd.as_fd(), flags));
+            }
+        }
     }
 
     /// Reads bytes of the body into `buffer`. Returns 0 at the end of a body that is whole.

@@ -10,10 +10,11 @@ mod tests;
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::ffi::CString;
+use std::fmt;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, poll};
+use rustix::event::poll;
 use rustix::io::Errno;
 
 use crate::config::{Ignition, Resource};
@@ -53,7 +54,6 @@ pub struct FetchOptions<'o> {
 }
 
 /// Fetches URLs with `glowplug-fetch`. When it is dropped, the network is taken down if it was brought up.
-#[derive(Debug)]
 pub struct Fetcher<'o> {
     options: FetchOptions<'o>,
     /// The path of the program; `None` if there is none.
@@ -120,6 +120,13 @@ impl<'o> Fetcher<'o> {
     }
 }
 
+/// Shows nothing of the settings and URLs, which can be secret.
+impl fmt::Debug for Fetcher<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fetcher")
+    }
+}
+
 impl Drop for Fetcher<'_> {
     fn drop(&mut self) {
         if self.is_up.get() {
@@ -158,8 +165,10 @@ impl Transport for Fetcher<'_> {
         {
             let borrowed: Vec<Ref<'_, Download>> =
                 downloads.iter().map(|download| download.borrow()).collect();
-            let mut fds: Vec<PollFd<'_>> =
-                borrowed.iter().flat_map(|download| download.waits_for()).collect();
+            let mut fds = Vec::new();
+            for download in &borrowed {
+                download.add_waits(&mut fds);
+            }
             // Without descriptors, all downloads are over, and their streams say so at the next read.
             match if fds.is_empty() { Ok(0) } else { poll(&mut fds, Some(&TICK)) } {
                 Ok(_) | Err(Errno::INTR) => {}

@@ -14,7 +14,7 @@ const ENDPOINTS: &str = "GLOWPLUG_FETCH_ENDPOINTS";
 const HEADERS_SECONDS: u64 = 10;
 
 /// The settings for the fetches that begin from now on.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Settings {
     response_headers_seconds: u64,
     /// How long one fetch may take, in seconds; 0 for any time.
