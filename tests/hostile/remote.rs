@@ -55,7 +55,8 @@ fn config(asked: &Asked) -> String {
 
 fn endless(stream: &mut TcpStream) {
     drop(stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n"));
-    while stream.write_all(&[b' '; 1 << 16]).is_ok() {}
+    let blanks = vec![b' '; 1 << 16];
+    while stream.write_all(&blanks).is_ok() {}
 }
 
 /// Returns everything that the program said in any place.
