@@ -1,4 +1,4 @@
-//! The stages that fetch: what is cached, and when the network is needed.
+//! The stages that fetch: which configs are cached, and when the network is needed.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::server::{Server, fetch_program, give};
 
 #[test]
 fn fetch_offline_tells_that_the_network_is_needed() {
-    // The config itself.
+    // First the config itself.
     fetch_program(PROGRAM);
     let server = Server::new(|_, stream| give(stream, "404 Not Found", b""));
     let lab = Lab::new("");
@@ -20,7 +20,7 @@ fn fetch_offline_tells_that_the_network_is_needed() {
     let words = "resource not found (HTTP status 404), at the kernel argument ignition.config.url";
     let said = lab.fails("fetch", words);
     assert!(!said.contains("TOKEN"), "{said}");
-    // What it refers to.
+    // Then the configs that it refers to.
     let source = format!(r#"{{"source":"{}"}}"#, server.url("/TOKEN"));
     for (part, place) in [
         (format!(r#""config":{{"merge":[{source}]}}"#), "$.ignition.config.merge.0.source"),
@@ -37,7 +37,7 @@ fn fetch_offline_tells_that_the_network_is_needed() {
         let said = lab.fails("fetch", place);
         assert!(!said.contains("TOKEN"), "{said}");
     }
-    // What is only fetched later: there is a cache all the same.
+    // If only the contents of files are remote, the cache is written, and the later stage needs the network.
     let lab = Lab::with(&format!(r#""storage":{{"files":[{{"path":"/a","contents":{source}}}]}}"#));
     lab.passes("fetch-offline");
     assert!(lab.has("run/net/neednet") && lab.has("run/ignition.json"));
@@ -45,8 +45,8 @@ fn fetch_offline_tells_that_the_network_is_needed() {
     assert!(!said.contains("TOKEN"), "{said}");
 }
 
-/// The stage `fetch` fetches the config with all that it refers to, and the stage `files` the rest. In the cache, certificates
-/// are `data` URLs.
+/// The stage `fetch` fetches the config and everything that it refers to. The stage `files` fetches the rest. In the cache,
+/// certificates are `data` URLs.
 #[test]
 fn what_needs_the_network_is_fetched_by_its_stage() {
     fetch_program(PROGRAM);
@@ -83,7 +83,7 @@ fn what_needs_the_network_is_fetched_by_its_stage() {
     lab.passes("files");
     assert_eq!((lab.text("root/a").as_str(), lab.has("root/child")), ("fetched", true));
     assert_eq!(asked(), ["/ca", "/child", "/file"]);
-    // With an empty answer the reference would drop the whole config of the user.
+    // If a referenced config is empty, the reference drops the whole config of the user.
     let merge =
         format!(r#"{{"ignition":{{"version":"3.3.0","config":{{"merge":[{}]}}}}}}"#, source("/empty"));
     let lab = Lab::new(&merge);

@@ -66,7 +66,7 @@ fn the_result_of_an_earlier_run_is_kept() {
     let result = lab.text("root/etc/.ignition-result.json");
     let nested = ",\n  \"previousReport\": {\n    \"provisioningBootID\": \"old\"\n  }\n}\n";
     assert!(result.ends_with(nested), "{result}");
-    // Every report nests the one before it, until they would be more than a stamp may be.
+    // Every result file holds the previous one, until they together would exceed the largest size of a stamp.
     let mut most = 0;
     for _ in 0..40 {
         lab.passes("files");

@@ -1,4 +1,4 @@
-//! A root of its own with the files that stages leave, and the program called on it.
+//! A root with the files that the stages leave beside it, and calls of the program on it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_glowplug");
 /// The stages in their order.
 pub const STAGES: [&str; 7] = ["fetch-offline", "fetch", "kargs", "disks", "mount", "files", "umount"];
-/// One of everything that a root can be asked for, with what must not show in a log.
+/// A config with one entry of every kind, and with secrets that must not show in a log.
 pub const CONFIG: &str = r#"{"ignition":{"version":"3.3.0","config":{"merge":[{"source":"data:,%7B%22ignition%22:%7B%22version%22:%223.0.0%22%7D%7D"}]}},
     "passwd":{"groups":[{"name":"gees"}],"users":[{"name":"core","passwordHash":"$y$SECRET","sshAuthorizedKeys":["ssh-ed25519 SECRET"]}]},
     "storage":{"directories":[{"path":"/opt/dir"}],"files":[{"path":"/etc/file","contents":{"source":"data:,SECRET"}},

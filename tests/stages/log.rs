@@ -43,8 +43,8 @@ fn operations_are_numbered_and_name_their_paths() {
     }
 }
 
-/// Without `-log-to-stdout` records go to syslog, and to standard output where there is none. In a mount namespace
-/// of its own, so that the machine's own log is left alone.
+/// Without `-log-to-stdout`, records go to syslog, or to standard output if there is no syslog. The test runs in a mount
+/// namespace of its own, so that the machine's own log gets nothing.
 #[test]
 fn records_go_to_syslog_and_the_journal() {
     let lab = Lab::new(

@@ -1,4 +1,4 @@
-//! The program, called as the reference is called: one stage at a time, by the reference's names and flags.
+//! Calls the program as the reference is called: one stage at a time, with the reference's names and flags.
 //!
 //! Only root can set owners. `tests/runner` makes an ordinary user root of a user namespace.
 #![allow(
@@ -83,7 +83,7 @@ fn what_another_program_left_is_followed() {
     let state = r#"{"fetchedConfigs":[{"kind":"user","source":"aws","referenced":false}],"luksPersistKeyFiles":{},"notatedDirectories":null,"novel":{"a":["]"]}}"#;
     fs::create_dir(lab.at("run/ignition")).unwrap();
     lab.write("run/ignition/state", state);
-    // Of a platform that no config is fetched from here, too.
+    // The stage also accepts a platform from which this program fetches no config.
     let (code, said) = lab.stage_on("aws", "files");
     assert_eq!(code, 0, "{said}");
     assert_eq!(lab.text("root/etc/file"), "x");
@@ -120,11 +120,11 @@ fn what_is_not_supported_fails_by_name_and_writes_nothing() {
         let help = format!("{stage} failed\nThe config that it failed on is in {}.\n", cache.display());
         assert!(said.contains(&help) && !said.contains("SECRET"), "{said}");
     }
-    // What the disks stage did is no business of the stage after it.
+    // A later stage does not depend on what the stage `disks` did.
     let lab = Lab::with(filesystem);
     lab.passes("fetch");
     lab.passes("files");
-    // Nothing to mount.
+    // There is nothing to mount.
     let lab = Lab::with(
         r#""storage":{"filesystems":[{"device":"/dev/a","format":"swap","path":"/x"},{"device":"/dev/b","format":"ext4"}]}"#,
     );

@@ -30,7 +30,7 @@ fn flags_in_every_spelling() {
         assert_eq!(code, 0, "{flags:?}: {said}");
         fs::remove_file(cache).unwrap();
     }
-    // The name alone makes it the reference.
+    // The name alone makes the program behave as the reference.
     let (code, said) = lab.by_name(
         "ignition",
         &["-platform", "metal", "-stage", "umount", "-log-to-stdout", "-config-cache", "none"],

@@ -1,4 +1,4 @@
-//! A case: what its directory says.
+//! A case, read from its directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,31 +9,31 @@ use base64::engine::general_purpose::STANDARD;
 use super::disk;
 use super::manifest::{self, Kind, Tree};
 
-/// Every version that is understood, by its minor number.
+/// Every version that the program supports, by its minor number.
 pub const VERSIONS: [&str; 8] =
     ["3.0.0", "3.1.0", "3.2.0", "3.3.0", "3.4.0", "3.5.0", "3.6.0", "3.7.0-experimental"];
-/// What a case may consist of, beside the configs that it refers to.
+/// The files that a case may have, beside the configs that it refers to.
 const FILES: [&str; 6] = ["config.ign", "versions", "root", "expected", "error", "warnings"];
 
-/// What applying the config comes to.
+/// The result of applying the config.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The root stands so afterwards.
+    /// It succeeds, and this is the root afterwards.
     Tree(Tree),
     /// It fails: whether without looking at the root, for which reason, and in which words.
     Error { fetch: bool, reason: String, text: String },
-    /// The case does not say it yet.
+    /// The case has no expected result yet.
     Unknown,
 }
 
-/// A config, the root that it is applied to, and what comes of it.
+/// A config, the root that it is applied to, and the expected result.
 pub struct Case {
     /// `AREA/NAME`
     pub name: String,
     pub dir: PathBuf,
     pub before: Tree,
     pub outcome: Outcome,
-    /// What the program warns of, with the last of the versions.
+    /// The warnings of the program with the last of the versions.
     pub warnings: Vec<String>,
     config: String,
     versions: Vec<&'static str>,
@@ -80,7 +80,7 @@ impl Case {
         self.versions.iter().map(|version| self.filled(&self.config, version, 0)).collect()
     }
 
-    /// `text` with the version in it, and `@data:FILE@` as the data URL of another file of the case.
+    /// Returns `text` with the version in it. Each `@data:FILE@` becomes the data URL of another file of the case.
     fn filled(&self, text: &str, version: &str, depth: u32) -> Result<String, String> {
         if depth > 8 {
             return Err("configs refer to each other".into());
@@ -141,8 +141,8 @@ pub fn names(cases: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Returns those of `names` that can be tried in `work`. Only root of the machine itself can make devices, so that
-/// root of a user namespace skips the cases with one, and says so.
+/// Returns those of `names` that can be tried in `work`. Only the machine's own root can make devices. So the root of a user
+/// namespace skips the cases with devices, and says so.
 pub fn possible(cases: &Path, work: &Path, names: Vec<String>) -> Result<Vec<String>, String> {
     if disk::can_make_devices(work)? {
         return Ok(names);

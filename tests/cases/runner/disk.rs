@@ -31,7 +31,7 @@ fn put(root: &Path, path: &Path, node: &Node) -> std::io::Result<()> {
         Kind::Char(major, minor) => special(FileType::CharacterDevice, makedev(*major, *minor)),
     }?;
     lchown(&at, Some(node.uid), Some(node.gid))?;
-    // After the owner: a change of that takes setuid and setgid away.
+    // The mode is set after the owner, because chown(2) clears setuid and setgid.
     match node.kind {
         Kind::Link(_) => Ok(()),
         _ => fs::set_permissions(&at, Permissions::from_mode(node.mode)),
@@ -42,7 +42,7 @@ fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Tells whether this process may make devices in `directory`.
+/// Returns whether this process may make devices in `directory`.
 pub fn can_make_devices(directory: &Path) -> Result<bool, String> {
     let path = directory.join("device");
     match mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o600), makedev(1, 3)) {

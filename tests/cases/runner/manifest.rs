@@ -19,7 +19,7 @@ pub enum Kind {
     Char(u32, u32),
 }
 
-/// What stands at a path, whose it is and who may use it. Links have mode 0777, other names of a file no owner.
+/// What stands at a path, with owner and mode. Links have the mode 0777. A further name of a file has no owner here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     pub kind: Kind,
@@ -98,7 +98,7 @@ fn statement(
     if links && words.text()? != "->" {
         return Err("-> is missing".into());
     }
-    // What is taken away may come back as something else, not the other way round.
+    // A path may be named twice only if the first line removes it and the second makes something else of it.
     let again = if verb == "gone" { seen.contains(&path) } else { !seen.insert(path.clone()) };
     if again || !path.is_absolute() {
         return Err("the path is relative, or stands here twice".into());
@@ -213,7 +213,7 @@ impl Words<'_> {
     /// Reads two numbers with a colon between them.
     fn pair(&mut self) -> Result<(u32, u32), String> {
         let word = self.text()?;
-        // Digits as they are printed: no sign, and no zero in front.
+        // Only the form in which numbers are printed is accepted: no sign, and no leading zero.
         let number = |text: &str| text.parse().ok().filter(|number: &u32| number.to_string() == text);
         let parts = word.split_once(':').and_then(|(one, other)| Some((number(one)?, number(other)?)));
         parts.ok_or_else(|| "two numbers with a colon between are missing".into())

@@ -1,4 +1,4 @@
-//! How the tests over all cases begin, and how they use all processors.
+//! The start of the tests that run over all cases, and their use of all processors.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
@@ -31,7 +31,7 @@ pub fn start(
     }
 }
 
-/// Does all of `jobs`, prints what failed, and tells how many did.
+/// Does all of `jobs`, prints each failure, and returns the number of failures.
 pub fn in_parallel<J: Sync>(
     jobs: &[J],
     work: impl Fn(&J) -> Result<(), String> + Sync,
