@@ -12,8 +12,8 @@
 //!
 //! Every failure is an [`error::Error`]. Its [`error::Reason`] decides the exit code.
 //!
-//! Two more programs are in the package: [`ready`] tells the host that the machine has started, and [`agent`] answers
-//! the host's questions. [`ignition`] stands in for the reference's programs. `docs/architecture.md` says which module
+//! Three more programs are made of this library: [`ready`] tells the host that the machine has started, [`agent`] answers
+//! the host's questions, and [`network`] brings the network of the initramfs up. [`ignition`] stands in for the reference's programs. `docs/architecture.md` says which module
 //! may use which.
 
 // Tests make and break files where they like; the program itself is checked without them.
@@ -41,6 +41,7 @@ pub mod json;
 pub mod kernel_args;
 pub mod kmsg_logger;
 mod memory;
+pub mod network;
 pub mod plan;
 pub mod platform;
 pub mod provision;

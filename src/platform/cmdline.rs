@@ -97,7 +97,7 @@ impl CommandLine {
 }
 
 /// Splits at white space outside of double quotes, and removes the quotes.
-fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quoted = false;

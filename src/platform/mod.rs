@@ -4,7 +4,7 @@
 //! checks of the manual and of the initramfs hooks follow from the table.
 
 mod applehv;
-mod cmdline;
+pub(crate) mod cmdline;
 mod device;
 mod file;
 mod hyperv;
