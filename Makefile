@@ -29,6 +29,11 @@ FLAGS = $(REMAP) -C target-feature=+crt-static
 LLD = -C linker=rust-lld -C linker-flavor=ld.lld
 FLAGS_arm64 = $(LLD)
 RELEASE = CARGO_CFG_HTTPARSE_DISABLE_SIMD=1 RUSTFLAGS="$(FLAGS) $(1)" cargo build --release --locked --bins
+# glowplug-fetch is built by a call of its own, so that its crates add no features to those of glowplug. ring has parts in C
+# that call no library, so the compiler of another libc will do.
+CC_amd64 = gcc
+CC_arm64 = aarch64-linux-gnu-gcc
+FETCH = env CC_$(subst -,_,$(TARGET))=$(CC_$(ARCH)) $(RELEASE_$(LIBC)) --package glowplug-fetch
 RELEASE_glibc = $(call RELEASE,$(FLAGS_$(ARCH)))
 # It also keeps one copy of functions with the same code, and pads no segment to whole pages: 10 KB less. Nothing compares
 # the addresses of functions.
@@ -43,13 +48,15 @@ RELEASE_debian-musl = RUSTC_BOOTSTRAP=1 $(call RELEASE,-C link-self-contained=no
 COMMA = ,
 BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug-$(ARCH).deb
+NETWORK_DEB = $(OUT)/deb/glowplug-network-$(ARCH).deb
 MACHINE_DEB = $(OUT)/deb/glowplug-podman-machine.deb
 VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
-	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source \
+	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source tests/network \
+	network/deb network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
 	tests/boot/machine/offline fuzz/run image/build debian/deb debian/pack podman-machine/deb \
@@ -64,7 +71,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" \
 	GLOWPLUG_BIN="$(BIN)/glowplug" GLOWPLUG_IMAGES="$(IMAGES)"
 # The packages that making and starting an image for another architecture needs.
-PACKAGES_arm64 = qemu-user-static qemu-system-arm qemu-efi-aarch64
+PACKAGES_arm64 = qemu-user-static qemu-system-arm qemu-efi-aarch64 gcc-aarch64-linux-gnu
 # Shows each long step as one line, with its output in a log (tests/steps).
 STEP = LOGS="$(OUT)/log"; . tests/steps; step
 DEPS = CPU=$(CPU) PACKAGES="$(PACKAGES_$(ARCH))" tests/deps $(OUT)/tools
@@ -75,7 +82,7 @@ N = 50
 TARGETS =
 
 .PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test test-podman \
-	demo test check unit lint lint-code lint-crates bare fresh boot boot-one bench crash fuzz fuzz-smoke fuzz-one fmt clean
+	demo test check unit network lint lint-code lint-crates bare fresh boot boot-one boot-network bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -83,6 +90,7 @@ build:
 	@mkdir -p $(STUBS)
 	@printf '!<arch>\n' >$(STUBS)/libunwind.a
 	@$(STEP) programs "the programs, with $(LIBC)" env $(RELEASE_$(LIBC)) --target $(TARGET)
+	@$(STEP) fetch "glowplug-fetch, with $(LIBC)" $(FETCH) --target $(TARGET)
 
 # Machines without the musl target need this build, so it is also tested on machines that have the target.
 build-glibc:
@@ -103,7 +111,7 @@ deps:
 
 # A second make, since the target is known only after `deps`.
 deb: deps-build
-	@$(MAKE) --no-print-directory $(DEB) $(MACHINE_DEB)
+	@$(MAKE) --no-print-directory $(DEB) $(NETWORK_DEB) $(MACHINE_DEB)
 
 # A file target, so that the lab is made anew only if the package has changed.
 $(DEB): build
@@ -111,6 +119,13 @@ $(DEB): build
 	@debian/deb $(BIN) $(ARCH) $(OUT)/deb/new.deb
 	@cmp -s $(OUT)/deb/new.deb $@ || mv $(OUT)/deb/new.deb $@
 	@rm -f $(OUT)/deb/new.deb
+	@cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
+
+$(NETWORK_DEB): build
+	@mkdir -p $(OUT)/deb
+	@network/deb $(BIN) $(ARCH) $(OUT)/deb/new-network.deb
+	@cmp -s $(OUT)/deb/new-network.deb $@ || mv $(OUT)/deb/new-network.deb $@
+	@rm -f $(OUT)/deb/new-network.deb
 	@cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
 
 # This package holds only files, so it is made each time. The same source gives the same bytes.
@@ -126,20 +141,20 @@ debian-source: deps-lab
 
 # The packages, with the lintian of Debian 13 and with that of sid.
 lintian: deps-lab deb
-	@tests/lintian $(OUT)/lintian trixie $(DEB) $(MACHINE_DEB)
-	@tests/lintian $(OUT)/lintian sid $(DEB) $(MACHINE_DEB)
+	@tests/lintian $(OUT)/lintian trixie $(DEB) $(NETWORK_DEB) $(MACHINE_DEB)
+	@tests/lintian $(OUT)/lintian sid $(DEB) $(NETWORK_DEB) $(MACHINE_DEB)
 
 lab: deps-lab deb
-	@tests/boot/prepare $(DEB) $(LAB)
+	@NETWORK=$(NETWORK_DEB) tests/boot/prepare $(DEB) $(LAB)
 
 # The part of the lab that the demo needs: without the initramfs images that dracut makes.
 demo-lab: deps-lab deb
-	@WITHOUT_DRACUT=1 tests/boot/prepare $(DEB) $(LAB)
+	@WITHOUT_DRACUT=1 NETWORK=$(NETWORK_DEB) tests/boot/prepare $(DEB) $(LAB)
 
 # Checks the packages, and what dpkg makes of them in the guest's tree.
 check-packages: deps demo-lab
-	lintian --fail-on error,warning $(DEB) $(MACHINE_DEB)
-	tests/check-packages $(BIN) $(ARCH) $(DEB) $(MACHINE_DEB) $(LAB)/root
+	lintian --fail-on error,warning $(DEB) $(NETWORK_DEB) $(MACHINE_DEB)
+	tests/check-packages $(BIN) $(ARCH) $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(LAB)/root
 
 # The guest of the podman machine, with podman and everything else on which the layer depends.
 machine-lab: deps-lab deb
@@ -155,13 +170,13 @@ image-test: image
 test-podman: image
 	tests/podman/run $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman
 
-demo: export STEPS = packages vhost-device-vsock programs base unpack install image lab-programs boot
+demo: export STEPS = packages vhost-device-vsock programs fetch base unpack install image lab-programs boot
 demo: demo-lab
 	@$(STEP) lab-programs "the lab's programs" cargo build --locked --release -p boot-lab --bin demo
 	@. tests/steps; step_title boot "the boot"; echo
 	@$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
 
-test: lint unit fuzz-smoke build-glibc bare boot
+test: lint unit network fuzz-smoke build-glibc bare boot
 	@echo "make test: everything passed"
 
 # The quick loop. It needs no packages, no root and no guest. Tests that check owners run in a user namespace.
@@ -188,6 +203,10 @@ unit: deps
 	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
 	grep -q "a release build must not have it" $(OUT)/failpoints.log
 
+# The network of the initramfs, in network namespaces: without a guest.
+network: deps build
+	tests/network $(BIN)/glowplug-network
+
 lint: lint-code lint-crates
 
 lint-code: deps
@@ -198,7 +217,7 @@ lint-code: deps
 	cd fuzz && cargo clippy --quiet --locked --target $(CPU)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
-	for page in man/*.8; do tests/lint-man "$$page" || exit 1; done
+	for page in man/*.8 network/man/*.8; do tests/lint-man "$$page" || exit 1; done
 	tests/check-steps
 
 lint-crates: deps
@@ -217,6 +236,11 @@ boot: deps lab check-packages lintian machine-lab image
 # The tests of guests that have NAME in their names: make boot-one NAME=agent::
 boot-one: deps lab machine-lab
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --nocapture $(NAME)
+
+# All guests with a network. Most of them are not part of `make test`: each takes its time, and tests/network tests nearly
+# the same without a guest.
+boot-network: deps lab
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --include-ignored --nocapture network::
 
 # N power cuts of a guest, and podman's config stopped at every call and at every call of the next start. CUTS_SEED=N in
 # the environment repeats the cuts of an earlier run.

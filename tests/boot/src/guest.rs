@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::console::{Console, OnLine};
@@ -11,6 +12,7 @@ use crate::error::{Doing, Error, Result};
 use crate::firmware::{self, Firmware};
 use crate::key::Key;
 use crate::lab::{Lab, Scratch};
+use crate::network::{INTERFACE, Network};
 use crate::process::{Running, run, run_ok, wait_for};
 use crate::ready::{Line, Ready};
 use crate::writes::SECTOR;
@@ -39,6 +41,10 @@ pub struct Options {
     pub shares: Vec<(String, PathBuf)>,
     /// gvproxy's addresses, with a stand-in for its API.
     pub gvproxy: bool,
+    /// A network with real servers, in the place of QEMU's own. Nobody can log in by ssh then.
+    pub network: Option<Arc<Network>>,
+    /// The time that the guest's clock shows at the start, as `2001-01-01T00:00:00`.
+    pub clock: Option<&'static str>,
     /// Kernel arguments besides those that every boot has.
     pub arguments: Vec<String>,
     /// A virtio console beside the serial one.
@@ -67,6 +73,8 @@ impl Options {
             neighbour_of: None,
             shares: Vec::new(),
             gvproxy: false,
+            network: None,
+            clock: None,
             arguments: Vec::new(),
             second_console: false,
             initrd: None,
@@ -182,11 +190,28 @@ impl Machine {
         let log = self.folder.join("qemu.log");
         let arguments = self.qemu_arguments(&options, port);
         let begin = Instant::now();
-        let mut qemu =
-            Running::start(&self.lab.tool(firmware::emulator(options.firmware)), &arguments, &log)?;
+        let emulator = self.lab.tool(firmware::emulator(options.firmware));
+        let mut qemu = match &options.network {
+            None => Running::start(&emulator, &arguments, &log)?,
+            Some(network) => {
+                let inside =
+                    [format!("--net={}", network.namespace().display()), emulator.display().to_string()];
+                Running::start(Path::new("nsenter"), &[&inside[..], &arguments].concat(), &log)?
+            }
+        };
         let stdout = qemu.stdout().ok_or_else(|| Error::new("QEMU has no standard output"))?;
         let console = Console::read(stdout, begin, options.on_line.take());
-        Ok(Guest { begin, console, qemu, device, _shares: shares, port, key: self.key.file.clone(), log })
+        Ok(Guest {
+            begin,
+            console,
+            qemu,
+            device,
+            _shares: shares,
+            _network: options.network.take(),
+            port,
+            key: self.key.file.clone(),
+            log,
+        })
     }
 
     /// Starts the process of the vsock device. It ends with its guest, so each boot needs a new one.
@@ -289,7 +314,13 @@ impl Machine {
                 here("forwarder")
             );
         }
+        if options.network.is_some() {
+            INTERFACE.clone_into(&mut network);
+        }
         add("-netdev", network);
+        if let Some(clock) = options.clock {
+            add("-rtc", format!("base={clock}"));
+        }
         let own = options.vsock.then(|| self.folder.join("vhost"));
         if let Some(socket) = options.neighbour_of.as_ref().or(own.as_ref()) {
             add("-chardev", format!("socket,id=vsock,path={}", socket.display()));
@@ -342,6 +373,7 @@ pub struct Guest {
     qemu: Running,
     device: Option<Running>,
     _shares: Vec<Running>,
+    _network: Option<Arc<Network>>,
     port: u16,
     key: PathBuf,
     log: PathBuf,
@@ -507,6 +539,17 @@ impl Guest {
             Some(Ok(())) => Ok(()),
             Some(Err(why)) => Err(self.failed(&format!("no ssh as {user}: {why}"))),
             None => Err(self.failed(&format!("no ssh as {user} in {limit:?} ({last})"))),
+        }
+    }
+
+    /// Waits until the guest ends by itself.
+    ///
+    /// # Errors
+    /// When it does not within `limit`.
+    pub fn wait_end(&mut self, limit: Duration) -> Result<()> {
+        match self.qemu.wait(limit) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.failed(&format!("the guest has not ended in {limit:?}"))),
         }
     }
 

@@ -23,6 +23,7 @@ pub mod image;
 pub mod key;
 pub mod lab;
 pub mod measure;
+pub mod network;
 pub mod process;
 pub mod ready;
 pub mod shell;

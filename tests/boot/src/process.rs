@@ -106,6 +106,11 @@ impl Running {
         Ok(Self { name, child })
     }
 
+    /// Returns the process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Writes to the process's standard input.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod cuts;
 mod hostile;
 mod image;
 mod kernel_arguments;
+mod network;
 mod podman_machine;
 mod secrets;
 mod units;
