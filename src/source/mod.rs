@@ -80,7 +80,6 @@ impl<'a> Source<'a> {
         if url.is_empty() {
             return Ok(Some(source));
         }
-        source.check()?;
         source.gzip = match resource.compression.as_deref() {
             None | Some("") => false,
             Some(_) if matches!(source.scheme, Scheme::Remote(scheme) if is_any(scheme, "s3 arn")) => {
@@ -98,6 +97,8 @@ impl<'a> Source<'a> {
             Some(hash) => Some(Digest::parse(hash).map_err(|what| invalid(what, "verification.hash"))?),
             None => None,
         };
+        // What is wrong with the config comes before what this machine lacks.
+        source.check()?;
         Ok(Some(source))
     }
 
