@@ -502,6 +502,7 @@ mod allocator {
         /// Keeps a block of class `number` for the next one who wants it.
         fn give(&mut self, number: usize, block: *mut u8) {
             let Some(head) = self.free.get_mut(number) else { return };
+            #[allow(clippy::cast_ptr_alignment, reason = "blocks are aligned to 16 bytes")]
             let Some(block) = NonNull::new(block.cast::<Block>()) else { return };
             // SAFETY: the block is freed, so nothing else uses it. It has 16 bytes at least and is aligned to 16.
             unsafe { block.write(Block { next: *head }) };

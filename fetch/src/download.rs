@@ -7,7 +7,7 @@
 //! - Otherwise the file is fetched from its beginning. Its first bytes are compared with those that were passed on, by a
 //!   checksum, and are dropped.
 //!
-//! Both are bounded: see [`MOST_TRIES`] and [`MOST_RESTARTS`].
+//! Both are bounded: see `MOST_TRIES` and `MOST_RESTARTS`.
 
 use glowplug::deadline::Backoff;
 use glowplug::error::{Error, Reason, Result};

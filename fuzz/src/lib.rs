@@ -21,8 +21,13 @@ pub fn with_plan<T>(
     check: impl FnOnce(&mut Vec<Op<'_>>) -> T,
 ) -> Option<T> {
     let parsed = parse(text)?;
-    let options =
-        Options { today: Today(20_500), ssh_key_fragment, image_defaults: true, transport: &NoTransport };
+    let options = Options {
+        today: Today(20_500),
+        ssh_key_fragment,
+        image_defaults: true,
+        transport: &NoTransport,
+        kernel_command_line: Some(b"root=/dev/vda1 quiet"),
+    };
     let mut ops = plan::plan(&parsed.config, view, options).ok()?.ops;
     check_paths(&ops);
     Some(check(&mut ops))

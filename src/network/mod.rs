@@ -1,8 +1,8 @@
 //! The network of the initramfs: up when a config needs it, and down again before the real root starts.
 //!
 //! A network that is there already, by the kernel argument `ip=` or by a service of the initramfs, is used as it is and
-//! stays. Otherwise links are switched on here. [`ipconfig`] asks DHCP servers, the kernel listens to IPv6 routers by
-//! itself, and static addresses are set from the kernel command line. [`record`] keeps what was changed.
+//! stays. Otherwise links are switched on here. `ipconfig` asks DHCP servers, the kernel listens to IPv6 routers by
+//! itself, and static addresses are set from the kernel command line. `record` keeps what was changed.
 
 mod advertised;
 mod arguments;
@@ -23,7 +23,7 @@ use record::Record;
 
 pub use up::up;
 
-/// Takes back what [`up`] has changed: the links that it switched on, with their addresses and routes, what ipconfig wrote
+/// Takes back what [`up()`] has changed: the links that it switched on, with their addresses and routes, what ipconfig wrote
 /// about them, the host name and `/etc/resolv.conf`. Without a record there is nothing to do. It goes on after a failure.
 ///
 /// # Errors

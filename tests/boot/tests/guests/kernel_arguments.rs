@@ -42,7 +42,7 @@ impl Lonely {
     /// The file of the boot loader on the disk, while no guest runs.
     fn grub(&self) -> String {
         let path = "/boot/grub/grub.cfg".to_owned();
-        let found = image::extract(&self.machine.disk(), &[path.clone()]).unwrap();
+        let found = image::extract(&self.machine.disk(), std::slice::from_ref(&path)).unwrap();
         String::from_utf8_lossy(&found[&path].node.content).into_owned()
     }
 }
