@@ -95,7 +95,11 @@ pub fn get(context: &Context<'_>, request: &HttpRequest) -> Result<Response> {
     let mut tries: u32 = 0;
     loop {
         tries = tries.saturating_add(1);
-        let last = match follow(context, request, deadline) {
+        let ask = |method, url: &Url, headers: &[_]| {
+            let resume = request.resume.as_ref();
+            Hop { context, method, url, headers, direct: request.direct, resume, deadline }.ask()
+        };
+        let last = match follow(request, &ask) {
             Ok(response) => {
                 let status = response.status();
                 if !(500..=599).contains(&status) && !request.retry.statuses.contains(&status) {
@@ -125,25 +129,18 @@ fn words(deadline: Deadline) -> String {
     }
 }
 
+/// Sends a request with this method and these own fields to the server of a URL, and returns its answer.
+type Ask<'a> = dyn Fn(&'static str, &Url, &[(String, String)]) -> std::result::Result<Response, Failure> + 'a;
+
 /// Asks once, and follows redirects. A failure comes with the place, scheme and host, where it happened.
-fn follow(
-    context: &Context<'_>,
+pub(crate) fn follow(
     request: &HttpRequest,
-    deadline: Deadline,
+    ask: &Ask<'_>,
 ) -> std::result::Result<Response, (String, Failure)> {
     let (mut method, mut url) = (request.method, request.url.clone());
     let mut headers = request.headers.as_slice();
     for redirects in 0..=MOST_REDIRECTS {
-        let hop = Hop {
-            context,
-            method,
-            url: &url,
-            headers,
-            direct: request.direct,
-            resume: request.resume.as_ref(),
-            deadline,
-        };
-        let mut response = hop.ask().map_err(|failure| (url.shown(), failure))?;
+        let mut response = ask(method, &url, headers).map_err(|failure| (url.shown(), failure))?;
         response.redirects = redirects;
         let status = response.status();
         let location = response.field("location").filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308));

@@ -11,6 +11,8 @@ mod checksum;
 mod connect;
 pub mod context;
 pub mod download;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gs;
 pub mod http;
 mod metadata;
