@@ -188,3 +188,21 @@ impl Refusal {
         Error::new(Reason::Resource, what).at(&response.url.shown())
     }
 }
+
+/// What the fuzz targets reach.
+#[cfg(fuzzing)]
+pub mod fuzz {
+    use super::address::Object;
+
+    /// Returns the code of an error document.
+    pub fn error_code(document: &[u8]) -> Option<&str> {
+        super::error_document::code(document)
+    }
+
+    /// Returns the URLs that are asked for the object at `url`: that of its region, if need be, and its own.
+    pub fn object_url(url: &str) -> Option<(Option<String>, String)> {
+        let object = Object::parse(url).ok()?;
+        let region = object.region().unwrap_or("eu-central-1");
+        Some((object.bucket_url(object.hint(None), None), object.url(region, None)))
+    }
+}

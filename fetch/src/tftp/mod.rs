@@ -269,3 +269,57 @@ impl<'a> Client<'a> {
         }
     }
 }
+
+/// What the fuzz targets reach.
+#[cfg(fuzzing)]
+pub mod fuzz {
+    use super::OFFER;
+    use super::transfer::{Step, Transfer};
+
+    /// A client without a socket.
+    #[derive(Debug)]
+    pub struct Client(Transfer);
+
+    /// What a datagram brought.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    pub struct Kept {
+        /// The bytes of the file.
+        pub bytes: Vec<u8>,
+        /// Whether to send the acknowledgement.
+        pub acknowledge: bool,
+        /// Whether the file is complete.
+        pub is_end: bool,
+    }
+
+    impl Client {
+        /// Returns a client that has asked with options, or without.
+        pub fn new(options: bool) -> Self {
+            Self(Transfer::new(options.then_some(OFFER)))
+        }
+
+        /// Takes a datagram. `None` if the transfer is over without the whole file.
+        pub fn take(&mut self, datagram: &[u8]) -> Option<Kept> {
+            let kept =
+                |bytes: &[u8], acknowledge, is_end| Some(Kept { bytes: bytes.to_vec(), acknowledge, is_end });
+            match self.0.take(datagram) {
+                Ok(Step::Ignore) => Some(Kept::default()),
+                Ok(Step::Acknowledge) => kept(b"", true, false),
+                Ok(Step::Keep(bytes)) => kept(bytes, false, false),
+                Ok(Step::KeepAndAcknowledge(bytes)) => kept(bytes, true, false),
+                Ok(Step::End(bytes)) => kept(bytes, true, true),
+                Ok(Step::AskWithoutOptions) | Err(_) => None,
+            }
+        }
+
+        /// Returns the number of the block that is acknowledged; `None` before the server's first packet.
+        pub fn acknowledgement(&mut self) -> Option<u16> {
+            let [_, _, high, low] = self.0.acknowledgement();
+            self.0.has_begun().then_some(u16::from_be_bytes([high, low]))
+        }
+
+        /// Returns the size that the server told.
+        pub fn size(&self) -> Option<u64> {
+            self.0.size()
+        }
+    }
+}
