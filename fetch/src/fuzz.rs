@@ -7,9 +7,9 @@ use glowplug::http::{AnswerReader, Failure};
 
 use crate::http::{HttpRequest, follow};
 use crate::reply::{Connection, Response};
-use crate::url::Url;
 pub use crate::s3::fuzz::{error_code, object_url};
 pub use crate::tftp::fuzz::{Client, Kept};
+use crate::url::Url;
 
 /// A connection on which a server sends `answer` in pieces whose sizes go round.
 #[derive(Debug)]

@@ -63,6 +63,8 @@ pub struct Fetcher<'o> {
     authorities: RefCell<Vec<(String, Rc<[u8]>)>>,
     downloads: RefCell<Vec<Weak<RefCell<Download>>>>,
     /// Whether bringing up the network was tried.
+    was_tried: Cell<bool>,
+    /// Whether the network must be taken down. An attempt that failed may have left something.
     is_up: Cell<bool>,
     told: Cell<Instant>,
 }
@@ -76,6 +78,7 @@ impl<'o> Fetcher<'o> {
             program: OnceCell::new(),
             authorities: RefCell::default(),
             downloads: RefCell::default(),
+            was_tried: Cell::new(false),
             is_up: Cell::new(false),
             told: Cell::new(Instant::now()),
         }
@@ -146,8 +149,9 @@ impl Transport for Fetcher<'_> {
             return Err(Error::new(Reason::Unsupported, what));
         }
         let program = self.program()?;
-        if self.options.network == NetworkUse::BroughtUp && !self.is_up.replace(true) {
-            programs::bring_up(self.options.patience)?;
+        if self.options.network == NetworkUse::BroughtUp && !self.was_tried.replace(true) {
+            self.is_up.set(true);
+            self.is_up.set(programs::bring_up(self.options.patience)?);
         }
         let settings = self.settings.borrow();
         let request = settings.request(url, self.options.platform).map_err(|error| error.at(&url.place))?;

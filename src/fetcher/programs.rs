@@ -50,18 +50,23 @@ pub(super) fn missing() -> Error {
     )
 }
 
-/// Brings the network up with `glowplug-network up`, if that program lies beside this one.
+/// Brings the network up with `glowplug-network up`, if that program lies beside this one. Returns whether it did. That program
+/// refuses to touch the network of a system that runs outside of an initramfs, which is then used as it is.
 ///
 /// # Errors
 /// [`Reason::NoNetwork`] if the network does not come up within `patience`.
-pub(super) fn bring_up(patience: Duration) -> Result<()> {
-    let Some(program) = find(NETWORK, false) else { return Ok(()) };
+pub(super) fn bring_up(patience: Duration) -> Result<bool> {
+    let Some(program) = find(NETWORK, false) else { return Ok(false) };
     let seconds = CString::new(patience.as_secs().max(1).to_string()).unwrap_or_default();
     let arguments = [program.as_c_str(), c"up", c"--timeout", &seconds];
     let (ended, message) = run(&arguments, patience.saturating_add(MARGIN))
         .map_err(|errno| Error::system(&format!("run {NETWORK} up"), errno))?;
     match ended {
-        Ended::Code(0) => Ok(()),
+        Ended::Code(0) => Ok(true),
+        Ended::Code(code) if code == i32::from(Reason::Unsupported.exit_code()) => {
+            log::info!("the network is used as it is: {message}");
+            Ok(false)
+        }
         Ended::Code(code) if code == i32::from(Reason::NoNetwork.exit_code()) => {
             let message = if message.is_empty() { "no interface got an address" } else { &message };
             Err(Error::new(Reason::NoNetwork, format!("bring up the network: {message}")))
