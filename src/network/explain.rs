@@ -2,7 +2,7 @@
 
 use super::arguments::How;
 use super::netlink::Link;
-use super::up::{FOR_LINKS, Seen};
+use super::seen::{FOR_LINKS, Seen};
 use crate::error::{Error, Reason};
 
 /// The most interfaces that are named.

@@ -11,6 +11,7 @@ mod ipconfig;
 mod netlink;
 mod record;
 mod resolver;
+mod seen;
 mod up;
 
 use rustix::fs::statfs;

@@ -14,13 +14,12 @@ use super::ipconfig::{self, Ipconfig};
 use super::netlink::{Address, Link, Netlink};
 use super::record::{Record, Switched};
 use super::resolver::{self, Resolver};
+use super::seen::{FOR_LINKS, Seen};
 use super::{check_initramfs, down, host_name, open};
 use crate::deadline::Deadline;
 use crate::error::{Error, Reason, Result};
 use crate::platform::cmdline::{self, CommandLine};
 
-/// How long to wait for a network interface to appear. Drivers take a few seconds.
-pub(super) const FOR_LINKS: Duration = Duration::from_secs(30);
 /// How long an IPv6 address waits for an IPv4 one: many networks have routers for both, and servers only for IPv4.
 const FOR_IPV4: Duration = Duration::from_secs(5);
 /// How long the first address waits for those of the other `ip=` arguments.
@@ -29,8 +28,6 @@ const FOR_OTHERS: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 /// The least time between two starts of ipconfig for one link.
 const BETWEEN_STARTS: Duration = Duration::from_secs(1);
-/// The most links that are switched on. More are left alone.
-const MOST_LINKS: usize = 64;
 /// Services of an initramfs that manage its links by themselves, with a directory that each of them makes.
 const SERVICES: [(&str, &str); 2] =
     [("systemd-networkd", "/run/systemd/netif/links"), ("NetworkManager", "/run/NetworkManager")];
@@ -61,53 +58,6 @@ pub(super) struct Try {
     started: Option<Instant>,
     /// The exit code of an ipconfig that ended before a server could have been asked twice.
     pub(super) early: Option<i32>,
-}
-
-/// What a look at the kernel has shown.
-pub(super) struct Seen<'w> {
-    /// Sorted by number.
-    pub(super) links: Vec<Link>,
-    addresses: Vec<Address>,
-    pub(super) wanted: &'w [Wanted],
-    boot_mac: Option<&'w [u8]>,
-}
-
-impl Seen<'_> {
-    /// Returns the links that `wanted` is about, at most 64. `None` is any link.
-    pub(super) fn links_of<'s>(&'s self, wanted: &'s Wanted) -> impl Iterator<Item = &'s Link> {
-        let is_off = |link: &Link| {
-            self.wanted
-                .iter()
-                .any(|other| other.how == How::Off && other.interface.as_ref() == Some(&link.name))
-        };
-        let fits = move |link: &&Link| match (&wanted.interface, self.boot_mac) {
-            (Some(name), _) => *name == link.name && !link.is_loopback(),
-            (None, Some(mac)) => link.is_ethernet() && link.mac == mac,
-            (None, None) => link.is_ethernet() && !is_off(link),
-        };
-        self.links.iter().filter(fits).take(MOST_LINKS)
-    }
-
-    /// Returns the link that has the address.
-    fn link_of(&self, address: &Address) -> Option<&Link> {
-        let found = self.links.binary_search_by_key(&address.link, |link| link.index).ok()?;
-        self.links.get(found)
-    }
-
-    /// Returns the usable addresses that fulfil `wanted`, wherever they come from.
-    fn addresses_of<'s>(&'s self, wanted: &'s Wanted) -> impl Iterator<Item = &'s Address> {
-        self.addresses.iter().filter(move |address| {
-            let of_family = match wanted.how {
-                How::Automatic => true,
-                How::Router => address.ip.is_ipv6(),
-                How::Static { ip, .. } => address.ip == ip,
-                How::Off => false,
-            };
-            let is_named = |link: &&Link| wanted.interface.as_ref().is_none_or(|name| *name == link.name);
-            let is_on = |link: &Link| link.is_up() && !link.is_loopback();
-            address.is_usable && of_family && self.link_of(address).filter(is_named).is_some_and(is_on)
-        })
-    }
 }
 
 struct Work {
