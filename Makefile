@@ -183,6 +183,7 @@ test: lint unit network fuzz-smoke build-glibc bare boot
 check:
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
+	cargo check --quiet --locked --features failpoints --test crash
 	cargo test --quiet --locked
 	cargo test --quiet --locked -p glowplug-fetch --lib
 

@@ -146,7 +146,7 @@ impl Disk {
         };
         failpoints::arm(allowed, fault);
         match catch_unwind(AssertUnwindSafe(provision)) {
-            Ok(Ok(())) => Ended::Done,
+            Ok(Ok(_)) => Ended::Done,
             Ok(Err(error)) => Ended::Failed(error),
             Err(payload) if payload.is::<Stopped>() => Ended::Stopped,
             Err(payload) => resume_unwind(payload),
