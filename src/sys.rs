@@ -389,7 +389,9 @@ mod no_unwinder {
 /// Blocks of up to [`LARGEST`](allocator::LARGEST) bytes belong to one of 70 classes by their size, and a class keeps
 /// the blocks that were freed for its next ones. Each larger block is a mapping of its own. So a vector that grows
 /// moves without a copy, and a block that was large goes back to the kernel.
-#[cfg(not(fuzzing))]
+///
+/// Debug builds do without it, because the threads of the test suites would wait for its lock.
+#[cfg(all(not(fuzzing), any(test, not(debug_assertions))))]
 mod allocator {
     use std::alloc::{GlobalAlloc, Layout};
     use std::cell::UnsafeCell;
