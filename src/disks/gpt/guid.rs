@@ -44,8 +44,8 @@ impl Guid {
     /// Makes the version 4 UUID of 16 `random` bytes (RFC 9562).
     pub fn from_random(random: [u8; 16]) -> Self {
         let value = u128::from_be_bytes(random);
-        let value = value & !(0xf << 76) | (4 << 76);
-        Self::from_bytes_of_text(value & !(3 << 62) | (2 << 62))
+        let value = (value & !(0xf << 76)) | (4 << 76);
+        Self::from_bytes_of_text((value & !(3 << 62)) | (2 << 62))
     }
 
     /// Returns whether this is the GUID of an unused entry.

@@ -224,7 +224,7 @@ fn sectors(disk: &File, geometry: Geometry, at: u64, count: u64) -> io::Result<V
 /// Returns the little-endian number of `length` bytes at `at`, 0 beyond the end.
 fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
     let bytes = bytes.get(at..at.saturating_add(length)).unwrap_or_default();
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte))
 }
 
 fn guid(bytes: &[u8], at: usize) -> Guid {

@@ -14,7 +14,7 @@ impl Random {
     }
 
     fn guid(&mut self) -> Guid {
-        let half = |random: &mut Self| (random.below(1 << 31) << 32 | random.below(1 << 31)).to_be_bytes();
+        let half = |random: &mut Self| ((random.below(1 << 31) << 32) | random.below(1 << 31)).to_be_bytes();
         let (one, other) = (half(self), half(self));
         Guid::from_random([one, other].concat().try_into().unwrap())
     }
