@@ -226,7 +226,7 @@ impl Download {
         };
         let last =
             if self.note.is_empty() { String::new() } else { format!("; the last try: {}", self.note) };
-        Err(self.failed(Reason::NoHost, &(what + &last)))
+        Err(self.failed(Reason::NoHost, &format!("{what}{last}")))
     }
 
     /// Waits for the program, which has closed its pipes.
