@@ -13,6 +13,10 @@ fn is_root() -> bool {
 }
 
 #[test]
+#[allow(
+    clippy::zombie_processes,
+    reason = "a test that fails leaves its child to the end of the test program"
+)]
 fn it_runs_without_privileges() {
     let server = Server::http(|_, _, _| std::thread::sleep(Duration::from_secs(20)));
     let mut command = Command::new(PROGRAM);

@@ -213,7 +213,8 @@ fn a_user_who_means_no_good(machine: &Machine, guest: &Guest) {
             format!("umount {folder}"),
         ),
         ("root", listen("/bin/cat"), "not asked, since another user", end.clone()),
-        ("core", listen("/tmp/endless"), "rotocol error", end.clone()),
+        // On a busy machine the time is over before the line is too long.
+        ("core", listen("/tmp/endless"), "rotocol error|timed out", end.clone()),
         ("core", format!("kill -STOP {manager}"), "timed out", format!("kill -CONT {manager}")),
     ];
     for (user, attack, words, undo) in attacks {
@@ -221,7 +222,10 @@ fn a_user_who_means_no_good(machine: &Machine, guest: &Guest) {
         // On an emulated processor, an answer is late now and then.
         let health = health_that(machine, &format!("{words:?} after {attack}"), |health| {
             let podman = health["podman"].as_array().unwrap().iter().find(|it| it["user"] == "core");
-            let error = |podman: &Value| podman["error"].as_str().unwrap_or_default().contains(words);
+            let error = |podman: &Value| {
+                let error = podman["error"].as_str().unwrap_or_default();
+                words.split('|').any(|words| error.contains(words))
+            };
             podman.is_some_and(|podman| podman["api"] == "unknown" && error(podman))
                 && health["took"].as_u64().unwrap() < 300
         });
