@@ -29,3 +29,27 @@ impl Root {
         })
     }
 }
+
+impl Drop for Root {
+    /// Unlocks the root. To close the descriptor is not enough, because a program that another thread starts at this moment
+    /// has a copy of it until its own file takes the place of this one. Without a lock this does nothing.
+    fn drop(&mut self) {
+        let _ = flock(&self.fd, FlockOperation::NonBlockingUnlock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_goes_with_its_root_while_another_process_has_a_copy_of_the_descriptor() {
+        let temp = crate::testing::TempDir::new("lock");
+        let root = Root::open(temp.path()).unwrap();
+        root.lock().unwrap();
+        assert_eq!(Root::open(temp.path()).unwrap().lock().unwrap_err().reason(), Reason::Busy);
+        let _copy = root.fd.try_clone().unwrap();
+        drop(root);
+        Root::open(temp.path()).unwrap().lock().unwrap();
+    }
+}
