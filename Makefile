@@ -58,6 +58,8 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source tests/network \
 	network/deb network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
+	tests/disks/prepare tests/disks/run tests/disks/guest/init tests/disks/guest/in_root \
+	$(wildcard tests/disks/cases/*/before tests/disks/cases/*/check) \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
 	tests/boot/machine/offline fuzz/run image/build debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
@@ -82,7 +84,7 @@ N = 50
 TARGETS =
 
 .PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test test-podman \
-	demo test check unit network lint lint-code lint-crates bare fresh boot boot-one boot-network bench crash fuzz fuzz-smoke fuzz-one fmt clean
+	demo test check unit network disks lint lint-code lint-crates bare fresh boot boot-one boot-network bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -207,6 +209,11 @@ unit: deps
 # The network of the initramfs, in network namespaces: without a guest.
 network: deps build
 	tests/network $(BIN)/glowplug-network
+
+# What becomes of disks, in User Mode Linux. With NAME=WORD only those cases whose names contain WORD.
+disks: deps build
+	@tests/disks/prepare $(OUT)/disks
+	@tests/disks/run $(BIN)/glowplug $(OUT)/disks $(NAME)
 
 lint: lint-code lint-crates
 
