@@ -21,6 +21,7 @@
 
 pub mod agent;
 pub mod change;
+mod child;
 pub mod clock;
 pub mod config;
 pub mod console;
@@ -37,6 +38,7 @@ pub mod fuzz;
 mod go;
 pub mod http;
 pub mod ignition;
+mod initramfs;
 pub mod json;
 pub mod kernel_args;
 pub mod kmsg_logger;

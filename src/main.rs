@@ -11,7 +11,7 @@ use glowplug::fetcher::NetworkUse;
 use glowplug::platform::Platform;
 use glowplug::provision::{Form, Policy, Style};
 use glowplug::root::Root;
-use glowplug::{fd, file, ignition, kmsg_logger, provision};
+use glowplug::{disks, fd, file, ignition, kmsg_logger, provision};
 use lexopt::Arg::{Long, Short, Value};
 use log::LevelFilter;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -71,6 +71,10 @@ enum Call {
 
 fn main() -> ExitCode {
     if let Err(error) = keep_memory_private() {
+        complain(&error);
+        return ExitCode::from(error.reason().exit_code());
+    }
+    if let Some(error) = disks::in_root::main(std::env::args_os()) {
         complain(&error);
         return ExitCode::from(error.reason().exit_code());
     }

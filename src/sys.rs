@@ -2,6 +2,8 @@
 //! larger program.
 #![allow(unsafe_code)]
 
+mod disks;
+
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
@@ -16,6 +18,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::error::errno_of;
+pub use disks::{KernelPartition, leave_mount_namespace, replace_by, tell_kernel};
 
 /// A socket option of `linux/vm_sockets.h`. Its value is a `timeval` on machines whose long has 64 bits.
 const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
@@ -238,25 +241,26 @@ const fn length_of<T>() -> libc::socklen_t {
 /// environment with nothing but `PATH`. Returns its exit code, or `None` if a signal ended it.
 ///
 /// # Errors
-/// As for [`spawn`], or errno of waitpid(2).
+/// As for [`spawn`], or errno of waitpid(2); `EINVAL` without a program.
 pub fn spawn_and_wait(arguments: &[&CStr]) -> Result<Option<i32>, Errno> {
-    let child = spawn(arguments, &[c"PATH=/usr/sbin:/usr/bin:/sbin:/bin"], None)?;
+    let program = arguments.first().ok_or(Errno::INVAL)?;
+    let child = spawn(program, arguments, &[c"PATH=/usr/sbin:/usr/bin:/sbin:/bin"], None)?;
     let ended = retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()))?;
     Ok(ended.and_then(|(_, status)| status.exit_status()))
 }
 
-/// Starts the program `arguments[0]`, which is found by `PATH` unless it has a slash, with the variables `environment` alone.
-/// If `stdio` are given, they become its standard input, output and error, and it is in a process group of its own.
+/// Starts `program`, which is found by `PATH` unless it has a slash, with `arguments`, whose first is its name, and with the
+/// variables `environment` alone. If `stdio` are given, they become its standard input, output and error, and it is in a process group of its own.
 ///
 /// # Errors
-/// errno of `posix_spawnp(3)`; `EINVAL` without a program.
+/// errno of `posix_spawnp(3)`.
 pub fn spawn(
+    program: &CStr,
     arguments: &[&CStr],
     environment: &[&CStr],
     stdio: Option<[BorrowedFd<'_>; 3]>,
 ) -> Result<Pid, Errno> {
     let check = |code: libc::c_int| if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code)) };
-    let program = arguments.first().ok_or(Errno::INVAL)?;
     let (arguments, environment) = (pointers(arguments), pointers(environment));
     let mut child = 0;
     let mut actions = MaybeUninit::<libc::posix_spawn_file_actions_t>::uninit();

@@ -27,7 +27,7 @@ pub use report::{Finding, Position, Report, Severity};
 pub use scheme::{Scheme, origin};
 pub use types::*;
 pub use unsupported::{
-    Unsupported, locate_unsupported, refuse_unsupported, unsupported, unsupported_changes,
+    Unsupported, disk_changes, locate_unsupported, refuse_unsupported, unsupported, unsupported_changes,
 };
 pub use version::Version;
 

@@ -9,7 +9,7 @@ use super::report::{Finding, JsonPath, Severity, Step};
 use super::types::Config;
 use crate::error::{Error, Problems, Reason, Result};
 
-/// One part of a config that glowplug does not carry out.
+/// One part of a config that is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported {
     /// What the part asks for: `partitioning disks`.
@@ -53,22 +53,35 @@ pub fn unsupported(config: &Config<'_>) -> Vec<Unsupported> {
 }
 
 /// Returns every unsupported change to the machine that `config` asks for, in a fixed order. A list such as
-/// `storage.disks` is one part.
+/// `storage.raid` is one part.
 pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
-    let mut found = Vec::new();
     let storage = &config.storage;
-    let lists = [
-        (storage.disks.is_empty(), "partitioning disks", ["storage", "disks"]),
+    parts_of(&[
         (storage.raid.is_empty(), "creating RAID arrays", ["storage", "raid"]),
         (storage.luks.is_empty(), "encrypting disks", ["storage", "luks"]),
+    ])
+}
+
+/// Returns the changes of disks that `config` asks for, each as an unsupported part, for a caller that changes only a
+/// directory tree. `wherever` says where that is so, after the words for the change: " by a stage".
+pub fn disk_changes(config: &Config<'_>, wherever: &str) -> Vec<Unsupported> {
+    let storage = &config.storage;
+    let mut parts = parts_of(&[
+        (storage.disks.is_empty(), "partitioning disks", ["storage", "disks"]),
         (storage.filesystems.is_empty(), "creating file systems", ["storage", "filesystems"]),
-    ];
-    for (is_empty, what, path) in lists {
-        if !is_empty {
-            found.push(Unsupported { what: Cow::Borrowed(what), path: path.map(Step::Key).into() });
-        }
+    ]);
+    for part in &mut parts {
+        part.what.to_mut().push_str(wherever);
     }
-    found
+    parts
+}
+
+/// Returns the parts of a list that are not empty.
+fn parts_of(parts: &[(bool, &'static str, [&'static str; 2])]) -> Vec<Unsupported> {
+    let asked = parts.iter().filter(|(is_empty, ..)| !is_empty);
+    asked
+        .map(|(_, what, path)| Unsupported { what: Cow::Borrowed(what), path: path.map(Step::Key).into() })
+        .collect()
 }
 
 /// Returns a finding for each of `parts`, sorted by their places in `text`, the config that they were found in.
@@ -121,18 +134,26 @@ mod tests {
         assert_eq!(
             found(rest),
             [
-                "partitioning disks is not supported, at $.storage.disks",
                 "creating RAID arrays is not supported, at $.storage.raid",
                 "encrypting disks is not supported, at $.storage.luks",
-                "creating file systems is not supported, at $.storage.filesystems",
+            ]
+        );
+        let text = format!(r#"{{"ignition":{{"version":"3.4.0"{rest}}}"#);
+        let parsed = parse(text.as_bytes(), &mut Report::default()).unwrap();
+        let parts: Vec<String> =
+            disk_changes(&parsed.config, " here").iter().map(Unsupported::to_string).collect();
+        assert_eq!(
+            parts,
+            [
+                "partitioning disks here is not supported, at $.storage.disks",
+                "creating file systems here is not supported, at $.storage.filesystems",
             ]
         );
     }
 
     #[test]
     fn a_replaced_config_asks_for_nothing_itself() {
-        let rest =
-            r#","config":{"replace":{"source":"data:,x"}}},"storage":{"disks":[{"device":"/dev/vdb"}]}"#;
+        let rest = r#","config":{"replace":{"source":"data:,x"}}},"storage":{"luks":[{"name":"x","device":"/dev/vdb"}]}"#;
         assert_eq!(found(rest), [""; 0]);
         assert_eq!(found(r#"},"storage":{"files":[{"path":"/a"}]}"#), [""; 0]);
     }

@@ -1,7 +1,32 @@
 //! Disks: what is on them, and how a config changes them.
+//!
+//! [`carry_out`] does the work of a config: `partitions` and `filesystems`, by the decisions of [`plan`] and with the programs
+//! of the root (`tools`). Such changes cannot be staged and renamed. So [`Record`] keeps in the root what was begun and what is
+//! done, and a run after a power cut goes on from there.
 
+mod devices;
+mod filesystems;
 pub mod gpt;
 mod ids;
+pub mod in_root;
+mod mount;
+mod partitions;
 pub mod plan;
+mod probe;
+mod record;
+mod resolve;
+mod tools;
+mod work;
 
+pub use devices::{Device, Devices, PartitionPlace};
 pub use ids::Ids;
+pub use mount::{Mounted, mounts_of};
+pub use probe::Probe;
+pub use record::{Mount, Progress, Record};
+pub use tools::Tools;
+pub use work::carry_out;
+
+/// Returns the place of entry number `index` of a list of `storage`: `$.storage.disks.0`.
+fn place_of(list: &str, index: usize) -> String {
+    format!("$.storage.{list}.{index}")
+}

@@ -59,6 +59,8 @@ reasons! {
     Conflict "conflict" 40,
     /// The root's account files do not allow what the config asks for.
     Account "account" 41,
+    /// A disk could not be changed as the config asks.
+    Disk "disk" 42,
     /// Reading or writing the root failed.
     RootIo "root-io" 50,
     /// The root file system is full.
@@ -112,6 +114,7 @@ impl Reason {
                 "Correct the user or group in the config, or the image's account files, then start again: \
                  nothing was written."
             }
+            Self::Disk => "Check the disk that is named, and what the config asks of it, then start again.",
             Self::RootIo => "Check the root file system at the path that is named, then start again.",
             Self::NoSpace => "Make the disk larger or the config smaller, then start again.",
             Self::ReadOnly => {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, read, write};
 
-use super::child::{Child, Ended, Pipes};
 use super::programs::{FETCH, MARGIN};
+use crate::child::{Child, Ended, Pipes};
 use crate::config::origin;
 use crate::deadline::Deadline;
 use crate::error::{Error, Reason, Result, errno_words};

@@ -1,7 +1,6 @@
 //! Fetches URLs with the program `glowplug-fetch`, which has no rights: code that parses what the network sends does not
 //! run as root. This program only gives it a request, and takes the bytes of the body.
 
-mod child;
 mod download;
 mod programs;
 mod settings;

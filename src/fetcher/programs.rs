@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, CWD, access, readlinkat};
 use rustix::io::{Errno, read, retry_on_intr};
 
-use super::child::{Child, Ended};
+use crate::child::{Child, Ended};
 use crate::deadline::Deadline;
 use crate::error::{Error, Reason, Result};
 

@@ -10,7 +10,7 @@ use crate::config::KernelArguments;
 use crate::error::{Error, Reason, Result};
 use crate::fetcher::NetworkUse;
 use crate::provision::offline;
-use crate::provision::phases::{Defaults, plan_config, refuse_empty};
+use crate::provision::phases::{Defaults, Setting, plan_config, refuse_empty};
 use crate::provision::render::{Renderer, Texts};
 use crate::root::Root;
 use crate::source::Transport as _;
@@ -52,7 +52,7 @@ pub fn apply(root: &Path, text: &[u8], ignore_unsupported: bool, is_offline: boo
     }
     let target = Root::open(root)?;
     target.lock()?;
-    let mut ops = plan_config(&config, &target, Defaults::Reference, &fetcher, None)?.log_remarks();
+    let mut ops = plan_config(&config, &target, Setting::tree(Defaults::Reference), &fetcher)?.log_remarks();
     files::logged(root, &config, ops.len(), &mut || target.apply(&mut ops)).map(drop)
 }
 

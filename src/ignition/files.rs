@@ -12,7 +12,7 @@ use crate::config::{Config, Passwd, Unit};
 use crate::error::{Error, Reason, Result};
 use crate::fetcher::NetworkUse;
 use crate::platform::CommandLine;
-use crate::provision::phases::{Defaults, boot_id, plan_config};
+use crate::provision::phases::{Defaults, Setting, boot_id, plan_config};
 use crate::root::{Leftovers, Root};
 use crate::source::Transport as _;
 use crate::stamp::{self, STAMP};
@@ -46,7 +46,7 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
     let boot_id = boot_id()?;
     let fetcher = request.fetcher(NetworkUse::BroughtUp, CommandLine::read()?.timeout);
     fetcher.adopt(&config.ignition)?;
-    let mut ops = plan_config(config, &root, Defaults::Reference, &fetcher, None)?.log_remarks();
+    let mut ops = plan_config(config, &root, Setting::tree(Defaults::Reference), &fetcher)?.log_remarks();
     root.make_stamp_place(&mut ops)?;
     let key_files = key_files(&config.passwd, &ops);
     let run = stamp::Run {

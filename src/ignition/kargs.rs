@@ -12,7 +12,7 @@ use crate::config::{Config, KernelArguments};
 use crate::error::{Error, Reason, Result};
 use crate::kernel_args::Wanted;
 use crate::platform::CommandLine;
-use crate::provision::phases::{Defaults, plan_config};
+use crate::provision::phases::{Defaults, Setting, plan_config};
 use crate::root::Root;
 use crate::source::NoTransport;
 use crate::{fd, kmsg_logger, sys};
@@ -115,8 +115,8 @@ fn change(call: HelperCall<'_>) -> Result<()> {
     let running = CommandLine::text()?;
     let root = Root::open(call.root)?;
     root.lock()?;
-    let mut ops =
-        plan_config(&config, &root, Defaults::Reference, &NoTransport, Some(&running))?.log_remarks();
+    let setting = Setting { kernel_command_line: Some(&running), ..Setting::tree(Defaults::Reference) };
+    let mut ops = plan_config(&config, &root, setting, &NoTransport)?.log_remarks();
     if ops.is_empty() {
         return Ok(());
     }

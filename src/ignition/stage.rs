@@ -194,7 +194,9 @@ fn work(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Resu
         Stage::Kargs => kargs::run(&config.kernel_arguments),
         Stage::Disks | Stage::Mount | Stage::Umount => {
             part::keep(request.stage, config);
-            config::refuse_unsupported(&config::unsupported_changes(config))
+            let mut parts = config::disk_changes(config, " by a stage");
+            parts.append(&mut config::unsupported_changes(config));
+            config::refuse_unsupported(&parts)
         }
         Stage::Files => files::run(request, config, state),
     }

@@ -55,7 +55,7 @@ impl Program {
         let device = CString::new(format!("::::{host}:{name}:dhcp")).map_err(|_| Errno::INVAL);
         let started = device.and_then(|device| {
             let arguments = [self.path, c"-t", RUN, c"-c", c"dhcp", c"-d", &device];
-            sys::spawn(&arguments, &[], Some([self.null.as_fd(); 3]))
+            sys::spawn(self.path, &arguments, &[], Some([self.null.as_fd(); 3]))
         });
         match started {
             Ok(pid) => Ok(Ipconfig(Some(pid))),

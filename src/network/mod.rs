@@ -14,11 +14,11 @@ mod resolver;
 mod seen;
 mod up;
 
-use rustix::fs::statfs;
 use rustix::io::Errno;
 use rustix::system::{sethostname, uname};
 
 use crate::error::{Error, Reason, Result};
+use crate::initramfs;
 use netlink::Netlink;
 use record::Record;
 
@@ -89,18 +89,9 @@ fn open() -> Result<Netlink> {
     Netlink::open().map_err(|errno| Error::system("open a socket to the kernel's routing", errno))
 }
 
-/// Refuses to run outside of an initramfs, whose root is in memory: the network of a running system is not this program's.
+/// Refuses to run outside of an initramfs: the network of a running system is not this program's.
 fn check_initramfs() -> Result<()> {
-    /// The magic numbers of ramfs and tmpfs.
-    const IN_MEMORY: [u64; 2] = [0x8584_58f6, 0x0102_1994];
-    let root = statfs("/").map_err(|errno| Error::system("look at the file system of /", errno))?;
-    #[allow(
-        clippy::cast_sign_loss,
-        clippy::unnecessary_cast,
-        reason = "the type differs between C libraries"
-    )]
-    let kind = root.f_type as u64;
-    if IN_MEMORY.contains(&kind) {
+    if initramfs::is_here()? {
         return Ok(());
     }
     let text = "this is not an initramfs: the root file system is not in memory";

@@ -40,9 +40,14 @@ pub struct Options<'a> {
     /// The command line of the running kernel, if it is that of the root. With it, a root whose boot loader is not known is
     /// accepted as long as the kernel has the arguments already.
     pub kernel_command_line: Option<&'a [u8]>,
+    /// Whether the disks are changed as well. Otherwise a config that asks for that is refused.
+    pub changes_disks: bool,
     /// Fetches the bytes of URLs that do not hold them themselves.
     pub transport: &'a dyn Transport,
 }
+
+/// Where the disks of a config are not changed.
+const NO_DISKS: &str = " outside of the machine's initramfs";
 
 /// The part of a config that operations belong to. A number is the index of the entry in its list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +110,10 @@ impl<'a> Planned<'a> {
 pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -> Result<Planned<'a>> {
     // Planning goes on after a problem, so that all problems are reported at once.
     let mut problems = Problems::default();
-    problems.take(config::refuse_unsupported(&config::unsupported_changes(config)));
+    let mut unsupported =
+        if options.changes_disks { Vec::new() } else { config::disk_changes(config, NO_DISKS) };
+    unsupported.append(&mut config::unsupported_changes(config));
+    problems.take(config::refuse_unsupported(&unsupported));
     let mut tree = Tree::new(view);
     let accounts = accounts::plan(&config.passwd, &mut tree, options.today, &mut problems);
     problems.take(ssh_keys::plan(&config.passwd, &accounts, &mut tree, options.ssh_key_fragment));

@@ -120,6 +120,7 @@ fn planned(root: &Memory, list: &str, entries: &[String]) -> Result<usize> {
         today: Today(20_500),
         ssh_key_fragment: false,
         image_defaults: false,
+        changes_disks: false,
         transport: &NoTransport,
     };
     plan(&parsed.config, root, options).map(|planned| planned.ops.len())

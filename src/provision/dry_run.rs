@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use self::planned_op::{Counts, PlannedOp};
 pub use self::text::Style;
 use super::offline;
-use super::phases::{Defaults, Rendered, plan_config};
+use super::phases::{Defaults, Rendered, Setting, plan_config};
 use super::render::Texts;
 use crate::change::{Stat, View};
 use crate::config::Config;
@@ -47,7 +47,12 @@ pub fn plan(root: &Root, text: &[u8], form: Form, fetches: bool) -> Result<Strin
     let texts = Texts::default();
     let config = Rendered::alone(&texts, text, transport)?.config;
     let view = Readable { root, unread: RefCell::default() };
-    let mut planned = plan_config(&config, &view, Defaults::Debian, transport, None)?;
+    let mut planned = plan_config(
+        &config,
+        &view,
+        Setting { changes_disks: true, ..Setting::tree(Defaults::Debian) },
+        transport,
+    )?;
     let read = planned_op::read_contents(&mut planned.ops, &view, fetches)?;
     let sorted = planned_op::by_path(&planned.ops);
     let lines = planned_op::lines(&planned, &read, &sorted, &view)?;

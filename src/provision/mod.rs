@@ -4,6 +4,7 @@ mod adopt;
 mod dry_run;
 mod failure;
 pub(crate) mod offline;
+mod on_disks;
 pub(crate) mod phases;
 mod policy;
 pub(crate) mod render;
@@ -18,6 +19,7 @@ use log::LevelFilter;
 
 use crate::error::{Error, Reason, Result};
 use crate::fetcher::{FetchOptions, Fetcher, NetworkUse};
+use crate::initramfs;
 use crate::kmsg_logger;
 use crate::platform::{self, Answer, CommandLine, Platform, PlatformChoice};
 use crate::root::{Leftovers, Root};
@@ -25,7 +27,7 @@ use crate::source::Transport;
 pub use adopt::adopt;
 pub use dry_run::{Form, Style, plan};
 pub use offline::{apply, clean, fetcher};
-use phases::{Defaults, Fetched, plan_config};
+use phases::{Defaults, Fetched, Setting, plan_config};
 pub use policy::Policy;
 use render::Texts;
 use settle::{Settled, settle};
@@ -113,7 +115,9 @@ pub fn provision(
                 log::info!("no platform has a config and the system has none: nothing to provision");
                 return Ok(Outcome::NothingDone);
             };
-            carry_out(root, fetched, transport)?;
+            // Work on disks has saved the config.
+            let done = carry_out(root, fetched, transport);
+            done.inspect_err(|error| discard_useless_config(root, error))?;
             log::info!("provisioned in {} ms", milliseconds(started));
             Ok(Outcome::Committed)
         }
@@ -123,9 +127,18 @@ pub fn provision(
 /// Carries out the fetched configs in `root`: all phases from their bytes to the stamp.
 fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result<()> {
     let texts = Texts::default();
-    let rendered = fetched.render(&texts, transport)?;
+    let mut rendered = fetched.render(&texts, transport)?;
     let running = CommandLine::text()?;
-    let planned = plan_config(&rendered.config, root, Defaults::Debian, transport, Some(&running))?;
+    let setting = Setting {
+        defaults: Defaults::Debian,
+        kernel_command_line: Some(&running),
+        changes_disks: initramfs::is_here()?,
+    };
+    let planned = plan_config(&rendered.config, root, setting, transport)?;
+    if on_disks::are_needed(&rendered.config) {
+        on_disks::try_sources(planned)?;
+        return on_disks::carry_out(&mut rendered, root, setting, transport);
+    }
     rendered.put(root, planned)
 }
 

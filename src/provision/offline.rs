@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::phases::{Defaults, Rendered, plan_config};
+use super::phases::{Defaults, Rendered, Setting, plan_config};
 use super::render::Texts;
 use crate::error::Result;
 use crate::fetcher::{FetchOptions, Fetcher, NetworkUse};
@@ -29,7 +29,7 @@ pub fn apply(root: &Root, text: &[u8], transport: &dyn Transport) -> Result<()> 
     let texts = Texts::default();
     let rendered = Rendered::alone(&texts, text, transport)?;
     root.lock()?;
-    let planned = plan_config(&rendered.config, root, Defaults::Debian, transport, None)?;
+    let planned = plan_config(&rendered.config, root, Setting::tree(Defaults::Debian), transport)?;
     root.apply(&mut planned.log_remarks())
 }
 

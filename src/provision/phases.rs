@@ -135,6 +135,21 @@ impl<'t> Rendered<'t> {
     }
 }
 
+impl Rendered<'_> {
+    /// Saves the config in the root, unless an interrupted run has saved it: work on disks begins, which cannot be staged.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn save(&mut self, root: &Root) -> Result<()> {
+        if !self.is_saved {
+            let sha512 = sha512_hex(self.text);
+            root.save(&ConfigToSave { platform: self.platform, sha512: &sha512, text: self.text })?;
+            self.is_saved = true;
+        }
+        Ok(())
+    }
+}
+
 /// Refuses an empty text.
 ///
 /// # Errors
@@ -155,25 +170,43 @@ pub(crate) enum Defaults {
     Reference,
 }
 
+/// Where a plan is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// What it does where the config leaves a choice.
+    pub defaults: Defaults,
+    /// The command line of the running kernel, if it is that of the root.
+    pub kernel_command_line: Option<&'a [u8]>,
+    /// Whether the disks are changed as well.
+    pub changes_disks: bool,
+}
+
+impl Setting<'_> {
+    /// Returns the setting of a directory tree: no kernel, and no disks.
+    pub fn tree(defaults: Defaults) -> Self {
+        Self { defaults, kernel_command_line: None, changes_disks: false }
+    }
+}
+
 /// Plans the changes that `config` makes in the root behind `view`. `transport` fetches now what planning must read, and
 /// the rest later, when it is staged.
-/// `kernel_command_line` is that of the running kernel, if it is that of the root.
 ///
 /// # Errors
 /// Those of [`plan`]; [`Reason::Usage`] if the environment variable about ssh keys has an unknown value.
 pub(crate) fn plan_config<'a>(
     config: &'a Config<'a>,
     view: &dyn View,
-    defaults: Defaults,
+    setting: Setting<'a>,
     transport: &'a dyn Transport,
-    kernel_command_line: Option<&'a [u8]>,
 ) -> Result<Planned<'a>> {
+    let Setting { defaults, kernel_command_line, changes_disks } = setting;
     let started = Instant::now();
     let options = Options {
         today: Today(clock::today()),
         ssh_key_fragment: writes_key_fragment(defaults == Defaults::Reference)?,
         image_defaults: defaults == Defaults::Debian,
         kernel_command_line,
+        changes_disks,
         transport,
     };
     let planned = plan(config, view, options)?;

@@ -1,7 +1,7 @@
 //! Before anything is fetched: the stamp is judged, and what an interrupted run left is dealt with.
 
-use super::adopt;
 use super::writing;
+use super::{adopt, on_disks};
 use crate::error::Result;
 use crate::memory;
 use crate::platform::Platform;
@@ -30,7 +30,11 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
     // the program ignition may have been interrupted while it replaced an old stamp.
     if leftovers == Ok(Leftovers::BegunCommit) {
         log::info!("an interrupted run is completed from its journal");
-        writing(root, &mut || root.resume())?;
+        writing(root, &mut || {
+            let mounted = on_disks::mount_again(root)?;
+            let resumed = root.resume();
+            resumed.and(mounted.take_down())
+        })?;
         return Ok(Settled::Resumed);
     }
     let mut buffer = [0; LIMIT];

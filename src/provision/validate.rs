@@ -91,7 +91,7 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     lines
 }
 
-/// `unsupported at $.storage.disks, line 1 col 34: partitioning disks is not supported`
+/// `unsupported at $.storage.luks, line 1 col 33: encrypting disks is not supported`
 fn located(text: &[u8], parts: &[Unsupported]) -> Vec<String> {
     config::locate_unsupported(text, parts).iter().map(ToString::to_string).collect()
 }
@@ -145,14 +145,16 @@ mod tests {
     fn what_the_boot_will_refuse_is_told_at_once_with_its_place() {
         let rest = r#"},
 "kernelArguments":{"shouldExist":["quiet","a=\"b c\""]},
-"storage":{"disks":[{"device":"/dev/vdb","partitions":[{"label":"data","number":1}]}],
-"filesystems":[{"device":"/dev/disk/by-partlabel/data","path":"/data","format":"ext4"}],
+"storage":{"raid":[{"name":"data","level":"raid1","devices":["/dev/vdb","/dev/vdc"]}],
+"luks":[{"name":"secret","device":"/dev/md/data"}],
+"disks":[{"device":"/dev/vdd","partitions":[{"label":"more","number":1}]}],
+"filesystems":[{"device":"/dev/disk/by-partlabel/more","path":"/data","format":"ext4"}],
 "files":[{"path":"/x","contents":{"source":"https://example.com/secret"}}]}"#;
         assert_eq!(
             faults(rest),
             [
-                "unsupported at $.storage.disks, line 3 col 21: partitioning disks is not supported",
-                "unsupported at $.storage.filesystems, line 4 col 16: creating file systems is not supported",
+                "unsupported at $.storage.raid, line 3 col 20: creating RAID arrays is not supported",
+                "unsupported at $.storage.luks, line 4 col 9: encrypting disks is not supported",
                 "refused at boot (unsupported): a kernel argument with the character '\"' is not supported, at $.kernelArguments.shouldExist.1",
             ]
         );
@@ -172,9 +174,10 @@ mod tests {
         ] {
             assert_eq!(faults(&rest), [""; 0], "{rest}");
         }
-        let rest =
-            format!(r#","config":{{"merge":[{source}]}}}},"storage":{{"disks":[{{"device":"/dev/vdb"}}]}}"#);
-        assert!(faults(&rest)[0].starts_with("unsupported at $.storage.disks, line "));
+        let rest = format!(
+            r#","config":{{"merge":[{source}]}}}},"storage":{{"luks":[{{"name":"x","device":"/dev/vdb"}}]}}"#
+        );
+        assert!(faults(&rest)[0].starts_with("unsupported at $.storage.luks, line "));
         let rest =
             r#"},"storage":{"files":[{"path":"/x","contents":{"source":"s3://b/k","compression":"gzip"}}]}"#;
         let words =
@@ -192,13 +195,13 @@ mod tests {
         assert!(lines[1].ends_with("$.storage.files.1.append.1.verification.hash"), "{lines:?}");
     }
 
-    /// The first referenced config has `storage.disks`. The last one overrides the contents of the file `/x`.
+    /// The first referenced config has `storage.luks`. The last one overrides the contents of the file `/x`.
     #[test]
     fn referenced_configs_count_as_well() {
-        let child = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy40LjAifSwic3RvcmFnZSI6eyJkaXNrcyI6W3siZGV2aWNlIjoiL2Rldi92ZGIifV19fQ==";
+        let child = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy40LjAifSwic3RvcmFnZSI6eyJsdWtzIjpbeyJuYW1lIjoieCIsImRldmljZSI6Ii9kZXYvdmRiIn1dfX0=";
         assert_eq!(
             faults(&format!(r#","config":{{"merge":[{{"source":"{child}"}}]}}}}"#)),
-            ["unsupported in the merged config: partitioning disks is not supported, at $.storage.disks"]
+            ["unsupported in the merged config: encrypting disks is not supported, at $.storage.luks"]
         );
         let lines = faults(r#","config":{"replace":{"source":"data:,x"}}}"#);
         assert!(lines[0].starts_with("refused at boot (config-syntax): the config at"), "{lines:?}");

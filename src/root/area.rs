@@ -28,6 +28,8 @@ const OWNER: &CStr = c"owner";
 const OWNER_TARGET: &CStr = c"glowplug";
 /// The saved config. It stays until the root is provisioned.
 pub(super) const CONFIG: &CStr = c"config";
+/// The record of work on disks. It stays as long as the saved config.
+pub(super) const DISKS: &CStr = c"disks";
 /// The journal: the operations of a commit that has begun.
 pub(super) const JOURNAL: &CStr = c"journal";
 /// The stamp, until the end of the commit renames it into its place.
@@ -192,9 +194,9 @@ impl Area {
         if self.has(CONFIG)? { self.clear_staged() } else { self.remove(root) }
     }
 
-    /// Removes everything in the area but the owner link and a saved config.
+    /// Removes everything in the area but the owner link, a saved config and the record of work on disks.
     fn clear_staged(&self) -> Result<()> {
-        self.clear(&[OWNER, CONFIG]).map_err(|errno| Error::root("clear", &self.path(), errno))
+        self.clear(&[OWNER, CONFIG, DISKS]).map_err(|errno| Error::root("clear", &self.path(), errno))
     }
 
     /// Removes everything in the area but the names in `keep`.

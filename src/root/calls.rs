@@ -51,6 +51,15 @@ pub(super) fn create(parent: BorrowedFd<'_>, name: &CStr, mode: Mode) -> OsResul
     rustix::fs::openat(parent, name, flags, mode)
 }
 
+/// Opens a file for appending, and creates it if it is missing.
+pub(super) fn append(parent: BorrowedFd<'_>, name: &CStr, mode: Mode) -> OsResult<OwnedFd> {
+    if !pass(parent)? {
+        return Err(Errno::IO);
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, mode)
+}
+
 /// Writes all of `bytes` to `file`.
 pub(super) fn write_all(file: BorrowedFd<'_>, bytes: &[u8]) -> OsResult<()> {
     if !pass(file)? {

@@ -13,11 +13,13 @@ mod attributes;
 mod calls;
 mod check;
 mod commit;
+mod disk_record;
 #[cfg(feature = "failpoints")]
 pub mod failpoints;
 mod file;
 mod journal;
 mod lock;
+mod mount_point;
 mod recent;
 mod saved;
 mod stage;
@@ -68,6 +70,11 @@ impl Root {
             },
         )?;
         Ok(Self { fd, path: path.to_owned(), last: RefCell::default() })
+    }
+
+    /// Returns the path of the root in the running system.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Opens `path` below the root without following any symbolic link.

@@ -62,6 +62,14 @@ pub(super) fn save(root: &Root, config: &ConfigToSave<'_>) -> Result<()> {
 }
 
 impl Root {
+    /// Saves `config` durably, before anything else is changed.
+    ///
+    /// # Errors
+    /// Those of the root. Nothing stays saved then.
+    pub fn save(&self, config: &ConfigToSave<'_>) -> Result<()> {
+        save(self, config).map_err(|error| self.undo(error))
+    }
+
     /// Returns the config that an interrupted run saved. Returns `None` if there is none, if it is damaged, or if it belongs
     /// to another root.
     ///

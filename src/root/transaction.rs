@@ -132,7 +132,7 @@ impl Root {
 
     /// Removes everything that has been staged or saved, before anything visible has changed. Returns `error`, which is the
     /// failure that made this necessary; another failure is only logged.
-    fn undo(&self, error: Error) -> Error {
+    pub(super) fn undo(&self, error: Error) -> Error {
         match self.discard() {
             Err(second) if second.to_string() != error.to_string() => log::warn!("{second}"),
             _ => {}

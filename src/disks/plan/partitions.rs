@@ -19,7 +19,7 @@ pub struct DiskState {
     /// Its partition table.
     pub found: Found,
     /// What stands on the whole disk instead of a partition table: the name of a file system, for example.
-    pub signature: Option<&'static str>,
+    pub signature: Option<String>,
     /// Whether the disk as a whole is in use, as a mounted file system is or a member of a RAID array.
     pub is_in_use: bool,
     /// The numbers of the partitions in use.
@@ -97,7 +97,7 @@ fn base_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Res
     if !is_wiped || is_ours {
         let advice =
             "Set wipeTable in the config if everything on this disk may be lost, or name another disk.";
-        match (&state.found, state.signature) {
+        match (&state.found, &state.signature) {
             (Found::Gpt { table, .. }, _) => {
                 let mut table = table.clone();
                 table.use_whole_disk();

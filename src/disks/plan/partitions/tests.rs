@@ -141,7 +141,7 @@ fn foreign_disks_are_left_alone_without_a_wish_to_wipe_them() {
         (Found::Damaged("the checksum of its header is wrong"), None, "checksum"),
         (Found::Nothing, Some("an LVM physical volume"), "the whole disk holds an LVM physical volume"),
     ] {
-        let state = DiskState { found, signature, ..state() };
+        let state = DiskState { found, signature: signature.map(str::to_owned), ..state() };
         let error = refused(r#"[{"number":1}]"#, &state);
         assert!(error.contains(words), "{error}");
         let wiped = plan_more(r#"[{"number":1,"sizeMiB":5}]"#, r#","wipeTable":true"#, &state).unwrap();

@@ -16,21 +16,21 @@ use crate::sys::spawn;
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A program that was started. It is killed, with all that it has started, when this value is dropped.
-pub(super) struct Child {
+pub(crate) struct Child {
     pid: Pid,
     is_over: bool,
 }
 
 /// The ends of the pipes to a program. Reading and writing them never blocks.
-pub(super) struct Pipes {
-    pub(super) input: OwnedFd,
-    pub(super) output: OwnedFd,
-    pub(super) errors: OwnedFd,
+pub(crate) struct Pipes {
+    pub(crate) input: OwnedFd,
+    pub(crate) output: OwnedFd,
+    pub(crate) errors: OwnedFd,
 }
 
 /// How a program ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// With this exit code.
     Code(i32),
     /// By a signal, or it was killed because it did not end.
@@ -42,7 +42,19 @@ impl Child {
     ///
     /// # Errors
     /// errno of pipe2(2), fcntl(2) or `posix_spawnp(3)`.
-    pub(super) fn start(arguments: &[&CStr], environment: &[&CStr]) -> Result<(Self, Pipes), Errno> {
+    pub(crate) fn start(arguments: &[&CStr], environment: &[&CStr]) -> Result<(Self, Pipes), Errno> {
+        Self::start_file(arguments.first().ok_or(Errno::INVAL)?, arguments, environment)
+    }
+
+    /// Starts the program in the file at `path`, under the name that `arguments` begin with: see [`Child::start`].
+    ///
+    /// # Errors
+    /// As for [`Child::start`].
+    pub(crate) fn start_file(
+        path: &CStr,
+        arguments: &[&CStr],
+        environment: &[&CStr],
+    ) -> Result<(Self, Pipes), Errno> {
         let (their_input, input) = pipe_with(PipeFlags::CLOEXEC)?;
         let (output, their_output) = pipe_with(PipeFlags::CLOEXEC)?;
         let (errors, their_errors) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -50,7 +62,7 @@ impl Child {
             fcntl_setfl(end, OFlags::NONBLOCK)?;
         }
         let theirs = [their_input.as_fd(), their_output.as_fd(), their_errors.as_fd()];
-        let pid = spawn(arguments, environment, Some(theirs))?;
+        let pid = spawn(path, arguments, environment, Some(theirs))?;
         Ok((Self { pid, is_over: false }, Pipes { input, output, errors }))
     }
 
@@ -58,7 +70,7 @@ impl Child {
     ///
     /// # Errors
     /// errno of waitpid(2).
-    pub(super) fn end_within(&mut self, patience: Duration) -> Result<Ended, Errno> {
+    pub(crate) fn end_within(&mut self, patience: Duration) -> Result<Ended, Errno> {
         let deadline = Deadline::after(patience);
         let (_, status) = loop {
             if let Some(ended) = waitpid(Some(self.pid), WaitOptions::NOHANG)? {
@@ -75,7 +87,7 @@ impl Child {
     }
 
     /// Kills the program, with all that it has started, and waits for it. Nothing happens if it has been waited for.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if std::mem::replace(&mut self.is_over, true) {
             return;
         }

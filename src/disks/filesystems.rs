@@ -1,0 +1,121 @@
+//! File systems and swap: what stands on each device of a config, and making what the config wants.
+
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, fsync, open};
+
+use super::devices::{Device, Devices};
+use super::plan::{Action, Format, command, decide};
+use super::probe::Probe;
+use super::record::{Progress, Record};
+use super::tools::{Extra, Tools};
+use super::{in_root, place_of};
+use crate::change::View as _;
+use crate::config::Filesystem;
+use crate::error::{Error, Reason, Result};
+use crate::root::Root;
+
+/// Decides what becomes of the file system that the config wants at `place` on `device`.
+///
+/// # Errors
+/// Those of [`decide`]; [`Reason::Conflict`] if it would be made over something in use; those of reading the device.
+pub fn plan(
+    wanted: &Filesystem<'_>,
+    format: Format,
+    (place, device): (&str, &Device),
+    record: &Record<'_>,
+    tools: Tools<'_>,
+) -> Result<Action> {
+    match record.progress(place) {
+        Some(Progress::Done) => return Ok(Action::Keep),
+        // An interrupted run has begun to make it, so nothing else is on the device any more.
+        Some(Progress::Begun(identity)) if *identity == device.identity => return Ok(Action::Make),
+        _ => {}
+    }
+    let action = decide(wanted, format, &Probe::of(device, tools)?, place)?;
+    if action == Action::Make {
+        refuse_used(device, place)?;
+    }
+    Ok(action)
+}
+
+/// Refuses a device that is in use, or that has a partition in use.
+fn refuse_used(device: &Device, place: &str) -> Result<()> {
+    let devices = Devices::read()?;
+    let is_used = devices.all().iter().any(|other| {
+        let is_part = other.partition.as_ref().is_some_and(|place| place.disk == device.name);
+        other.is_in_use && (is_part || other.number == device.number)
+    });
+    if !is_used {
+        return Ok(());
+    }
+    let what = format!("{} is in use, so no file system can be made there, at {place}", device.path());
+    Err(Error::new(Reason::Conflict, what)
+        .advise("Name another device. The file system that the system runs from cannot be made anew."))
+}
+
+/// Makes the file system that the config wants at `place`, over whatever is on `device`. If it is for a directory of the root
+/// that has contents, they are copied into it: otherwise they would be hidden, and a Debian without the contents of `/var` does
+/// not work.
+///
+/// # Errors
+/// Those of the programs, and of the record.
+pub fn make(
+    wanted: &Filesystem<'_>,
+    format: Format,
+    (place, device): (&str, &Device),
+    record: &mut Record<'_>,
+    root: &Root,
+) -> Result<()> {
+    let tools = Tools::of(root);
+    let path = device.path();
+    record.begin(place, &device.identity)?;
+    tools.succeed(&["wipefs", "--all", &path])?;
+    let command = command(wanted, format, &path);
+    if !command.is_empty() {
+        log::info!("make a file system on {path}: {}", format.name());
+        tools.succeed(&command.iter().map(String::as_str).collect::<Vec<_>>())?;
+    }
+    if let Some(directory) = wanted.path.as_deref().filter(|_| format != Format::Swap) {
+        copy_contents(directory, (&path, format), root)?;
+    }
+    sync(device)?;
+    record.finish(place)
+}
+
+/// Copies what the image has in `directory` into the new file system.
+fn copy_contents(directory: &str, (device, format): (&str, Format), root: &Root) -> Result<()> {
+    if root.stat(Path::new(directory))?.is_none() {
+        return Ok(());
+    }
+    let tools = Tools::of(root);
+    load_module(format.name(), tools);
+    log::info!("copy {directory} into the new file system on {device}");
+    let from = format!("{}/.", directory.trim_end_matches('/'));
+    let extra = Extra { device, kind: format.name() };
+    tools.succeed_with(Some(extra), &["cp", "--archive", "--", &from, in_root::PLACE])
+}
+
+/// Loads the kernel module of a file system. It may be a part of the kernel, and mounting tells if it is missing.
+pub fn load_module(kind: &str, tools: Tools<'_>) {
+    match tools.run(&["modprobe", "--quiet", kind]) {
+        Ok(_) => {}
+        Err(error) => log::warn!("{error}"),
+    }
+}
+
+/// Waits until everything is on the disk.
+#[allow(clippy::disallowed_methods, reason = "a device, not a path of the root")]
+fn sync(device: &Device) -> Result<()> {
+    let path = device.path();
+    let synced = open(&*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).and_then(|fd| fsync(&fd));
+    synced.map_err(|errno| {
+        let words = crate::error::errno_words(errno);
+        Error::new(Reason::Disk, format!("write {path} to the disk: {words}"))
+    })
+}
+
+/// Returns the place of an entry in the config.
+pub fn place(index: usize) -> String {
+    place_of("filesystems", index)
+}

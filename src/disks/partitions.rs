@@ -1,0 +1,161 @@
+//! Partitioning: the state of each disk of a config, the new tables, and the writes that put them on the disks.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+
+use super::devices::{Device, Devices};
+use super::gpt::{self, Found, Table};
+use super::plan::{DiskState, TablePlan, plan_table};
+use super::probe::Probe;
+use super::resolve::resolve;
+use super::tools::Tools;
+use super::{Ids, place_of};
+use crate::config::Disk;
+use crate::error::{Error, Problems, Reason, Result, io_words};
+use crate::sys::{KernelPartition, tell_kernel};
+
+/// What is to be done to one disk.
+#[derive(Debug)]
+pub struct DiskPlan {
+    pub device: Device,
+    pub plan: TablePlan,
+    found: Found,
+}
+
+impl DiskPlan {
+    /// Returns whether the plan leaves the partition `number` as it is.
+    pub fn keeps(&self, number: u32) -> bool {
+        let is_it = |partition: &gpt::Partition| partition.number == number;
+        let changes = |change: &super::plan::Change| {
+            change.old.as_ref().is_some_and(is_it) || change.new.as_ref().is_some_and(is_it)
+        };
+        !self.plan.is_new && !self.plan.changes.iter().any(changes)
+    }
+}
+
+/// Plans the partitions of all `disks` of a config. Nothing is written.
+///
+/// # Errors
+/// Those of finding and reading the disks, and those of [`plan_table`], all at once.
+pub fn plan(disks: &[Disk<'_>], ids: &Ids, tools: Tools<'_>) -> Result<Vec<DiskPlan>> {
+    let mut problems = Problems::default();
+    let mut plans: Vec<DiskPlan> = Vec::new();
+    for (index, disk) in disks.iter().enumerate() {
+        let place = place_of("disks", index);
+        let planned = plan_disk(disk, &place, ids, tools);
+        let Some(plan) = problems.take(planned.map_err(|error| error.at(&place))) else { continue };
+        if plans.iter().any(|other| other.device.number == plan.device.number) {
+            let what = format!("{} is a disk that an earlier entry names, too", disk.device);
+            problems.add(Error::new(Reason::Conflict, what).at(&place));
+        }
+        plans.push(plan);
+    }
+    problems.finish().map(|()| plans)
+}
+
+fn plan_disk(disk: &Disk<'_>, place: &str, ids: &Ids, tools: Tools<'_>) -> Result<DiskPlan> {
+    let device = resolve(&disk.device, tools)?;
+    let devices = Devices::read()?;
+    let file = open_disk(&device, OFlags::RDONLY)?;
+    let found = gpt::read(&file, device.geometry()).map_err(|error| failed(&device, "read", &error))?;
+    let probe = Probe::of(&device, tools)?;
+    let used = devices.partitions_of(&device.name).filter(|(partition, _)| partition.is_in_use);
+    let state = DiskState {
+        geometry: device.geometry(),
+        signature: (!probe.kind.is_empty()).then_some(probe.kind),
+        is_in_use: device.is_in_use,
+        in_use: used.map(|(_, place)| place.number).collect(),
+        found,
+    };
+    let plan = plan_table(disk, place, &state, ids)?;
+    Ok(DiskPlan { device, plan, found: state.found })
+}
+
+/// Puts the new table on the disk, and tells the kernel. A power cut leaves the old table or the new one.
+///
+/// # Errors
+/// [`Reason::Disk`] if the disk cannot be written to, or if the kernel does not take the partitions over.
+pub fn carry_out(plan: &DiskPlan, tools: Tools<'_>) -> Result<()> {
+    let DiskPlan { device, plan, found } = plan;
+    let file = open_disk(device, OFlags::RDWR)?;
+    if plan.is_changed {
+        log::info!("partition {}", device.path());
+        let mut found = found;
+        if plan.is_new {
+            // A signature that stays would make the disk look like what it was before.
+            tools.succeed(&["wipefs", "--all", &device.path()])?;
+            found = &Found::Nothing;
+        }
+        let batches = gpt::writes(found, &plan.table).ok_or_else(|| {
+            let what = format!("{} has no room for a second copy of its partition table", device.path());
+            Error::new(Reason::Disk, what)
+                .advise("Leave 1 MiB free before the first partition, or anywhere on the disk.")
+        })?;
+        for batch in batches {
+            for write in batch {
+                file.write_all_at(&write.bytes, write.at).map_err(|error| failed(device, "write", &error))?;
+            }
+            file.sync_all().map_err(|error| failed(device, "write", &error))?;
+        }
+    }
+    tell_all(&file, device, &plan.table)
+}
+
+/// Tells the kernel about all differences between the partitions that it knows and those of `table`.
+fn tell_all(file: &File, device: &Device, table: &Table) -> Result<()> {
+    let sector = u64::from(table.geometry.sector);
+    let bytes = |partition: &gpt::Partition| {
+        (partition.first.saturating_mul(sector), partition.sectors().saturating_mul(sector))
+    };
+    let tell = |what, number, place| match tell_kernel(file.as_fd(), what, number, place) {
+        Err(Errno::NXIO) if what == KernelPartition::Delete => Ok(()),
+        told => told.map_err(|errno| {
+            failed(device, &format!("tell the kernel about partition {number} of"), &errno.into())
+        }),
+    };
+    let mut is_told = Vec::new();
+    for (known, place) in Devices::read()?.partitions_of(&device.name) {
+        let there = (place.start.saturating_mul(512), known.size.saturating_mul(512));
+        match table.partition(place.number).map(bytes) {
+            Some(wanted) if wanted == there => is_told.push(place.number),
+            Some(wanted) if wanted.0 == there.0 => {
+                tell(KernelPartition::Resize, place.number, wanted)?;
+                is_told.push(place.number);
+            }
+            _ => tell(KernelPartition::Delete, place.number, there)?,
+        }
+    }
+    for partition in table.partitions.iter().filter(|partition| !is_told.contains(&partition.number)) {
+        tell(KernelPartition::Add, partition.number, bytes(partition))?;
+    }
+    let devices = Devices::read()?;
+    let mut known: Vec<_> = (devices.partitions_of(&device.name))
+        .map(|(known, place)| (place.number, place.start.saturating_mul(512), known.size.saturating_mul(512)))
+        .collect();
+    crate::sort::sort(&mut known, &|one, other| one.0.cmp(&other.0));
+    let wanted = table.partitions.iter().map(|partition| {
+        let (start, length) = bytes(partition);
+        (partition.number, start, length)
+    });
+    if known.into_iter().eq(wanted) {
+        return Ok(());
+    }
+    let what = format!("the kernel did not take over the partitions of {}", device.path());
+    Err(Error::new(Reason::Disk, what).advise("Start again: the kernel reads the new table then."))
+}
+
+#[allow(clippy::disallowed_methods, reason = "a device, not a path of the root")]
+fn open_disk(device: &Device, mode: OFlags) -> Result<File> {
+    let fd = open(device.path(), mode | OFlags::CLOEXEC, Mode::empty());
+    fd.map(File::from).map_err(|errno| failed(device, "open", &errno.into()))
+}
+
+fn failed(device: &Device, act: &str, error: &std::io::Error) -> Error {
+    let path = device.path();
+    Error::new(Reason::Disk, format!("{act} {}: {}", Path::new(&path).display(), io_words(error)))
+}

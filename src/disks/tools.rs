@@ -1,0 +1,176 @@
+//! The programs that work on disks: mkfs, blkid, cp and others. They are those of the root, not of the initramfs.
+//!
+//! The root needs them in any case, to check and assemble its file systems at later boots. So the initramfs stays as small as
+//! without them, and they fit the root's release. Each runs in a mount namespace of its own, with the root as its root
+//! directory: see `in_root`.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, read, retry_on_intr};
+
+use super::in_root;
+use crate::change::View as _;
+use crate::child::{Child, Ended};
+use crate::deadline::Deadline;
+use crate::error::{Error, Reason, Result};
+use crate::root::Root;
+
+/// How long one program may take. mkfs may have to discard a large, slow disk.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// The longest wait for the output of a program before the deadline is looked at.
+const TICK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// The most bytes of a program's output that are kept.
+const MOST_OUTPUT: usize = 64 << 10;
+/// The directories of programs in the root.
+const DIRECTORIES: [&str; 2] = ["/usr/sbin", "/usr/bin"];
+/// What a program finds in its environment. There is no udev that could answer libdevmapper or mdadm at the place in the boot
+/// where this runs under initramfs-tools.
+const ENVIRONMENT: [&CStr; 4] =
+    [c"PATH=/usr/sbin:/usr/bin:/sbin:/bin", c"HOME=/", c"DM_DISABLE_UDEV=1", c"MDADM_NO_UDEV=1"];
+
+/// The programs of a root.
+#[derive(Debug, Clone, Copy)]
+pub struct Tools<'r> {
+    root: &'r Root,
+}
+
+/// A file system that a program gets at [`in_root::PLACE`], in its own namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct Extra<'m> {
+    /// The path of the device.
+    pub device: &'m str,
+    /// The kernel's name of its type.
+    pub kind: &'m str,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit code.
+    pub code: i32,
+    /// What it wrote to standard output.
+    pub text: String,
+    /// The last line that it wrote to standard error.
+    message: String,
+}
+
+impl<'r> Tools<'r> {
+    /// Returns the programs of `root`.
+    pub fn of(root: &'r Root) -> Self {
+        Self { root }
+    }
+
+    /// Refuses a root without the program `name`, which is in Debian's package `package`.
+    ///
+    /// # Errors
+    /// [`Reason::Unsupported`], and those of the root.
+    pub fn require(self, name: &str, package: &str) -> Result<()> {
+        for directory in DIRECTORIES {
+            if self.root.stat(&Path::new(directory).join(name))?.is_some() {
+                return Ok(());
+            }
+        }
+        let advice =
+            format!("Install the package {package} in the image, then start again: nothing was written.");
+        Err(Error::new(Reason::Unsupported, format!("the root has no program {name}")).advise(advice))
+    }
+
+    /// Runs a program to its end, whatever its exit code is.
+    ///
+    /// # Errors
+    /// [`Reason::System`] if it cannot be started; [`Reason::Disk`] if a signal ended it, or if it took too long.
+    pub fn run(self, arguments: &[&str]) -> Result<Output> {
+        self.run_with(None, arguments)
+    }
+
+    /// Runs a program that must succeed.
+    ///
+    /// # Errors
+    /// As [`Tools::run`], and [`Reason::Disk`] for another exit code than 0.
+    pub fn succeed(self, arguments: &[&str]) -> Result<()> {
+        self.succeed_with(None, arguments)
+    }
+
+    /// Runs a program that must succeed, and that has the file system `extra` at [`in_root::PLACE`].
+    ///
+    /// # Errors
+    /// As [`Tools::succeed`].
+    pub fn succeed_with(self, extra: Option<Extra<'_>>, arguments: &[&str]) -> Result<()> {
+        let output = self.run_with(extra, arguments)?;
+        match output.code {
+            0 => Ok(()),
+            _ => Err(output.error(arguments)),
+        }
+    }
+
+    fn run_with(self, extra: Option<Extra<'_>>, arguments: &[&str]) -> Result<Output> {
+        let name = arguments.first().copied().unwrap_or_default();
+        log::debug!("run {name} in the root");
+        let (device, kind) = extra.map_or(("", ""), |extra| (extra.device, extra.kind));
+        let words = [in_root::PROGRAM.as_bytes(), self.root.path().as_os_str().as_bytes()];
+        let words = words.into_iter().chain([device, kind].map(str::as_bytes));
+        let words = words.chain(arguments.iter().map(|argument| argument.as_bytes()));
+        let run = || {
+            let words: Vec<CString> = words.map(CString::new).collect::<std::result::Result<_, _>>()?;
+            run_to_end(&words.iter().map(CString::as_c_str).collect::<Vec<_>>())
+        };
+        let (ended, text, message) =
+            run().map_err(|error| Error::system(&format!("run {name} in the root"), error))?;
+        match ended {
+            Ended::Code(code) => Ok(Output { code, text, message }),
+            Ended::Killed => {
+                let what = format!("{name} was ended by a signal, or took more than an hour");
+                Err(Error::new(Reason::Disk, what))
+            }
+        }
+    }
+}
+
+impl Output {
+    /// Returns the error for this exit code. `arguments` are those of the program.
+    pub fn error(&self, arguments: &[&str]) -> Error {
+        let name = arguments.first().copied().unwrap_or_default();
+        let what = format!("{name} failed with exit code {}: {}", self.code, self.message);
+        Error::new(Reason::Disk, what)
+    }
+}
+
+/// Runs this program again, under the name that `arguments` begin with. Returns how it ended, its output, and the last line
+/// of its error output.
+fn run_to_end(arguments: &[&CStr]) -> std::io::Result<(Ended, String, String)> {
+    let deadline = Deadline::after(PATIENCE);
+    let (mut child, pipes) = Child::start_file(c"/proc/self/exe", arguments, &ENVIRONMENT)?;
+    drop(pipes.input);
+    let mut texts = [Vec::new(), Vec::new()];
+    let mut is_open = [true; 2];
+    let mut buffer = [0; 4096];
+    while is_open.contains(&true) && !deadline.remaining().is_zero() {
+        let ends = [&pipes.output, &pipes.errors];
+        let mut fds: Vec<PollFd> = (ends.iter().zip(is_open).filter(|(_, is_open)| *is_open))
+            .map(|(end, _)| PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN))
+            .collect();
+        retry_on_intr(|| poll(&mut fds, Some(&TICK)))?;
+        for ((end, text), is_open) in ends.into_iter().zip(&mut texts).zip(&mut is_open) {
+            match read(end, &mut buffer) {
+                Ok(0) => *is_open = false,
+                Ok(count) => {
+                    text.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    // The end is what matters in a long output.
+                    let excess = text.len().saturating_sub(MOST_OUTPUT);
+                    text.drain(..excess);
+                }
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+    let ended = child.end_within(deadline.remaining())?;
+    let [output, errors] = texts.map(|text| String::from_utf8_lossy(&text).into_owned());
+    let message = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
+    Ok((ended, output, message))
+}

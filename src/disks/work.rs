@@ -1,0 +1,129 @@
+//! All work on disks that a config asks for, in its order: partitions, then file systems.
+
+use std::path::Path;
+
+use super::devices::Devices;
+use super::plan::{Action, Format};
+use super::probe::Probe;
+use super::record::Record;
+use super::resolve::{resolve, resolve_now};
+use super::tools::Tools;
+use super::{Device, filesystems, partitions};
+use crate::change::View as _;
+use crate::config::{Disk, Storage};
+use crate::error::{Error, Problems, Reason, Result};
+use crate::initramfs;
+use crate::root::Root;
+
+/// Carries out what `storage` asks of the disks. What an interrupted run has done is not done again. Everything that can be
+/// known beforehand is checked before the first write.
+///
+/// # Errors
+/// [`Reason::Unsupported`] outside of an initramfs, and for a program that the root lacks; [`Reason::Conflict`] for what
+/// stands on a disk and may not be lost; [`Reason::Disk`] for a step that failed.
+pub fn carry_out(storage: &Storage<'_>, record: &mut Record<'_>, root: &Root) -> Result<()> {
+    if !initramfs::is_here()? {
+        let what = "disks can only be changed in the initramfs of the machine";
+        return Err(Error::new(Reason::Unsupported, what).advise(
+            "Give the config to the machine when it boots. A running system keeps its disks as they are.",
+        ));
+    }
+    let tools = Tools::of(root);
+    require_tools(storage, tools)?;
+    let plans = partitions::plan(&storage.disks, record.ids(), tools)?;
+    check_filesystems(storage, &plans, record, tools)?;
+    for plan in &plans {
+        partitions::carry_out(plan, tools)?;
+    }
+    grow_root(&storage.disks, &plans, root)?;
+    for (index, wanted) in storage.filesystems.iter().enumerate() {
+        let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
+        let place = filesystems::place(index);
+        let device = resolve(&wanted.device, tools).map_err(|error| error.at(&place))?;
+        if filesystems::plan(wanted, format, (&place, &device), record, tools)? == Action::Make {
+            filesystems::make(wanted, format, (&place, &device), record, root)
+                .map_err(|error| error.at(&place))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what the root has no program for.
+fn require_tools(storage: &Storage<'_>, tools: Tools<'_>) -> Result<()> {
+    let mut problems = Problems::default();
+    for (index, wanted) in storage.filesystems.iter().enumerate() {
+        let Some(format) = Format::of(wanted) else { continue };
+        let place = filesystems::place(index);
+        if let Some((program, package)) = format.program() {
+            problems.take(tools.require(program, package).map_err(|error| error.at(&place)));
+        }
+        let is_root =
+            wanted.path.as_deref().is_some_and(|path| path.trim_matches('/').is_empty() && !path.is_empty());
+        if is_root && wanted.wipe_filesystem == Some(true) {
+            let what = "the root file system cannot be made anew";
+            problems.add(Error::new(Reason::Unsupported, what).at(&place).advise(
+                "Keep the root, and move data to a file system of its own, such as /var or /home. The root can grow: set \
+                 resize for its partition.",
+            ));
+        }
+    }
+    problems.finish()
+}
+
+/// Checks the file systems whose devices are there already and are not changed before.
+fn check_filesystems(
+    storage: &Storage<'_>,
+    plans: &[partitions::DiskPlan],
+    record: &Record<'_>,
+    tools: Tools<'_>,
+) -> Result<()> {
+    let mut problems = Problems::default();
+    for (index, wanted) in storage.filesystems.iter().enumerate() {
+        let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
+        let Some(device) = resolve_now(&wanted.device, tools)? else { continue };
+        let stays = |plan: &partitions::DiskPlan| match &device.partition {
+            Some(place) => plan.device.name != place.disk || plan.keeps(place.number),
+            None => plan.device.number != device.number,
+        };
+        if plans.iter().all(stays) {
+            let place = filesystems::place(index);
+            problems.take(filesystems::plan(wanted, format, (&place, &device), record, tools));
+        }
+    }
+    problems.finish()
+}
+
+/// Lets the file system of the root fill its partition, if the config has resized that partition. A file system that fills it
+/// already stays as it is, so this needs no record.
+fn grow_root(disks: &[Disk<'_>], plans: &[partitions::DiskPlan], root: &Root) -> Result<()> {
+    let Some(device) = root_device(root)? else { return Ok(()) };
+    let Some(place) = &device.partition else { return Ok(()) };
+    let is_resized = disks.iter().zip(plans).any(|(disk, plan)| {
+        let wanted = disk.partitions.iter().find(|wanted| u32::try_from(wanted.number) == Ok(place.number));
+        plan.device.name == place.disk && wanted.is_some_and(|wanted| wanted.resize == Some(true))
+    });
+    if !is_resized {
+        return Ok(());
+    }
+    let tools = Tools::of(root);
+    let path = device.path();
+    let probe = Probe::of(&device, tools)?;
+    log::info!("grow the root file system on {path}");
+    match probe.kind.as_str() {
+        "ext2" | "ext3" | "ext4" => tools.succeed(&["resize2fs", &path]),
+        "xfs" => tools.succeed(&["xfs_growfs", "/"]),
+        "btrfs" => tools.succeed(&["btrfs", "filesystem", "resize", "max", "/"]),
+        kind => {
+            log::warn!("the root file system ({kind}) does not grow with its partition");
+            Ok(())
+        }
+    }
+}
+
+/// Returns the device of the root; `None` if it is not on one.
+fn root_device(root: &Root) -> Result<Option<Device>> {
+    let Some(stat) = root.stat(Path::new("/"))? else { return Ok(None) };
+    let number = stat.identity.0;
+    let devices = Devices::read()?;
+    Ok(devices.with_number(number).cloned())
+}

@@ -1,0 +1,58 @@
+//! The directories over which file systems are mounted.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+
+use super::calls::{self, OsResult};
+use super::{Root, c_name, relative};
+use crate::error::{Error, Result};
+
+impl Root {
+    /// Returns the path in the running system of the directory `path`, over which a file system is to be mounted. Links in
+    /// `path` are followed inside of the root. Missing directories are made, with the mode 0755.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn mount_point(&self, path: &Path) -> Result<PathBuf> {
+        let find = || {
+            let fd = match self.open_following(path) {
+                Err(Errno::NOENT) => self.make_directories(path)?,
+                found => found?,
+            };
+            // The path that the kernel knows for the open directory has no links in it.
+            let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            rustix::fs::readlink(name, Vec::new())
+                .map(|path| PathBuf::from(path.to_string_lossy().into_owned()))
+        };
+        find().map_err(|errno| Error::root("find the mount point", path, errno))
+    }
+
+    /// Opens a directory with `O_PATH`. Links are followed inside of the root.
+    fn open_following(&self, path: &Path) -> OsResult<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        openat2(&self.fd, relative(path)?, flags, Mode::empty(), confined)
+    }
+
+    /// Makes the directory `path` and those above it.
+    fn make_directories(&self, path: &Path) -> OsResult<OwnedFd> {
+        let mut above: Vec<&Path> = path.ancestors().collect();
+        above.reverse();
+        let mut parent = self.open_following(Path::new("/"))?;
+        for directory in above.into_iter().skip(1) {
+            let name = c_name(directory.file_name().ok_or(Errno::INVAL)?)?;
+            parent = match self.open_following(directory) {
+                Err(Errno::NOENT) => {
+                    // A link to nothing is in the way, and stays.
+                    calls::make_directory(parent.as_fd(), &name, Mode::from_raw_mode(0o755))?;
+                    self.open_following(directory)?
+                }
+                found => found?,
+            };
+        }
+        Ok(parent)
+    }
+}
