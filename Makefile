@@ -50,6 +50,7 @@ BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug-$(ARCH).deb
 NETWORK_DEB = $(OUT)/deb/glowplug-network-$(ARCH).deb
 MACHINE_DEB = $(OUT)/deb/glowplug-podman-machine.deb
+DISKS_DEB = $(OUT)/deb/glowplug-disks.deb
 VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
@@ -61,7 +62,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	tests/disks/prepare tests/disks/run tests/disks/guest/init tests/disks/guest/in_root \
 	$(wildcard tests/disks/cases/*/before tests/disks/cases/*/check) \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
-	tests/boot/machine/offline fuzz/run image/build debian/deb debian/pack podman-machine/deb \
+	tests/boot/machine/offline fuzz/run image/build debian/deb debian/deb-disks debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
 	debian/tests/functions debian/tests/boot debian/tests/dracut debian/tests/initramfs-tools \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
@@ -113,7 +114,7 @@ deps:
 
 # A second make, since the target is known only after `deps`.
 deb: deps-build
-	@$(MAKE) --no-print-directory $(DEB) $(NETWORK_DEB) $(MACHINE_DEB)
+	@$(MAKE) --no-print-directory $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
 
 # A file target, so that the lab is made anew only if the package has changed.
 $(DEB): build
@@ -130,12 +131,17 @@ $(NETWORK_DEB): build
 	@rm -f $(OUT)/deb/new-network.deb
 	@cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
 
-# This package holds only files, so it is made each time. The same source gives the same bytes.
-.PHONY: $(MACHINE_DEB)
+# The next two packages have no programs, so they are made each time. The same source gives the same bytes.
+.PHONY: $(MACHINE_DEB) $(DISKS_DEB)
 $(MACHINE_DEB):
 	@mkdir -p $(OUT)/deb
 	@podman-machine/deb $(VERSION) $@
 	@cp $@ $(OUT)/deb/glowplug-podman-machine_$(VERSION)_all.deb
+
+$(DISKS_DEB):
+	@mkdir -p $(OUT)/deb
+	@debian/deb-disks $@
+	@cp $@ $(OUT)/deb/glowplug-disks_$$(dpkg-deb -f $@ Version)_all.deb
 
 # Debian's own source package, built, compared and tested in a Debian sid. It is not part of `make test`: it takes too long.
 debian-source: deps-lab
@@ -143,8 +149,8 @@ debian-source: deps-lab
 
 # The packages, with the lintian of Debian 13 and with that of sid.
 lintian: deps-lab deb
-	@tests/lintian $(OUT)/lintian trixie $(DEB) $(NETWORK_DEB) $(MACHINE_DEB)
-	@tests/lintian $(OUT)/lintian sid $(DEB) $(NETWORK_DEB) $(MACHINE_DEB)
+	@tests/lintian $(OUT)/lintian trixie $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
+	@tests/lintian $(OUT)/lintian sid $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
 
 lab: deps-lab deb
 	@NETWORK=$(NETWORK_DEB) tests/boot/prepare $(DEB) $(LAB)
@@ -155,8 +161,8 @@ demo-lab: deps-lab deb
 
 # Checks the packages, and what dpkg makes of them in the guest's tree.
 check-packages: deps demo-lab
-	lintian --fail-on error,warning $(DEB) $(NETWORK_DEB) $(MACHINE_DEB)
-	tests/check-packages $(BIN) $(ARCH) $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(LAB)/root
+	lintian --fail-on error,warning $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
+	tests/check-packages $(BIN) $(ARCH) $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB) $(LAB)/root
 
 # The guest of the podman machine, with podman and everything else on which the layer depends.
 machine-lab: deps-lab deb
