@@ -103,7 +103,7 @@ fn validate_prints_the_report_and_how_to_mend_it() {
 
 const UNSUPPORTED: &str = r#"{"ignition":{"version":"3.4.0"},"storage":{
     "disks":[{"device":"/dev/vdb"}],"raid":[{"name":"md","level":"raid1","devices":["/dev/vdc"]}],
-    "luks":[{"name":"x","device":"/dev/vdd"}],"filesystems":[{"device":"/dev/vde","format":"ext4"}],
+    "luks":[{"name":"x","device":"/dev/vdd","clevis":{"tpm2":true}},{"name":"y","device":"/dev/vdf","clevis":{"tpm2":true}}],"filesystems":[{"device":"/dev/vde","format":"ext4"}],
     "files":[{"path":"/x","contents":{"source":"https://token@h/"},"append":[{"source":"tftp://h/"}]}]}}"#;
 
 #[test]
@@ -113,7 +113,7 @@ fn validate_warns_of_what_the_boot_will_refuse() {
     let lines: Vec<&str> = done.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", done.stdout);
     assert!(lines.iter().all(|line| line.starts_with("unsupported at $.")), "{}", done.stdout);
-    assert!(lines[0].starts_with("unsupported at $.storage.raid, line 2 col "), "{}", done.stdout);
+    assert!(lines[0].starts_with("unsupported at $.storage.luks.0.clevis, line 3 col "), "{}", done.stdout);
     assert!(!done.stdout.contains("token"));
 
     // Scripts get a separate exit code for this. The exit code of a refused config takes precedence.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::locate::locate;
 use super::report::{Finding, JsonPath, Severity, Step};
-use super::types::Config;
+use super::types::{Clevis, Config};
 use crate::error::{Error, Problems, Reason, Result};
 
 /// One part of a config that is not carried out.
@@ -53,13 +53,20 @@ pub fn unsupported(config: &Config<'_>) -> Vec<Unsupported> {
 }
 
 /// Returns every unsupported change to the machine that `config` asks for, in a fixed order. A list such as
-/// `storage.raid` is one part.
+/// `storage.luks[].clevis` is one part.
 pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
-    let storage = &config.storage;
-    parts_of(&[
-        (storage.raid.is_empty(), "creating RAID arrays", ["storage", "raid"]),
-        (storage.luks.is_empty(), "encrypting disks", ["storage", "luks"]),
-    ])
+    let mut found = Vec::new();
+    for (index, luks) in config.storage.luks.iter().enumerate() {
+        let clevis = (luks.clevis != Clevis::default(), "encrypting disks with clevis", "clevis");
+        let cex = (luks.cex.enabled == Some(true), "encrypting disks with a crypto adapter", "cex");
+        for (is_asked, what, key) in [clevis, cex] {
+            if is_asked {
+                let path = vec![Step::Key("storage"), Step::Key("luks"), Step::Index(index), Step::Key(key)];
+                found.push(Unsupported { what: Cow::Borrowed(what), path });
+            }
+        }
+    }
+    found
 }
 
 /// Returns the changes of disks that `config` asks for, each as an unsupported part, for a caller that changes only a
@@ -68,6 +75,8 @@ pub fn disk_changes(config: &Config<'_>, wherever: &str) -> Vec<Unsupported> {
     let storage = &config.storage;
     let mut parts = parts_of(&[
         (storage.disks.is_empty(), "partitioning disks", ["storage", "disks"]),
+        (storage.raid.is_empty(), "creating RAID arrays", ["storage", "raid"]),
+        (storage.luks.is_empty(), "encrypting disks", ["storage", "luks"]),
         (storage.filesystems.is_empty(), "creating file systems", ["storage", "filesystems"]),
     ]);
     for part in &mut parts {
@@ -130,13 +139,10 @@ mod tests {
         let rest = r#"},
             "storage":{"disks":[{"device":"/dev/vdb"}],"filesystems":[{"device":"/dev/vdc","format":"ext4"}],
             "raid":[{"name":"md","level":"raid1","devices":["/dev/vdd"]}],
-            "luks":[{"name":"x","device":"/dev/vde"}]}"#;
+            "luks":[{"name":"x","device":"/dev/vde","clevis":{"tpm2":true}}]}"#;
         assert_eq!(
             found(rest),
-            [
-                "creating RAID arrays is not supported, at $.storage.raid",
-                "encrypting disks is not supported, at $.storage.luks",
-            ]
+            ["encrypting disks with clevis is not supported, at $.storage.luks.0.clevis"]
         );
         let text = format!(r#"{{"ignition":{{"version":"3.4.0"{rest}}}"#);
         let parsed = parse(text.as_bytes(), &mut Report::default()).unwrap();
@@ -146,6 +152,8 @@ mod tests {
             parts,
             [
                 "partitioning disks here is not supported, at $.storage.disks",
+                "creating RAID arrays here is not supported, at $.storage.raid",
+                "encrypting disks here is not supported, at $.storage.luks",
                 "creating file systems here is not supported, at $.storage.filesystems",
             ]
         );
@@ -153,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_replaced_config_asks_for_nothing_itself() {
-        let rest = r#","config":{"replace":{"source":"data:,x"}}},"storage":{"luks":[{"name":"x","device":"/dev/vdb"}]}"#;
+        let rest = r#","config":{"replace":{"source":"data:,x"}}},"storage":{"luks":[{"name":"x","device":"/dev/vdb","clevis":{"tpm2":true}}]}"#;
         assert_eq!(found(rest), [""; 0]);
         assert_eq!(found(r#"},"storage":{"files":[{"path":"/a"}]}"#), [""; 0]);
     }

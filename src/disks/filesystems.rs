@@ -40,7 +40,10 @@ pub fn plan(
 }
 
 /// Refuses a device that is in use, or that has a partition in use.
-fn refuse_used(device: &Device, place: &str) -> Result<()> {
+///
+/// # Errors
+/// [`Reason::Conflict`], and those of reading the devices.
+pub fn refuse_used(device: &Device, place: &str) -> Result<()> {
     let devices = Devices::read()?;
     let is_used = devices.all().iter().any(|other| {
         let is_part = other.partition.as_ref().is_some_and(|place| place.disk == device.name);
@@ -49,7 +52,7 @@ fn refuse_used(device: &Device, place: &str) -> Result<()> {
     if !is_used {
         return Ok(());
     }
-    let what = format!("{} is in use, so no file system can be made there, at {place}", device.path());
+    let what = format!("{} is in use, so nothing can be made there, at {place}", device.path());
     Err(Error::new(Reason::Conflict, what)
         .advise("Name another device. The file system that the system runs from cannot be made anew."))
 }
@@ -104,9 +107,12 @@ pub fn load_module(kind: &str, tools: Tools<'_>) {
     }
 }
 
-/// Waits until everything is on the disk.
+/// Waits until everything that was written to `device` is on the disk.
+///
+/// # Errors
+/// [`Reason::Disk`].
 #[allow(clippy::disallowed_methods, reason = "a device, not a path of the root")]
-fn sync(device: &Device) -> Result<()> {
+pub fn sync(device: &Device) -> Result<()> {
     let path = device.path();
     let synced = open(&*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).and_then(|fd| fsync(&fd));
     synced.map_err(|errno| {

@@ -1,5 +1,7 @@
 //! What makes work on disks safe to repeat: a record, in the root, of what was begun and what is done.
 
+use std::fmt;
+
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::Ids;
@@ -11,6 +13,9 @@ const SEED: &str = "seed";
 const BEGUN: &str = "begun";
 const DONE: &str = "done";
 const MOUNT: &str = "mount";
+const ARRAY: &str = "array";
+const VOLUME: &str = "volume";
+const KEY: &str = "key";
 
 /// How far an interrupted run came with one thing that the config wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +39,36 @@ pub struct Mount {
     pub path: String,
 }
 
+/// A RAID array that the mounts may need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Array {
+    /// The path of its node.
+    pub path: String,
+    /// The devices, as the config names them.
+    pub devices: Vec<String>,
+}
+
+/// An encrypted volume that the mounts may need.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// The device, as the config names it.
+    pub device: String,
+    /// The name, as the config has it.
+    pub name: String,
+    /// The key.
+    pub key: Vec<u8>,
+}
+
+/// The key is left out.
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Volume")
+            .field("device", &self.device)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The record of one provisioning.
 #[derive(Debug)]
 pub struct Record<'r> {
@@ -41,6 +76,12 @@ pub struct Record<'r> {
     ids: Ids,
     /// By the place in the config, such as `$.storage.filesystems.0`, and sorted by it.
     progress: Vec<(String, Progress)>,
+    /// The keys that were made for encrypted volumes, by their places in the config.
+    keys: Vec<(String, Vec<u8>)>,
+    /// The arrays, in their order.
+    pub arrays: Vec<Array>,
+    /// The encrypted volumes, in their order.
+    pub volumes: Vec<Volume>,
     /// The mounts, in their order.
     pub mounts: Vec<Mount>,
 }
@@ -56,12 +97,22 @@ impl<'r> Record<'r> {
             return Ok(record);
         }
         let mut seed = [0; 32];
-        getrandom(&mut seed, GetRandomFlags::empty())
-            .map_err(|errno| Error::system("get random bytes", errno))?;
-        let ids = Ids::new(seed);
-        let record = Self { root, ids, progress: Vec::new(), mounts: Vec::new() };
+        fill_with_random(&mut seed)?;
+        let record = Self::new(root, seed);
         record.append(&[SEED, &hex(record.ids.seed())])?;
         Ok(record)
+    }
+
+    fn new(root: &'r Root, seed: [u8; 32]) -> Self {
+        Self {
+            root,
+            ids: Ids::new(seed),
+            progress: Vec::new(),
+            keys: Vec::new(),
+            arrays: Vec::new(),
+            volumes: Vec::new(),
+            mounts: Vec::new(),
+        }
     }
 
     /// Reads the fields of a record. An entry that was not written completely is left out: what it is about had not begun.
@@ -73,7 +124,7 @@ impl<'r> Record<'r> {
         let mut fields = fields.into_iter();
         let seed =
             fields.next().filter(|word| *word == SEED).and_then(|_| fields.next()).and_then(seed_of)?;
-        let mut record = Self { root, ids: Ids::new(seed), progress: Vec::new(), mounts: Vec::new() };
+        let mut record = Self::new(root, seed);
         while let Some(word) = fields.next() {
             let mut next = || fields.next().map(str::to_owned);
             match word {
@@ -93,6 +144,22 @@ impl<'r> Record<'r> {
                         (next(), next(), next(), next())
                     {
                         record.mounts.push(Mount { device, format, options, path });
+                    }
+                }
+                ARRAY => {
+                    if let (Some(path), Some(devices)) = (next(), next()) {
+                        let devices = devices.lines().map(str::to_owned).collect();
+                        record.arrays.push(Array { path, devices });
+                    }
+                }
+                VOLUME => {
+                    if let (Some(device), Some(name), Some(key)) = (next(), next(), next()) {
+                        record.volumes.push(Volume { device, name, key: unhex(&key)? });
+                    }
+                }
+                KEY => {
+                    if let (Some(place), Some(key)) = (next(), next()) {
+                        record.keys.push((place, unhex(&key)?));
                     }
                 }
                 _ => return None,
@@ -158,6 +225,47 @@ impl<'r> Record<'r> {
         Ok(())
     }
 
+    /// Records an array that is up, unless an interrupted run has recorded it.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn keep_array(&mut self, array: Array) -> Result<()> {
+        if !self.arrays.contains(&array) {
+            self.append(&[ARRAY, &array.path, &array.devices.join("\n")])?;
+            self.arrays.push(array);
+        }
+        Ok(())
+    }
+
+    /// Records an encrypted volume with its key, unless an interrupted run has recorded it.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn keep_volume(&mut self, volume: Volume) -> Result<()> {
+        if !self.volumes.contains(&volume) {
+            self.append(&[VOLUME, &volume.device, &volume.name, &hex(&volume.key)])?;
+            self.volumes.push(volume);
+        }
+        Ok(())
+    }
+
+    /// Returns the random key for the encrypted volume at `place`, the same one after a power cut. It is 8192 hexadecimal
+    /// digits, as the reference's, so that it can be used as text.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn key(&mut self, place: &str) -> Result<Vec<u8>> {
+        if let Some((_, key)) = self.keys.iter().find(|(known, _)| known == place) {
+            return Ok(key.clone());
+        }
+        let mut random = [0; 4096];
+        fill_with_random(&mut random)?;
+        let key = hex(&random).into_bytes();
+        self.append(&[KEY, place, &hex(&key)])?;
+        self.keys.push((place.to_owned(), key.clone()));
+        Ok(key)
+    }
+
     fn append(&self, fields: &[&str]) -> Result<()> {
         let bytes: Vec<u8> = fields.iter().flat_map(|field| field.bytes().chain([0])).collect();
         self.root.append_disk_record(&bytes)
@@ -166,13 +274,24 @@ impl<'r> Record<'r> {
 
 /// Returns the seed of 64 hexadecimal digits.
 fn seed_of(digits: &str) -> Option<[u8; 32]> {
-    let mut seed = [0; 32];
-    if digits.len() != 64 {
-        return None;
+    unhex(digits)?.try_into().ok()
+}
+
+/// Reads hexadecimal digits.
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs
+        .map(|pair| {
+            u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()
+        })
+        .collect()
+}
+
+fn fill_with_random(mut buffer: &mut [u8]) -> Result<()> {
+    while !buffer.is_empty() {
+        let count = getrandom(&mut *buffer, GetRandomFlags::empty())
+            .map_err(|errno| Error::system("get random bytes", errno))?;
+        buffer = buffer.get_mut(count..).unwrap_or_default();
     }
-    for (index, byte) in seed.iter_mut().enumerate() {
-        let at = index.checked_mul(2)?;
-        *byte = u8::from_str_radix(digits.get(at..at.checked_add(2)?)?, 16).ok()?;
-    }
-    Some(seed)
+    Ok(())
 }

@@ -5,13 +5,13 @@
 //! directory: see `in_root`.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, read, retry_on_intr};
+use rustix::io::{Errno, read, retry_on_intr, write};
 
 use super::in_root;
 use crate::change::View as _;
@@ -80,12 +80,29 @@ impl<'r> Tools<'r> {
         Err(Error::new(Reason::Unsupported, format!("the root has no program {name}")).advise(advice))
     }
 
+    /// Refuses a root that would not open its encrypted volumes at later boots.
+    ///
+    /// # Errors
+    /// [`Reason::Unsupported`], and those of the root.
+    pub fn require_unlocking(self) -> Result<()> {
+        /// What reads `/etc/crypttab` at each boot.
+        const GENERATOR: &str = "/usr/lib/systemd/system-generators/systemd-cryptsetup-generator";
+        if self.root.stat(Path::new(GENERATOR))?.is_some() {
+            return Ok(());
+        }
+        let what =
+            format!("the root has no {GENERATOR}, so nothing would open encrypted volumes at later boots");
+        Err(Error::new(Reason::Unsupported, what).advise(
+            "Install the package systemd-cryptsetup in the image, then start again: nothing was written.",
+        ))
+    }
+
     /// Runs a program to its end, whatever its exit code is.
     ///
     /// # Errors
     /// [`Reason::System`] if it cannot be started; [`Reason::Disk`] if a signal ended it, or if it took too long.
     pub fn run(self, arguments: &[&str]) -> Result<Output> {
-        self.run_with(None, arguments)
+        self.run_with(None, &[], arguments)
     }
 
     /// Runs a program that must succeed.
@@ -101,14 +118,18 @@ impl<'r> Tools<'r> {
     /// # Errors
     /// As [`Tools::succeed`].
     pub fn succeed_with(self, extra: Option<Extra<'_>>, arguments: &[&str]) -> Result<()> {
-        let output = self.run_with(extra, arguments)?;
-        match output.code {
-            0 => Ok(()),
-            _ => Err(output.error(arguments)),
-        }
+        self.run_with(extra, &[], arguments)?.check(arguments)
     }
 
-    fn run_with(self, extra: Option<Extra<'_>>, arguments: &[&str]) -> Result<Output> {
+    /// Runs a program that must succeed, and that reads `input`, a secret, from its standard input.
+    ///
+    /// # Errors
+    /// As [`Tools::succeed`].
+    pub fn succeed_on(self, input: &[u8], arguments: &[&str]) -> Result<()> {
+        self.run_with(None, input, arguments)?.check(arguments)
+    }
+
+    fn run_with(self, extra: Option<Extra<'_>>, input: &[u8], arguments: &[&str]) -> Result<Output> {
         let name = arguments.first().copied().unwrap_or_default();
         log::debug!("run {name} in the root");
         let (device, kind) = extra.map_or(("", ""), |extra| (extra.device, extra.kind));
@@ -117,7 +138,7 @@ impl<'r> Tools<'r> {
         let words = words.chain(arguments.iter().map(|argument| argument.as_bytes()));
         let run = || {
             let words: Vec<CString> = words.map(CString::new).collect::<std::result::Result<_, _>>()?;
-            run_to_end(&words.iter().map(CString::as_c_str).collect::<Vec<_>>())
+            run_to_end(&words.iter().map(CString::as_c_str).collect::<Vec<_>>(), input)
         };
         let (ended, text, message) =
             run().map_err(|error| Error::system(&format!("run {name} in the root"), error))?;
@@ -132,6 +153,11 @@ impl<'r> Tools<'r> {
 }
 
 impl Output {
+    /// Refuses another exit code than 0.
+    fn check(&self, arguments: &[&str]) -> Result<()> {
+        if self.code == 0 { Ok(()) } else { Err(self.error(arguments)) }
+    }
+
     /// Returns the error for this exit code. `arguments` are those of the program.
     pub fn error(&self, arguments: &[&str]) -> Error {
         let name = arguments.first().copied().unwrap_or_default();
@@ -140,20 +166,22 @@ impl Output {
     }
 }
 
-/// Runs this program again, under the name that `arguments` begin with. Returns how it ended, its output, and the last line
-/// of its error output.
-fn run_to_end(arguments: &[&CStr]) -> std::io::Result<(Ended, String, String)> {
+/// Runs this program again, under the name that `arguments` begin with, and writes `input` to it. Returns how it ended, its
+/// output, and the last line of its error output.
+fn run_to_end(arguments: &[&CStr], input: &[u8]) -> std::io::Result<(Ended, String, String)> {
     let deadline = Deadline::after(PATIENCE);
     let (mut child, pipes) = Child::start_file(c"/proc/self/exe", arguments, &ENVIRONMENT)?;
-    drop(pipes.input);
+    let mut input = Some((pipes.input, input));
     let mut texts = [Vec::new(), Vec::new()];
     let mut is_open = [true; 2];
     let mut buffer = [0; 4096];
     while is_open.contains(&true) && !deadline.remaining().is_zero() {
+        input = input.map_or(Ok(None), |(end, rest)| feed(end, rest))?;
         let ends = [&pipes.output, &pipes.errors];
         let mut fds: Vec<PollFd> = (ends.iter().zip(is_open).filter(|(_, is_open)| *is_open))
             .map(|(end, _)| PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN))
             .collect();
+        fds.extend(input.iter().map(|(end, _)| PollFd::from_borrowed_fd(end.as_fd(), PollFlags::OUT)));
         retry_on_intr(|| poll(&mut fds, Some(&TICK)))?;
         for ((end, text), is_open) in ends.into_iter().zip(&mut texts).zip(&mut is_open) {
             match read(end, &mut buffer) {
@@ -173,4 +201,18 @@ fn run_to_end(arguments: &[&CStr]) -> std::io::Result<(Ended, String, String)> {
     let [output, errors] = texts.map(|text| String::from_utf8_lossy(&text).into_owned());
     let message = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
     Ok((ended, output, message))
+}
+
+/// Writes as much of `rest` as the pipe takes. Returns what is left; nothing, so that the pipe closes, at the end, or if the
+/// program does not want any more.
+fn feed(end: OwnedFd, rest: &[u8]) -> std::result::Result<Option<(OwnedFd, &[u8])>, Errno> {
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    match write(&end, rest) {
+        Ok(count) => Ok(rest.get(count..).filter(|rest| !rest.is_empty()).map(|rest| (end, rest))),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(Some((end, rest))),
+        Err(Errno::PIPE) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }

@@ -1,19 +1,24 @@
-//! All work on disks that a config asks for, in its order: partitions, then file systems.
+//! All work on disks that a config asks for, in the reference's order: partitions, RAID arrays, encrypted volumes, and then
+//! file systems.
 
 use std::path::Path;
 
 use super::devices::Devices;
+use super::luks::Opened;
 use super::plan::{Action, Format};
 use super::probe::Probe;
+use super::ready::Ready;
 use super::record::Record;
 use super::resolve::{resolve, resolve_now};
 use super::tools::Tools;
-use super::{Device, filesystems, partitions};
+use super::{Device, filesystems, luks, partitions, raid};
 use crate::change::View as _;
 use crate::config::{Disk, Storage};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::initramfs;
+use crate::plan::Unlock;
 use crate::root::Root;
+use crate::source::Transport;
 
 /// Carries out what `storage` asks of the disks. What an interrupted run has done is not done again. Everything that can be
 /// known beforehand is checked before the first write.
@@ -21,7 +26,12 @@ use crate::root::Root;
 /// # Errors
 /// [`Reason::Unsupported`] outside of an initramfs, and for a program that the root lacks; [`Reason::Conflict`] for what
 /// stands on a disk and may not be lost; [`Reason::Disk`] for a step that failed.
-pub fn carry_out(storage: &Storage<'_>, record: &mut Record<'_>, root: &Root) -> Result<()> {
+pub fn carry_out<'r>(
+    storage: &Storage<'_>,
+    record: &mut Record<'_>,
+    root: &'r Root,
+    transport: &dyn Transport,
+) -> Result<(Ready<'r>, Vec<Unlock>)> {
     if !initramfs::is_here()? {
         let what = "disks can only be changed in the initramfs of the machine";
         return Err(Error::new(Reason::Unsupported, what).advise(
@@ -30,12 +40,15 @@ pub fn carry_out(storage: &Storage<'_>, record: &mut Record<'_>, root: &Root) ->
     }
     let tools = Tools::of(root);
     require_tools(storage, tools)?;
+    let keys = luks::keys(&storage.luks, transport)?;
     let plans = partitions::plan(&storage.disks, record.ids(), tools)?;
     check_filesystems(storage, &plans, record, tools)?;
     for plan in &plans {
         partitions::carry_out(plan, tools)?;
     }
     grow_root(&storage.disks, &plans, root)?;
+    raid::carry_out(storage, record, tools)?;
+    let (opened, unlocks) = Opened::bring_up(&storage.luks, keys, record, tools)?;
     for (index, wanted) in storage.filesystems.iter().enumerate() {
         let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
         let place = filesystems::place(index);
@@ -45,12 +58,20 @@ pub fn carry_out(storage: &Storage<'_>, record: &mut Record<'_>, root: &Root) ->
                 .map_err(|error| error.at(&place))?;
         }
     }
-    Ok(())
+    Ok((Ready::new(root, opened), unlocks))
 }
 
 /// Refuses what the root has no program for.
 fn require_tools(storage: &Storage<'_>, tools: Tools<'_>) -> Result<()> {
     let mut problems = Problems::default();
+    if !storage.raid.is_empty() {
+        problems.take(tools.require("mdadm", "mdadm").map_err(|error| error.at(&"$.storage.raid")));
+    }
+    if !storage.luks.is_empty() {
+        let at = |error: Error| error.at(&"$.storage.luks");
+        problems.take(tools.require("cryptsetup", "cryptsetup-bin").map_err(at));
+        problems.take(tools.require_unlocking().map_err(at));
+    }
     for (index, wanted) in storage.filesystems.iter().enumerate() {
         let Some(format) = Format::of(wanted) else { continue };
         let place = filesystems::place(index);

@@ -15,12 +15,14 @@ mod storage;
 mod tests;
 mod tree;
 mod units;
+mod unlock;
 
 use std::path::PathBuf;
 
 pub use accounts::Today;
 pub use kernel_args::boot_files;
 pub use tree::Tree;
+pub use unlock::Unlock;
 
 use crate::change::{Op, StampPlace, View, check_ops};
 use crate::config::{self, Config};
@@ -42,6 +44,8 @@ pub struct Options<'a> {
     pub kernel_command_line: Option<&'a [u8]>,
     /// Whether the disks are changed as well. Otherwise a config that asks for that is refused.
     pub changes_disks: bool,
+    /// The encrypted volumes that the system is to open at its boots.
+    pub unlocks: &'a [Unlock],
     /// Fetches the bytes of URLs that do not hold them themselves.
     pub transport: &'a dyn Transport,
 }
@@ -123,6 +127,7 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
     let context =
         storage::StorageContext { accounts: &accounts, defaults: &defaults, transport: options.transport };
     problems.take(storage::plan(&config.storage, context, &mut tree));
+    problems.take(unlock::plan(options.unlocks, &mut tree));
     problems.take(units::plan(&config.systemd, &mut tree));
     problems.take(kernel_args::plan(&config.kernel_arguments, options.kernel_command_line, &mut tree));
     problems.take(tree.separate_shared());

@@ -121,6 +121,7 @@ fn planned(root: &Memory, list: &str, entries: &[String]) -> Result<usize> {
         ssh_key_fragment: false,
         image_defaults: false,
         changes_disks: false,
+        unlocks: &[],
         transport: &NoTransport,
     };
     plan(&parsed.config, root, options).map(|planned| planned.ops.len())

@@ -133,6 +133,7 @@ fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result
         defaults: Defaults::Debian,
         kernel_command_line: Some(&running),
         changes_disks: initramfs::is_here()?,
+        unlocks: &[],
     };
     let planned = plan_config(&rendered.config, root, setting, transport)?;
     if on_disks::are_needed(&rendered.config) {

@@ -5,18 +5,19 @@ use super::phases::{Rendered, Setting, plan_config};
 use super::writing;
 use crate::change::{Op, Piece};
 use crate::config::Config;
-use crate::disks::{self, Mounted, Record};
+use crate::disks::{self, Record};
 use crate::error::{Problems, Result};
 use crate::plan::Planned;
 use crate::root::Root;
-use crate::source::{Source, Transport};
-
-/// The buffer size for reading a source, in bytes.
-const BUFFER: usize = 64 << 10;
+use crate::source::Transport;
 
 /// Returns whether `config` changes disks or needs more of them than the root.
 pub(super) fn are_needed(config: &Config<'_>) -> bool {
-    !config.storage.disks.is_empty() || !config.storage.filesystems.is_empty()
+    let storage = &config.storage;
+    !(storage.disks.is_empty()
+        && storage.raid.is_empty()
+        && storage.luks.is_empty()
+        && storage.filesystems.is_empty())
 }
 
 /// Carries out a config that changes disks. It has been planned on the root without them, which has shown everything that is
@@ -35,23 +36,15 @@ pub(super) fn carry_out(
         rendered.save(root)?;
         let mut record = Record::open(root)?;
         let storage = &rendered.config.storage;
-        disks::carry_out(storage, &mut record, root)?;
+        let (ready, unlocks) = disks::carry_out(storage, &mut record, root, transport)?;
         record.keep_mounts(disks::mounts_of(storage))?;
-        let mounted = Mounted::mount(root, &record.mounts)?;
+        let ready = ready.mount(&record.mounts)?;
+        let setting = Setting { unlocks: &unlocks, ..setting };
         let put = plan_config(&rendered.config, root, setting, transport)
             .and_then(|planned| rendered.put(root, planned));
-        let down = mounted.take_down();
+        let down = ready.take_down();
         put.and(down)
     })
-}
-
-/// Mounts what the files of an interrupted run need, so that its commit can be completed.
-///
-/// # Errors
-/// Those of the record, and of mounting.
-pub(super) fn mount_again(root: &Root) -> Result<Mounted> {
-    let mounts = if root.disk_record()?.is_empty() { Vec::new() } else { Record::open(root)?.mounts };
-    Mounted::mount(root, &mounts)
 }
 
 /// Reads all sources of `planned` to their ends, which verifies them: a URL that cannot be fetched must not leave a machine with
@@ -61,20 +54,13 @@ pub(super) fn mount_again(root: &Root) -> Result<Mounted> {
 /// All that is wrong with them, at once.
 pub(super) fn try_sources(planned: Planned<'_>) -> Result<()> {
     let mut problems = Problems::default();
-    let mut buffer = vec![0; BUFFER];
     for op in planned.ops {
         let Op::File { contents, .. } = op else { continue };
         for piece in contents {
             if let Piece::Source(source) = piece {
-                problems.take(read_source(source, &mut buffer));
+                problems.take(source.open().and_then(|stream| stream.read_and_count(0)));
             }
         }
     }
     problems.finish()
-}
-
-fn read_source(source: Source<'_>, buffer: &mut [u8]) -> Result<()> {
-    let mut stream = source.open()?;
-    while stream.read(buffer)? > 0 {}
-    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 use crate::kernel_args::Wanted;
-use crate::plan::{Options, Planned, Today, plan};
+use crate::plan::{Options, Planned, Today, Unlock, plan};
 use crate::platform::system::{BaseConfigs, base_configs};
 use crate::platform::{Answer, Platform, UserConfig};
 use crate::root::{ConfigToSave, Root, SavedConfig};
@@ -179,12 +179,14 @@ pub(crate) struct Setting<'a> {
     pub kernel_command_line: Option<&'a [u8]>,
     /// Whether the disks are changed as well.
     pub changes_disks: bool,
+    /// The encrypted volumes that the system is to open at its boots.
+    pub unlocks: &'a [Unlock],
 }
 
 impl Setting<'_> {
     /// Returns the setting of a directory tree: no kernel, and no disks.
     pub fn tree(defaults: Defaults) -> Self {
-        Self { defaults, kernel_command_line: None, changes_disks: false }
+        Self { defaults, kernel_command_line: None, changes_disks: false, unlocks: &[] }
     }
 }
 
@@ -199,7 +201,7 @@ pub(crate) fn plan_config<'a>(
     setting: Setting<'a>,
     transport: &'a dyn Transport,
 ) -> Result<Planned<'a>> {
-    let Setting { defaults, kernel_command_line, changes_disks } = setting;
+    let Setting { defaults, kernel_command_line, changes_disks, unlocks } = setting;
     let started = Instant::now();
     let options = Options {
         today: Today(clock::today()),
@@ -207,6 +209,7 @@ pub(crate) fn plan_config<'a>(
         image_defaults: defaults == Defaults::Debian,
         kernel_command_line,
         changes_disks,
+        unlocks,
         transport,
     };
     let planned = plan(config, view, options)?;

@@ -1,7 +1,8 @@
 //! Before anything is fetched: the stamp is judged, and what an interrupted run left is dealt with.
 
+use super::adopt;
 use super::writing;
-use super::{adopt, on_disks};
+use crate::disks::Ready;
 use crate::error::Result;
 use crate::memory;
 use crate::platform::Platform;
@@ -31,9 +32,9 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
     if leftovers == Ok(Leftovers::BegunCommit) {
         log::info!("an interrupted run is completed from its journal");
         writing(root, &mut || {
-            let mounted = on_disks::mount_again(root)?;
+            let ready = Ready::again(root)?;
             let resumed = root.resume();
-            resumed.and(mounted.take_down())
+            resumed.and(ready.take_down())
         })?;
         return Ok(Settled::Resumed);
     }

@@ -91,7 +91,7 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     lines
 }
 
-/// `unsupported at $.storage.luks, line 1 col 33: encrypting disks is not supported`
+/// `unsupported at $.storage.luks.0.clevis, line 1 col 80: encrypting disks with clevis is not supported`
 fn located(text: &[u8], parts: &[Unsupported]) -> Vec<String> {
     config::locate_unsupported(text, parts).iter().map(ToString::to_string).collect()
 }
@@ -146,15 +146,14 @@ mod tests {
         let rest = r#"},
 "kernelArguments":{"shouldExist":["quiet","a=\"b c\""]},
 "storage":{"raid":[{"name":"data","level":"raid1","devices":["/dev/vdb","/dev/vdc"]}],
-"luks":[{"name":"secret","device":"/dev/md/data"}],
+"luks":[{"name":"secret","device":"/dev/md/data","clevis":{"tpm2":true}}],
 "disks":[{"device":"/dev/vdd","partitions":[{"label":"more","number":1}]}],
 "filesystems":[{"device":"/dev/disk/by-partlabel/more","path":"/data","format":"ext4"}],
 "files":[{"path":"/x","contents":{"source":"https://example.com/secret"}}]}"#;
         assert_eq!(
             faults(rest),
             [
-                "unsupported at $.storage.raid, line 3 col 20: creating RAID arrays is not supported",
-                "unsupported at $.storage.luks, line 4 col 9: encrypting disks is not supported",
+                "unsupported at $.storage.luks.0.clevis, line 4 col 60: encrypting disks with clevis is not supported",
                 "refused at boot (unsupported): a kernel argument with the character '\"' is not supported, at $.kernelArguments.shouldExist.1",
             ]
         );
@@ -175,9 +174,9 @@ mod tests {
             assert_eq!(faults(&rest), [""; 0], "{rest}");
         }
         let rest = format!(
-            r#","config":{{"merge":[{source}]}}}},"storage":{{"luks":[{{"name":"x","device":"/dev/vdb"}}]}}"#
+            r#","config":{{"merge":[{source}]}}}},"storage":{{"luks":[{{"name":"x","device":"/dev/vdb","clevis":{{"tpm2":true}}}}]}}"#
         );
-        assert!(faults(&rest)[0].starts_with("unsupported at $.storage.luks, line "));
+        assert!(faults(&rest)[0].starts_with("unsupported at $.storage.luks.0.clevis, line "));
         let rest =
             r#"},"storage":{"files":[{"path":"/x","contents":{"source":"s3://b/k","compression":"gzip"}}]}"#;
         let words =
@@ -195,13 +194,15 @@ mod tests {
         assert!(lines[1].ends_with("$.storage.files.1.append.1.verification.hash"), "{lines:?}");
     }
 
-    /// The first referenced config has `storage.luks`. The last one overrides the contents of the file `/x`.
+    /// The first referenced config has a volume with clevis. The last one overrides the contents of the file `/x`.
     #[test]
     fn referenced_configs_count_as_well() {
-        let child = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy40LjAifSwic3RvcmFnZSI6eyJsdWtzIjpbeyJuYW1lIjoieCIsImRldmljZSI6Ii9kZXYvdmRiIn1dfX0=";
+        let child = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy40LjAifSwic3RvcmFnZSI6eyJsdWtzIjpbeyJuYW1lIjoieCIsImRldmljZSI6Ii9kZXYvdmRiIiwiY2xldmlzIjp7InRwbTIiOnRydWV9fV19fQ==";
         assert_eq!(
             faults(&format!(r#","config":{{"merge":[{{"source":"{child}"}}]}}}}"#)),
-            ["unsupported in the merged config: encrypting disks is not supported, at $.storage.luks"]
+            [
+                "unsupported in the merged config: encrypting disks with clevis is not supported, at $.storage.luks.0.clevis"
+            ]
         );
         let lines = faults(r#","config":{"replace":{"source":"data:,x"}}}"#);
         assert!(lines[0].starts_with("refused at boot (config-syntax): the config at"), "{lines:?}");

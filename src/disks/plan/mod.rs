@@ -2,6 +2,8 @@
 
 mod filesystems;
 mod partitions;
+mod raid;
 
 pub use filesystems::{Action, Format, command, decide};
 pub use partitions::{Change, DiskState, TablePlan, plan_table};
+pub use raid::{Member, create as raid_create, is_wanted, module as raid_module};

@@ -1,0 +1,244 @@
+//! Encrypted volumes (LUKS2): those that are there are opened, others are made. They are closed again before the system starts,
+//! which opens them itself: udev would not know a volume that was opened before it ran.
+
+use super::devices::Device;
+use super::filesystems::{refuse_used, sync};
+use super::place_of;
+use super::probe::Probe;
+use super::record::{Progress, Record, Volume};
+use super::resolve::resolve;
+use super::tools::Tools;
+use crate::config::Luks;
+use crate::error::{Error, Problems, Reason, Result};
+use crate::plan::Unlock;
+use crate::source::{Source, Transport};
+
+/// The most bytes of a key: cryptsetup reads no more from a key file.
+const MOST_KEY: u64 = 8 << 20;
+/// The modules that an encrypted volume needs. The kernel cannot load them itself at this place in the boot, because it looks for
+/// them in the initramfs.
+const MODULES: [&str; 9] = [
+    "dm-mod",
+    "dm-crypt",
+    "crypto-aes",
+    "crypto-xts",
+    "crypto-ecb",
+    "crypto-cbc",
+    "crypto-sha256",
+    "crypto-hmac",
+    "algif_skcipher",
+];
+
+/// Encrypted volumes that are open. They are closed when this value is dropped.
+pub struct Opened<'r> {
+    tools: Tools<'r>,
+    names: Vec<String>,
+}
+
+impl<'r> Opened<'r> {
+    /// Returns the volumes of a config that has none.
+    pub fn none(tools: Tools<'r>) -> Self {
+        Self { tools, names: Vec::new() }
+    }
+
+    /// Opens all volumes of a config, in their order, and makes those that are not there. `keys` are those of [`keys`].
+    ///
+    /// # Errors
+    /// [`Reason::Conflict`] for a device that holds something else, or is in use; those of finding the devices, of cryptsetup
+    /// and of the record.
+    pub fn bring_up(
+        luks: &[Luks<'_>],
+        keys: Vec<Option<Vec<u8>>>,
+        record: &mut Record<'_>,
+        tools: Tools<'r>,
+    ) -> Result<(Self, Vec<Unlock>)> {
+        let mut opened = Self::none(tools);
+        let mut unlocks = Vec::new();
+        if !luks.is_empty() {
+            load_modules(tools);
+        }
+        for (index, (wanted, key)) in luks.iter().zip(keys).enumerate() {
+            let place = place_of("luks", index);
+            let unlock = opened.one(wanted, &place, key, record).map_err(|error| error.at(&place))?;
+            unlocks.push(unlock);
+        }
+        Ok((opened, unlocks))
+    }
+
+    /// Opens the volumes that were recorded.
+    ///
+    /// # Errors
+    /// Those of finding the devices, and of cryptsetup.
+    pub fn again(volumes: &[Volume], tools: Tools<'r>) -> Result<Self> {
+        let mut opened = Self::none(tools);
+        if !volumes.is_empty() {
+            load_modules(tools);
+        }
+        for Volume { device, name, key } in volumes {
+            let device = resolve(device, tools)?;
+            opened.open(&["luksOpen", &device.path(), name, "--key-file", "-"], name, key)?;
+        }
+        Ok(opened)
+    }
+
+    fn one(
+        &mut self,
+        wanted: &Luks<'_>,
+        place: &str,
+        key: Option<Vec<u8>>,
+        record: &mut Record<'_>,
+    ) -> Result<Unlock> {
+        let tools = self.tools;
+        let name = wanted.device.as_deref().unwrap_or_default();
+        let device = resolve(name, tools)?;
+        let path = device.path();
+        let has_key = key.is_some();
+        let key = key.map_or_else(|| record.key(place), Ok)?;
+        let is_made = match record.progress(place) {
+            Some(Progress::Done) => true,
+            Some(Progress::Begun(identity)) if *identity == device.identity => false,
+            _ => is_there(wanted, &device, has_key, tools)?,
+        };
+        if !is_made {
+            make(wanted, (place, &device), &key, record, tools)?;
+        }
+        let mut arguments = vec!["luksOpen", &path, &wanted.name, "--key-file", "-", "--persistent"];
+        if wanted.discard == Some(true) {
+            arguments.push("--allow-discards");
+        }
+        arguments.extend(wanted.open_options.iter().map(AsRef::as_ref));
+        self.open(&arguments, &wanted.name, &key)?;
+        let uuid = tools.run(&["cryptsetup", "luksUUID", &path])?.text.trim().to_owned();
+        let name = wanted.name.to_string();
+        record.keep_volume(Volume {
+            device: wanted.device.as_deref().unwrap_or_default().to_owned(),
+            name: name.clone(),
+            key: key.clone(),
+        })?;
+        Ok(Unlock { name, uuid, key })
+    }
+
+    fn open(&mut self, arguments: &[&str], name: &str, key: &[u8]) -> Result<()> {
+        log::info!("open the encrypted volume {name}");
+        let mut command = vec!["cryptsetup"];
+        command.extend_from_slice(arguments);
+        self.tools.succeed_on(key, &command)?;
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Closes the volumes, the last one first.
+    ///
+    /// # Errors
+    /// That of the first that cannot be closed.
+    pub fn close(mut self) -> Result<()> {
+        self.close_all()
+    }
+
+    fn close_all(&mut self) -> Result<()> {
+        let mut first = Ok(());
+        while let Some(name) = self.names.pop() {
+            first = first.and(self.tools.succeed(&["cryptsetup", "luksClose", &name]));
+        }
+        first
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.close_all() {
+            log::warn!("{error}");
+        }
+    }
+}
+
+/// Reads the key file of each volume; `None` for a volume without one, which gets a random key.
+///
+/// # Errors
+/// Those of the sources, all at once.
+pub fn keys(luks: &[Luks<'_>], transport: &dyn Transport) -> Result<Vec<Option<Vec<u8>>>> {
+    let mut problems = Problems::default();
+    let mut keys = Vec::new();
+    for (index, wanted) in luks.iter().enumerate() {
+        let place = format!("{}.keyFile", place_of("luks", index));
+        let read = |source: Source<'_>| source.open()?.read_all(MOST_KEY);
+        let key =
+            Source::new(&wanted.key_file, &place, transport).and_then(|source| source.map(read).transpose());
+        keys.extend(problems.take(key));
+    }
+    problems.finish().map(|()| keys)
+}
+
+/// Loads the modules. Some may be a part of the kernel; cryptsetup tells what is missing.
+fn load_modules(tools: Tools<'_>) {
+    for module in MODULES {
+        super::filesystems::load_module(module, tools);
+    }
+}
+
+/// Returns whether the volume that the config wants is there already. The rules are the reference's.
+///
+/// # Errors
+/// [`Reason::Conflict`] if something else stands on the device, and the config does not say that it may be lost.
+fn is_there(wanted: &Luks<'_>, device: &Device, has_key: bool, tools: Tools<'_>) -> Result<bool> {
+    if wanted.wipe_volume == Some(true) {
+        return Ok(false);
+    }
+    let path = device.path();
+    let probe = Probe::of(device, tools)?;
+    if probe.is_empty() {
+        return Ok(false);
+    }
+    let is_luks = tools.run(&["cryptsetup", "isLuks", "--type", "luks2", &path])?.code == 0;
+    let differs = if !is_luks || probe.is_ambiguous {
+        Some("it is no LUKS2 volume")
+    } else if !has_key {
+        Some("the config has no keyFile that could open it")
+    } else if wanted.label.as_deref().is_some_and(|label| label != probe.label) {
+        Some("its label differs from the config's")
+    } else if wanted.uuid.as_deref().is_some_and(|uuid| !uuid.eq_ignore_ascii_case(&probe.uuid)) {
+        Some("its uuid differs from the config's")
+    } else if allows_discards(&path, tools)? != (wanted.discard == Some(true)) {
+        Some("it differs from the config in discard")
+    } else {
+        None
+    };
+    let Some(why) = differs else { return Ok(true) };
+    let what = format!("{path} holds {}, which cannot be used: {why}", probe.word());
+    Err(Error::new(Reason::Conflict, what).advise(
+        "Set wipeVolume in the config if everything on this device may be lost. Otherwise name another device, or change \
+         the config to what is there.",
+    ))
+}
+
+/// Returns whether the header says that discards are passed on.
+fn allows_discards(path: &str, tools: Tools<'_>) -> Result<bool> {
+    let dump = tools.run(&["cryptsetup", "luksDump", path])?.text;
+    Ok(dump.lines().any(|line| line.starts_with("Flags:") && line.contains("allow-discards")))
+}
+
+/// Makes the volume over whatever is on `device`.
+fn make(
+    wanted: &Luks<'_>,
+    (place, device): (&str, &Device),
+    key: &[u8],
+    record: &mut Record<'_>,
+    tools: Tools<'_>,
+) -> Result<()> {
+    refuse_used(device, place)?;
+    let path = device.path();
+    record.begin(place, &device.identity)?;
+    tools.succeed(&["wipefs", "--all", &path])?;
+    log::info!("encrypt {path}");
+    let mut command = vec!["cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--key-file", "-"];
+    for (option, value) in [("--label", &wanted.label), ("--uuid", &wanted.uuid)] {
+        if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+            command.extend([option, value]);
+        }
+    }
+    command.extend(wanted.options.iter().map(AsRef::as_ref));
+    command.push(&path);
+    tools.succeed_on(key, &command)?;
+    sync(device)?;
+    record.finish(place)
+}

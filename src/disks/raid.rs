@@ -1,0 +1,141 @@
+//! RAID arrays: those that are there are assembled with their data, others are made.
+
+use super::devices::{Device, Devices};
+use super::filesystems::load_module;
+use super::plan::{Member, is_wanted, raid_create, raid_module};
+use super::probe::Probe;
+use super::record::{Array, Progress, Record};
+use super::resolve::resolve;
+use super::tools::Tools;
+use super::{Ids, place_of};
+use crate::config::{Disk, Raid, Storage};
+use crate::error::{Error, Reason, Result};
+
+/// Brings all arrays of a config up, in their order. They run on when the system starts.
+///
+/// # Errors
+/// [`Reason::Conflict`] for a device that holds something else, or is in use; those of finding the devices, of mdadm and of
+/// the record.
+pub fn carry_out(storage: &Storage<'_>, record: &mut Record<'_>, tools: Tools<'_>) -> Result<()> {
+    for (index, wanted) in storage.raid.iter().enumerate() {
+        let place = place_of("raid", index);
+        let own = own_guids(&storage.disks, record.ids());
+        bring_up(wanted, &place, &own, record, tools).map_err(|error| error.at(&place))?;
+        let devices = wanted.devices.iter().map(ToString::to_string).collect();
+        record.keep_array(Array { path: path_of(wanted), devices })?;
+    }
+    Ok(())
+}
+
+/// Returns the path of an array's node.
+fn path_of(wanted: &Raid<'_>) -> String {
+    if wanted.name.starts_with('/') { wanted.name.to_string() } else { format!("/dev/md/{}", wanted.name) }
+}
+
+/// Assembles an array that was recorded.
+///
+/// # Errors
+/// Those of finding the devices, and of mdadm.
+pub fn assemble_again(array: &Array, tools: Tools<'_>) -> Result<()> {
+    let devices: Vec<Device> =
+        array.devices.iter().map(|path| resolve(path, tools)).collect::<Result<_>>()?;
+    assemble(&array.path, &devices, tools)
+}
+
+fn bring_up(
+    wanted: &Raid<'_>,
+    place: &str,
+    own: &[String],
+    record: &mut Record<'_>,
+    tools: Tools<'_>,
+) -> Result<()> {
+    let devices: Vec<Device> =
+        wanted.devices.iter().map(|path| resolve(path, tools)).collect::<Result<_>>()?;
+    let paths: Vec<String> = devices.iter().map(Device::path).collect();
+    load_module(raid_module(wanted), tools);
+    let members = members(&paths, tools)?;
+    let identity = devices.iter().map(|device| device.identity.as_str()).collect::<Vec<_>>().join(" ");
+    let is_begun = match record.progress(place) {
+        Some(Progress::Done) => return assemble(&path_of(wanted), &devices, tools),
+        Some(Progress::Begun(begun)) => *begun == identity,
+        None => false,
+    };
+    if !is_begun {
+        if is_wanted(wanted, &members) && !are_all_new(&devices, own, tools)? {
+            return assemble(&path_of(wanted), &devices, tools);
+        }
+        for device in &devices {
+            check_member(device, own, tools)?;
+        }
+    }
+    record.begin(place, &identity)?;
+    for path in &paths {
+        tools.succeed(&["wipefs", "--all", path])?;
+    }
+    log::info!("make the RAID array {} of {}", wanted.name, paths.join(", "));
+    let command = raid_create(wanted, &paths);
+    tools.succeed(&command.iter().map(String::as_str).collect::<Vec<_>>())?;
+    record.finish(place)
+}
+
+/// Assembles an array, unless it runs already.
+fn assemble(path: &str, devices: &[Device], tools: Tools<'_>) -> Result<()> {
+    if devices.iter().all(|device| device.is_in_use) {
+        return Ok(());
+    }
+    log::info!("assemble the RAID array {path}");
+    let paths: Vec<String> = devices.iter().map(Device::path).collect();
+    let mut command = vec!["mdadm", "--assemble", "--run", path];
+    command.extend(paths.iter().map(String::as_str));
+    tools.succeed(&command)
+}
+
+/// Returns what mdadm finds on each device.
+fn members(paths: &[String], tools: Tools<'_>) -> Result<Vec<Option<Member>>> {
+    let examine =
+        |path: &String| Ok(Member::parse(&tools.run(&["mdadm", "--examine", "--export", path])?.text));
+    paths.iter().map(examine).collect()
+}
+
+/// Returns the GUIDs of the partitions that this provisioning makes, or has made before a power cut. Nothing on them is
+/// anybody's.
+fn own_guids(disks: &[Disk<'_>], ids: &Ids) -> Vec<String> {
+    let mut guids = Vec::new();
+    for (index, disk) in disks.iter().enumerate() {
+        for number in 0..disk.partitions.len() {
+            let place = format!("{}.partitions.{number}", place_of("disks", index));
+            guids.push(ids.guid(&place).to_string().to_ascii_lowercase());
+        }
+    }
+    guids
+}
+
+fn are_all_new(devices: &[Device], own: &[String], tools: Tools<'_>) -> Result<bool> {
+    for device in devices {
+        if !own.contains(&Probe::of(device, tools)?.part_uuid.to_ascii_lowercase()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Refuses a member that is in use, or holds something. The language has no flag that allows to overwrite it.
+fn check_member(device: &Device, own: &[String], tools: Tools<'_>) -> Result<()> {
+    let probe = Probe::of(device, tools)?;
+    let conflict =
+        |what: String, advice: &'static str| Err(Error::new(Reason::Conflict, what).advise(advice));
+    let devices = Devices::read()?;
+    if device.is_in_use || devices.partitions_of(&device.name).any(|(partition, _)| partition.is_in_use) {
+        let what = format!("{} is in use, so it cannot become a part of a RAID array", device.path());
+        return conflict(what, "Name another device in the config.");
+    }
+    if probe.is_empty() || own.contains(&probe.part_uuid.to_ascii_lowercase()) {
+        return Ok(());
+    }
+    let what = format!("{} holds {}, and would be overwritten", device.path(), probe.word());
+    conflict(
+        what,
+        "Wipe the device (wipefs --all) if everything on it may be lost, or let the config make a new partition for the \
+         array: wipeTable or wipePartitionEntry.",
+    )
+}

@@ -1,0 +1,55 @@
+//! What is up while the files of a config are written, and down before the system starts.
+
+use super::luks::Opened;
+use super::mount::Mounted;
+use super::raid;
+use super::record::{Mount, Record};
+use super::tools::Tools;
+use crate::error::Result;
+use crate::root::Root;
+
+/// The encrypted volumes that are open and the file systems that are mounted. All of it is taken down when this value is
+/// dropped: the mounts first, because they use the volumes. RAID arrays run on.
+pub struct Ready<'r> {
+    root: &'r Root,
+    mounted: Mounted,
+    opened: Opened<'r>,
+}
+
+impl<'r> Ready<'r> {
+    pub(super) fn new(root: &'r Root, opened: Opened<'r>) -> Self {
+        Self { root, mounted: Mounted::default(), opened }
+    }
+
+    /// Brings up what an interrupted run had recorded in `root`, so that its commit can be completed.
+    ///
+    /// # Errors
+    /// Those of the record, of the devices and of the programs.
+    pub fn again(root: &'r Root) -> Result<Self> {
+        let tools = Tools::of(root);
+        let record = if root.disk_record()?.is_empty() { None } else { Some(Record::open(root)?) };
+        let Some(record) = record else { return Ok(Self::new(root, Opened::none(tools))) };
+        for array in &record.arrays {
+            raid::assemble_again(array, tools)?;
+        }
+        Self::new(root, Opened::again(&record.volumes, tools)?).mount(&record.mounts)
+    }
+
+    /// Mounts `mounts`, in their order.
+    ///
+    /// # Errors
+    /// Those of finding the devices and of mounting. Everything is taken down then.
+    pub fn mount(mut self, mounts: &[Mount]) -> Result<Self> {
+        self.mounted = Mounted::mount(self.root, mounts)?;
+        Ok(self)
+    }
+
+    /// Takes all of it down.
+    ///
+    /// # Errors
+    /// That of the first step that fails. The others are tried in any case.
+    pub fn take_down(self) -> Result<()> {
+        let unmounted = self.mounted.take_down();
+        unmounted.and(self.opened.close())
+    }
+}
