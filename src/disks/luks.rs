@@ -15,11 +15,9 @@ use crate::source::{Source, Transport};
 
 /// The most bytes of a key: cryptsetup reads no more from a key file.
 const MOST_KEY: u64 = 8 << 20;
-/// The modules that an encrypted volume needs. The kernel cannot load them itself at this place in the boot, because it looks for
+/// The modules that an encrypted volume needs. Those of ciphers come first, because dm-crypt needs them when it is loaded. The kernel cannot load them itself at this place in the boot, because it looks for
 /// them in the initramfs.
 const MODULES: [&str; 9] = [
-    "dm-mod",
-    "dm-crypt",
     "crypto-aes",
     "crypto-xts",
     "crypto-ecb",
@@ -27,6 +25,8 @@ const MODULES: [&str; 9] = [
     "crypto-sha256",
     "crypto-hmac",
     "algif_skcipher",
+    "dm-mod",
+    "dm-crypt",
 ];
 
 /// Encrypted volumes that are open. They are closed when this value is dropped.
