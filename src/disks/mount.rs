@@ -39,18 +39,25 @@ pub fn mounts_of(storage: &Storage<'_>) -> Vec<Mount> {
 }
 
 /// File systems that are mounted below the root. They are taken down when this value is dropped.
-#[derive(Debug, Default)]
-pub struct Mounted(Vec<PathBuf>);
+pub struct Mounted<'r> {
+    root: &'r Root,
+    places: Vec<PathBuf>,
+}
 
-impl Mounted {
+impl<'r> Mounted<'r> {
+    /// Returns the mounts of a config that needs none.
+    pub fn none(root: &'r Root) -> Self {
+        Self { root, places: Vec::new() }
+    }
+
     /// Mounts `mounts` in their order.
     ///
     /// # Errors
     /// [`Reason::Disk`] for a device that is missing or cannot be mounted, and those of the root. What was mounted is taken
     /// down again.
-    pub fn mount(root: &Root, mounts: &[Mount]) -> Result<Self> {
+    pub fn mount(root: &'r Root, mounts: &[Mount]) -> Result<Self> {
         let tools = Tools::of(root);
-        let mut mounted = Self::default();
+        let mut mounted = Self::none(root);
         for wanted in mounts {
             let Mount { device, format, options, path } = wanted;
             let (device, what) = if format == Format::Virtiofs.name() {
@@ -62,6 +69,7 @@ impl Mounted {
             };
             load_module(format, tools);
             let place = root.mount_point(Path::new(path))?;
+            root.forget_last();
             let (flags, data) = parsed(options);
             let data = CString::new(data).map_err(|_| Error::system("mount", Errno::INVAL))?;
             mount(&*device, &place, &**format, flags, data.as_c_str()).map_err(|errno| {
@@ -71,7 +79,7 @@ impl Mounted {
                      has the file system's module.",
                 )
             })?;
-            mounted.0.push(place);
+            mounted.places.push(place);
         }
         Ok(mounted)
     }
@@ -85,8 +93,10 @@ impl Mounted {
     }
 
     fn unmount_all(&mut self) -> Result<()> {
+        // The open directory would keep its file system busy.
+        self.root.forget_last();
         let mut first = Ok(());
-        while let Some(place) = self.0.pop() {
+        while let Some(place) = self.places.pop() {
             let down = unmount(&place, UnmountFlags::NOFOLLOW).map_err(|errno| {
                 let words = errno_words(errno);
                 Error::new(Reason::Disk, format!("unmount {}: {words}", place.display()))
@@ -97,7 +107,7 @@ impl Mounted {
     }
 }
 
-impl Drop for Mounted {
+impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.unmount_all() {
             log::warn!("{error}");

@@ -12,13 +12,13 @@ use crate::root::Root;
 /// dropped: the mounts first, because they use the volumes. RAID arrays run on.
 pub struct Ready<'r> {
     root: &'r Root,
-    mounted: Mounted,
+    mounted: Mounted<'r>,
     opened: Opened<'r>,
 }
 
 impl<'r> Ready<'r> {
     pub(super) fn new(root: &'r Root, opened: Opened<'r>) -> Self {
-        Self { root, mounted: Mounted::default(), opened }
+        Self { root, mounted: Mounted::none(root), opened }
     }
 
     /// Brings up what an interrupted run had recorded in `root`, so that its commit can be completed.

@@ -16,8 +16,8 @@ use crate::sort::sort;
 
 impl Root {
     /// Calls `look` with the directory that holds `path` and with the last component of `path`. The directory stays open,
-    /// so that the next name in it takes only one system call. A change of the root could make the open directory stale, so
-    /// staging closes it.
+    /// so that the next name in it takes only one system call. A change of the root or a mount could make the open directory
+    /// stale, so both close it.
     fn in_parent<T>(
         &self,
         path: &Path,
@@ -35,7 +35,7 @@ impl Root {
     }
 
     /// Closes the directory that planning looked into last.
-    pub(super) fn forget_last(&self) {
+    pub(crate) fn forget_last(&self) {
         self.last.replace(None);
     }
 }
