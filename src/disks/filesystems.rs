@@ -99,9 +99,13 @@ fn copy_contents(directory: &str, (device, format): (&str, Format), root: &Root)
     tools.succeed_with(Some(extra), &["cp", "--archive", "--", &from, in_root::PLACE])
 }
 
-/// Loads the kernel module of a file system. It may be a part of the kernel, and mounting tells if it is missing.
+/// Loads the kernel modules of a file system. They may be parts of the kernel, and mounting tells if one is missing.
 pub fn load_module(kind: &str, tools: Tools<'_>) {
-    match tools.run(&["modprobe", "--quiet", kind]) {
+    // vfat wants the tables of its character sets. The kernel would look for them in the initramfs only.
+    let tables: &[&str] =
+        if kind == "vfat" { &["nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"] } else { &[] };
+    let arguments = [&["modprobe", "--quiet", "--all", kind], tables].concat();
+    match tools.run(&arguments) {
         Ok(_) => {}
         Err(error) => log::warn!("{error}"),
     }
