@@ -460,6 +460,41 @@ fn a_plan_shows_kernel_arguments() {
 }
 
 #[test]
+fn a_plan_shows_disks() {
+    let scratch = Scratch::new("disks");
+    let config = r#"{"ignition":{"version":"3.4.0"},"storage":{"disks":[{"device":"/dev/vdb","wipeTable":true,"partitions":[
+        {"number":1,"label":"a\"b","sizeMiB":0},{"number":2,"shouldExist":false,"wipePartitionEntry":true}]},{"device":"/dev/vdc"}],
+        "filesystems":[{"device":"/dev/vdb1","format":"none"}]}}"#;
+    let done = glowplug(&["plan", "--root", &scratch.root(), "-"], config);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert!(
+        done.stdout.starts_with("Disks\n  disk /dev/vdb\n    - the table is made anew"),
+        "{}",
+        done.stdout
+    );
+    let done = glowplug(&["plan", "--json", "--root", &scratch.root(), "-"], config);
+    let value: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(
+        value["disks"],
+        serde_json::json!([
+            {"device": "/dev/vdb", "wipe": true, "partitions": [
+                {"number": 1, "label": "a\"b", "size_mib": 0, "exists": true, "wipe": false, "resize": false},
+                {"number": 2, "exists": false, "wipe": true, "resize": false},
+            ]},
+            {"device": "/dev/vdc", "wipe": false, "partitions": []},
+        ])
+    );
+    assert_eq!(
+        value["filesystems"],
+        serde_json::json!([{"device": "/dev/vdb1", "format": "none", "wipe": false}])
+    );
+    assert_eq!(glowplug(&["apply", "--root", &scratch.root(), "-"], config).code, 23);
+    let done = glowplug(&["plan", "--json", "--root", &scratch.root(), "-"], GOOD);
+    let value: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((value.get("disks"), value.get("filesystems")), (None, None));
+}
+
+#[test]
 fn a_plan_names_the_defaults_of_the_image_that_it_replaces() {
     let scratch = Scratch::new("defaults");
     let root = scratch.0.join("root");

@@ -1,6 +1,7 @@
 //! `glowplug plan`: shows what applying a config would do, for people or for programs.
 
 mod diff;
+mod disks;
 mod json;
 mod planned_op;
 mod text;
@@ -9,6 +10,7 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use self::disks::DiskGroup;
 use self::planned_op::{Counts, PlannedOp};
 pub use self::text::Style;
 use super::offline;
@@ -58,8 +60,19 @@ pub fn plan(root: &Root, text: &[u8], form: Form, fetches: bool) -> Result<Strin
     let lines = planned_op::lines(&planned, &read, &sorted, &view)?;
     let counts = planned_op::count(&lines, &sorted);
     let arguments = Wanted::new(&config.kernel_arguments)?;
-    let dry_run =
-        DryRun { lines: &lines, counts, planned: &planned, config: &config, arguments, view: &view };
+    let groups = disks::groups(&config.storage, &view)?;
+    let disk_warnings = disks::warnings(&config, &lines, &view)?;
+    let warnings: Vec<&str> = planned.warnings.iter().chain(&disk_warnings).map(String::as_str).collect();
+    let dry_run = DryRun {
+        lines: &lines,
+        counts,
+        planned: &planned,
+        config: &config,
+        arguments,
+        disks: &groups,
+        warnings: &warnings,
+        view: &view,
+    };
     match form {
         Form::People(style) => text::text(&dry_run, style),
         Form::Json => Ok(json::json(&dry_run)),
@@ -74,7 +87,19 @@ struct DryRun<'p> {
     config: &'p Config<'p>,
     /// The kernel arguments of the config, as words.
     arguments: Wanted<'p>,
+    /// What becomes of disks and file systems.
+    disks: &'p [DiskGroup],
+    /// The warnings of the plan, and those about disks.
+    warnings: &'p [&'p str],
     view: &'p Readable<'p>,
+}
+
+/// Returns a path without control characters, so that it stays on its line.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy()
+        .chars()
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 /// A view of the root for a user who may not read all of it. Whatever the user may not read seems missing or empty.

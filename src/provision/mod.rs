@@ -10,6 +10,7 @@ mod policy;
 pub(crate) mod render;
 mod restart;
 mod settle;
+mod unit_name;
 mod validate;
 
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::unit_name::unit_name;
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
 
@@ -51,14 +52,6 @@ impl<'p> Policy<'p> {
             }
         }
         text
-    }
-}
-
-/// Returns the name, without `.mount`, of the unit that mounts `directory`. Only `/` is escaped, as in systemd.unit(5).
-fn unit_name(directory: &str) -> String {
-    match directory.trim_matches('/') {
-        "" => "-".to_owned(),
-        directory => directory.replace('/', "-"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::DryRun;
 use super::planned_op::PlannedOp;
 use crate::change::Attributes;
-use crate::config::quote;
+use crate::config::{Storage, quote};
 use crate::plan::Part;
 
 /// Returns the JSON object. Later versions may add members, but keep those that are documented.
@@ -23,13 +23,71 @@ pub(super) fn json(dry_run: &DryRun<'_>) -> String {
         "],\n\"counts\":{{\"new\":{},\"changed\":{},\"removed\":{},\"unchanged\":{}}},\n\"warnings\":",
         counts.new, counts.changed, counts.removed, counts.unchanged
     );
-    add_list(dry_run.planned.warnings.iter().map(Path::new), &mut text);
+    add_list(dry_run.warnings.iter().map(Path::new), &mut text);
     text.push_str(",\n\"unread\":");
     let unread = dry_run.view.unread();
     add_list(unread.iter().map(AsRef::as_ref), &mut text);
+    add_disks(&dry_run.config.storage, &mut text);
     add_arguments(dry_run, &mut text);
     text.push_str("}\n");
     text
+}
+
+/// `"disks":[{"device":"/dev/vdb","wipe":true,"partitions":[{"number":1,"wipe":false}]}],"filesystems":[…]`: what the config
+/// asks for. Each is missing if the config has none.
+fn add_disks(storage: &Storage<'_>, text: &mut String) {
+    for (index, disk) in storage.disks.iter().enumerate() {
+        text.push_str(if index > 0 { ",\n" } else { ",\n\"disks\":[\n" });
+        text.push_str("{\"device\":");
+        quote(&disk.device, text);
+        let _ = write!(text, ",\"wipe\":{},\"partitions\":[", disk.wipe_table == Some(true));
+        for (index, partition) in disk.partitions.iter().enumerate() {
+            text.push_str(if index > 0 { ",{" } else { "{" });
+            let _ = write!(text, "\"number\":{}", partition.number);
+            add_text("label", partition.label.as_deref(), text);
+            for (key, value) in [("start_mib", partition.start_mib), ("size_mib", partition.size_mib)] {
+                if let Some(value) = value {
+                    let _ = write!(text, ",\"{key}\":{value}");
+                }
+            }
+            for (key, value) in [
+                ("exists", partition.should_exist != Some(false)),
+                ("wipe", partition.wipe_partition_entry == Some(true)),
+                ("resize", partition.resize == Some(true)),
+            ] {
+                let _ = write!(text, ",\"{key}\":{value}");
+            }
+            text.push('}');
+        }
+        text.push_str("]}");
+    }
+    if !storage.disks.is_empty() {
+        text.push(']');
+    }
+    add_filesystems(storage, text);
+}
+
+fn add_filesystems(storage: &Storage<'_>, text: &mut String) {
+    for (index, filesystem) in storage.filesystems.iter().enumerate() {
+        text.push_str(if index > 0 { ",\n" } else { ",\n\"filesystems\":[\n" });
+        text.push_str("{\"device\":");
+        quote(&filesystem.device, text);
+        add_text("format", filesystem.format.as_deref(), text);
+        add_text("label", filesystem.label.as_deref(), text);
+        add_text("path", filesystem.path.as_deref(), text);
+        let _ = write!(text, ",\"wipe\":{}}}", filesystem.wipe_filesystem == Some(true));
+    }
+    if !storage.filesystems.is_empty() {
+        text.push(']');
+    }
+}
+
+/// Adds a member with a text, unless the text is missing.
+fn add_text(key: &str, value: Option<&str>, text: &mut String) {
+    if let Some(value) = value {
+        let _ = write!(text, ",\"{key}\":");
+        quote(value, text);
+    }
 }
 
 /// `"kernel_arguments":{"add":["a"],"remove":["b"],"restarts":true}`. It is missing if the config has none.

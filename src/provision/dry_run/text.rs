@@ -1,16 +1,15 @@
 //! A plan in the form for people: what becomes of each entry of the config.
 
-use std::fmt::Write as _;
-use std::path::Path;
-
 use super::diff;
+use super::disks::DiskGroup;
 use super::planned_op::{Counts, PlannedOp};
-use super::{DryRun, Readable};
+use super::{DryRun, Readable, shown};
 use crate::change::{Attributes, FileKind, Op};
 use crate::error::Result;
 use crate::kernel_args::Wanted;
 use crate::plan::Part;
 use crate::sort::order;
+use std::fmt::Write as _;
 
 /// The options of the form for people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,9 +27,10 @@ const BOLD: &str = "\u{1b}[1m";
 const PLAIN: &str = "";
 const END: &str = "\u{1b}[0m";
 
-/// Returns the plan: users, files and units, then the warnings, and the counts at the end.
+/// Returns the plan: disks, users, files and units, then the warnings, and the counts at the end.
 pub(super) fn text(dry_run: &DryRun<'_>, style: Style) -> Result<String> {
     let mut page = Page { text: String::new(), style };
+    page.disks(dry_run);
     let mut section = String::new();
     for (part, lines) in parts(dry_run) {
         let title = title(part, dry_run, &lines);
@@ -50,7 +50,7 @@ pub(super) fn text(dry_run: &DryRun<'_>, style: Style) -> Result<String> {
             }
         }
     }
-    for warning in &dry_run.planned.warnings {
+    for warning in dry_run.warnings {
         page.line(YELLOW, &format!("! {warning}"));
     }
     for path in dry_run.view.unread() {
@@ -164,6 +164,16 @@ fn closing(counts: &Counts) -> String {
     text
 }
 
+/// Returns the colour of a line with this sign.
+fn colour(sign: char) -> &'static str {
+    match sign {
+        '+' => GREEN,
+        '-' => RED,
+        '~' => YELLOW,
+        _ => PLAIN,
+    }
+}
+
 struct Page {
     text: String,
     style: Style,
@@ -178,13 +188,25 @@ impl Page {
         }
     }
 
+    fn disks(&mut self, dry_run: &DryRun<'_>) {
+        if !dry_run.disks.is_empty() {
+            self.line(BOLD, "Disks");
+        }
+        for DiskGroup { heading, lines } in dry_run.disks {
+            self.line(PLAIN, &format!("  {heading}"));
+            for (sign, words) in lines {
+                self.line(colour(*sign), &format!("    {sign} {words}"));
+            }
+        }
+    }
+
     /// `+ file       0644     0:0    /etc/motd (12 bytes)`
     fn operation(&mut self, line: &PlannedOp<'_>, indent: &str) {
-        let (sign, colour) = match (line.op, line.present) {
-            (Op::Remove { .. }, _) => ('-', RED),
-            (_, None) => ('+', GREEN),
-            _ if line.is_same => ('=', PLAIN),
-            _ => ('~', YELLOW),
+        let sign = match (line.op, line.present) {
+            (Op::Remove { .. }, _) => '-',
+            (_, None) => '+',
+            _ if line.is_same => '=',
+            _ => '~',
         };
         let (mode, owner) = line.attributes().map_or_else(Default::default, |attributes| {
             let Attributes { uid, gid, mode } = attributes;
@@ -208,7 +230,7 @@ impl Page {
         if line.is_default {
             words.push_str(", replaces the image's default");
         }
-        self.line(colour, &words);
+        self.line(colour(sign), &words);
     }
 
     /// Adds the changed lines of the file that `line` puts, or why they are not shown.
@@ -229,11 +251,7 @@ impl Page {
             Some(None) => "the contents are not text",
             Some(Some(lines)) => {
                 for line in lines {
-                    let colour = match line.bytes().next() {
-                        Some(b'+') => GREEN,
-                        Some(b'-') => RED,
-                        _ => PLAIN,
-                    };
+                    let colour = line.chars().next().map_or(PLAIN, colour);
                     self.line(colour, &format!("{indent}  {line}"));
                 }
                 return Ok(());
@@ -242,12 +260,4 @@ impl Page {
         self.line(PLAIN, &format!("{indent}  ({instead})"));
         Ok(())
     }
-}
-
-/// Returns a path without control characters, so that it stays on its line.
-fn shown(path: &Path) -> String {
-    path.to_string_lossy()
-        .chars()
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
 }
