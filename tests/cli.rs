@@ -464,6 +464,7 @@ fn a_plan_shows_disks() {
     let scratch = Scratch::new("disks");
     let config = r#"{"ignition":{"version":"3.4.0"},"storage":{"disks":[{"device":"/dev/vdb","wipeTable":true,"partitions":[
         {"number":1,"label":"a\"b","sizeMiB":0},{"number":2,"shouldExist":false,"wipePartitionEntry":true}]},{"device":"/dev/vdc"}],
+        "raid":[{"name":"m","level":"raid1","devices":["/dev/x","/dev/y"]}],"luks":[{"name":"l","device":"/dev/z"}],
         "filesystems":[{"device":"/dev/vdb1","format":"none"}]}}"#;
     let done = glowplug(&["plan", "--root", &scratch.root(), "-"], config);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
@@ -488,6 +489,11 @@ fn a_plan_shows_disks() {
         value["filesystems"],
         serde_json::json!([{"device": "/dev/vdb1", "format": "none", "wipe": false}])
     );
+    assert_eq!(
+        value["raid"],
+        serde_json::json!([{"name": "m", "level": "raid1", "devices": ["/dev/x", "/dev/y"], "spares": 0}])
+    );
+    assert_eq!(value["luks"], serde_json::json!([{"name": "l", "device": "/dev/z", "wipe": false}]));
     assert_eq!(glowplug(&["apply", "--root", &scratch.root(), "-"], config).code, 23);
     let done = glowplug(&["plan", "--json", "--root", &scratch.root(), "-"], GOOD);
     let value: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();

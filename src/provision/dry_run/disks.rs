@@ -7,14 +7,14 @@ use std::path::Path;
 use super::planned_op::{MOST_COMPARED, PlannedOp};
 use super::{Readable, shown};
 use crate::change::{FileKind, Op, View};
-use crate::config::{Config, Disk, Filesystem, Partition, Storage, Systemd};
+use crate::config::{Config, Disk, Filesystem, Luks, Partition, Raid, Storage, Systemd};
 use crate::disks::Tools;
 use crate::disks::plan::Format;
 use crate::error::{Reason, Result};
 use crate::provision::unit_name::unit_name;
 use crate::root::Root;
 
-/// What becomes of one disk, or of one device with a file system.
+/// What becomes of one disk, array, encrypted volume or device with a file system.
 pub(super) struct DiskGroup {
     /// `disk /dev/vdb`
     pub(super) heading: String,
@@ -28,6 +28,8 @@ pub(super) struct DiskGroup {
 /// Those of the view.
 pub(super) fn groups(storage: &Storage<'_>, view: &dyn View) -> Result<Vec<DiskGroup>> {
     let mut groups: Vec<DiskGroup> = storage.disks.iter().map(disk_group).collect();
+    groups.extend(storage.raid.iter().map(raid_group));
+    groups.extend(storage.luks.iter().map(luks_group));
     for filesystem in &storage.filesystems {
         if let Some(format) = Format::of(filesystem) {
             groups.push(filesystem_group(filesystem, format, view)?);
@@ -81,6 +83,35 @@ fn partition_line(partition: &Partition<'_>, is_new: bool) -> Option<(char, Stri
     Some((sign, words))
 }
 
+fn raid_group(raid: &Raid<'_>) -> DiskGroup {
+    let devices: Vec<String> = raid.devices.iter().map(|device| text(device)).collect();
+    let mut words = format!("{} of {}", text(raid.level.as_deref().unwrap_or_default()), devices.join(", "));
+    if let Some(spares) = raid.spares.filter(|spares| *spares > 0) {
+        // Writing into a string cannot fail.
+        let _ = write!(words, ", {spares} of them spare");
+    }
+    words.push_str("; assembled with its data if it is there");
+    DiskGroup { heading: format!("RAID array {}", text(&raid.name)), lines: vec![('+', words)] }
+}
+
+fn luks_group(luks: &Luks<'_>) -> DiskGroup {
+    let device = text(luks.device.as_deref().unwrap_or_default());
+    let is_wiped = luks.wipe_volume == Some(true);
+    let has_key = luks.key_file.source.is_some();
+    let mut lines = Vec::new();
+    if is_wiped {
+        lines.push(('-', format!("everything on {device} is lost")));
+    }
+    let key = if has_key { "the key of the config" } else { "a random key" };
+    let kept = match (is_wiped, has_key) {
+        (true, _) => "",
+        (false, true) => "; kept if it is there and has this key",
+        (false, false) => "; the device must be empty",
+    };
+    lines.push(('+', format!("LUKS2{} on {device}, with {key}{kept}", label(luks.label.as_deref()))));
+    DiskGroup { heading: format!("encrypted volume {}", text(&luks.name)), lines }
+}
+
 fn filesystem_group(filesystem: &Filesystem<'_>, format: Format, view: &dyn View) -> Result<DiskGroup> {
     let device = text(&filesystem.device);
     let heading = match format {
@@ -119,11 +150,11 @@ pub(super) fn warnings(
     view: &Readable<'_>,
 ) -> Result<Vec<String>> {
     let storage = &config.storage;
+    let mut warnings = missing_programs(storage, view.root);
     if storage.filesystems.is_empty() {
-        return Ok(Vec::new());
+        return Ok(warnings);
     }
     let users = Users::find(&config.systemd, lines, view)?;
-    let mut warnings = missing_programs(storage, view.root);
     for filesystem in &storage.filesystems {
         let Some(format) = Format::of(filesystem) else { continue };
         let device = text(&filesystem.device);
@@ -166,20 +197,29 @@ pub(super) fn warnings(
 /// Returns a warning for each program that the boot will need, and that the root lacks.
 fn missing_programs(storage: &Storage<'_>, root: &Root) -> Vec<String> {
     let mut programs: Vec<(&str, &str)> = Vec::new();
+    programs.extend((!storage.raid.is_empty()).then_some(("mdadm", "mdadm")));
+    programs.extend((!storage.luks.is_empty()).then_some(("cryptsetup", "cryptsetup-bin")));
     for filesystem in &storage.filesystems {
         let program = Format::of(filesystem).and_then(Format::program);
         programs.extend(program.filter(|program| !programs.contains(program)));
     }
-    let is_missing = |(program, package): &(&str, &str)| {
-        // A directory that this user may not read tells nothing.
-        let required = Tools::of(root).require(program, package);
-        required.is_err_and(|error| error.reason() == Reason::Unsupported)
-    };
-    let missing = programs.into_iter().filter(is_missing);
-    let words = |(program, package)| {
-        format!("the boot will refuse this config: the root has no program {program} (package {package})")
-    };
-    missing.map(words).collect()
+    let tools = Tools::of(root);
+    let refused = "the boot will refuse this config";
+    // A directory that this user may not read tells nothing.
+    let is_missing =
+        |required: &Result<()>| required.as_ref().is_err_and(|error| error.reason() == Reason::Unsupported);
+    let mut warnings: Vec<String> = programs
+        .into_iter()
+        .filter(|(program, package)| is_missing(&tools.require(program, package)))
+        .map(|(program, package)| format!("{refused}: the root has no program {program} (package {package})"))
+        .collect();
+    if !storage.luks.is_empty() {
+        let required = tools.require_unlocking();
+        if let (true, Err(error)) = (is_missing(&required), &required) {
+            warnings.push(format!("{refused}: {error} (package systemd-cryptsetup)"));
+        }
+    }
+    warnings
 }
 
 /// What uses file systems and swap at later boots.
@@ -380,6 +420,37 @@ mod tests {
             ]
         );
         assert_eq!(lines.iter().filter(|line| line.starts_with("! nothing")).count(), 3, "{lines:?}");
+    }
+
+    #[test]
+    fn arrays_and_encrypted_volumes_are_shown() {
+        let tree = image("plan-raid");
+        let storage = r#""raid":[{"name":"data","level":"raid1","devices":["/dev/a","/dev/b","/dev/c"],"spares":1}],
+            "luks":[{"name":"one","device":"/dev/d","wipeVolume":true,"label":"x"},
+                {"name":"two","device":"/dev/e"},{"name":"three","device":"/dev/f","keyFile":{"source":"data:,secret"}}]"#;
+        let generator = "/usr/lib/systemd/system-generators/systemd-cryptsetup-generator";
+        assert_eq!(
+            lines(&tree, storage, ""),
+            [
+                "Disks".to_owned(),
+                "  RAID array data".to_owned(),
+                "    + raid1 of /dev/a, /dev/b, /dev/c, 1 of them spare; assembled with its data if it is there".to_owned(),
+                "  encrypted volume one".to_owned(),
+                "    - everything on /dev/d is lost".to_owned(),
+                "    + LUKS2 \"x\" on /dev/d, with a random key".to_owned(),
+                "  encrypted volume two".to_owned(),
+                "    + LUKS2 on /dev/e, with a random key; the device must be empty".to_owned(),
+                "  encrypted volume three".to_owned(),
+                "    + LUKS2 on /dev/f, with the key of the config; kept if it is there and has this key".to_owned(),
+                "! the boot will refuse this config: the root has no program mdadm (package mdadm)".to_owned(),
+                "! the boot will refuse this config: the root has no program cryptsetup (package cryptsetup-bin)".to_owned(),
+                format!(
+                    "! the boot will refuse this config: the root has no {generator}, so nothing would open encrypted \
+                     volumes at later boots (package systemd-cryptsetup)"
+                ),
+                "0 new, 0 changed, 0 removed".to_owned(),
+            ]
+        );
     }
 
     #[test]

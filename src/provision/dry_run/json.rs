@@ -64,7 +64,35 @@ fn add_disks(storage: &Storage<'_>, text: &mut String) {
     if !storage.disks.is_empty() {
         text.push(']');
     }
+    add_arrays_and_volumes(storage, text);
     add_filesystems(storage, text);
+}
+
+/// `"raid":[{"name":"data","level":"raid1","devices":["/dev/a"],"spares":0}],"luks":[{"name":"x","device":"/dev/b",…}]`
+fn add_arrays_and_volumes(storage: &Storage<'_>, text: &mut String) {
+    for (index, raid) in storage.raid.iter().enumerate() {
+        text.push_str(if index > 0 { ",\n" } else { ",\n\"raid\":[\n" });
+        text.push_str("{\"name\":");
+        quote(&raid.name, text);
+        add_text("level", raid.level.as_deref(), text);
+        text.push_str(",\"devices\":");
+        add_list(raid.devices.iter().map(|device| Path::new(device.as_ref())), text);
+        let _ = write!(text, ",\"spares\":{}}}", raid.spares.unwrap_or_default());
+    }
+    if !storage.raid.is_empty() {
+        text.push(']');
+    }
+    for (index, luks) in storage.luks.iter().enumerate() {
+        text.push_str(if index > 0 { ",\n" } else { ",\n\"luks\":[\n" });
+        text.push_str("{\"name\":");
+        quote(&luks.name, text);
+        add_text("device", luks.device.as_deref(), text);
+        add_text("label", luks.label.as_deref(), text);
+        let _ = write!(text, ",\"wipe\":{}}}", luks.wipe_volume == Some(true));
+    }
+    if !storage.luks.is_empty() {
+        text.push(']');
+    }
 }
 
 fn add_filesystems(storage: &Storage<'_>, text: &mut String) {
