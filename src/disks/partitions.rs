@@ -5,13 +5,14 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 
 use super::devices::{Device, Devices};
 use super::gpt::{self, Found, Table};
 use super::plan::{DiskState, TablePlan, plan_table};
 use super::probe::Probe;
+use super::record::Record;
 use super::resolve::resolve;
 use super::tools::Tools;
 use super::{Ids, place_of};
@@ -76,14 +77,21 @@ fn plan_disk(disk: &Disk<'_>, place: &str, ids: &Ids, tools: Tools<'_>) -> Resul
     Ok(DiskPlan { device, plan, found: state.found })
 }
 
-/// Puts the new table on the disk, and tells the kernel. A power cut leaves the old table or the new one.
+/// Puts the new table on the disk that the config names at `place`, and tells the kernel. A power cut leaves the old table or
+/// the new one. Returns the disk, locked.
+///
+/// udev does not touch a locked disk. Otherwise it could take the partitions away for a moment, to read the table again, while
+/// a file system is about to be made on one of them.
 ///
 /// # Errors
-/// [`Reason::Disk`] if the disk cannot be written to, or if the kernel does not take the partitions over.
-pub fn carry_out(plan: &DiskPlan, tools: Tools<'_>) -> Result<()> {
+/// [`Reason::Disk`] if the disk cannot be written to, or if the kernel does not take the partitions over; those of the record.
+pub fn carry_out(plan: &DiskPlan, place: &str, record: &mut Record<'_>, tools: Tools<'_>) -> Result<File> {
     let DiskPlan { device, plan, found } = plan;
-    let file = open_disk(device, OFlags::RDWR)?;
+    let file = open_disk(device, if plan.is_changed { OFlags::RDWR } else { OFlags::RDONLY })?;
     if plan.is_changed {
+        // The identifiers in the table are those of the record, so it must be there first.
+        record.begin(place, &device.identity)?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed(device, "lock", &errno.into()))?;
         log::info!("partition {}", device.path());
         let mut found = found;
         if plan.is_new {
@@ -103,7 +111,8 @@ pub fn carry_out(plan: &DiskPlan, tools: Tools<'_>) -> Result<()> {
             file.sync_all().map_err(|error| failed(device, "write", &error))?;
         }
     }
-    tell_all(&file, device, &plan.table)
+    tell_all(&file, device, &plan.table)?;
+    Ok(file)
 }
 
 /// Tells the kernel about all differences between the partitions that it knows and those of `table`.

@@ -1,5 +1,7 @@
 //! What is up while the files of a config are written, and down before the system starts.
 
+use std::fs::File;
+
 use super::luks::Opened;
 use super::mount::Mounted;
 use super::raid;
@@ -14,11 +16,13 @@ pub struct Ready<'r> {
     root: &'r Root,
     mounted: Mounted<'r>,
     opened: Opened<'r>,
+    /// The disks whose tables were changed. While they are open, they stay locked.
+    _disks: Vec<File>,
 }
 
 impl<'r> Ready<'r> {
-    pub(super) fn new(root: &'r Root, opened: Opened<'r>) -> Self {
-        Self { root, mounted: Mounted::none(root), opened }
+    pub(super) fn new(root: &'r Root, opened: Opened<'r>, disks: Vec<File>) -> Self {
+        Self { root, mounted: Mounted::none(root), opened, _disks: disks }
     }
 
     /// Brings up what an interrupted run had recorded in `root`, so that its commit can be completed.
@@ -27,12 +31,13 @@ impl<'r> Ready<'r> {
     /// Those of the record, of the devices and of the programs.
     pub fn again(root: &'r Root) -> Result<Self> {
         let tools = Tools::of(root);
-        let record = if root.disk_record()?.is_empty() { None } else { Some(Record::open(root)?) };
-        let Some(record) = record else { return Ok(Self::new(root, Opened::none(tools))) };
+        let Some(record) = Record::read(root)? else {
+            return Ok(Self::new(root, Opened::none(tools), Vec::new()));
+        };
         for array in &record.arrays {
             raid::assemble_again(array, tools)?;
         }
-        Self::new(root, Opened::again(&record.volumes, tools)?).mount(&record.mounts)
+        Self::new(root, Opened::again(&record.volumes, tools)?, Vec::new()).mount(&record.mounts)
     }
 
     /// Mounts `mounts`, in their order.

@@ -5,17 +5,21 @@ use std::fmt;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::Ids;
+use crate::crc32::Crc32;
 use crate::error::{Error, Result};
 use crate::root::Root;
 use crate::source::hex;
 
-const SEED: &str = "seed";
+/// The first entry: the seed, and the SHA-512 of the config.
+const HEAD: (&str, usize) = ("seed", 2);
 const BEGUN: &str = "begun";
 const DONE: &str = "done";
 const MOUNT: &str = "mount";
 const ARRAY: &str = "array";
 const VOLUME: &str = "volume";
 const KEY: &str = "key";
+/// The other entries: their words, and how many fields follow.
+const KINDS: [(&str, usize); 6] = [(BEGUN, 2), (DONE, 1), (MOUNT, 4), (ARRAY, 2), (VOLUME, 3), (KEY, 2)];
 
 /// How far an interrupted run came with one thing that the config wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +78,10 @@ impl fmt::Debug for Volume {
 pub struct Record<'r> {
     root: &'r Root,
     ids: Ids,
+    /// The SHA-512 of the user's config that the record is about, in hexadecimal.
+    config: String,
+    /// Whether the root has the record. It gets one with the first entry, so that a config that is refused leaves none.
+    is_written: bool,
     /// By the place in the config, such as `$.storage.filesystems.0`, and sorted by it.
     progress: Vec<(String, Progress)>,
     /// The keys that were made for encrypted volumes, by their places in the config.
@@ -87,26 +95,42 @@ pub struct Record<'r> {
 }
 
 impl<'r> Record<'r> {
-    /// Reads the record of `root`. If there is none, one with a new seed is begun.
+    /// Reads the record of `root`. If there is none about the user's config with this SHA-512, a new one is begun: the entries
+    /// of another config stand at other places.
     ///
     /// # Errors
     /// Those of the root.
-    pub fn open(root: &'r Root) -> Result<Self> {
-        let bytes = root.disk_record()?;
-        if let Some(record) = Self::parse(root, &bytes) {
-            return Ok(record);
+    pub fn open(root: &'r Root, config: &str) -> Result<Self> {
+        match Self::read(root)? {
+            Some(record) if record.config == config => return Ok(record),
+            Some(_) => root.forget_disk_record()?,
+            None => {}
         }
         let mut seed = [0; 32];
         fill_with_random(&mut seed)?;
-        let record = Self::new(root, seed);
-        record.append(&[SEED, &hex(record.ids.seed())])?;
-        Ok(record)
+        Ok(Self::new(root, seed, config))
     }
 
-    fn new(root: &'r Root, seed: [u8; 32]) -> Self {
+    /// Reads the record of `root`, whatever config it is about; `None` if there is none.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn read(root: &'r Root) -> Result<Option<Self>> {
+        let bytes = root.disk_record()?;
+        let Some((record, whole)) = Self::parse(root, &bytes) else { return Ok(None) };
+        if whole < bytes.len() {
+            // The next entry must not follow a part of one.
+            root.shorten_disk_record(bytes.len().saturating_sub(whole))?;
+        }
+        Ok(Some(record))
+    }
+
+    fn new(root: &'r Root, seed: [u8; 32], config: &str) -> Self {
         Self {
             root,
             ids: Ids::new(seed),
+            config: config.to_owned(),
+            is_written: false,
             progress: Vec::new(),
             keys: Vec::new(),
             arrays: Vec::new(),
@@ -115,57 +139,40 @@ impl<'r> Record<'r> {
         }
     }
 
-    /// Reads the fields of a record. An entry that was not written completely is left out: what it is about had not begun.
-    fn parse(root: &'r Root, bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        // The last part is empty, or a field that was not written completely.
-        let mut fields: Vec<&str> = text.split('\0').collect();
-        fields.pop();
-        let mut fields = fields.into_iter();
-        let seed =
-            fields.next().filter(|word| *word == SEED).and_then(|_| fields.next()).and_then(seed_of)?;
-        let mut record = Self::new(root, seed);
-        while let Some(word) = fields.next() {
-            let mut next = || fields.next().map(str::to_owned);
-            match word {
-                BEGUN => {
-                    let (place, identity) = (next(), next());
-                    if let (Some(place), Some(identity)) = (place, identity) {
-                        record.set(&place, Progress::Begun(identity));
-                    }
-                }
-                DONE => {
-                    if let Some(place) = next() {
-                        record.set(&place, Progress::Done);
-                    }
-                }
-                MOUNT => {
-                    if let (Some(device), Some(format), Some(options), Some(path)) =
-                        (next(), next(), next(), next())
-                    {
-                        record.mounts.push(Mount { device, format, options, path });
-                    }
-                }
-                ARRAY => {
-                    if let (Some(path), Some(devices)) = (next(), next()) {
-                        let devices = devices.lines().map(str::to_owned).collect();
-                        record.arrays.push(Array { path, devices });
-                    }
-                }
-                VOLUME => {
-                    if let (Some(device), Some(name), Some(key)) = (next(), next(), next()) {
-                        record.volumes.push(Volume { device, name, key: unhex(&key)? });
-                    }
-                }
-                KEY => {
-                    if let (Some(place), Some(key)) = (next(), next()) {
-                        record.keys.push((place, unhex(&key)?));
-                    }
-                }
-                _ => return None,
-            }
+    /// Reads the entries of a record, up to the first that is not whole: what that one is about had not begun.
+    fn parse(root: &'r Root, bytes: &[u8]) -> Option<(Self, usize)> {
+        let mut entries = Entries { rest: bytes };
+        let [seed, config] = entries.next(HEAD)?.try_into().ok()?;
+        let mut record = Self::new(root, seed_of(&seed)?, &config);
+        let mut whole = entries.rest.len();
+        while record.read_entry(&mut entries).is_some() {
+            whole = entries.rest.len();
         }
-        Some(record)
+        record.is_written = true;
+        Some((record, bytes.len().saturating_sub(whole)))
+    }
+
+    fn read_entry(&mut self, entries: &mut Entries<'_>) -> Option<()> {
+        let word = entries.word()?;
+        let (kind, count) = KINDS.iter().find(|(kind, _)| *kind == word)?;
+        let mut fields = entries.next((kind, *count))?.into_iter();
+        let mut next = || fields.next();
+        match *kind {
+            BEGUN => {
+                let (place, identity) = (next()?, next()?);
+                self.set(&place, Progress::Begun(identity));
+            }
+            DONE => self.set(&next()?, Progress::Done),
+            MOUNT => {
+                self.mounts.push(Mount { device: next()?, format: next()?, options: next()?, path: next()? });
+            }
+            ARRAY => self
+                .arrays
+                .push(Array { path: next()?, devices: next()?.lines().map(str::to_owned).collect() }),
+            VOLUME => self.volumes.push(Volume { device: next()?, name: next()?, key: unhex(&next()?)? }),
+            _ => self.keys.push((next()?, unhex(&next()?)?)),
+        }
+        Some(())
     }
 
     /// Returns the identifiers for what this provisioning makes.
@@ -266,9 +273,49 @@ impl<'r> Record<'r> {
         Ok(key)
     }
 
-    fn append(&self, fields: &[&str]) -> Result<()> {
-        let bytes: Vec<u8> = fields.iter().flat_map(|field| field.bytes().chain([0])).collect();
-        self.root.append_disk_record(&bytes)
+    fn append(&mut self, fields: &[&str]) -> Result<()> {
+        let mut bytes = if self.is_written {
+            Vec::new()
+        } else {
+            encoded(&[HEAD.0, &hex(self.ids.seed()), &self.config])
+        };
+        bytes.append(&mut encoded(fields));
+        self.root.append_disk_record(&bytes)?;
+        self.is_written = true;
+        Ok(())
+    }
+}
+
+/// Returns an entry: its fields, each with a NUL byte, and their CRC-32 as the last field.
+fn encoded(fields: &[&str]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.bytes().chain([0])).collect();
+    let crc = Crc32::of(&bytes);
+    bytes.extend_from_slice(format!("{crc:08x}\0").as_bytes());
+    bytes
+}
+
+/// The entries of a record that have not been read yet.
+struct Entries<'b> {
+    rest: &'b [u8],
+}
+
+impl Entries<'_> {
+    /// Returns the first word of the next entry.
+    fn word(&self) -> Option<&str> {
+        std::str::from_utf8(self.rest.split(|byte| *byte == 0).next()?).ok()
+    }
+
+    /// Reads an entry of this kind: its word, and the number of fields after it. Returns `None` if it is not whole.
+    fn next(&mut self, (word, count): (&str, usize)) -> Option<Vec<String>> {
+        let mut parts = self.rest.split(|byte| *byte == 0);
+        let mut fields = Vec::new();
+        for _ in 0..=count {
+            fields.push(std::str::from_utf8(parts.next()?).ok()?.to_owned());
+        }
+        let texts: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let expected = encoded(&texts);
+        self.rest = self.rest.strip_prefix(expected.as_slice())?;
+        (fields.remove(0) == word).then_some(fields)
     }
 }
 
@@ -294,4 +341,100 @@ fn fill_with_random(mut buffer: &mut [u8]) -> Result<()> {
         buffer = buffer.get_mut(count..).unwrap_or_default();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+
+    fn mount() -> Mount {
+        let [device, format, options, path] = ["/dev/vdb", "ext4", "", "/srv"].map(str::to_owned);
+        Mount { device, format, options, path }
+    }
+
+    #[test]
+    fn the_next_run_reads_what_was_recorded() {
+        let temp = TempDir::new("record");
+        let root = Root::open(temp.path()).unwrap();
+        let mut record = Record::open(&root, "sha").unwrap();
+        assert!(root.disk_record().unwrap().is_empty(), "a record without entries is not written");
+        let key = record.key("$.storage.luks.0").unwrap();
+        assert_eq!((key.len(), record.key("$.storage.luks.0").unwrap()), (8192, key.clone()));
+        record.begin("$.storage.filesystems.1", "pci#1").unwrap();
+        record.begin("$.storage.filesystems.0", "pci#2").unwrap();
+        record.finish("$.storage.filesystems.1").unwrap();
+        let array = Array {
+            path: "/dev/md/a".to_owned(),
+            devices: vec!["/dev/vdb".to_owned(), "/dev/vdc".to_owned()],
+        };
+        let volume = Volume { device: "/dev/vdd".to_owned(), name: "v".to_owned(), key: b"\0\xffx".to_vec() };
+        record.keep_array(array.clone()).unwrap();
+        record.keep_volume(volume.clone()).unwrap();
+        record.keep_mounts(vec![mount()]).unwrap();
+        for _ in 0..2 {
+            let mut again = Record::open(&root, "sha").unwrap();
+            assert_eq!(again.ids(), record.ids());
+            assert_eq!(again.progress("$.storage.filesystems.1"), Some(&Progress::Done));
+            assert_eq!(again.progress("$.storage.filesystems.0"), Some(&Progress::Begun("pci#2".to_owned())));
+            assert_eq!(again.progress("$.storage.filesystems.2"), None);
+            assert_eq!((&again.arrays, &again.mounts), (&vec![array.clone()], &vec![mount()]));
+            assert!(again.volumes == [volume.clone()] && again.key("$.storage.luks.0").unwrap() == key);
+            // What is recorded already is not recorded again.
+            let before = root.disk_record().unwrap();
+            again.keep_array(array.clone()).unwrap();
+            again.keep_volume(volume.clone()).unwrap();
+            again.keep_mounts(vec![mount()]).unwrap();
+            assert_eq!(root.disk_record().unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_a_power_cut_tore_counts_as_none() {
+        let temp = TempDir::new("record-torn");
+        let root = Root::open(temp.path()).unwrap();
+        let mut record = Record::open(&root, "sha").unwrap();
+        record.begin("a", "pci").unwrap();
+        let whole = root.disk_record().unwrap();
+        record.finish("a").unwrap();
+        let longer = root.disk_record().unwrap();
+        // Without its last byte, an entry that zeros follow is whole.
+        for end in whole.len()..longer.len() - 1 {
+            for tail in [&[][..], &[0; 100]] {
+                let torn = [&longer[..end], tail].concat();
+                let (record, length) = Record::parse(&root, &torn).unwrap();
+                assert_eq!(record.progress("a"), Some(&Progress::Begun("pci".to_owned())), "{end}");
+                assert_eq!(length, whole.len());
+            }
+        }
+        assert_eq!(Record::parse(&root, &longer).unwrap().0.progress("a"), Some(&Progress::Done));
+        for end in 0..whole.len() {
+            assert!(
+                Record::parse(&root, &whole[..end]).is_none_or(|(record, _)| record.progress("a").is_none())
+            );
+        }
+        // The next run cuts the part of an entry off, and writes after it.
+        let file = temp.join(".glowplug/disks");
+        let all = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &all[..all.len() - 3]).unwrap();
+        let mut again = Record::open(&root, "sha").unwrap();
+        again.finish("b").unwrap();
+        let last = Record::open(&root, "sha").unwrap();
+        assert_eq!(
+            (last.progress("a"), last.progress("b")),
+            (Some(&Progress::Begun("pci".to_owned())), Some(&Progress::Done))
+        );
+    }
+
+    #[test]
+    fn the_record_of_another_config_is_not_used() {
+        let temp = TempDir::new("record-other");
+        let root = Root::open(temp.path()).unwrap();
+        let mut record = Record::open(&root, "one").unwrap();
+        record.finish("$.storage.filesystems.0").unwrap();
+        let other = Record::open(&root, "two").unwrap();
+        assert_eq!(other.progress("$.storage.filesystems.0"), None);
+        assert_ne!(other.ids(), record.ids());
+        assert!(root.disk_record().unwrap().is_empty());
+    }
 }

@@ -11,7 +11,7 @@ use super::ready::Ready;
 use super::record::Record;
 use super::resolve::{resolve, resolve_now};
 use super::tools::Tools;
-use super::{Device, filesystems, luks, partitions, raid};
+use super::{Device, filesystems, luks, partitions, place_of, raid};
 use crate::change::View as _;
 use crate::config::{Disk, Storage};
 use crate::error::{Error, Problems, Reason, Result};
@@ -43,8 +43,9 @@ pub fn carry_out<'r>(
     let keys = luks::keys(&storage.luks, transport)?;
     let plans = partitions::plan(&storage.disks, record.ids(), tools)?;
     check_filesystems(storage, &plans, record, tools)?;
-    for plan in &plans {
-        partitions::carry_out(plan, tools)?;
+    let mut locked = Vec::new();
+    for (index, plan) in plans.iter().enumerate() {
+        locked.push(partitions::carry_out(plan, &place_of("disks", index), record, tools)?);
     }
     grow_root(&storage.disks, &plans, root)?;
     raid::carry_out(storage, record, tools)?;
@@ -58,7 +59,7 @@ pub fn carry_out<'r>(
                 .map_err(|error| error.at(&place))?;
         }
     }
-    Ok((Ready::new(root, opened), unlocks))
+    Ok((Ready::new(root, opened, locked), unlocks))
 }
 
 /// Refuses what the root has no program for.

@@ -156,7 +156,7 @@ fn discard_useless_config(root: &Root, error: &Error) {
         !of_disk && !matches!(error.reason(), NoHost | NoNetwork | BadAnswer | Certificate)
     });
     if is_useless && root.leftovers() == Ok(Leftovers::SavedConfig) {
-        if let Err(second) = writing(root, &mut || root.discard().map(drop)) {
+        if let Err(second) = writing(root, &mut || root.discard_config()) {
             log::warn!("{second}");
         }
     }

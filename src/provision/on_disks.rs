@@ -34,7 +34,7 @@ pub(super) fn carry_out(
 ) -> Result<()> {
     writing(root, &mut || {
         rendered.save(root)?;
-        let mut record = Record::open(root)?;
+        let mut record = Record::open(root, &rendered.sha512())?;
         let storage = &rendered.config.storage;
         let (ready, unlocks) = disks::carry_out(storage, &mut record, root, transport)?;
         record.keep_mounts(disks::mounts_of(storage))?;

@@ -118,7 +118,7 @@ impl<'t> Rendered<'t> {
     pub fn put(&self, root: &Root, planned: Planned<'_>) -> Result<()> {
         let mut ops = planned.log_remarks();
         root.make_stamp_place(&mut ops)?;
-        let (boot_id, sha512) = (boot_id()?, sha512_hex(self.text));
+        let (boot_id, sha512) = (boot_id()?, self.sha512());
         let arguments = Wanted::new(&self.config.kernel_arguments)?.to_string();
         let run = stamp::Run {
             boot_id: &boot_id,
@@ -136,14 +136,18 @@ impl<'t> Rendered<'t> {
 }
 
 impl Rendered<'_> {
+    /// Returns the SHA-512 of the user's config, in hexadecimal.
+    pub fn sha512(&self) -> String {
+        sha512_hex(self.text)
+    }
+
     /// Saves the config in the root, unless an interrupted run has saved it: work on disks begins, which cannot be staged.
     ///
     /// # Errors
     /// Those of the root.
     pub fn save(&mut self, root: &Root) -> Result<()> {
         if !self.is_saved {
-            let sha512 = sha512_hex(self.text);
-            root.save(&ConfigToSave { platform: self.platform, sha512: &sha512, text: self.text })?;
+            root.save(&ConfigToSave { platform: self.platform, sha512: &self.sha512(), text: self.text })?;
             self.is_saved = true;
         }
         Ok(())

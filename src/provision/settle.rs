@@ -76,6 +76,6 @@ fn without_stamp(root: &Root, leftovers: Leftovers) -> Result<Settled> {
         }
         Leftovers::BegunCommit | Leftovers::Staging | Leftovers::AfterCommit => {}
     }
-    writing(root, &mut || root.discard().map(drop))?;
+    writing(root, &mut || root.discard_config())?;
     Ok(Settled::Untouched)
 }

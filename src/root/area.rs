@@ -28,7 +28,7 @@ const OWNER: &CStr = c"owner";
 const OWNER_TARGET: &CStr = c"glowplug";
 /// The saved config. It stays until the root is provisioned.
 pub(super) const CONFIG: &CStr = c"config";
-/// The record of work on disks. It stays as long as the saved config.
+/// The record of work on disks. It stays until the root is provisioned.
 pub(super) const DISKS: &CStr = c"disks";
 /// The journal: the operations of a commit that has begun.
 pub(super) const JOURNAL: &CStr = c"journal";
@@ -192,6 +192,11 @@ impl Area {
     /// Removes the area. If it holds a saved config, only what is staged is removed.
     pub(super) fn remove_or_keep_config(self, root: &Root) -> Result<()> {
         if self.has(CONFIG)? { self.clear_staged() } else { self.remove(root) }
+    }
+
+    /// Removes everything in the area but the owner link and the record of work on disks.
+    pub(super) fn keep_disk_record(&self) -> Result<()> {
+        self.clear(&[OWNER, DISKS]).map_err(|errno| Error::root("clear", &self.path(), errno))
     }
 
     /// Removes everything in the area but the owner link, a saved config and the record of work on disks.

@@ -69,6 +69,15 @@ pub(super) fn write_all(file: BorrowedFd<'_>, bytes: &[u8]) -> OsResult<()> {
     crate::fd::write_all(file, bytes)
 }
 
+/// Cuts `count` bytes off the end of a file.
+pub(super) fn shorten(file: BorrowedFd<'_>, count: u64) -> OsResult<()> {
+    if !pass(file)? {
+        return Ok(());
+    }
+    let size = u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or_default();
+    rustix::fs::ftruncate(file, size.saturating_sub(count))
+}
+
 /// Allocates `bytes` bytes for an empty file, which then has this size.
 pub(super) fn allocate(file: BorrowedFd<'_>, bytes: u64) -> OsResult<()> {
     if !pass(file)? {

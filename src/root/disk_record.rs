@@ -45,6 +45,29 @@ impl Root {
         Ok(bytes)
     }
 
+    /// Cuts `count` bytes off the end of the record, durably.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn shorten_disk_record(&self, count: usize) -> Result<()> {
+        let AreaPath::Ours(area) = Area::find(self, Path::new("/"))? else { return Ok(()) };
+        calls::append(area.fd(), DISKS, Mode::RUSR | Mode::WUSR)
+            .and_then(|fd| {
+                calls::shorten(fd.as_fd(), count as u64)?;
+                calls::sync(fd.as_fd())
+            })
+            .map_err(|errno| Error::root("write the record of disks in", &area.path(), errno))
+    }
+
+    /// Removes the record.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn forget_disk_record(&self) -> Result<()> {
+        let AreaPath::Ours(area) = Area::find(self, Path::new("/"))? else { return Ok(()) };
+        area.discard(DISKS).map_err(|errno| Error::root("remove the record of disks in", &area.path(), errno))
+    }
+
     /// Appends `fields` to the record, durably. Each field ends with a NUL byte.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Mode, RenameFlags, openat, statat};
 use rustix::io::Errno;
 
 use super::Root;
-use super::area::{Area, AreaPath, CONFIG, JOURNAL, STAGED_STAMP, foreign, is_gone, remove_empty};
+use super::area::{Area, AreaPath, CONFIG, DISKS, JOURNAL, STAGED_STAMP, foreign, is_gone, remove_empty};
 use super::calls::{self, DIRECTORY};
 use super::commit::commit;
 use super::journal;
@@ -165,6 +165,18 @@ impl Root {
         } else {
             Leftovers::Staging
         })
+    }
+
+    /// Removes what an interrupted run left before its commit had begun, but not the record of its work on disks: that work
+    /// stays done, and the next run goes on from there.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn discard_config(&self) -> Result<()> {
+        match Area::find(self, Path::new("/"))? {
+            AreaPath::Ours(area) if area.has(DISKS)? && !area.has(JOURNAL)? => area.keep_disk_record(),
+            _ => self.discard().map(drop),
+        }
     }
 
     /// Removes what an interrupted run left, even the journal of a commit that has begun. Returns the paths that were removed.
