@@ -184,7 +184,7 @@ demo: demo-lab
 	@. tests/steps; step_title boot "the boot"; echo
 	@$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
 
-test: lint unit network fuzz-smoke build-glibc bare boot
+test: lint unit network disks fuzz-smoke build-glibc bare boot
 	@echo "make test: everything passed"
 
 # The quick loop. It needs no packages, no root and no guest. Tests that check owners run in a user namespace.

@@ -55,3 +55,4 @@ pub mod stamp;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+mod unit_name;

@@ -11,6 +11,7 @@ mod map;
 mod names;
 mod ssh_keys;
 mod storage;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -129,6 +130,9 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
     problems.take(storage::plan(&config.storage, context, &mut tree));
     problems.take(unlock::plan(options.unlocks, &mut tree));
     problems.take(units::plan(&config.systemd, &mut tree));
+    if options.changes_disks {
+        problems.take(swap::plan(config, &mut tree));
+    }
     problems.take(kernel_args::plan(&config.kernel_arguments, options.kernel_command_line, &mut tree));
     problems.take(tree.separate_shared());
     let planned = tree.into_planned();

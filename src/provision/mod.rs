@@ -10,7 +10,6 @@ mod policy;
 pub(crate) mod render;
 mod restart;
 mod settle;
-mod unit_name;
 mod validate;
 
 use std::path::Path;
@@ -138,7 +137,7 @@ fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result
     };
     let planned = plan_config(&rendered.config, root, setting, transport)?;
     if on_disks::are_needed(&rendered.config) {
-        on_disks::try_sources(planned)?;
+        on_disks::check_files(&rendered.config, planned)?;
         return on_disks::carry_out(&mut rendered, root, setting, transport);
     }
     rendered.put(root, planned)

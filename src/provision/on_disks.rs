@@ -1,15 +1,21 @@
 //! A config that changes disks. Such changes cannot be staged, so everything that can fail cheaply comes before them, and the
 //! files come after them, when their file systems are mounted.
 
+use std::path::Path;
+
 use super::phases::{Rendered, Setting, plan_config};
 use super::writing;
 use crate::change::{Op, Piece};
 use crate::config::Config;
 use crate::disks::{self, Record};
-use crate::error::{Problems, Result};
+use crate::error::{Error, Problems, Reason, Result};
 use crate::plan::Planned;
 use crate::root::Root;
 use crate::source::Transport;
+
+/// What to do about a plan that fails on the disks as they are now.
+const ADVICE: &str = "Change the config, or what stands at the path that is named, then start again. The disks are changed \
+                      already, but no file was written.";
 
 /// Returns whether `config` changes disks or needs more of them than the root.
 pub(super) fn are_needed(config: &Config<'_>) -> bool {
@@ -40,21 +46,40 @@ pub(super) fn carry_out(
         record.keep_mounts(disks::mounts_of(storage))?;
         let ready = ready.mount(&record.mounts)?;
         let setting = Setting { unlocks: &unlocks, ..setting };
+        // The advice for a config says that nothing was written, which is no longer so.
         let put = plan_config(&rendered.config, root, setting, transport)
+            .map_err(|error| error.advise(ADVICE))
             .and_then(|planned| rendered.put(root, planned));
         let down = ready.take_down();
         put.and(down)
     })
 }
 
-/// Reads all sources of `planned` to their ends, which verifies them: a URL that cannot be fetched must not leave a machine with
-/// wiped disks. They are fetched again when the files are written.
+/// Checks the files of `planned`, the plan of `config`, before its disks are changed. All sources are read to their ends, which
+/// verifies them: a URL that cannot be fetched must not leave a machine with wiped disks. They are fetched again when the files
+/// are written.
 ///
 /// # Errors
-/// All that is wrong with them, at once.
-pub(super) fn try_sources(planned: Planned<'_>) -> Result<()> {
+/// All that is wrong with the sources, at once; [`Reason::Unsupported`] for a file on vfat, which has no owners, so nothing
+/// unfinished can be kept from others there.
+pub(super) fn check_files(config: &Config<'_>, planned: Planned<'_>) -> Result<()> {
+    let mounts = disks::mounts_of(&config.storage);
+    let on_vfat = |path: &Path| {
+        // The deepest mount comes last.
+        let mount = mounts.iter().rev().find(|mount| path.starts_with(&mount.path));
+        mount.is_some_and(|mount| mount.format == "vfat" && path != Path::new(&mount.path))
+    };
     let mut problems = Problems::default();
     for op in planned.ops {
+        if on_vfat(op.path()) {
+            let what = format!(
+                "{} is on a file system of the format vfat, where no files can be written",
+                op.path().display()
+            );
+            problems.add(Error::new(Reason::Unsupported, what).advise(
+                "Let a unit of the config copy this file there at the first boot, then start again: nothing was written.",
+            ));
+        }
         let Op::File { contents, .. } = op else { continue };
         for piece in contents {
             if let Piece::Source(source) = piece {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::unit_name::unit_name;
 use crate::config::Config;
 use crate::error::{Error, Reason, Result};
+use crate::unit_name::unit_name;
 
 /// The directories of a policy file. The file has one absolute path a line; a line that begins with `#` is a comment.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use crate::config::{Config, Disk, Filesystem, Luks, Partition, Raid, Storage, Sy
 use crate::disks::Tools;
 use crate::disks::plan::Format;
 use crate::error::{Reason, Result};
-use crate::provision::unit_name::unit_name;
 use crate::root::Root;
+use crate::unit_name::unit_name;
 
 /// What becomes of one disk, array, encrypted volume or device with a file system.
 pub(super) struct DiskGroup {
@@ -139,8 +139,8 @@ fn filesystem_group(filesystem: &Filesystem<'_>, format: Format, view: &dyn View
     Ok(DiskGroup { heading, lines })
 }
 
-/// Returns what the author of the config may have overlooked: programs that the root lacks, file systems and swap that nothing
-/// uses at later boots, and kept file systems that hide contents of the image. `lines` are the operations of the plan.
+/// Returns what the author of the config may have overlooked: programs that the root lacks, file systems that nothing
+/// mounts at later boots, and kept file systems that hide contents of the image. `lines` are the operations of the plan.
 ///
 /// # Errors
 /// Those of the view.
@@ -159,13 +159,6 @@ pub(super) fn warnings(
         let Some(format) = Format::of(filesystem) else { continue };
         let device = text(&filesystem.device);
         if format == Format::Swap {
-            if !users.has_swap {
-                let unit = unit_name(&filesystem.device);
-                warnings.push(format!(
-                    "nothing uses the swap on {device} at later boots: add a unit {}.swap",
-                    text(&unit)
-                ));
-            }
             continue;
         }
         let Some(path) = path_of(filesystem) else {
@@ -222,11 +215,10 @@ fn missing_programs(storage: &Storage<'_>, root: &Root) -> Vec<String> {
     warnings
 }
 
-/// What uses file systems and swap at later boots.
+/// What uses file systems at later boots.
 struct Users {
     /// The names of `.mount` units that the config brings, and the directories in `/etc/fstab`, sorted.
     mounts: Vec<String>,
-    has_swap: bool,
 }
 
 /// The directories of units in the root.
@@ -240,7 +232,7 @@ const FSTAB: &str = "/etc/fstab";
 
 impl Users {
     fn find(systemd: &Systemd<'_>, lines: &[PlannedOp<'_>], view: &dyn View) -> Result<Self> {
-        let mut users = Self { mounts: Vec::new(), has_swap: false };
+        let mut users = Self { mounts: Vec::new() };
         for unit in systemd.units.iter().filter(|unit| unit.mask != Some(true)) {
             users.add_unit(&unit.name);
         }
@@ -271,16 +263,13 @@ impl Users {
         if let Some(name) = name.strip_suffix(".mount") {
             self.mounts.push(name.to_owned());
         }
-        self.has_swap |= name.strip_suffix(".swap").is_some();
     }
 
     fn add_fstab(&mut self, text: &str) {
         for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
             let mut fields = line.split_whitespace().skip(1);
             let (Some(directory), Some(kind)) = (fields.next(), fields.next()) else { continue };
-            if kind == "swap" {
-                self.has_swap = true;
-            } else {
+            if kind != "swap" {
                 // fstab writes a blank as an octal number.
                 self.mounts.push(unit_name(&directory.replace("\\040", " ")));
             }
@@ -419,7 +408,7 @@ mod tests {
                 "    = must be empty",
             ]
         );
-        assert_eq!(lines.iter().filter(|line| line.starts_with("! nothing")).count(), 3, "{lines:?}");
+        assert_eq!(lines.iter().filter(|line| line.starts_with("! nothing")).count(), 2, "{lines:?}");
     }
 
     #[test]
@@ -458,10 +447,7 @@ mod tests {
         let tree = image("plan-users");
         let both = r#"{"device":"/dev/disk/by-label/x","format":"ext4","path":"/srv/my-data"},
             {"device":"/dev/vdb2","format":"swap"},{"device":"/dev/vda1","format":"ext4","path":"/"}"#;
-        let all = [
-            r"nothing mounts /srv/my-data at later boots: add a unit srv-my\x2ddata.mount",
-            "nothing uses the swap on /dev/vdb2 at later boots: add a unit dev-vdb2.swap",
-        ];
+        let all = [r"nothing mounts /srv/my-data at later boots: add a unit srv-my\x2ddata.mount"];
         assert_eq!(warnings_of(&tree, both, ""), all);
         let unit = |name: &str, key: &str| {
             let text = r"[Mount]\nWhat=a\n";
@@ -470,7 +456,6 @@ mod tests {
         let mount = r"srv-my\\x2ddata.mount";
         assert_eq!(warnings_of(&tree, both, &unit(mount, "")), all[1..]);
         assert_eq!(warnings_of(&tree, both, &unit(mount, r#""mask":true,"#)), all);
-        assert_eq!(warnings_of(&tree, both, &unit("dev-vdb2.swap", "")), all[..1]);
         // A unit or fstab of the image, and an fstab of the config, count as well.
         fs::create_dir_all(tree.join("usr/lib/systemd/system")).unwrap();
         let of_image = tree.join(r"usr/lib/systemd/system/srv-my\x2ddata.mount");
@@ -480,8 +465,20 @@ mod tests {
         fs::write(tree.join("etc/fstab"), "#/dev/x /srv/my-data ext4\nLABEL=x /srv/my-data/ ext4 x 0 0\n")
             .unwrap();
         assert_eq!(warnings_of(&tree, both, ""), all[1..]);
-        let fstab = r#"],"files":[{"path":"/etc/fstab","overwrite":true,"contents":{"source":"data:,UUID=1%20none%20swap%20sw%0A"}}"#;
-        assert_eq!(warnings_of(&tree, &format!("{both}{fstab}"), ""), all[..1]);
+    }
+
+    #[test]
+    fn a_swap_that_nothing_uses_gets_a_unit() {
+        let tree = image("plan-swap");
+        let made = |more: &str, units: &str| {
+            let swap =
+                format!(r#""filesystems":[{{"device":"/dev/disk/by-label/s","format":"swap"}}]{more}"#);
+            let lines = lines(&tree, &swap, units);
+            lines.iter().filter(|line| line.contains(r"/dev-disk-by\x2dlabel-s.swap")).count()
+        };
+        let unit = r#","systemd":{"units":[{"name":"dev-vdb2.swap","contents":"[Swap]\nWhat=/dev/vdb2\n"}]}"#;
+        let fstab = r#","files":[{"path":"/etc/fstab","overwrite":true,"contents":{"source":"data:,UUID=1%20none%20swap%20sw%0A"}}]"#;
+        assert_eq!([made("", ""), made("", unit), made(fstab, "")], [2, 0, 0]);
     }
 
     #[test]

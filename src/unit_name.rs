@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// Returns the name, without its suffix, of the unit for `path`: that of the `.mount` unit of a directory, or of the `.swap`
 /// unit of a device. systemd.unit(5) has the rules.
-pub(super) fn unit_name(path: &str) -> String {
+pub(crate) fn unit_name(path: &str) -> String {
     let mut name = String::new();
     for (index, byte) in path.trim_matches('/').bytes().enumerate() {
         match byte {
