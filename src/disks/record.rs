@@ -217,18 +217,19 @@ impl<'r> Record<'r> {
         Ok(())
     }
 
-    /// Records the mounts that the files need, in their order, unless an interrupted run has recorded them.
+    /// Records the mounts that the files need, in their order. Those that an interrupted run has recorded come first in it,
+    /// and are not recorded twice: a resumed commit would mount them twice, which the kernel refuses.
     ///
     /// # Errors
     /// Those of the root.
     pub fn keep_mounts(&mut self, mounts: Vec<Mount>) -> Result<()> {
-        if self.mounts == mounts {
-            return Ok(());
+        for mount in mounts {
+            if !self.mounts.contains(&mount) {
+                let Mount { device, format, options, path } = &mount;
+                self.append(&[MOUNT, device, format, options, path])?;
+                self.mounts.push(mount);
+            }
         }
-        for Mount { device, format, options, path } in &mounts {
-            self.append(&[MOUNT, device, format, options, path])?;
-        }
-        self.mounts = mounts;
         Ok(())
     }
 
@@ -387,6 +388,16 @@ mod tests {
             again.keep_mounts(vec![mount()]).unwrap();
             assert_eq!(root.disk_record().unwrap(), before);
         }
+    }
+
+    #[test]
+    fn mounts_are_recorded_once_if_the_machine_stops_between_them() {
+        let temp = TempDir::new("record-mounts");
+        let root = Root::open(temp.path()).unwrap();
+        let below = Mount { path: "/srv/below".to_owned(), ..mount() };
+        Record::open(&root, "sha").unwrap().keep_mounts(vec![mount()]).unwrap();
+        Record::open(&root, "sha").unwrap().keep_mounts(vec![mount(), below.clone()]).unwrap();
+        assert_eq!(Record::open(&root, "sha").unwrap().mounts, [mount(), below]);
     }
 
     #[test]
