@@ -10,12 +10,12 @@ use rustix::io::Errno;
 
 use super::devices::{Device, Devices};
 use super::gpt::{self, Found, Table};
+use super::place_of;
 use super::plan::{DiskState, TablePlan, plan_table};
 use super::probe::Probe;
-use super::record::Record;
+use super::record::{Progress, Record};
 use super::resolve::resolve;
 use super::tools::Tools;
-use super::{Ids, place_of};
 use crate::config::Disk;
 use crate::error::{Error, Problems, Reason, Result, io_words};
 use crate::sys::{KernelPartition, tell_kernel};
@@ -43,12 +43,12 @@ impl DiskPlan {
 ///
 /// # Errors
 /// Those of finding and reading the disks, and those of [`plan_table`], all at once.
-pub fn plan(disks: &[Disk<'_>], ids: &Ids, tools: Tools<'_>) -> Result<Vec<DiskPlan>> {
+pub fn plan(disks: &[Disk<'_>], record: &Record<'_>, tools: Tools<'_>) -> Result<Vec<DiskPlan>> {
     let mut problems = Problems::default();
     let mut plans: Vec<DiskPlan> = Vec::new();
     for (index, disk) in disks.iter().enumerate() {
         let place = place_of("disks", index);
-        let planned = plan_disk(disk, &place, ids, tools);
+        let planned = plan_disk(disk, &place, record, tools);
         let Some(plan) = problems.take(planned.map_err(|error| error.at(&place))) else { continue };
         if plans.iter().any(|other| other.device.number == plan.device.number) {
             let what = format!("{} is a disk that an earlier entry names, too", disk.device);
@@ -59,7 +59,7 @@ pub fn plan(disks: &[Disk<'_>], ids: &Ids, tools: Tools<'_>) -> Result<Vec<DiskP
     problems.finish().map(|()| plans)
 }
 
-fn plan_disk(disk: &Disk<'_>, place: &str, ids: &Ids, tools: Tools<'_>) -> Result<DiskPlan> {
+fn plan_disk(disk: &Disk<'_>, place: &str, record: &Record<'_>, tools: Tools<'_>) -> Result<DiskPlan> {
     let device = resolve(&disk.device, tools)?;
     let devices = Devices::read()?;
     let file = open_disk(&device, OFlags::RDONLY)?;
@@ -72,8 +72,9 @@ fn plan_disk(disk: &Disk<'_>, place: &str, ids: &Ids, tools: Tools<'_>) -> Resul
         is_in_use: device.is_in_use,
         in_use: used.map(|(_, place)| place.number).collect(),
         found,
+        was_begun: matches!(record.progress(place), Some(Progress::Begun(identity)) if *identity == device.identity),
     };
-    let plan = plan_table(disk, place, &state, ids)?;
+    let plan = plan_table(disk, place, &state, record.ids())?;
     Ok(DiskPlan { device, plan, found: state.found })
 }
 

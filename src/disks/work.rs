@@ -41,7 +41,7 @@ pub fn carry_out<'r>(
     let tools = Tools::of(root);
     require_tools(storage, tools)?;
     let keys = luks::keys(&storage.luks, transport)?;
-    let plans = partitions::plan(&storage.disks, record.ids(), tools)?;
+    let plans = partitions::plan(&storage.disks, record, tools)?;
     check_filesystems(storage, &plans, record, tools)?;
     let mut locked = Vec::new();
     for (index, plan) in plans.iter().enumerate() {

@@ -24,6 +24,8 @@ pub struct DiskState {
     pub is_in_use: bool,
     /// The numbers of the partitions in use.
     pub in_use: Vec<u32>,
+    /// Whether an interrupted run has begun to write a table.
+    pub was_begun: bool,
 }
 
 /// What becomes of one partition.
@@ -49,7 +51,8 @@ impl Change {
 pub struct TablePlan {
     /// The table that the disk is to have.
     pub table: Table,
-    /// Whether the table differs from the one on the disk.
+    /// Whether the table is to be written: it differs from the one on the disk, or an interrupted run has not written all of
+    /// it.
     pub is_changed: bool,
     /// Whether the disk gets a table of its own instead of what was there.
     pub is_new: bool,
@@ -80,7 +83,10 @@ pub fn plan_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) ->
     let number =
         |change: &Change| change.new.as_ref().or(change.old.as_ref()).map(|partition| partition.number);
     crate::sort::sort(&mut changes, &|one, other| number(one).cmp(&number(other)));
-    let is_changed = is_new || layout.partitions != base.partitions;
+    // The interrupted run may have come as far as a primary copy that can be read. Without the master boot record, which a
+    // new table gets last, the kernel sees no partitions at later boots.
+    let is_torn = state.was_begun && matches!(state.found, Found::Gpt { is_whole: false, .. });
+    let is_changed = is_new || is_torn || layout.partitions != base.partitions;
     Ok(TablePlan { table: if is_changed { layout } else { base }, is_changed, is_new, changes })
 }
 

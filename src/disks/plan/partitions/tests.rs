@@ -21,7 +21,7 @@ fn state() -> DiskState {
         table.make(&new).unwrap();
     }
     let found = Found::Gpt { table, is_whole: true, array: Some(2) };
-    DiskState { geometry, found, signature: None, is_in_use: false, in_use: Vec::new() }
+    DiskState { geometry, found, signature: None, is_in_use: false, in_use: Vec::new(), was_begun: false }
 }
 
 fn empty() -> DiskState {
@@ -162,8 +162,15 @@ fn what_an_interrupted_run_has_made_is_done() {
         };
         let first = plan_more(&partitions, more, &before).unwrap();
         let found = Found::Gpt { table: first.table.clone(), is_whole: true, array: Some(2) };
-        let again = plan_more(&partitions, more, &DiskState { found, ..state() }).unwrap();
-        assert_eq!((again.is_changed, again.table), (false, first.table));
+        let again = plan_more(&partitions, more, &DiskState { found, was_begun: true, ..state() }).unwrap();
+        assert_eq!((again.is_changed, &again.table), (false, &first.table));
+        // If the interrupted run has not written all of the table, it is written again. A table that somebody else left
+        // so stays as it is.
+        for was_begun in [true, false] {
+            let found = Found::Gpt { table: first.table.clone(), is_whole: false, array: Some(2) };
+            let torn = plan_more(&partitions, more, &DiskState { found, was_begun, ..state() }).unwrap();
+            assert_eq!((torn.is_changed, torn.is_new, &torn.table), (was_begun, false, &first.table));
+        }
     }
 }
 
