@@ -59,7 +59,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source tests/network \
 	network/deb network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
-	tests/disks/prepare tests/disks/run tests/disks/guest/init tests/disks/guest/in_root \
+	tests/disks/prepare tests/disks/run tests/disks/crash tests/disks/guests tests/disks/guest/init tests/disks/guest/in_root \
 	$(wildcard tests/disks/cases/*/before tests/disks/cases/*/check) \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
 	tests/boot/machine/offline fuzz/run image/build debian/deb debian/deb-disks debian/pack podman-machine/deb \
@@ -85,7 +85,7 @@ N = 50
 TARGETS =
 
 .PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test test-podman \
-	demo test check unit network disks lint lint-code lint-crates bare fresh boot boot-one boot-network bench crash fuzz fuzz-smoke fuzz-one fmt clean
+	demo test check unit network disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-network bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -220,6 +220,13 @@ network: deps build
 disks: deps build
 	@tests/disks/prepare $(OUT)/disks
 	@tests/disks/run $(BIN)/glowplug $(OUT)/disks $(NAME)
+
+# The same machines, stopped before each step that changes disks or the root, and started again without their host.
+disks-crash: deps
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --locked --features failpoints \
+		--target $(CPU)-unknown-linux-gnu --bin glowplug
+	@tests/disks/prepare $(OUT)/disks
+	@tests/disks/crash $(OUT)/$(CPU)-unknown-linux-gnu/debug/glowplug $(OUT)/disks $(NAME)
 
 lint: lint-code lint-crates
 

@@ -78,6 +78,8 @@ fn main() -> ExitCode {
         complain(&error);
         return ExitCode::from(error.reason().exit_code());
     }
+    #[cfg(feature = "failpoints")]
+    glowplug::root::failpoints::arm_from_environment();
     if let Some(code) = ignition::cli::main(std::env::args_os()) {
         return ExitCode::from(code);
     }

@@ -30,6 +30,17 @@ pub use record::{Mount, Progress, Record};
 pub use tools::Tools;
 pub use work::carry_out;
 
+#[cfg(feature = "failpoints")]
+use crate::root::failpoints::{step, step_in};
+
+/// Is called before each step that changes disks. It does nothing, except in a test with failpoints.
+#[cfg(not(feature = "failpoints"))]
+fn step() {}
+
+/// Is called before each write to `disk`. It does nothing, except in a test with failpoints.
+#[cfg(not(feature = "failpoints"))]
+fn step_in(_disk: std::os::fd::BorrowedFd<'_>) {}
+
 /// Returns the place of entry number `index` of a list of `storage`: `$.storage.disks.0`.
 fn place_of(list: &str, index: usize) -> String {
     format!("$.storage.{list}.{index}")

@@ -11,6 +11,7 @@ use super::filesystems::load_module;
 use super::plan::Format;
 use super::record::Mount;
 use super::resolve::resolve;
+use super::step;
 use super::tools::Tools;
 use crate::config::Storage;
 use crate::error::{Error, Reason, Result, errno_words};
@@ -72,6 +73,7 @@ impl<'r> Mounted<'r> {
             root.forget_last();
             let (flags, data) = parsed(options);
             let data = CString::new(data).map_err(|_| Error::system("mount", Errno::INVAL))?;
+            step();
             mount(&*device, &place, &**format, flags, data.as_c_str()).map_err(|errno| {
                 let words = errno_words(errno);
                 Error::new(Reason::Disk, format!("mount {what} as {format} at {path}: {words}")).advise(
@@ -97,6 +99,7 @@ impl<'r> Mounted<'r> {
         self.root.forget_last();
         let mut first = Ok(());
         while let Some(place) = self.places.pop() {
+            step();
             let down = unmount(&place, UnmountFlags::NOFOLLOW).map_err(|errno| {
                 let words = errno_words(errno);
                 Error::new(Reason::Disk, format!("unmount {}: {words}", place.display()))

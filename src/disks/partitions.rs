@@ -10,12 +10,12 @@ use rustix::io::Errno;
 
 use super::devices::{Device, Devices};
 use super::gpt::{self, Found, Table};
-use super::place_of;
 use super::plan::{DiskState, TablePlan, plan_table};
 use super::probe::Probe;
 use super::record::{Progress, Record};
 use super::resolve::resolve;
 use super::tools::Tools;
+use super::{place_of, step, step_in};
 use crate::config::Disk;
 use crate::error::{Error, Problems, Reason, Result, io_words};
 use crate::sys::{KernelPartition, tell_kernel};
@@ -107,8 +107,10 @@ pub fn carry_out(plan: &DiskPlan, place: &str, record: &mut Record<'_>, tools: T
         })?;
         for batch in batches {
             for write in batch {
+                step_in(file.as_fd());
                 file.write_all_at(&write.bytes, write.at).map_err(|error| failed(device, "write", &error))?;
             }
+            step_in(file.as_fd());
             file.sync_all().map_err(|error| failed(device, "write", &error))?;
         }
     }
@@ -122,11 +124,14 @@ fn tell_all(file: &File, device: &Device, table: &Table) -> Result<()> {
     let bytes = |partition: &gpt::Partition| {
         (partition.first.saturating_mul(sector), partition.sectors().saturating_mul(sector))
     };
-    let tell = |what, number, place| match tell_kernel(file.as_fd(), what, number, place) {
-        Err(Errno::NXIO) if what == KernelPartition::Delete => Ok(()),
-        told => told.map_err(|errno| {
-            failed(device, &format!("tell the kernel about partition {number} of"), &errno.into())
-        }),
+    let tell = |what, number, place| {
+        step();
+        match tell_kernel(file.as_fd(), what, number, place) {
+            Err(Errno::NXIO) if what == KernelPartition::Delete => Ok(()),
+            told => told.map_err(|errno| {
+                failed(device, &format!("tell the kernel about partition {number} of"), &errno.into())
+            }),
+        }
     };
     let mut is_told = Vec::new();
     for (known, place) in Devices::read()?.partitions_of(&device.name) {

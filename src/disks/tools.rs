@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, retry_on_intr, write};
 
-use super::in_root;
+use super::{in_root, step};
 use crate::change::View as _;
 use crate::child::{Child, Ended};
 use crate::deadline::Deadline;
@@ -97,7 +97,7 @@ impl<'r> Tools<'r> {
         ))
     }
 
-    /// Runs a program to its end, whatever its exit code is.
+    /// Runs a program that changes nothing on disks to its end, whatever its exit code is.
     ///
     /// # Errors
     /// [`Reason::System`] if it cannot be started; [`Reason::Disk`] if a signal ended it, or if it took too long.
@@ -118,6 +118,7 @@ impl<'r> Tools<'r> {
     /// # Errors
     /// As [`Tools::succeed`].
     pub fn succeed_with(self, extra: Option<Extra<'_>>, arguments: &[&str]) -> Result<()> {
+        step();
         self.run_with(extra, &[], arguments)?.check(arguments)
     }
 
@@ -126,6 +127,7 @@ impl<'r> Tools<'r> {
     /// # Errors
     /// As [`Tools::succeed`].
     pub fn succeed_on(self, input: &[u8], arguments: &[&str]) -> Result<()> {
+        step();
         self.run_with(None, input, arguments)?.check(arguments)
     }
 
