@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
@@ -17,8 +18,14 @@ use super::resolve::resolve;
 use super::tools::Tools;
 use super::{place_of, step, step_in};
 use crate::config::Disk;
+use crate::deadline::{Backoff, Deadline};
 use crate::error::{Error, Problems, Reason, Result, io_words};
 use crate::sys::{KernelPartition, tell_kernel};
+
+/// How long another program may keep a disk locked.
+const PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to be done to one disk.
 #[derive(Debug)]
@@ -92,7 +99,7 @@ pub fn carry_out(plan: &DiskPlan, place: &str, record: &mut Record<'_>, tools: T
     if plan.is_changed {
         // The identifiers in the table are those of the record, so it must be there first.
         record.begin(place, &device.identity)?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed(device, "lock", &errno.into()))?;
+        lock(&file).map_err(|errno| failed(device, "lock", &errno.into()))?;
         log::info!("partition {}", device.path());
         let mut found = found;
         if plan.is_new {
@@ -116,6 +123,18 @@ pub fn carry_out(plan: &DiskPlan, place: &str, record: &mut Record<'_>, tools: T
     }
     tell_all(&file, device, &plan.table)?;
     Ok(file)
+}
+
+/// Locks a disk. udev itself locks it for a moment when it looks at it.
+fn lock(disk: &File) -> std::result::Result<(), Errno> {
+    let deadline = Deadline::after(PATIENCE);
+    let mut backoff = Backoff::between(FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        match flock(disk, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if backoff.wait(deadline) => {}
+            locked => return locked,
+        }
+    }
 }
 
 /// Tells the kernel about all differences between the partitions that it knows and those of `table`.
