@@ -11,6 +11,9 @@ use super::{Ids, place_of};
 use crate::config::{Disk, Raid, Storage};
 use crate::error::{Error, Reason, Result};
 
+/// The modules of all levels that the language has.
+const MODULES: [&str; 5] = ["linear", "raid0", "raid1", "raid10", "raid456"];
+
 /// Brings all arrays of a config up, in their order. They run on when the system starts.
 ///
 /// # Errors
@@ -39,6 +42,10 @@ fn path_of(wanted: &Raid<'_>) -> String {
 pub fn assemble_again(array: &Array, tools: Tools<'_>) -> Result<()> {
     let devices: Vec<Device> =
         array.devices.iter().map(|path| resolve(path, tools)).collect::<Result<_>>()?;
+    // The record does not have the level. mdadm tells what is missing.
+    for module in MODULES {
+        load_module(module, tools);
+    }
     assemble(&array.path, &devices, tools)
 }
 
