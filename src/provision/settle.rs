@@ -45,6 +45,7 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
             // The stamp stands, so the machine is provisioned. Leftovers that cannot be removed do not change that.
             let cleared = match leftovers {
                 Ok(Leftovers::Nothing) => Ok(()),
+                Ok(Leftovers::AfterCommit) => writing(root, &mut || clear_after_commit(root)),
                 Ok(_) => writing(root, &mut || root.discard().map(drop)),
                 Err(error) => Err(error),
             };
@@ -59,6 +60,14 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
             Ok(Settled::Provisioned)
         }
     }
+}
+
+/// Removes what is left after a commit, also from the file systems that the config has made: they are not mounted at a later
+/// start, and each may have an area. If they cannot be mounted, the root is cleared all the same.
+fn clear_after_commit(root: &Root) -> Result<()> {
+    let ready = Ready::again(root);
+    let cleared = root.discard().map(drop);
+    cleared.and(ready.and_then(Ready::take_down))
 }
 
 /// Decides what to do with the leftovers of a root without a stamp: a saved config is used, anything else is removed.
