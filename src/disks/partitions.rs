@@ -86,10 +86,12 @@ fn plan_disk(disk: &Disk<'_>, place: &str, record: &Record<'_>, tools: Tools<'_>
 }
 
 /// Puts the new table on the disk that the config names at `place`, and tells the kernel. A power cut leaves the old table or
-/// the new one. Returns the disk, locked.
+/// the new one. Returns the disk, which is to stay open until all work on disks is done.
 ///
-/// udev does not touch a locked disk. Otherwise it could take the partitions away for a moment, to read the table again, while
-/// a file system is about to be made on one of them.
+/// When a program closes a disk that it had open for writing, a udev that runs lets the kernel read the table again, which takes
+/// the partitions away for a moment. The disk is locked as long as other programs work on it as a whole: udev does not read the
+/// table of a locked disk. Later programs work on partitions. The lock would block a newer mkfs.btrfs, which locks the
+/// disk itself.
 ///
 /// # Errors
 /// [`Reason::Disk`] if the disk cannot be written to, or if the kernel does not take the partitions over; those of the record.
@@ -122,6 +124,7 @@ pub fn carry_out(plan: &DiskPlan, place: &str, record: &mut Record<'_>, tools: T
         }
     }
     tell_all(&file, device, &plan.table)?;
+    flock(&file, FlockOperation::Unlock).map_err(|errno| failed(device, "unlock", &errno.into()))?;
     Ok(file)
 }
 

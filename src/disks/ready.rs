@@ -16,7 +16,7 @@ pub struct Ready<'r> {
     root: &'r Root,
     mounted: Mounted<'r>,
     opened: Opened<'r>,
-    /// The disks whose tables were changed. While they are open, they stay locked.
+    /// The disks whose tables were changed. udev leaves their partitions alone while they are open.
     _disks: Vec<File>,
 }
 

@@ -43,9 +43,9 @@ pub fn carry_out<'r>(
     let keys = luks::keys(&storage.luks, transport)?;
     let plans = partitions::plan(&storage.disks, record, tools)?;
     check_filesystems(storage, &plans, record, tools)?;
-    let mut locked = Vec::new();
+    let mut disks = Vec::new();
     for (index, plan) in plans.iter().enumerate() {
-        locked.push(partitions::carry_out(plan, &place_of("disks", index), record, tools)?);
+        disks.push(partitions::carry_out(plan, &place_of("disks", index), record, tools)?);
     }
     grow_root(&storage.disks, &plans, root)?;
     raid::carry_out(storage, record, tools)?;
@@ -59,7 +59,7 @@ pub fn carry_out<'r>(
                 .map_err(|error| error.at(&place))?;
         }
     }
-    Ok((Ready::new(root, opened, locked), unlocks))
+    Ok((Ready::new(root, opened, disks), unlocks))
 }
 
 /// Refuses what the root has no program for.
