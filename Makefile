@@ -85,7 +85,7 @@ N = 50
 TARGETS =
 
 .PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test test-podman \
-	demo test check unit network disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-network bench crash fuzz fuzz-smoke fuzz-one fmt clean
+	demo test check unit network disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-network boot-disks bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -153,11 +153,11 @@ lintian: deps-lab deb
 	@tests/lintian $(OUT)/lintian sid $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
 
 lab: deps-lab deb
-	@NETWORK=$(NETWORK_DEB) tests/boot/prepare $(DEB) $(LAB)
+	@NETWORK=$(NETWORK_DEB) DISKS=$(DISKS_DEB) tests/boot/prepare $(DEB) $(LAB)
 
-# The part of the lab that the demo needs: without the initramfs images that dracut makes.
+# The part of the lab that the demo needs: the plain guest with initramfs-tools.
 demo-lab: deps-lab deb
-	@WITHOUT_DRACUT=1 NETWORK=$(NETWORK_DEB) tests/boot/prepare $(DEB) $(LAB)
+	@WITHOUT_DRACUT=1 NETWORK=$(NETWORK_DEB) DISKS=$(DISKS_DEB) tests/boot/prepare $(DEB) $(LAB)
 
 # Checks the packages, and what dpkg makes of them in the guest's tree.
 check-packages: deps demo-lab
@@ -262,6 +262,10 @@ boot-one: deps lab machine-lab
 # the same without a guest.
 boot-network: deps lab
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --include-ignored --nocapture network::
+
+# The guests whose configs change disks, with both generators. tests/disks tests more, without a whole guest.
+boot-disks: deps lab
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --include-ignored --nocapture disks::
 
 # N power cuts of a guest, and podman's config stopped at every call and at every call of the next start. CUTS_SEED=N in
 # the environment repeats the cuts of an earlier run.

@@ -57,6 +57,8 @@ pub struct Options {
     pub rescue: bool,
     /// A file in which every write to the disk is logged: see [`crate::writes`].
     pub write_log: Option<PathBuf>,
+    /// Further disks, from `/dev/vdb` on. Each has the name of its file as its serial number.
+    pub disks: Vec<PathBuf>,
     /// Called with each line of the console.
     pub on_line: Option<OnLine>,
 }
@@ -81,6 +83,7 @@ impl Options {
             firmware: None,
             rescue: false,
             write_log: None,
+            disks: Vec::new(),
             on_line: None,
         }
     }
@@ -139,6 +142,17 @@ impl Machine {
     /// Returns the path of the disk. Read it only while no guest runs.
     pub fn disk(&self) -> PathBuf {
         self.folder.join("disk")
+    }
+
+    /// Makes an empty disk of `mebibytes`, for [`Options::disks`].
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn blank_disk(&self, name: &str, mebibytes: u64) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        let file = fs::File::create_new(&path).doing_to("make", &path)?;
+        file.set_len(mebibytes << 20).doing_to("size", &path)?;
+        Ok(path)
     }
 
     /// Returns the path of the socket of the ready port, if there is one.
@@ -296,13 +310,18 @@ impl Machine {
             add("-append", kernel.join(" "));
         }
         match &options.write_log {
-            None => add("-drive", format!("file={},if=virtio,format=raw,cache=unsafe", here("disk"))),
+            None => add("-drive", format!("id=root,if=none,format=raw,cache=unsafe,file={}", here("disk"))),
             Some(log) => {
                 let file = format!("file.driver=file,file.filename={}", here("disk"));
                 let log = format!("log.driver=file,log.filename={},log-sector-size={SECTOR}", log.display());
                 add("-blockdev", format!("driver=blklogwrites,node-name=root,{file},{log}"));
-                add("-device", "virtio-blk-pci,drive=root".to_owned());
             }
+        }
+        add("-device", "virtio-blk-pci,drive=root".to_owned());
+        for (number, disk) in options.disks.iter().enumerate() {
+            let serial = Path::new(disk.file_name().unwrap_or_default()).display();
+            add("-drive", format!("id=disk{number},if=none,format=raw,cache=unsafe,file={}", disk.display()));
+            add("-device", format!("virtio-blk-pci,drive=disk{number},serial={serial}"));
         }
         let mut network = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22");
         if options.gvproxy {

@@ -5,6 +5,7 @@ mod accounts;
 mod agent;
 mod boot;
 mod cuts;
+mod disks;
 mod hostile;
 mod image;
 mod kernel_arguments;
