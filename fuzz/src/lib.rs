@@ -25,6 +25,8 @@ pub fn with_plan<T>(
         today: Today(20_500),
         ssh_key_fragment,
         image_defaults: true,
+        changes_disks: false,
+        unlocks: &[],
         transport: &NoTransport,
         kernel_command_line: Some(b"root=/dev/vda1 quiet"),
     };
