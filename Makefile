@@ -85,7 +85,7 @@ N = 50
 TARGETS =
 
 .PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test test-podman \
-	demo test check unit network disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-network boot-disks bench crash fuzz fuzz-smoke fuzz-one fmt clean
+	demo test check unit network disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -258,14 +258,10 @@ boot: deps lab check-packages lintian machine-lab image
 boot-one: deps lab machine-lab
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --nocapture $(NAME)
 
-# All guests with a network. Most of them are not part of `make test`: each takes its time, and tests/network tests nearly
-# the same without a guest.
-boot-network: deps lab
-	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --include-ignored --nocapture network::
-
-# The guests whose configs change disks, with both generators. tests/disks tests more, without a whole guest.
-boot-disks: deps lab
-	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --include-ignored --nocapture disks::
+# The guests that are not part of `make test`, because each takes its minutes and resembles one that is. With NAME=WORD only
+# those whose names contain WORD: make boot-more NAME=network::
+boot-more: deps lab machine-lab image
+	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --ignored --nocapture --skip arm64 $(NAME)
 
 # N power cuts of a guest, and podman's config stopped at every call and at every call of the next start. CUTS_SEED=N in
 # the environment repeats the cuts of an earlier run.

@@ -251,11 +251,13 @@ fn applehv_5_4_on_a_host_that_is_late() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn applehv_5_8_with_playbook() {
     vsock("5.8.3-applehv-playbook.ign", Manner::Podman);
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn libkrun_5_8_rootful_on_a_host_that_hangs_up_first() {
     vsock("5.8.3-libkrun-rootful.ign", Manner::HangsUp(3));
 }
@@ -266,6 +268,7 @@ fn libkrun_6_0_rootful() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn qemu_5_4_with_timezone() {
     qemu(&Provisioning::new("5.4.2-qemu-timezone.ign"));
 }

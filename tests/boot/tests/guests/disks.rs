@@ -204,12 +204,13 @@ fn boots_twice(initramfs: &str) {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn disks_with_initramfs_tools() {
     boots_twice("initrd-disks.img");
 }
 
 #[test]
-#[ignore = "by hand: `make boot-disks`"]
+#[ignore = "by hand: `make boot-more`"]
 fn disks_with_dracut() {
     boots_twice("initrd-dracut-disks.img");
 }

@@ -121,11 +121,13 @@ fn amd64_by_uefi_with_vsock_6_0() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn amd64_by_bios_with_vsock_5_8() {
     vsock("amd64", Firmware::Bios, "5.8.3-libkrun-rootful.ign");
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn amd64_by_bios_with_fw_cfg_6_0() {
     fw_cfg("6.0-qemu-default.ign");
 }

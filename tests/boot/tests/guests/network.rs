@@ -150,6 +150,7 @@ fn everything_with_initramfs_tools() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn everything_with_dracut() {
     everything(DRACUT);
 }
@@ -183,7 +184,7 @@ fn a_static_address_with_dracut() {
 
 /// initramfs-tools sets the address up itself, so it is not taken down.
 #[test]
-#[ignore = "by hand: `make boot-network`"]
+#[ignore = "by hand: `make boot-more`"]
 fn a_static_address_with_initramfs_tools() {
     let arguments = ["ip=192.0.2.9::192.0.2.1:255.255.255.0::enp0s2:none:192.0.2.1"];
     let boot = Boot { initramfs: INITRAMFS_TOOLS, services: &["files"], arguments: &arguments, clock: None };
@@ -193,7 +194,7 @@ fn a_static_address_with_initramfs_tools() {
 }
 
 #[test]
-#[ignore = "by hand: `make boot-network`"]
+#[ignore = "by hand: `make boot-more`"]
 fn no_dhcp_server_with_dracut() {
     let boot =
         Boot { initramfs: DRACUT, services: &["files"], arguments: &["glowplug.timeout=20"], clock: None };
@@ -202,7 +203,7 @@ fn no_dhcp_server_with_dracut() {
 }
 
 #[test]
-#[ignore = "by hand: `make boot-network`"]
+#[ignore = "by hand: `make boot-more`"]
 fn no_name_server() {
     let services = ["dhcp-no-dns", "files"];
     let boot = Boot {
@@ -217,7 +218,7 @@ fn no_name_server() {
 }
 
 #[test]
-#[ignore = "by hand: `make boot-network`"]
+#[ignore = "by hand: `make boot-more`"]
 fn a_server_that_is_late() {
     for initramfs in [INITRAMFS_TOOLS, DRACUT] {
         let boot = Boot { initramfs, services: &["late", "files"], arguments: &[], clock: None };
@@ -227,7 +228,7 @@ fn a_server_that_is_late() {
 
 /// A certificate that has expired by then is refused, with the time that was used.
 #[test]
-#[ignore = "by hand: `make boot-network`"]
+#[ignore = "by hand: `make boot-more`"]
 fn a_clock_that_is_years_ahead() {
     for initramfs in [INITRAMFS_TOOLS, DRACUT] {
         let clock = Some("2040-01-01T00:00:00");

@@ -18,6 +18,7 @@ fn a_first_and_a_second_boot() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn qemu_6_0() {
     qemu(&Provisioning::new("6.0-qemu-default.ign").with(SYSTEMD));
 }
@@ -58,6 +59,7 @@ fn no_host_ends_in_the_emergency_shell() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn no_host_ends_in_the_shell_of_an_initramfs_without_systemd() {
     failure_and_second_try(NO_SYSTEMD, None, "glowplug:/#");
 }
