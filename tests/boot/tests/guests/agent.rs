@@ -453,7 +453,7 @@ fn others_are_refused(machine: &Machine, guest: &Guest) {
     assert!(!refused.contains("Landlock"), "it may write: {refused}");
 }
 
-/// Asks 50 times at once. AGENT_REQUESTS in the environment is the number of requests in all.
+/// Asks 50 times at once. `AGENT_REQUESTS` in the environment is the number of requests in all.
 fn many_requests(machine: &Machine, guest: &Guest) {
     // One connection in some thousands was seen to close without a byte. No reason for it was found.
     const LOST: usize = 3;
