@@ -108,7 +108,7 @@ impl<'r> Opened<'r> {
         }
         arguments.extend(wanted.open_options.iter().map(AsRef::as_ref));
         self.open(&arguments, &wanted.name, &key)?;
-        let uuid = tools.run(&["cryptsetup", "luksUUID", &path])?.text.trim().to_owned();
+        let uuid = read(&["cryptsetup", "luksUUID", &path], tools)?.trim().to_owned();
         let name = wanted.name.to_string();
         record.keep_volume(Volume {
             device: wanted.device.as_deref().unwrap_or_default().to_owned(),
@@ -213,8 +213,14 @@ fn is_there(wanted: &Luks<'_>, device: &Device, has_key: bool, tools: Tools<'_>)
 
 /// Returns whether the header says that discards are passed on.
 fn allows_discards(path: &str, tools: Tools<'_>) -> Result<bool> {
-    let dump = tools.run(&["cryptsetup", "luksDump", path])?.text;
+    let dump = read(&["cryptsetup", "luksDump", path], tools)?;
     Ok(dump.lines().any(|line| line.starts_with("Flags:") && line.contains("allow-discards")))
+}
+
+/// Returns what a program writes that must succeed.
+fn read(arguments: &[&str], tools: Tools<'_>) -> Result<String> {
+    let output = tools.run(arguments)?;
+    if output.code == 0 { Ok(output.text) } else { Err(output.error(arguments)) }
 }
 
 /// Makes the volume over whatever is on `device`.
