@@ -247,7 +247,7 @@ lint-crates: deps
 
 boot: deps lab check-packages lintian machine-lab image
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
-		glowplug-agent.socket glowplug-agent@0.service glowplug-agent-console.timer
+		glowplug-agent.socket glowplug-agent.service glowplug-agent-console.timer
 	tests/boot/generators $(DEB) $(LAB)/root $(OUT)/generators
 	tests/boot/lifecycle $(DEB) $(LAB) $(OUT)/lifecycle
 	tests/boot/first-boot $(BIN)/glowplug $(LAB)/root

@@ -18,7 +18,9 @@ use serde::Serialize;
 
 use super::SCHEMA;
 use super::deadline::Deadline;
+use super::peer::{Directory, PeerFailure};
 use super::request::HttpRefusal;
+use super::systemd::{Manager, UnitState};
 use super::text;
 use crate::error::errno_of;
 use crate::json::{JsonKind, JsonReader, fields};
@@ -30,6 +32,8 @@ use query::{SWITCHES, allowed};
 const JOURNALCTL: &str = "/usr/bin/journalctl";
 /// How long journalctl may search.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long systemd may take to answer whether a unit exists.
+const MANAGER_PATIENCE: Duration = Duration::from_secs(1);
 /// The most bytes that are read of journalctl's output. The rest is left out.
 const LIMIT: usize = 2 << 20;
 /// The longest message that is shown in full, in characters.
@@ -94,15 +98,30 @@ impl Journal {
     /// Returns the last lines of this boot of the unit that `query` names, `unit=NAME[&lines=NUMBER]`.
     ///
     /// # Errors
-    /// A refusal if the image has not turned the journal on, if the query names no unit, or if the journal cannot be
-    /// read.
+    /// A refusal if the image has not turned the journal on, if the query names no unit, if there is no such unit, or if
+    /// the journal cannot be read.
     pub fn read(query: &str) -> Result<Self, HttpRefusal> {
         let (unit, count, of_users) = allowed(Path::new(SWITCHES), query)?;
         let selection = Selection::Unit { name: &unit, count, of_users };
         let (lines, cut) = lines(&selection, Deadline::after(PATIENCE))
             .map_err(|errno| HttpRefusal::broken("read the journal", errno))?;
+        // A unit without a file may have run in this boot, so only a unit without lines is looked for.
+        if lines.is_empty() && is_missing(&state_of(&unit)) {
+            let what = format!("there is no unit {unit}, and it has no lines in this boot");
+            return Err(HttpRefusal { status: 404, what });
+        }
         Ok(Self { version: SCHEMA, unit, lines, cut })
     }
+}
+
+/// Asks systemd for the unit.
+fn state_of(unit: &str) -> Result<Vec<UnitState>, PeerFailure> {
+    Ok(Manager::open(&Directory::of(0)?, Deadline::after(MANAGER_PATIENCE))?.units(&[unit])?)
+}
+
+/// Returns whether systemd says that it has no such unit. If systemd does not answer, nobody knows.
+fn is_missing(answer: &Result<Vec<UnitState>, PeerFailure>) -> bool {
+    answer.as_ref().is_ok_and(|units| units.iter().all(|unit| unit.load == "not-found"))
 }
 
 impl Selection<'_> {
@@ -270,6 +289,16 @@ mod tests {
         assert_eq!(messages(unit(true)).len(), 5);
         assert_eq!(messages(unit(false)).len(), 4);
         assert!(!messages(unit(false)).contains(&"by hand".to_owned()));
+    }
+
+    #[test]
+    fn only_systemd_says_that_a_unit_is_missing() {
+        let unit = |load| Ok(vec![UnitState::of("a.service", load, "inactive")]);
+        assert!(is_missing(&unit("not-found")));
+        for load in ["loaded", "masked", "bad-setting", "error"] {
+            assert!(!is_missing(&unit(load)), "{load}");
+        }
+        assert!(!is_missing(&Err(PeerFailure::from(Errno::TIMEDOUT))));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What the host can ask of the running machine: health, inspection, diagnostics and the journal, over vsock or by
 //! hand. The agent only reads.
 //!
-//! systemd starts one process for each connection (`glowplug-agent.socket`). The process answers one request and
-//! exits.
+//! systemd starts a listener when the host connects (`glowplug-agent.socket`). The listener starts one process for each
+//! connection. The process answers one request and exits.
 
 pub mod console;
 pub mod dbus;
@@ -11,6 +11,7 @@ pub mod diagnostics;
 pub mod health;
 pub mod inspect;
 pub mod journal;
+pub mod listen;
 pub mod packages;
 pub mod peer;
 pub mod podman;

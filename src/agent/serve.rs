@@ -32,7 +32,8 @@ const PATHS: &str = "/health, /inspect, /diagnostics, /journal?unit=NAME&lines=N
 /// Answers the connection on `socket`. Only the host gets an answer.
 ///
 /// # Errors
-/// What is wrong with the connection, in words for the journal. A refused request is not an error.
+/// What is wrong with the connection, in words for the journal: also that the host took too long. A refused request is
+/// not an error.
 pub fn serve(socket: OwnedFd) -> Result<(), String> {
     let stream = VsockStream::from(socket);
     let peer =
@@ -44,13 +45,23 @@ pub fn serve(socket: OwnedFd) -> Result<(), String> {
     } else {
         Err(HttpRefusal { status: 403, what: "only the host is answered".into() })
     };
+    let is_late = answer.as_ref().is_err_and(|refusal| refusal.status == 408);
     let sent = connection.send(answer, PATIENCE);
-    match (is_host, sent) {
-        (false, _) => Err(format!("vsock CID {} asked, which is not the host", peer.cid())),
+    let seconds = PATIENCE.as_secs();
+    match sent {
+        _ if !is_host => Err(format!("vsock CID {} asked, which is not the host", peer.cid())),
+        _ if is_late => Err(format!("the host sent no complete request within {seconds} s")),
+        Err(Errno::TIMEDOUT) => Err(format!("the host did not take its answer within {seconds} s")),
         // The host may close the connection at any time.
-        (true, Ok(()) | Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN | Errno::TIMEDOUT)) => Ok(()),
-        (true, Err(errno)) => Err(format!("answer the host: {}", errno_words(errno))),
+        Ok(()) | Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Ok(()),
+        Err(errno) => Err(format!("answer the host: {}", errno_words(errno))),
     }
+}
+
+/// Tells the client on `socket` why it gets no answer. The client may take `patience` for that.
+pub(super) fn refuse(socket: OwnedFd, refusal: HttpRefusal, patience: Duration) {
+    // The client may have left already.
+    let _ = HostConnection(VsockStream::from(socket)).send(Err(refusal), patience);
 }
 
 /// The body of an answer.
@@ -91,6 +102,7 @@ fn reason(status: u16) -> &'static str {
         408 => "Request Timeout",
         413 => "Content Too Large",
         431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
         _ => "Internal Server Error",
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use glowplug::agent::diagnostics::Diagnostics;
 use glowplug::agent::health::{self, Health};
 use glowplug::agent::inspect::Inspection;
+use glowplug::agent::listen::Listener;
 use glowplug::agent::{console, json, serve};
 use glowplug::error::errno_words;
 use glowplug::sys;
@@ -22,6 +23,8 @@ Usage:
         how the boot went, and what is wrong
   glowplug-agent console
         the verdict on /dev/hvc0, if it has changed or is an hour old
+  glowplug-agent listen
+        answer the clients of the vsock socket on standard input
   glowplug-agent serve
         answer the host on the vsock connection on standard input
   glowplug-agent --help | --version
@@ -70,6 +73,13 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(errno) => complain(&format!("show the verdict: {}", errno_words(errno)), 1),
         },
+        ["listen"] => {
+            let program = std::env::args_os().next().unwrap_or_default();
+            let listener = Listener::new(program.into());
+            let heard = serve::standard_input().map_err(errno_words);
+            let heard = heard.and_then(|socket| listener.run(&socket));
+            heard.map_or_else(|what| complain(&what, 1), |()| ExitCode::SUCCESS)
+        }
         ["serve"] => {
             let served = serve::standard_input().map_err(errno_words).and_then(serve::serve);
             served.map_or_else(|what| complain(&what, 1), |()| ExitCode::SUCCESS)
