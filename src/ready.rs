@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::ops::RangeInclusive;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -93,7 +93,11 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::NoDevice => write!(f, "no vsock device and no virtio port {VIRTIO_PORT}"),
-            Self::NoHost(errno) => write!(f, "the host did not take the signal: {}", errno_words(*errno)),
+            Self::NoHost(errno) => write!(
+                f,
+                "the host did not take the signal: {} (after a reboot from inside the machine, it waits for none)",
+                errno_words(*errno)
+            ),
             Self::NoRecord(errno) => write!(f, "record the outcome in {RECORD}: {}", errno_words(*errno)),
         }
     }
@@ -109,7 +113,7 @@ pub enum Outcome {
 }
 
 /// Checks the stamp and sends the signal. Tries again until `patience` is over. A signal that was sent is never sent
-/// again in the same boot.
+/// again in the same boot, unless `/run` had no space for the record.
 ///
 /// # Errors
 /// The [`Refusal`], which is recorded as well.
@@ -120,13 +124,12 @@ pub fn signal(patience: Duration) -> Result<Outcome, Refusal> {
     let mut buffer = [0; LIMIT];
     let done = read_stamp(&mut buffer).and_then(|_| {
         // The record must be writable before anything is sent. Otherwise the signal could be sent twice.
-        record(format_args!("{{\"sent\":false,\"reason\":\"trying\"}}")).map_err(Refusal::NoRecord)?;
+        record_if_there_is_space(format_args!("{{\"sent\":false,\"reason\":\"trying\"}}"))?;
         send(patience)
     });
     match done {
         Ok((tries, to)) => {
-            record(format_args!("{{\"sent\":true,\"to\":\"{to}\",\"tries\":{tries}}}"))
-                .map_err(Refusal::NoRecord)?;
+            record_if_there_is_space(format_args!("{{\"sent\":true,\"to\":\"{to}\",\"tries\":{tries}}}"))?;
             Ok(Outcome::Sent(tries))
         }
         Err(refusal) => {
@@ -275,12 +278,35 @@ fn says_sent(record: &[u8]) -> Option<bool> {
     sent
 }
 
+/// Records the outcome. A `/run` without space is no error: a signal that is sent twice does less harm than a host that waits
+/// without end.
+fn record_if_there_is_space(json: fmt::Arguments<'_>) -> Result<(), Refusal> {
+    match record(json) {
+        Ok(()) | Err(Errno::NOSPC) => Ok(()),
+        Err(errno) => Err(Refusal::NoRecord(errno)),
+    }
+}
+
 fn record(json: fmt::Arguments<'_>) -> Result<(), Errno> {
     let mut text: String<256> = String::new();
     text.write_fmt(json)
         .and_then(|()| text.push('\n').map_err(|()| fmt::Error))
         .map_err(|_| Errno::NOBUFS)?;
-    fd::replace(Path::new(RECORD), Path::new("/run/glowplug/ready.json.new"), &text)
+    let record = Path::new(RECORD);
+    match fd::replace(record, Path::new("/run/glowplug/ready.json.new"), &text) {
+        // The record of an earlier moment has its page of memory, where this one has space as well.
+        Err(Errno::NOSPC) => overwrite(record, &text),
+        done => done,
+    }
+}
+
+/// Writes `text` over the file at `path`, which exists.
+#[allow(clippy::disallowed_methods, reason = "/run is the running system's, not a path of the root")]
+fn overwrite(path: &Path, text: &str) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|_| Errno::NOSPC)?;
+    fd::write_all(file.as_fd(), text.as_bytes())?;
+    rustix::fs::ftruncate(&file, u64::try_from(text.len()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -279,6 +279,10 @@ impl Health {
                     "the host has not taken the ready signal yet".to_owned(),
                 ));
             }
+            Signal { reason: Some(reason), .. } if reason == "no-host" => {
+                let what = "the host did not take the ready signal: after a reboot from inside the machine, it waits for none";
+                reasons.push((HealthVerdict::Degraded, what.to_owned()));
+            }
             Signal { reason: Some(reason), .. } => {
                 reasons.push((HealthVerdict::Failed, format!("the ready signal was not sent: {reason}")));
             }

@@ -54,7 +54,7 @@ fn a_good_machine_is_ok() {
 #[test]
 fn each_fault_has_its_verdict_and_words() {
     type Break = fn(&mut Health);
-    let cases: [(Break, HealthVerdict, &str); 18] = [
+    let cases: [(Break, HealthVerdict, &str); 19] = [
         (
             |it| it.system.failed.push("a.service".into()),
             HealthVerdict::Degraded,
@@ -115,8 +115,13 @@ fn each_fault_has_its_verdict_and_words() {
         ),
         (
             |it| it.ready = Signal { reason: Some("no-host".into()), ..Signal::default() },
+            HealthVerdict::Degraded,
+            "the host did not take the ready signal: after a reboot from inside the machine, it waits for none",
+        ),
+        (
+            |it| it.ready = Signal { reason: Some("no-device".into()), ..Signal::default() },
             HealthVerdict::Failed,
-            "the ready signal was not sent: no-host",
+            "the ready signal was not sent: no-device",
         ),
         (
             |it| it.ready = Signal::default(),

@@ -138,7 +138,20 @@ impl Fire {
         let host = self.host(Arc::new(|_, _| Ok(())));
         thread::sleep(Duration::from_secs(1));
         assert_eq!(host.accepted(), 0);
+        drop(host);
         println!("nobody listens: {count} refused");
+        // The unit stops trying, and counts as done: nobody listens after a reboot from inside the machine.
+        let folder = "/run/systemd/system/glowplug-ready.service.d";
+        let shorter =
+            format!("printf '[Service]\\nExecStart=\\nExecStart={PROGRAM} 2\\n' >{folder}/shorter.conf");
+        let restart = format!(
+            "rm /run/glowplug/ready.json; mkdir -p {folder}; {shorter}; systemctl daemon-reload; {UNIT}"
+        );
+        let show = "sleep 6; systemctl show -p ActiveState,NRestarts,Result glowplug-ready.service";
+        let shown =
+            self.guest.ask("root", &format!("{restart}; {show}; glowplug-agent health; true")).unwrap();
+        assert!(shown.starts_with("Result=success\nNRestarts=0\nActiveState=active\n"), "{shown}");
+        assert!(shown.contains("\ndegraded: the host did not take the ready signal: "), "{shown}");
     }
 }
 
