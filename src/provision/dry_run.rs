@@ -96,10 +96,19 @@ struct DryRun<'p> {
 
 /// Returns a path without control characters, so that it stays on its line.
 fn shown(path: &Path) -> String {
-    path.to_string_lossy()
-        .chars()
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    let mut text = String::new();
+    show(path, &mut text);
+    text
+}
+
+/// Adds what [`shown`] returns to `text`. A large plan has many paths.
+fn show(path: &Path, text: &mut String) {
+    let path = path.to_string_lossy();
+    if path.bytes().any(|byte| byte.is_ascii_control() || !byte.is_ascii()) {
+        text.extend(path.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }));
+    } else {
+        text.push_str(&path);
+    }
 }
 
 /// A view of the root for a user who may not read all of it. Whatever the user may not read seems missing or empty.

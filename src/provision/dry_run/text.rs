@@ -3,7 +3,7 @@
 use super::diff;
 use super::disks::DiskGroup;
 use super::planned_op::{Counts, PlannedOp};
-use super::{DryRun, Readable, shown};
+use super::{DryRun, Readable, show, shown};
 use crate::change::{Attributes, FileKind, Op};
 use crate::error::Result;
 use crate::kernel_args::Wanted;
@@ -181,11 +181,23 @@ struct Page {
 
 impl Page {
     fn line(&mut self, colour: &str, words: &str) {
-        if self.style.colours && !colour.is_empty() {
-            self.text.extend([colour, words, END, "\n"]);
-        } else {
-            self.text.extend([words, "\n"]);
+        let is_coloured = self.begin(colour);
+        self.text.push_str(words);
+        self.end(is_coloured);
+    }
+
+    /// Begins a line. Returns whether it has a colour, for [`end`](Self::end).
+    fn begin(&mut self, colour: &str) -> bool {
+        let is_coloured = self.style.colours && !colour.is_empty();
+        if is_coloured {
+            self.text.push_str(colour);
         }
+        is_coloured
+    }
+
+    fn end(&mut self, is_coloured: bool) {
+        self.text.push_str(if is_coloured { END } else { "" });
+        self.text.push('\n');
     }
 
     fn disks(&mut self, dry_run: &DryRun<'_>) {
@@ -208,29 +220,34 @@ impl Page {
             _ if line.is_same => '=',
             _ => '~',
         };
-        let (mode, owner) = line.attributes().map_or_else(Default::default, |attributes| {
-            let Attributes { uid, gid, mode } = attributes;
-            (format!("{mode:04o}"), format!("{uid}:{gid}"))
-        });
-        let mut words = format!(
-            "{indent}{sign} {:<10} {mode:>4} {owner:>9} {}",
-            line.op.words().name,
-            shown(line.op.path())
-        );
+        let is_coloured = self.begin(colour(sign));
+        let text = &mut self.text;
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{indent}{sign} {:<10} ", line.op.words().name);
+        match line.attributes() {
+            Some(Attributes { uid, gid, mode }) => {
+                // Both ids together take nine columns.
+                let digits = gid.checked_ilog10().unwrap_or_default() as usize;
+                let width = 7_usize.saturating_sub(digits);
+                let _ = write!(text, "{mode:04o} {uid:>width$}:{gid} ");
+            }
+            None => text.extend(std::iter::repeat_n(' ', 15)),
+        }
+        show(line.op.path(), text);
         if let Some((word, path)) = line.other() {
-            let arrow = if word == "from" { "<-" } else { "->" };
-            let _ = write!(words, " {arrow} {}", shown(path));
+            text.push_str(if word == "from" { " <- " } else { " -> " });
+            show(path, text);
         }
         if let Some(size) = line.size {
-            let _ = write!(words, " ({size} bytes)");
+            let _ = write!(text, " ({size} bytes)");
         }
         if !line.origins.is_empty() {
-            let _ = write!(words, ", from {}", line.origins.join(" and "));
+            text.extend([", from ", &line.origins.join(" and ")]);
         }
         if line.is_default {
-            words.push_str(", replaces the image's default");
+            text.push_str(", replaces the image's default");
         }
-        self.line(colour(sign), &words);
+        self.end(is_coloured);
     }
 
     /// Adds the changed lines of the file that `line` puts, or why they are not shown.
