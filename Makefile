@@ -75,6 +75,12 @@ LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" \
 	GLOWPLUG_BIN="$(BIN)/glowplug" GLOWPLUG_IMAGES="$(IMAGES)"
 # The packages that making and starting an image for another architecture needs.
 PACKAGES_arm64 = qemu-user-static qemu-system-arm qemu-efi-aarch64 gcc-aarch64-linux-gnu
+# Compiles the programs for arm64, which no other check does. A standard library for it comes from rustup, or from the source
+# of Debian's.
+CHECK_ARM64 = cargo check --quiet --locked --bins --target aarch64-unknown-linux-musl
+CHECK_ARM64_rust-musl = $(CHECK_ARM64)
+CHECK_ARM64_debian-musl = RUSTC_BOOTSTRAP=1 $(CHECK_ARM64) -Z build-std=std,panic_abort
+CHECK_ARM64_glibc = @echo "lint: this Rust has no standard library for arm64: not compiled for it"
 # Shows each long step as one line, with its output in a log (tests/steps).
 STEP = LOGS="$(OUT)/log"; . tests/steps; step
 DEPS = CPU=$(CPU) PACKAGES="$(PACKAGES_$(ARCH))" tests/deps $(OUT)/tools
@@ -234,6 +240,7 @@ lint-code: deps
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --workspace -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --workspace --document-private-items
+	$(CHECK_ARM64_$(LIBC))
 	cd fuzz && cargo fmt --check
 	cd fuzz && cargo clippy --quiet --locked --target $(CPU)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)

@@ -215,12 +215,17 @@ fn restrict_files(rights: &[(libc::c_long, u64)], exceptions: &[(OwnedFd, u64)])
 pub fn load_kernel(kernel: BorrowedFd<'_>, initrd: Option<BorrowedFd<'_>>, line: &CStr) -> Result<(), Errno> {
     /// The flag that says that there is no initramfs.
     const NO_INITRAMFS: libc::c_ulong = 4;
+    // The crate libc does not know this number for arm64. It is the one of the processors without numbers of their own.
+    #[cfg(target_arch = "x86_64")]
+    const NUMBER: libc::c_long = libc::SYS_kexec_file_load;
+    #[cfg(not(target_arch = "x86_64"))]
+    const NUMBER: libc::c_long = 294;
     let (initrd, flags) = initrd.map_or((-1, NO_INITRAMFS), |initrd| (initrd.as_raw_fd(), 0));
     // SAFETY: the line is a string whose length is told with its NUL, it outlives the call, and the kernel copies it; the
     // descriptors are open.
     let code = unsafe {
         libc::syscall(
-            libc::SYS_kexec_file_load,
+            NUMBER,
             kernel.as_raw_fd(),
             initrd,
             line.count_bytes().saturating_add(1),
