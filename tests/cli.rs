@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -259,6 +260,70 @@ fn a_plan_fetches_only_when_it_is_asked_to() {
     assert!(done.stdout.contains(&format!("/f (8 bytes), {from}\n")), "{}", done.stdout);
     assert!(done.stdout.contains("+fetched\n") && done.stdout.contains("/l -> x\n"), "{}", done.stdout);
     assert_eq!(server.asked().len(), 2);
+}
+
+/// The limits, hashes and compressions of a config hold for every scheme. `glowplug-fetch` has its own tests for each of them.
+#[test]
+fn contents_of_every_scheme_are_verified() {
+    fetch_program(env!("CARGO_BIN_EXE_glowplug"));
+    let server = Server::new(|asked, stream| match asked.path.as_str() {
+        "/shelf/from-s3" => give(stream, "200 OK", b"by s3\n"),
+        "/storage/v1/b/shelf/o/from-gs?alt=media" => give(stream, "200 OK", GZIP),
+        "/shelf" => give(stream, "200 OK", b""),
+        _ => give(stream, "404 Not Found", b""),
+    });
+    let scratch = Scratch::new("schemes");
+    let plan = |config: &str| {
+        let endpoints =
+            ["s3", "imds", "gs", "gce-metadata"].map(|name| format!("{name}=http://{}", server.host()));
+        let output = Command::new(env!("CARGO_BIN_EXE_glowplug"))
+            .args(["plan", "--fetch", "--diff", "--root", &scratch.root()])
+            .arg(scratch.file("config.ign", config))
+            .env("GLOWPLUG_FETCH_ENDPOINTS", endpoints.join(" "))
+            .output()
+            .unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code().unwrap(), text)
+    };
+    // The SHA-256 of "by s3\n", and one that is wrong in its last digit.
+    let right = "sha256-71df3c3c51a422783632e7b8ee89e774600a70eebed55efdb20d10d7e6ec8ab9";
+    let wrong = [&right[..right.len() - 1], "0"].concat();
+    let tftp = tftp_server(b"by tftp\n");
+    let config = |hash: &str| {
+        format!(
+            r#"{{"ignition":{{"version":"3.5.0"}},"storage":{{"files":[
+                {{"path":"/s3","contents":{{"source":"s3://shelf/from-s3","verification":{{"hash":"{hash}"}}}}}},
+                {{"path":"/gs","contents":{{"source":"gs://shelf/from-gs","compression":"gzip"}}}},
+                {{"path":"/tftp","append":[{{"source":"tftp://{tftp}/from-tftp"}}]}}]}}}}"#
+        )
+    };
+    let (code, text) = plan(&config(right));
+    assert_eq!(code, 0, "{text}");
+    for line in ["+by s3\n", "+by gs\n", "+by tftp\n"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let (code, text) = plan(&config(&wrong));
+    assert!(code == 31 && text.contains("$.storage.files.0.contents.verification.hash"), "{code} {text}");
+}
+
+/// "by gs\n", compressed by gzip.
+const GZIP: &[u8] =
+    &[31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 75, 170, 84, 72, 47, 230, 2, 0, 252, 60, 81, 9, 6, 0, 0, 0];
+
+/// Serves `body`, which fits into one packet, by TFTP (RFC 1350) to whoever asks. Returns the address.
+fn tftp_server(body: &'static [u8]) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut request = [0; 600];
+        while let Ok((_, client)) = socket.recv_from(&mut request) {
+            // Each transfer has a port of its own.
+            let transfer = UdpSocket::bind("127.0.0.1:0").unwrap();
+            transfer.send_to(&[&[0, 3, 0, 1], body].concat(), client).unwrap();
+            transfer.recv_from(&mut request).unwrap();
+        }
+    });
+    address
 }
 
 /// The config of [`everything`]. `@UID@` and `@GID@` stand for the owner of the file that stays unchanged.
