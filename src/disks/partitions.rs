@@ -59,7 +59,8 @@ pub fn plan(disks: &[Disk<'_>], record: &Record<'_>, tools: Tools<'_>) -> Result
         let Some(plan) = problems.take(planned.map_err(|error| error.at(&place))) else { continue };
         if plans.iter().any(|other| other.device.number == plan.device.number) {
             let what = format!("{} is a disk that an earlier entry names, too", disk.device);
-            problems.add(Error::new(Reason::Conflict, what).at(&place));
+            let error = Error::new(Reason::Conflict, what).at(&place);
+            problems.add(error.advise("Ask for everything of one disk in one entry, then start again."));
         }
         plans.push(plan);
     }

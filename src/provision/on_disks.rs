@@ -51,6 +51,9 @@ pub(super) fn carry_out(
             .map_err(|error| error.advise(ADVICE))
             .and_then(|planned| rendered.put(root, planned));
         let down = ready.take_down();
+        if let (Err(_), Err(error)) = (&put, &down) {
+            log::warn!("{error}");
+        }
         put.and(down)
     })
 }

@@ -330,6 +330,7 @@ const MOST_BLOCKS: usize = 4;
 
 fn conflict(what: impl fmt::Display, place: &str) -> Error {
     Error::new(Reason::Conflict, format!("{what}, at {place}"))
+        .advise("Change the config, or what is on the disk, then start again.")
 }
 
 /// Returns the number of a partition in the config. A number that no table can have becomes the largest one, which the table
