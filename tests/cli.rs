@@ -102,9 +102,9 @@ fn validate_prints_the_report_and_how_to_mend_it() {
     assert_eq!(done.stderr.lines().count(), 1);
 }
 
-const UNSUPPORTED: &str = r#"{"ignition":{"version":"3.4.0"},"storage":{
+const UNSUPPORTED: &str = r#"{"ignition":{"version":"3.5.0"},"storage":{
     "disks":[{"device":"/dev/vdb"}],"raid":[{"name":"md","level":"raid1","devices":["/dev/vdc"]}],
-    "luks":[{"name":"x","device":"/dev/vdd","clevis":{"tpm2":true}},{"name":"y","device":"/dev/vdf","clevis":{"tpm2":true}}],"filesystems":[{"device":"/dev/vde","format":"ext4"}],
+    "luks":[{"name":"x","device":"/dev/vdd","cex":{"enabled":true}},{"name":"y","device":"/dev/vdf","cex":{"enabled":true}}],"filesystems":[{"device":"/dev/vde","format":"ext4"}],
     "files":[{"path":"/x","contents":{"source":"https://token@h/"},"append":[{"source":"tftp://h/"}]}]}}"#;
 
 #[test]
@@ -114,7 +114,7 @@ fn validate_warns_of_what_the_boot_will_refuse() {
     let lines: Vec<&str> = done.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", done.stdout);
     assert!(lines.iter().all(|line| line.starts_with("unsupported at $.")), "{}", done.stdout);
-    assert!(lines[0].starts_with("unsupported at $.storage.luks.0.clevis, line 3 col "), "{}", done.stdout);
+    assert!(lines[0].starts_with("unsupported at $.storage.luks.0.cex, line 3 col "), "{}", done.stdout);
     assert!(!done.stdout.contains("token"));
 
     // Scripts get a separate exit code for this. The exit code of a refused config takes precedence.
@@ -146,7 +146,7 @@ fn validate_on_a_terminal_says_that_a_config_is_good() {
     assert_eq!(on_terminal(GOOD), (0, "the config is valid (spec 3.5.0)\r\n".to_owned()));
     let (code, said) = on_terminal(UNSUPPORTED);
     assert_eq!(code, 0);
-    let last = "the config is valid (spec 3.4.0), but this version of glowplug will refuse it at boot";
+    let last = "the config is valid (spec 3.5.0), but this version of glowplug will refuse it at boot";
     assert_eq!(said.lines().last(), Some(last));
     let (code, said) = on_terminal("{");
     assert!(code == 1 && !said.contains("is valid ("), "{said}");

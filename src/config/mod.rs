@@ -1,6 +1,7 @@
 //! The language of Ignition configs: types, decoding, rules, hints and merging. Nothing in this module does I/O.
 
 mod checker;
+mod clevis;
 pub mod data_url;
 mod decode;
 pub(crate) mod encode;

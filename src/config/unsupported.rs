@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::locate::locate;
 use super::report::{Finding, JsonPath, Severity, Step};
-use super::types::{Clevis, Config};
+use super::types::Config;
 use crate::error::{Error, Problems, Reason, Result};
 
 /// One part of a config that is not carried out.
@@ -53,17 +53,13 @@ pub fn unsupported(config: &Config<'_>) -> Vec<Unsupported> {
 }
 
 /// Returns every unsupported change to the machine that `config` asks for, in a fixed order. A list such as
-/// `storage.luks[].clevis` is one part.
+/// `storage.luks[].cex` is one part.
 pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
     let mut found = Vec::new();
     for (index, luks) in config.storage.luks.iter().enumerate() {
-        let clevis = (luks.clevis != Clevis::default(), "encrypting disks with clevis", "clevis");
-        let cex = (luks.cex.enabled == Some(true), "encrypting disks with a crypto adapter", "cex");
-        for (is_asked, what, key) in [clevis, cex] {
-            if is_asked {
-                let path = vec![Step::Key("storage"), Step::Key("luks"), Step::Index(index), Step::Key(key)];
-                found.push(Unsupported { what: Cow::Borrowed(what), path });
-            }
+        if luks.cex.enabled == Some(true) {
+            let path = vec![Step::Key("storage"), Step::Key("luks"), Step::Index(index), Step::Key("cex")];
+            found.push(Unsupported { what: Cow::Borrowed("encrypting disks with a crypto adapter"), path });
         }
     }
     found
@@ -124,7 +120,7 @@ mod tests {
     use super::*;
 
     fn found(rest: &str) -> Vec<String> {
-        let text = format!(r#"{{"ignition":{{"version":"3.4.0"{rest}}}"#);
+        let text = format!(r#"{{"ignition":{{"version":"3.5.0"{rest}}}"#);
         let parsed = parse(text.as_bytes(), &mut Report::default()).unwrap();
         let parts = unsupported(&parsed.config);
         let error = refuse_unsupported(&parts).err();
@@ -139,12 +135,12 @@ mod tests {
         let rest = r#"},
             "storage":{"disks":[{"device":"/dev/vdb"}],"filesystems":[{"device":"/dev/vdc","format":"ext4"}],
             "raid":[{"name":"md","level":"raid1","devices":["/dev/vdd"]}],
-            "luks":[{"name":"x","device":"/dev/vde","clevis":{"tpm2":true}}]}"#;
+            "luks":[{"name":"x","device":"/dev/vde","cex":{"enabled":true}}]}"#;
         assert_eq!(
             found(rest),
-            ["encrypting disks with clevis is not supported, at $.storage.luks.0.clevis"]
+            ["encrypting disks with a crypto adapter is not supported, at $.storage.luks.0.cex"]
         );
-        let text = format!(r#"{{"ignition":{{"version":"3.4.0"{rest}}}"#);
+        let text = format!(r#"{{"ignition":{{"version":"3.5.0"{rest}}}"#);
         let parsed = parse(text.as_bytes(), &mut Report::default()).unwrap();
         let parts: Vec<String> =
             disk_changes(&parsed.config, " here").iter().map(Unsupported::to_string).collect();
@@ -161,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_replaced_config_asks_for_nothing_itself() {
-        let rest = r#","config":{"replace":{"source":"data:,x"}}},"storage":{"luks":[{"name":"x","device":"/dev/vdb","clevis":{"tpm2":true}}]}"#;
+        let rest = r#","config":{"replace":{"source":"data:,x"}}},"storage":{"luks":[{"name":"x","device":"/dev/vdb","cex":{"enabled":true}}]}"#;
         assert_eq!(found(rest), [""; 0]);
         assert_eq!(found(r#"},"storage":{"files":[{"path":"/a"}]}"#), [""; 0]);
     }

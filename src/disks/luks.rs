@@ -1,6 +1,7 @@
 //! Encrypted volumes (LUKS2): those that are there are opened, others are made. They are closed again before the system starts,
 //! which opens them itself: udev would not know a volume that was opened before it ran.
 
+use super::clevis::{self, Binding};
 use super::devices::Device;
 use super::filesystems::{refuse_used, sync};
 use super::place_of;
@@ -29,26 +30,36 @@ const MODULES: [&str; 9] = [
     "dm-crypt",
 ];
 
+/// What opens a volume.
+pub struct Lock {
+    /// The key of the config; `None` if the config has none. Then the volume gets a random key.
+    key: Option<Vec<u8>>,
+    /// How clevis opens it; `None` if it does not, and if an interrupted run has bound the volume.
+    binding: Option<Binding>,
+}
+
 /// Encrypted volumes that are open. They are closed when this value is dropped.
 pub struct Opened<'r> {
     tools: Tools<'r>,
     names: Vec<String>,
+    /// The keys that volumes lose at the end, with the paths of their devices.
+    to_remove: Vec<(String, Vec<u8>)>,
 }
 
 impl<'r> Opened<'r> {
     /// Returns the volumes of a config that has none.
     pub fn none(tools: Tools<'r>) -> Self {
-        Self { tools, names: Vec::new() }
+        Self { tools, names: Vec::new(), to_remove: Vec::new() }
     }
 
-    /// Opens all volumes of a config, in their order, and makes those that are not there. `keys` are those of [`keys`].
+    /// Opens all volumes of a config, in their order, and makes those that are not there. `locks` are those of [`locks`].
     ///
     /// # Errors
     /// [`Reason::Conflict`] for a device that holds something else, or is in use; those of finding the devices, of cryptsetup
     /// and of the record.
     pub fn bring_up(
         luks: &[Luks<'_>],
-        keys: Vec<Option<Vec<u8>>>,
+        locks: Vec<Lock>,
         record: &mut Record<'_>,
         tools: Tools<'r>,
     ) -> Result<(Self, Vec<Unlock>)> {
@@ -57,9 +68,9 @@ impl<'r> Opened<'r> {
         if !luks.is_empty() {
             load_modules(tools);
         }
-        for (index, (wanted, key)) in luks.iter().zip(keys).enumerate() {
+        for (index, (wanted, lock)) in luks.iter().zip(locks).enumerate() {
             let place = place_of("luks", index);
-            let unlock = opened.one(wanted, &place, key, record).map_err(|error| error.at(&place))?;
+            let unlock = opened.one(wanted, &place, lock, record).map_err(|error| error.at(&place))?;
             unlocks.push(unlock);
         }
         Ok((opened, unlocks))
@@ -74,9 +85,18 @@ impl<'r> Opened<'r> {
         if !volumes.is_empty() {
             load_modules(tools);
         }
-        for Volume { device, name, key } in volumes {
-            let device = resolve(device, tools)?;
-            opened.open(&["luksOpen", &device.path(), name, "--key-file", "-"], name, key)?;
+        for Volume { device, name, key, loses_key } in volumes {
+            let path = resolve(device, tools)?.path();
+            if *loses_key && !has_key(&path, key, tools)? {
+                // The machine stopped when the volume had lost its key.
+                clevis::unlock(&path, name, tools)?;
+                opened.names.push(name.clone());
+                continue;
+            }
+            opened.open(&["luksOpen", &path, name, "--key-file", "-"], name, key)?;
+            if *loses_key {
+                opened.to_remove.push((path, key.clone()));
+            }
         }
         Ok(opened)
     }
@@ -85,7 +105,7 @@ impl<'r> Opened<'r> {
         &mut self,
         wanted: &Luks<'_>,
         place: &str,
-        key: Option<Vec<u8>>,
+        Lock { key, binding }: Lock,
         record: &mut Record<'_>,
     ) -> Result<Unlock> {
         let tools = self.tools;
@@ -93,6 +113,7 @@ impl<'r> Opened<'r> {
         let device = resolve(name, tools)?;
         let path = device.path();
         let has_key = key.is_some();
+        let loses_key = !has_key && wanted.clevis.is_asked();
         let key = key.map_or_else(|| record.key(place), Ok)?;
         let is_made = match record.progress(place) {
             Some(Progress::Done) => true,
@@ -100,7 +121,14 @@ impl<'r> Opened<'r> {
             _ => is_there(wanted, &device, has_key, tools)?,
         };
         if !is_made {
-            make(wanted, (place, &device), &key, record, tools)?;
+            refuse_used(&device, place)?;
+            record.begin(place, &device.identity)?;
+            make(wanted, &path, &key, tools)?;
+            if let Some(binding) = binding {
+                binding.bind(&path, &key, tools)?;
+            }
+            sync(&device)?;
+            record.finish(place)?;
         }
         let mut arguments = vec!["luksOpen", &path, &wanted.name, "--key-file", "-", "--persistent"];
         if wanted.discard == Some(true) {
@@ -114,8 +142,13 @@ impl<'r> Opened<'r> {
             device: wanted.device.as_deref().unwrap_or_default().to_owned(),
             name: name.clone(),
             key: key.clone(),
+            loses_key,
         })?;
-        Ok(Unlock { name, uuid, key })
+        if loses_key {
+            self.to_remove.push((path, key.clone()));
+        }
+        let key = (!loses_key).then_some(key);
+        Ok(Unlock { name, uuid, key, needs_network: wanted.clevis.opens_by_network() })
     }
 
     fn open(&mut self, arguments: &[&str], name: &str, key: &[u8]) -> Result<()> {
@@ -124,6 +157,21 @@ impl<'r> Opened<'r> {
         command.extend_from_slice(arguments);
         self.tools.succeed_on(key, &command)?;
         self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Removes the keys that volumes lose, because clevis opens them from now on.
+    ///
+    /// # Errors
+    /// Those of cryptsetup.
+    pub fn remove_keys(&self) -> Result<()> {
+        for (path, key) in &self.to_remove {
+            if has_key(path, key, self.tools)? {
+                log::info!("remove the generated key of {path}: clevis opens it");
+                let command = ["cryptsetup", "luksRemoveKey", "--batch-mode", "--key-file", "-", path];
+                self.tools.succeed_on(key, &command)?;
+            }
+        }
         Ok(())
     }
 
@@ -152,21 +200,45 @@ impl Drop for Opened<'_> {
     }
 }
 
-/// Reads the key file of each volume; `None` for a volume without one, which gets a random key.
+/// Returns what opens each volume: reads the key files, and lets clevis show for each volume that an interrupted run has not
+/// made that it can bind it.
 ///
 /// # Errors
-/// Those of the sources, all at once.
-pub fn keys(luks: &[Luks<'_>], transport: &dyn Transport) -> Result<Vec<Option<Vec<u8>>>> {
+/// Those of the sources, of the network and of clevis, all at once.
+pub fn locks(
+    luks: &[Luks<'_>],
+    record: &Record<'_>,
+    tools: Tools<'_>,
+    transport: &dyn Transport,
+) -> Result<Vec<Lock>> {
     let mut problems = Problems::default();
-    let mut keys = Vec::new();
+    let mut locks = Vec::new();
+    clevis::load_modules(luks, tools);
     for (index, wanted) in luks.iter().enumerate() {
-        let place = format!("{}.keyFile", place_of("luks", index));
+        let place = place_of("luks", index);
         let read = |source: Source<'_>| source.open()?.read_all(MOST_KEY);
-        let key =
-            Source::new(&wanted.key_file, &place, transport).and_then(|source| source.map(read).transpose());
-        keys.extend(problems.take(key));
+        let key = Source::new(&wanted.key_file, &format!("{place}.keyFile"), transport)
+            .and_then(|source| source.map(read).transpose());
+        let key = problems.take(key).flatten();
+        let binding = match record.progress(&place) {
+            Some(Progress::Done) => Ok(None),
+            _ => binding(wanted, &place, tools, transport),
+        };
+        locks.push(Lock { key, binding: problems.take(binding).flatten() });
     }
-    problems.finish().map(|()| keys)
+    problems.finish().map(|()| locks)
+}
+
+/// Returns how clevis binds the volume, and lets it show that it can.
+fn binding(
+    wanted: &Luks<'_>,
+    place: &str,
+    tools: Tools<'_>,
+    transport: &dyn Transport,
+) -> Result<Option<Binding>> {
+    let Some(binding) = Binding::of(wanted, place, transport)? else { return Ok(None) };
+    binding.check(tools).map_err(|error| error.at(&format!("{place}.clevis")))?;
+    Ok(Some(binding))
 }
 
 /// Loads the modules. Some may be a part of the kernel; cryptsetup tells what is missing.
@@ -192,6 +264,8 @@ fn is_there(wanted: &Luks<'_>, device: &Device, has_key: bool, tools: Tools<'_>)
     let is_luks = tools.run(&["cryptsetup", "isLuks", "--type", "luks2", &path])?.code == 0;
     let differs = if !is_luks || probe.is_ambiguous {
         Some("it is no LUKS2 volume")
+    } else if wanted.clevis.is_asked() {
+        Some("the config wants clevis to open it, which only a new volume can be made for")
     } else if !has_key {
         Some("the config has no keyFile that could open it")
     } else if wanted.label.as_deref().is_some_and(|label| label != probe.label) {
@@ -223,18 +297,21 @@ fn read(arguments: &[&str], tools: Tools<'_>) -> Result<String> {
     if output.code == 0 { Ok(output.text) } else { Err(output.error(arguments)) }
 }
 
-/// Makes the volume over whatever is on `device`.
-fn make(
-    wanted: &Luks<'_>,
-    (place, device): (&str, &Device),
-    key: &[u8],
-    record: &mut Record<'_>,
-    tools: Tools<'_>,
-) -> Result<()> {
-    refuse_used(device, place)?;
-    let path = device.path();
-    record.begin(place, &device.identity)?;
-    tools.succeed(&["wipefs", "--all", &path])?;
+/// Returns whether `key` opens the volume.
+fn has_key(path: &str, key: &[u8], tools: Tools<'_>) -> Result<bool> {
+    let command = ["cryptsetup", "open", "--test-passphrase", "--key-file", "-", path];
+    let output = tools.run_on(key, &command)?;
+    match output.code {
+        0 => Ok(true),
+        // No key slot has this key.
+        2 => Ok(false),
+        _ => Err(output.error(&command)),
+    }
+}
+
+/// Makes the volume over whatever is on the device at `path`.
+fn make(wanted: &Luks<'_>, path: &str, key: &[u8], tools: Tools<'_>) -> Result<()> {
+    tools.succeed(&["wipefs", "--all", path])?;
     log::info!("encrypt {path}");
     let mut command = vec!["cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--key-file", "-"];
     for (option, value) in [("--label", &wanted.label), ("--uuid", &wanted.uuid)] {
@@ -243,8 +320,6 @@ fn make(
         }
     }
     command.extend(wanted.options.iter().map(AsRef::as_ref));
-    command.push(&path);
-    tools.succeed_on(key, &command)?;
-    sync(device)?;
-    record.finish(place)
+    command.push(path);
+    tools.succeed_on(key, &command)
 }

@@ -49,6 +49,14 @@ impl<'r> Ready<'r> {
         Ok(self)
     }
 
+    /// Removes the keys of volumes that clevis opens from now on: the last step, because until then the next start needs them.
+    ///
+    /// # Errors
+    /// Those of cryptsetup.
+    pub fn remove_keys(&self) -> Result<()> {
+        self.opened.remove_keys()
+    }
+
     /// Takes all of it down.
     ///
     /// # Errors

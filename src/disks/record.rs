@@ -18,8 +18,10 @@ const MOUNT: &str = "mount";
 const ARRAY: &str = "array";
 const VOLUME: &str = "volume";
 const KEY: &str = "key";
+/// The last field of a volume that loses its key at the end.
+const LOSES_KEY: &str = "loses";
 /// The other entries: their words, and how many fields follow.
-const KINDS: [(&str, usize); 6] = [(BEGUN, 2), (DONE, 1), (MOUNT, 4), (ARRAY, 2), (VOLUME, 3), (KEY, 2)];
+const KINDS: [(&str, usize); 6] = [(BEGUN, 2), (DONE, 1), (MOUNT, 4), (ARRAY, 2), (VOLUME, 4), (KEY, 2)];
 
 /// How far an interrupted run came with one thing that the config wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Volume {
     pub name: String,
     /// The key.
     pub key: Vec<u8>,
+    /// Whether the volume loses this key at the end, because clevis opens it at later boots.
+    pub loses_key: bool,
 }
 
 /// The key is left out.
@@ -169,7 +173,12 @@ impl<'r> Record<'r> {
             ARRAY => self
                 .arrays
                 .push(Array { path: next()?, devices: next()?.lines().map(str::to_owned).collect() }),
-            VOLUME => self.volumes.push(Volume { device: next()?, name: next()?, key: unhex(&next()?)? }),
+            VOLUME => self.volumes.push(Volume {
+                device: next()?,
+                name: next()?,
+                key: unhex(&next()?)?,
+                loses_key: next()? == LOSES_KEY,
+            }),
             _ => self.keys.push((next()?, unhex(&next()?)?)),
         }
         Some(())
@@ -251,7 +260,8 @@ impl<'r> Record<'r> {
     /// Those of the root.
     pub fn keep_volume(&mut self, volume: Volume) -> Result<()> {
         if !self.volumes.contains(&volume) {
-            self.append(&[VOLUME, &volume.device, &volume.name, &hex(&volume.key)])?;
+            let last = if volume.loses_key { LOSES_KEY } else { "" };
+            self.append(&[VOLUME, &volume.device, &volume.name, &hex(&volume.key), last])?;
             self.volumes.push(volume);
         }
         Ok(())
@@ -369,9 +379,17 @@ mod tests {
             path: "/dev/md/a".to_owned(),
             devices: vec!["/dev/vdb".to_owned(), "/dev/vdc".to_owned()],
         };
-        let volume = Volume { device: "/dev/vdd".to_owned(), name: "v".to_owned(), key: b"\0\xffx".to_vec() };
+        let volume = |name: &str, loses_key| Volume {
+            device: "/dev/vdd".to_owned(),
+            name: name.to_owned(),
+            key: b"\0\xffx".to_vec(),
+            loses_key,
+        };
+        let volumes = [volume("v", false), volume("w", true)];
         record.keep_array(array.clone()).unwrap();
-        record.keep_volume(volume.clone()).unwrap();
+        for volume in &volumes {
+            record.keep_volume(volume.clone()).unwrap();
+        }
         record.keep_mounts(vec![mount()]).unwrap();
         for _ in 0..2 {
             let mut again = Record::open(&root, "sha").unwrap();
@@ -380,11 +398,11 @@ mod tests {
             assert_eq!(again.progress("$.storage.filesystems.0"), Some(&Progress::Begun("pci#2".to_owned())));
             assert_eq!(again.progress("$.storage.filesystems.2"), None);
             assert_eq!((&again.arrays, &again.mounts), (&vec![array.clone()], &vec![mount()]));
-            assert!(again.volumes == [volume.clone()] && again.key("$.storage.luks.0").unwrap() == key);
+            assert!(again.volumes == volumes && again.key("$.storage.luks.0").unwrap() == key);
             // What is recorded already is not recorded again.
             let before = root.disk_record().unwrap();
             again.keep_array(array.clone()).unwrap();
-            again.keep_volume(volume.clone()).unwrap();
+            again.keep_volume(volumes[1].clone()).unwrap();
             again.keep_mounts(vec![mount()]).unwrap();
             assert_eq!(root.disk_record().unwrap(), before);
         }

@@ -97,6 +97,22 @@ impl<'r> Tools<'r> {
         ))
     }
 
+    /// Refuses a root that would not let clevis open its encrypted volumes at later boots.
+    ///
+    /// # Errors
+    /// [`Reason::Unsupported`], and those of the root.
+    pub fn require_clevis_unlocking(self) -> Result<()> {
+        /// What waits for systemd to ask for the key of a volume.
+        const UNIT: &str = "/usr/lib/systemd/system/clevis-luks-askpass.path";
+        if self.root.stat(Path::new(UNIT))?.is_some() {
+            return Ok(());
+        }
+        let what = format!("the root has no {UNIT}, so clevis would open no volumes at later boots");
+        Err(Error::new(Reason::Unsupported, what).advise(
+            "Install the package clevis-systemd in the image, then start again: nothing was written.",
+        ))
+    }
+
     /// Runs a program that changes nothing on disks to its end, whatever its exit code is.
     ///
     /// # Errors
@@ -129,6 +145,27 @@ impl<'r> Tools<'r> {
     pub fn succeed_on(self, input: &[u8], arguments: &[&str]) -> Result<()> {
         step();
         self.run_with(None, input, arguments)?.check(arguments)
+    }
+
+    /// Runs a program that changes nothing, and that reads `input`, a secret, from its standard input.
+    ///
+    /// # Errors
+    /// As [`Tools::run`].
+    pub fn run_on(self, input: &[u8], arguments: &[&str]) -> Result<Output> {
+        self.run_with(None, input, arguments)
+    }
+
+    /// Runs a script of the root's shell that must succeed, and that reads `input`, a secret, from its standard input. Errors
+    /// say that the program `name` failed, which the script runs, and leave out what may be a part of the config.
+    ///
+    /// # Errors
+    /// As [`Tools::succeed`].
+    pub fn run_script(self, name: &str, script: &str, input: &[u8], arguments: &[&str]) -> Result<()> {
+        let command = [&["sh", "-c", script, name], arguments].concat();
+        let mut output = self.run_with(None, input, &command)?;
+        let words = output.message.split(' ').map(|word| if word.contains("://") { "[...]" } else { word });
+        output.message = words.collect::<Vec<_>>().join(" ");
+        output.check(&[name])
     }
 
     fn run_with(self, extra: Option<Extra<'_>>, input: &[u8], arguments: &[&str]) -> Result<Output> {

@@ -11,7 +11,7 @@ use super::ready::Ready;
 use super::record::Record;
 use super::resolve::{resolve, resolve_now};
 use super::tools::Tools;
-use super::{Device, filesystems, luks, partitions, place_of, raid};
+use super::{Device, clevis, filesystems, luks, partitions, place_of, raid};
 use crate::change::View as _;
 use crate::config::{Disk, Storage};
 use crate::error::{Error, Problems, Reason, Result};
@@ -40,7 +40,7 @@ pub fn carry_out<'r>(
     }
     let tools = Tools::of(root);
     require_tools(storage, tools)?;
-    let keys = luks::keys(&storage.luks, transport)?;
+    let locks = luks::locks(&storage.luks, record, tools, transport)?;
     let plans = partitions::plan(&storage.disks, record, tools)?;
     check_filesystems(storage, &plans, record, tools)?;
     let mut disks = Vec::new();
@@ -49,7 +49,7 @@ pub fn carry_out<'r>(
     }
     grow_root(&storage.disks, &plans, root)?;
     raid::carry_out(storage, record, tools)?;
-    let (opened, unlocks) = Opened::bring_up(&storage.luks, keys, record, tools)?;
+    let (opened, unlocks) = Opened::bring_up(&storage.luks, locks, record, tools)?;
     for (index, wanted) in storage.filesystems.iter().enumerate() {
         let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
         let place = filesystems::place(index);
@@ -72,6 +72,7 @@ fn require_tools(storage: &Storage<'_>, tools: Tools<'_>) -> Result<()> {
         let at = |error: Error| error.at(&"$.storage.luks");
         problems.take(tools.require("cryptsetup", "cryptsetup-bin").map_err(at));
         problems.take(tools.require_unlocking().map_err(at));
+        problems.take(clevis::require(&storage.luks, tools).map_err(at));
     }
     for (index, wanted) in storage.filesystems.iter().enumerate() {
         let Some(format) = Format::of(wanted) else { continue };

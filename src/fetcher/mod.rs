@@ -148,10 +148,7 @@ impl Transport for Fetcher<'_> {
             return Err(Error::new(Reason::Unsupported, what));
         }
         let program = self.program()?;
-        if self.options.network == NetworkUse::BroughtUp && !self.was_tried.replace(true) {
-            self.is_up.set(true);
-            self.is_up.set(programs::bring_up(self.options.patience)?);
-        }
+        self.bring_up()?;
         let settings = self.settings.borrow();
         let request = settings.request(url, self.options.platform).map_err(|error| error.at(&url.place))?;
         let total = (settings.total_seconds > 0).then(|| Duration::from_secs(settings.total_seconds));
@@ -161,6 +158,14 @@ impl Transport for Fetcher<'_> {
         downloads.retain(|download| download.strong_count() > 0);
         downloads.push(Rc::downgrade(&download));
         Ok(Box::new(DownloadStream(download)))
+    }
+
+    fn bring_up(&self) -> Result<()> {
+        if self.options.network == NetworkUse::BroughtUp && !self.was_tried.replace(true) {
+            self.is_up.set(true);
+            self.is_up.set(programs::bring_up(self.options.patience)?);
+        }
+        Ok(())
     }
 
     fn wait(&self) -> Result<()> {

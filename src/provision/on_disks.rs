@@ -49,7 +49,7 @@ pub(super) fn carry_out(
         // The advice for a config says that nothing was written, which is no longer so.
         let put = plan_config(&rendered.config, root, setting, transport)
             .map_err(|error| error.advise(ADVICE))
-            .and_then(|planned| rendered.put(root, planned));
+            .and_then(|planned| rendered.put_and(root, planned, &mut || ready.remove_keys()));
         let down = ready.take_down();
         if let (Err(_), Err(error)) = (&put, &down) {
             log::warn!("{error}");

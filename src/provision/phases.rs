@@ -15,7 +15,7 @@ use crate::kernel_args::Wanted;
 use crate::plan::{Options, Planned, Today, Unlock, plan};
 use crate::platform::system::{BaseConfigs, base_configs};
 use crate::platform::{Answer, Platform, UserConfig};
-use crate::root::{ConfigToSave, Root, SavedConfig};
+use crate::root::{ConfigToSave, LastStep, Root, SavedConfig};
 use crate::source::{Transport, sha512_hex};
 use crate::stamp;
 
@@ -116,6 +116,14 @@ impl<'t> Rendered<'t> {
     /// # Errors
     /// Those of the root. Before the commit the root stays as it was; a commit that has begun is completed by the next start.
     pub fn put(&self, root: &Root, planned: Planned<'_>) -> Result<()> {
+        self.put_and(root, planned, &mut || Ok(()))
+    }
+
+    /// As [`Rendered::put`], and calls `last` when the stamp is in its place: see [`Root::provision_and`].
+    ///
+    /// # Errors
+    /// As [`Rendered::put`].
+    pub fn put_and(&self, root: &Root, planned: Planned<'_>, last: LastStep<'_>) -> Result<()> {
         let mut ops = planned.log_remarks();
         root.make_stamp_place(&mut ops)?;
         let (boot_id, sha512) = (boot_id()?, self.sha512());
@@ -131,7 +139,7 @@ impl<'t> Rendered<'t> {
         };
         let to_save = ConfigToSave { platform: self.platform, sha512: &sha512, text: self.text };
         let to_save = (!self.is_saved).then_some(&to_save);
-        writing(root, &mut || root.provision(to_save, &mut ops, &|file| stamp::text(&run, file)))
+        writing(root, &mut || root.provision_and(to_save, &mut ops, &|file| stamp::text(&run, file), last))
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
         log::info!("an interrupted run is completed from its journal");
         writing(root, &mut || {
             let ready = Ready::again(root)?;
-            let resumed = root.resume();
+            let resumed = root.resume_and(&mut || ready.remove_keys());
             resumed.and(ready.take_down())
         })?;
         return Ok(Settled::Resumed);
@@ -66,8 +66,9 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
 /// start, and each may have an area. If they cannot be mounted, the root is cleared all the same.
 fn clear_after_commit(root: &Root) -> Result<()> {
     let ready = Ready::again(root);
+    let removed = ready.as_ref().map_or(Ok(()), Ready::remove_keys);
     let cleared = root.discard().map(drop);
-    cleared.and(ready.and_then(Ready::take_down))
+    cleared.and(removed).and(ready.and_then(Ready::take_down))
 }
 
 /// Decides what to do with the leftovers of a root without a stamp: a saved config is used, anything else is removed.

@@ -91,7 +91,7 @@ fn faults_at_boot(text: &[u8], config: &Config<'_>) -> Vec<String> {
     lines
 }
 
-/// `unsupported at $.storage.luks.0.clevis, line 1 col 80: encrypting disks with clevis is not supported`
+/// `unsupported at $.storage.luks.0.cex, line 1 col 80: encrypting disks with a crypto adapter is not supported`
 fn located(text: &[u8], parts: &[Unsupported]) -> Vec<String> {
     config::locate_unsupported(text, parts).iter().map(ToString::to_string).collect()
 }
@@ -131,13 +131,13 @@ mod tests {
     use super::*;
 
     fn faults(rest: &str) -> Vec<String> {
-        let text = format!(r#"{{"ignition":{{"version":"3.4.0"{rest}}}"#);
+        let text = format!(r#"{{"ignition":{{"version":"3.5.0"{rest}}}"#);
         let validation = validate(text.as_bytes(), None);
         assert!(validation.refused.is_none(), "{validation:?}");
         let is_fault = |line: &&str| line.starts_with("unsupported") || line.starts_with("refused");
         let lines: Vec<String> = validation.report.lines().filter(is_fault).map(str::to_owned).collect();
         assert_eq!(lines.len(), validation.faults_at_boot);
-        assert_eq!(lines.is_empty(), validation.summary == "the config is valid (spec 3.4.0)");
+        assert_eq!(lines.is_empty(), validation.summary == "the config is valid (spec 3.5.0)");
         lines
     }
 
@@ -146,14 +146,14 @@ mod tests {
         let rest = r#"},
 "kernelArguments":{"shouldExist":["quiet","a=\"b c\""]},
 "storage":{"raid":[{"name":"data","level":"raid1","devices":["/dev/vdb","/dev/vdc"]}],
-"luks":[{"name":"secret","device":"/dev/md/data","clevis":{"tpm2":true}}],
+"luks":[{"name":"secret","device":"/dev/md/data","cex":{"enabled":true}}],
 "disks":[{"device":"/dev/vdd","partitions":[{"label":"more","number":1}]}],
 "filesystems":[{"device":"/dev/disk/by-partlabel/more","path":"/data","format":"ext4"}],
 "files":[{"path":"/x","contents":{"source":"https://example.com/secret"}}]}"#;
         assert_eq!(
             faults(rest),
             [
-                "unsupported at $.storage.luks.0.clevis, line 4 col 60: encrypting disks with clevis is not supported",
+                "unsupported at $.storage.luks.0.cex, line 4 col 57: encrypting disks with a crypto adapter is not supported",
                 "refused at boot (unsupported): a kernel argument with the character '\"' is not supported, at $.kernelArguments.shouldExist.1",
             ]
         );
@@ -174,9 +174,9 @@ mod tests {
             assert_eq!(faults(&rest), [""; 0], "{rest}");
         }
         let rest = format!(
-            r#","config":{{"merge":[{source}]}}}},"storage":{{"luks":[{{"name":"x","device":"/dev/vdb","clevis":{{"tpm2":true}}}}]}}"#
+            r#","config":{{"merge":[{source}]}}}},"storage":{{"luks":[{{"name":"x","device":"/dev/vdb","cex":{{"enabled":true}}}}]}}"#
         );
-        assert!(faults(&rest)[0].starts_with("unsupported at $.storage.luks.0.clevis, line "));
+        assert!(faults(&rest)[0].starts_with("unsupported at $.storage.luks.0.cex, line "));
         let rest =
             r#"},"storage":{"files":[{"path":"/x","contents":{"source":"s3://b/k","compression":"gzip"}}]}"#;
         let words =
@@ -194,14 +194,14 @@ mod tests {
         assert!(lines[1].ends_with("$.storage.files.1.append.1.verification.hash"), "{lines:?}");
     }
 
-    /// The first referenced config has a volume with clevis. The last one overrides the contents of the file `/x`.
+    /// The first referenced config has a volume with a crypto adapter. The last one overrides the contents of the file `/x`.
     #[test]
     fn referenced_configs_count_as_well() {
-        let child = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy40LjAifSwic3RvcmFnZSI6eyJsdWtzIjpbeyJuYW1lIjoieCIsImRldmljZSI6Ii9kZXYvdmRiIiwiY2xldmlzIjp7InRwbTIiOnRydWV9fV19fQ==";
+        let child = "data:;base64,eyJpZ25pdGlvbiI6eyJ2ZXJzaW9uIjoiMy41LjAifSwic3RvcmFnZSI6eyJsdWtzIjpbeyJuYW1lIjoieCIsImRldmljZSI6Ii9kZXYvdmRiIiwiY2V4Ijp7ImVuYWJsZWQiOnRydWV9fV19fQ==";
         assert_eq!(
             faults(&format!(r#","config":{{"merge":[{{"source":"{child}"}}]}}}}"#)),
             [
-                "unsupported in the merged config: encrypting disks with clevis is not supported, at $.storage.luks.0.clevis"
+                "unsupported in the merged config: encrypting disks with a crypto adapter is not supported, at $.storage.luks.0.cex"
             ]
         );
         let lines = faults(r#","config":{"replace":{"source":"data:,x"}}}"#);

@@ -32,7 +32,7 @@ mod writable;
 
 pub use saved::{ConfigToSave, SavedConfig};
 pub use stage::StampText;
-pub use transaction::Leftovers;
+pub use transaction::{LastStep, Leftovers};
 pub use writable::Writable;
 
 use std::cell::RefCell;

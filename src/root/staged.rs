@@ -35,7 +35,7 @@ impl Staged {
     /// Removes everything but a saved config. Returns `error`, which is the failure that made this necessary; a failure to
     /// remove something is only logged.
     pub(super) fn abandon(self, root: &Root, error: Error) -> Error {
-        if let Err(second) = self.clear_but(root, Area::remove_or_keep_config) {
+        if let Err(second) = self.clear_but(root, &mut |area| area.remove_or_keep_config(root)) {
             log::warn!("{second}");
         }
         error
@@ -69,12 +69,18 @@ impl Staged {
 
     /// Removes the areas with everything that is still in them.
     pub(super) fn clear(self, root: &Root) -> Result<()> {
-        self.clear_but(root, Area::remove)
+        self.clear_after(root, &mut || Ok(()))
+    }
+
+    /// As [`Staged::clear`]. Before the root's own area is removed, `act` is called. If it fails, that area stays, so that the next
+    /// start does it again.
+    pub(super) fn clear_after(self, root: &Root, act: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        self.clear_but(root, &mut |area| act().and_then(|()| area.remove(root)))
     }
 
     /// Removes the areas of other mounts, then calls `last` for the root's own. The root's own comes last because its
     /// journal names the others.
-    fn clear_but(mut self, root: &Root, last: fn(Area, &Root) -> Result<()>) -> Result<()> {
+    fn clear_but(mut self, root: &Root, last: &mut dyn FnMut(Area) -> Result<()>) -> Result<()> {
         let others = self.areas.split_off(self.areas.len().min(1));
         if let Some(own) = self.areas.first() {
             own.void_journal(!others.is_empty())?;
@@ -89,6 +95,6 @@ impl Staged {
                 .and_then(|fd| calls::sync_file_system(fd.as_fd()))
                 .map_err(|errno| Error::root("sync the file system of", &top, errno))?;
         }
-        self.areas.pop().map_or(Ok(()), |area| last(area, root))
+        self.areas.pop().map_or(Ok(()), last)
     }
 }

@@ -23,6 +23,9 @@ use crate::stamp::STAMP;
 /// The name of the journal until everything that it needs is on the disk.
 const JOURNAL_PART: &CStr = c"journal.part";
 
+/// What is done when the stamp is in its place, and before the record of work on disks is removed.
+pub type LastStep<'f> = &'f mut dyn FnMut() -> Result<()>;
+
 /// What an interrupted run left in the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leftovers {
@@ -71,6 +74,21 @@ impl Root {
         ops: &mut [Op<'_>],
         stamp: StampText<'_>,
     ) -> Result<()> {
+        self.provision_and(config, ops, stamp, &mut || Ok(()))
+    }
+
+    /// As [`Root::provision`], and calls `last` when the stamp is in its place. If that fails, the next start finds
+    /// [`Leftovers::AfterCommit`], with the record of work on disks.
+    ///
+    /// # Errors
+    /// As [`Root::provision`]. A failure of `last` is only logged.
+    pub fn provision_and(
+        &self,
+        config: Option<&ConfigToSave<'_>>,
+        ops: &mut [Op<'_>],
+        stamp: StampText<'_>,
+        last: LastStep<'_>,
+    ) -> Result<()> {
         check_ops(ops, &StampPlace::find(self)?)?;
         let undo = |error| if config.is_some() { self.undo(error) } else { error };
         let staged = config
@@ -80,7 +98,7 @@ impl Root {
         if let Err(error) = seal(ops, &staged) {
             return Err(undo(staged.abandon(self, error)));
         }
-        self.finish(ops, staged, false)
+        self.finish(ops, staged, false, last)
     }
 
     /// Completes the commit that an interrupted run began.
@@ -89,17 +107,25 @@ impl Root {
     /// [`Reason::Journal`](crate::error::Reason::Journal) if the journal is damaged, if it belongs to another root, or if a
     /// mount that it names is missing. Otherwise those of [`Root::provision`] after the first visible change.
     pub fn resume(&self) -> Result<()> {
+        self.resume_and(&mut || Ok(()))
+    }
+
+    /// As [`Root::resume`], with the last step of [`Root::provision_and`].
+    ///
+    /// # Errors
+    /// As [`Root::resume`].
+    pub fn resume_and(&self, last: LastStep<'_>) -> Result<()> {
         let path = Path::new("/");
         let AreaPath::Ours(area) = Area::find(self, path)? else {
             return Err(Error::root("find the journal of", path, Errno::NOENT));
         };
         let (ops, staged) = journal::read(self, area)?;
         staged.release_room()?;
-        self.finish(&ops, staged, true)
+        self.finish(&ops, staged, true, last)
     }
 
     /// Carries out the commit, puts the stamp into its place, and removes the areas.
-    fn finish(&self, ops: &[Op<'_>], staged: Staged, replay: bool) -> Result<()> {
+    fn finish(&self, ops: &[Op<'_>], staged: Staged, replay: bool, last: LastStep<'_>) -> Result<()> {
         let done = commit(self, ops, &staged, replay)
             .and_then(|()| staged.sync())
             .and_then(|()| self.put_stamp(&staged));
@@ -107,8 +133,8 @@ impl Root {
             let what = format!("{error}; the next start continues from there");
             Error::new(error.reason(), what)
         })?;
-        // The root is provisioned. The next start removes what cannot be removed now.
-        if let Err(error) = staged.clear(self) {
+        // The root is provisioned. The next start does and removes what cannot be done or removed now.
+        if let Err(error) = staged.clear_after(self, last) {
             log::warn!("{error}");
         }
         Ok(())

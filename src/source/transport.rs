@@ -64,6 +64,14 @@ pub trait Transport: fmt::Debug {
     /// Those of beginning. What goes wrong later is an error of the stream.
     fn open(&self, request: &UrlRequest<'_>) -> Result<Box<dyn ByteStream>>;
 
+    /// Brings up the network for others than this transport, if that is its task.
+    ///
+    /// # Errors
+    /// Those of bringing up the network.
+    fn bring_up(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Waits until one of the open streams may have bytes, or for a short time.
     ///
     /// # Errors

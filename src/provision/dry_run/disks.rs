@@ -7,9 +7,9 @@ use std::path::Path;
 use super::planned_op::{MOST_COMPARED, PlannedOp};
 use super::{Readable, shown};
 use crate::change::{FileKind, Op, View};
-use crate::config::{Config, Disk, Filesystem, Luks, Partition, Raid, Storage, Systemd};
-use crate::disks::Tools;
+use crate::config::{Clevis, Config, Disk, Filesystem, Luks, Partition, Raid, Storage, Systemd, origin};
 use crate::disks::plan::Format;
+use crate::disks::{Tools, clevis_programs};
 use crate::error::{Reason, Result};
 use crate::root::Root;
 use crate::unit_name::unit_name;
@@ -102,14 +102,32 @@ fn luks_group(luks: &Luks<'_>) -> DiskGroup {
     if is_wiped {
         lines.push(('-', format!("everything on {device} is lost")));
     }
-    let key = if has_key { "the key of the config" } else { "a random key" };
-    let kept = match (is_wiped, has_key) {
+    let bound = bound_by(&luks.clevis);
+    let key = match (has_key, bound.is_some()) {
+        (true, _) => ", with the key of the config",
+        (false, true) => "",
+        (false, false) => ", with a random key",
+    };
+    let kept = match (is_wiped, has_key && bound.is_none()) {
         (true, _) => "",
         (false, true) => "; kept if it is there and has this key",
         (false, false) => "; the device must be empty",
     };
-    lines.push(('+', format!("LUKS2{} on {device}, with {key}{kept}", label(luks.label.as_deref()))));
+    let key = key.to_owned() + &bound.unwrap_or_default();
+    lines.push(('+', format!("LUKS2{} on {device}{key}{kept}", label(luks.label.as_deref()))));
     DiskGroup { heading: format!("encrypted volume {}", text(&luks.name)), lines }
+}
+
+/// Returns what opens the volume by clevis, with the words before it; `None` if nothing does.
+fn bound_by(clevis: &Clevis<'_>) -> Option<String> {
+    if let Some(pin) = clevis.custom_pin() {
+        return Some(format!(", bound by clevis' pin {}", text(pin)));
+    }
+    let mut all: Vec<String> = clevis.tang.iter().map(|tang| text(&origin(&tang.url))).collect();
+    all.extend((clevis.tpm2 == Some(true)).then(|| "the TPM".to_owned()));
+    let needed = clevis.threshold_or_one();
+    let count = if all.len() > 1 { format!(", {needed} of them needed") } else { String::new() };
+    clevis.is_asked().then(|| format!(", bound by clevis to {}{count}", all.join(" and ")))
 }
 
 fn filesystem_group(filesystem: &Filesystem<'_>, format: Format, view: &dyn View) -> Result<DiskGroup> {
@@ -192,6 +210,7 @@ fn missing_programs(storage: &Storage<'_>, root: &Root) -> Vec<String> {
     let mut programs: Vec<(&str, &str)> = Vec::new();
     programs.extend((!storage.raid.is_empty()).then_some(("mdadm", "mdadm")));
     programs.extend((!storage.luks.is_empty()).then_some(("cryptsetup", "cryptsetup-bin")));
+    programs.extend(clevis_programs(&storage.luks));
     for filesystem in &storage.filesystems {
         let program = Format::of(filesystem).and_then(Format::program);
         programs.extend(program.filter(|program| !programs.contains(program)));
@@ -210,6 +229,12 @@ fn missing_programs(storage: &Storage<'_>, root: &Root) -> Vec<String> {
         let required = tools.require_unlocking();
         if let (true, Err(error)) = (is_missing(&required), &required) {
             warnings.push(format!("{refused}: {error} (package systemd-cryptsetup)"));
+        }
+    }
+    if storage.luks.iter().any(|wanted| wanted.clevis.is_asked()) {
+        let required = tools.require_clevis_unlocking();
+        if let (true, Err(error)) = (is_missing(&required), &required) {
+            warnings.push(format!("{refused}: {error} (package clevis-systemd)"));
         }
     }
     warnings
@@ -440,6 +465,35 @@ mod tests {
                 "0 new, 0 changed, 0 removed".to_owned(),
             ]
         );
+    }
+
+    #[test]
+    fn what_clevis_opens_is_shown() {
+        let tree = image("plan-clevis");
+        let luks = |clevis: &str| {
+            let storage = format!(
+                r#""luks":[{{"name":"a","device":"/dev/a","wipeVolume":true,"keyFile":{{"source":"data:,secret"}},"clevis":{clevis}}},
+                    {{"name":"b","device":"/dev/b","clevis":{clevis}}}]"#
+            );
+            lines(&tree, &storage, "")
+        };
+        let shown =
+            luks(r#"{"tang":[{"url":"http://user@h/secret","thumbprint":"x"}],"tpm2":true,"threshold":2}"#);
+        let bound = "bound by clevis to http://h and the TPM, 2 of them needed";
+        assert_eq!(shown[3], format!("    + LUKS2 on /dev/a, with the key of the config, {bound}"));
+        assert_eq!(shown[5], format!("    + LUKS2 on /dev/b, {bound}; the device must be empty"));
+        let missing = |package: &str| {
+            let end = format!("(package {package})");
+            shown
+                .iter()
+                .filter(|line| line.starts_with("! the boot will refuse") && line.ends_with(&end))
+                .count()
+        };
+        assert_eq!(["clevis-luks", "clevis-tpm2", "clevis-systemd"].map(missing), [1; 3]);
+        let shown = luks(r#"{"custom":{"pin":"tpm2","config":"{\"secret\":1}"}}"#);
+        assert_eq!(shown[5], "    + LUKS2 on /dev/b, bound by clevis' pin tpm2; the device must be empty");
+        let shown = luks(r#"{"tpm2":true}"#);
+        assert_eq!(shown[5], "    + LUKS2 on /dev/b, bound by clevis to the TPM; the device must be empty");
     }
 
     #[test]
