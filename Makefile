@@ -39,7 +39,7 @@ RELEASE_glibc = $(call RELEASE,$(FLAGS_$(ARCH)))
 # the addresses of functions.
 RELEASE_rust-musl = $(call RELEASE,$(LLD) -C link-arg=--icf=all)
 # RUSTC_BOOTSTRAP, since cargo's -Z build-std is not stable yet. The standard library wants an unwinder to be linked. A
-# panic aborts, so the functions in src/sys.rs are all that it needs, and libunwind.a is empty. Packed relocations save
+# panic aborts, so the functions in src/sys/no_unwinder.rs are all that it needs, and libunwind.a is empty. Packed relocations save
 # 28 KB; musl reads them since 1.2.4.
 STUBS = $(OUT)/stubs
 RELEASE_debian-musl = RUSTC_BOOTSTRAP=1 $(call RELEASE,-C link-self-contained=no -C linker=musl-gcc -L $(STUBS) \
