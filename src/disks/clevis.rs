@@ -3,11 +3,14 @@
 
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::filesystems::load_module;
 use super::step;
 use super::tools::Tools;
 use crate::config::{Luks, Tang, quote};
 use crate::error::{Error, Problems, Reason, Result};
+use crate::fd;
 use crate::json::{self, JsonKind, JsonReader};
 use crate::source::{Source, Transport};
 
@@ -106,7 +109,7 @@ impl Binding {
         let decrypt = if self.can_decrypt { DECRYPT } else { "" };
         let script = [BEGIN, ENCRYPT, decrypt].concat();
         let done =
-            tools.run_script("clevis", &script, b"glowplug", &[&name_servers(), &self.pin, &self.config]);
+            tools.run_script("clevis", &script, b"glowplug", &[&name_servers()?, &self.pin, &self.config]);
         done.map_err(|error| {
             error.advise(
                 "Look at the thumbprints and advertisements of the config, whether the tang servers answer, and whether the \
@@ -123,7 +126,7 @@ impl Binding {
         log::info!("bind {path} by clevis' pin {}", self.pin);
         step();
         let script = [BEGIN, BIND].concat();
-        tools.run_script("clevis", &script, key, &[&name_servers(), &self.pin, &self.config, path])
+        tools.run_script("clevis", &script, key, &[&name_servers()?, &self.pin, &self.config, path])
     }
 }
 
@@ -134,7 +137,7 @@ impl Binding {
 pub fn unlock(path: &str, name: &str, tools: Tools<'_>) -> Result<()> {
     step();
     let script = [BEGIN, UNLOCK].concat();
-    tools.run_script("clevis", &script, &[], &[&name_servers(), path, name]).map_err(|error| {
+    tools.run_script("clevis", &script, &[], &[&name_servers()?, path, name]).map_err(|error| {
         error.advise("Only clevis can open this volume. It may need a tang server, and so the network.")
     })
 }
@@ -194,9 +197,17 @@ fn fetch(tang: &Tang<'_>, place: &str, transport: &dyn Transport) -> Result<Stri
 }
 
 /// Returns the name servers of the initramfs; nothing if it has none.
-fn name_servers() -> String {
-    let text = crate::file::read(Path::new(NAME_SERVERS), MOST_BYTES).unwrap_or_default();
-    String::from_utf8(text).unwrap_or_default()
+///
+/// # Errors
+/// Those of reading the file, and [`Reason::BadAnswer`] if it is no text.
+fn name_servers() -> Result<String> {
+    match fd::read_file(Path::new(NAME_SERVERS), MOST_BYTES) {
+        Err(Errno::NOENT) => Ok(String::new()),
+        Err(errno) => Err(Error::system_at("read", Path::new(NAME_SERVERS), errno)),
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| {
+            Error::new(Reason::BadAnswer, format!("{NAME_SERVERS} of the initramfs is no text"))
+        }),
+    }
 }
 
 #[cfg(test)]
