@@ -67,7 +67,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	debian/tests/functions debian/tests/boot debian/tests/dracut debian/tests/initramfs-tools \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
 	podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
-	podman-machine/root/usr/sbin/update-ca-trust \
+	podman-machine/root/usr/sbin/update-ca-trust podman-machine/root/etc/profile.d/podman-machine-path.sh \
 	podman-machine/root/usr/lib/systemd/system-generators/glowplug-podman-machine-shares \
 	podman-machine/root/usr/share/initramfs-tools/hooks/glowplug-podman-machine
 # The environment of the lab's programs.
