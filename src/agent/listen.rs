@@ -161,8 +161,9 @@ fn complain_of(status: ExitStatus) {
 }
 
 fn complain(what: &str) {
-    // Standard error is the journal. If it is closed, nobody can be told.
-    let _ = writeln!(std::io::stderr(), "glowplug-agent: {what}");
+    // Standard error is the journal. If it is closed, nobody can be told. It is also that of all processes that answer, so the
+    // line is written by one call: otherwise it would be mixed with theirs.
+    let _ = std::io::stderr().write_all(format!("glowplug-agent: {what}\n").as_bytes());
 }
 
 #[cfg(test)]

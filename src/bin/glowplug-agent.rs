@@ -97,7 +97,8 @@ fn tell(text: &str, code: u8) -> ExitCode {
 }
 
 fn complain(what: &str, code: u8) -> ExitCode {
-    // Standard error may be closed. The exit code still shows the failure.
-    let _ = writeln!(std::io::stderr(), "glowplug-agent: {}", what.trim_end());
+    // Standard error may be closed. The exit code still shows the failure. All processes that answer write into the same
+    // journal, so the line is written by one call: otherwise it would be mixed with theirs.
+    let _ = std::io::stderr().write_all(format!("glowplug-agent: {}\n", what.trim_end()).as_bytes());
     ExitCode::from(code)
 }
