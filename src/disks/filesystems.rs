@@ -13,7 +13,6 @@ use super::{in_root, place_of};
 use crate::change::View as _;
 use crate::config::Filesystem;
 use crate::error::{Error, Reason, Result};
-use crate::root::Root;
 
 /// Decides what becomes of the file system that the config wants at `place` on `device`.
 ///
@@ -59,7 +58,7 @@ pub fn refuse_used(device: &Device, place: &str) -> Result<()> {
 
 /// Makes the file system that the config wants at `place`, over whatever is on `device`. If it is for a directory of the root
 /// that has contents, they are copied into it: otherwise they would be hidden, and a Debian without the contents of `/var` does
-/// not work.
+/// not work. A stage copies nothing, because its root may not be mounted yet.
 ///
 /// # Errors
 /// Those of the programs, and of the record.
@@ -68,9 +67,8 @@ pub fn make(
     format: Format,
     (place, device): (&str, &Device),
     record: &mut Record<'_>,
-    root: &Root,
+    tools: Tools<'_>,
 ) -> Result<()> {
-    let tools = Tools::of(root);
     let path = device.path();
     record.begin(place, &device.identity)?;
     tools.succeed(&["wipefs", "--all", &path])?;
@@ -79,19 +77,18 @@ pub fn make(
         log::info!("make a file system on {path}: {}", format.name());
         tools.succeed(&command.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
-    if let Some(directory) = wanted.path.as_deref().filter(|_| format != Format::Swap) {
-        copy_contents(directory, (&path, format), root)?;
+    if let Some(directory) = wanted.path.as_deref().filter(|_| format != Format::Swap && !tools.is_stage()) {
+        copy_contents(directory, (&path, format), tools)?;
     }
     sync(device)?;
     record.finish(place)
 }
 
 /// Copies what the image has in `directory` into the new file system.
-fn copy_contents(directory: &str, (device, format): (&str, Format), root: &Root) -> Result<()> {
-    if root.stat(Path::new(directory))?.is_none() {
+fn copy_contents(directory: &str, (device, format): (&str, Format), tools: Tools<'_>) -> Result<()> {
+    if tools.root().stat(Path::new(directory))?.is_none() {
         return Ok(());
     }
-    let tools = Tools::of(root);
     load_module(format.name(), tools);
     log::info!("copy {directory} into the new file system on {device}");
     let from = format!("{}/.", directory.trim_end_matches('/'));

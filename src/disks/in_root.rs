@@ -1,7 +1,8 @@
 //! This program under another name: it enters the root, in a mount namespace of its own, and becomes a program of the root.
 //!
 //! There the program finds the devices and the kernel's files, and empty directories in memory at `/run` and `/tmp`. Nothing of
-//! this is seen outside, and it is gone when the program has ended. The root may be mounted read-only.
+//! this is seen outside, and it is gone when the program has ended. The root may be mounted read-only. A program that talks to
+//! udev finds the `/run` of the initramfs instead, where udev is reached.
 
 use std::ffi::{CStr, CString, OsString};
 use std::os::unix::ffi::OsStringExt as _;
@@ -17,6 +18,8 @@ use crate::sys::{leave_mount_namespace, replace_by};
 /// The name. The arguments are the root, the device and the type of a file system for [`PLACE`] or two empty ones, and then
 /// those of the program.
 pub const PROGRAM: &str = "glowplug-in-root";
+/// The variable that keeps the programs from udev.
+pub const NO_UDEV: &CStr = c"DM_DISABLE_UDEV=1";
 /// Where the program finds the file system of a device that the caller names.
 pub const PLACE: &str = "/run/glowplug-new";
 
@@ -51,11 +54,13 @@ fn enter(root: &CStr, device: &CStr, kind: &CStr) -> Result<()> {
     let root = Path::new(
         std::str::from_utf8(root.to_bytes()).map_err(|_| Error::system("enter the root", Errno::INVAL))?,
     );
-    for from in ["dev", "proc", "sys"] {
+    let has_udev = std::env::var_os("DM_DISABLE_UDEV").is_none();
+    let bound: &[&str] = if has_udev { &["dev", "proc", "sys", "run"] } else { &["dev", "proc", "sys"] };
+    for from in bound {
         mount_bind_recursive(Path::new("/").join(from), root.join(from))
             .map_err(|errno| Error::system_at("mount in the root", &root.join(from), errno))?;
     }
-    for at in ["run", "tmp"] {
+    for at in if has_udev { &["tmp"][..] } else { &["run", "tmp"] } {
         mount(c"tmpfs", root.join(at), c"tmpfs", MountFlags::empty(), None)
             .map_err(|errno| Error::system_at("mount a file system in memory at", &root.join(at), errno))?;
     }

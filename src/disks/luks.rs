@@ -52,6 +52,11 @@ impl<'r> Opened<'r> {
         Self { tools, names: Vec::new(), to_remove: Vec::new() }
     }
 
+    /// Returns the programs that open the volumes.
+    pub fn tools(&self) -> Tools<'r> {
+        self.tools
+    }
+
     /// Opens all volumes of a config, in their order, and makes those that are not there. `locks` are those of [`locks`].
     ///
     /// # Errors
@@ -136,7 +141,7 @@ impl<'r> Opened<'r> {
         }
         arguments.extend(wanted.open_options.iter().map(AsRef::as_ref));
         self.open(&arguments, &wanted.name, &key)?;
-        let uuid = read(&["cryptsetup", "luksUUID", &path], tools)?.trim().to_owned();
+        let uuid = uuid_of(&path, tools)?;
         let name = wanted.name.to_string();
         record.keep_volume(Volume {
             device: wanted.device.as_deref().unwrap_or_default().to_owned(),
@@ -155,7 +160,9 @@ impl<'r> Opened<'r> {
         log::info!("open the encrypted volume {name}");
         let mut command = vec!["cryptsetup"];
         command.extend_from_slice(arguments);
-        self.tools.succeed_on(key, &command)?;
+        let tools = self.tools;
+        let what = format!("opening luks device {name}");
+        tools.operation("createLuks: ", &what, &mut || tools.succeed_on(key, &command))?;
         self.names.push(name.to_owned());
         Ok(())
     }
@@ -183,6 +190,11 @@ impl<'r> Opened<'r> {
         self.close_all()
     }
 
+    /// Leaves the volumes open.
+    pub fn leave(mut self) {
+        self.names.clear();
+    }
+
     fn close_all(&mut self) -> Result<()> {
         let mut first = Ok(());
         while let Some(name) = self.names.pop() {
@@ -198,6 +210,33 @@ impl Drop for Opened<'_> {
             log::warn!("{error}");
         }
     }
+}
+
+/// Returns what the system needs to open the volumes of a config that stand already. `key_of` returns the key for a name.
+///
+/// # Errors
+/// Those of `key_of`, of finding the devices and of cryptsetup.
+pub fn unlocks_of(
+    luks: &[Luks<'_>],
+    key_of: &dyn Fn(&str) -> Result<Vec<u8>>,
+    tools: Tools<'_>,
+) -> Result<Vec<Unlock>> {
+    let mut unlocks = Vec::new();
+    for (index, wanted) in luks.iter().enumerate() {
+        let unlock = || {
+            let key = key_of(&wanted.name)?;
+            let device = resolve(wanted.device.as_deref().unwrap_or_default(), tools)?;
+            let uuid = uuid_of(&device.path(), tools)?;
+            Ok(Unlock { name: wanted.name.to_string(), uuid, key: Some(key), needs_network: false })
+        };
+        unlocks.push(unlock().map_err(|error: Error| error.at(&place_of("luks", index)))?);
+    }
+    Ok(unlocks)
+}
+
+/// Returns the UUID in the header of the volume at `path`.
+fn uuid_of(path: &str, tools: Tools<'_>) -> Result<String> {
+    Ok(read(&["cryptsetup", "luksUUID", path], tools)?.trim().to_owned())
 }
 
 /// Returns what opens each volume: reads the key files, and lets clevis show for each volume that an interrupted run has not
@@ -321,5 +360,6 @@ fn make(wanted: &Luks<'_>, path: &str, key: &[u8], tools: Tools<'_>) -> Result<(
     }
     command.extend(wanted.options.iter().map(AsRef::as_ref));
     command.push(path);
-    tools.succeed_on(key, &command)
+    let what = format!("creating {:?}", wanted.name);
+    tools.operation("createLuks: ", &what, &mut || tools.succeed_on(key, &command))
 }

@@ -25,12 +25,13 @@ mod work;
 pub use clevis::programs as clevis_programs;
 pub use devices::{Device, Devices, PartitionPlace};
 pub use ids::Ids;
-pub use mount::mounts_of;
+pub use luks::unlocks_of;
+pub use mount::{Mounted, mounts_of, unmount_all};
 pub use probe::Probe;
 pub use ready::Ready;
 pub use record::{Mount, Progress, Record};
-pub use tools::Tools;
-pub use work::carry_out;
+pub use tools::{StageRules, Tools};
+pub use work::{carry_out, require_initramfs};
 
 #[cfg(feature = "failpoints")]
 use crate::root::failpoints::{step, step_in};

@@ -43,36 +43,46 @@ pub fn mounts_of(storage: &Storage<'_>) -> Vec<Mount> {
 pub struct Mounted<'r> {
     root: &'r Root,
     places: Vec<PathBuf>,
+    /// The directories that were made for the mounts, as paths in the root.
+    made: Vec<PathBuf>,
 }
 
 impl<'r> Mounted<'r> {
     /// Returns the mounts of a config that needs none.
     pub fn none(root: &'r Root) -> Self {
-        Self { root, places: Vec::new() }
+        Self { root, places: Vec::new(), made: Vec::new() }
     }
 
-    /// Mounts `mounts` in their order.
+    /// Mounts `mounts` in their order below `root`.
     ///
     /// # Errors
     /// [`Reason::Disk`] for a device that is missing or cannot be mounted, and those of the root. What was mounted is taken
     /// down again.
-    pub fn mount(root: &'r Root, mounts: &[Mount]) -> Result<Self> {
-        let tools = Tools::of(root);
+    pub fn mount(mounts: &[Mount], root: &'r Root, tools: Tools<'_>) -> Result<Self> {
         let mut mounted = Self::none(root);
         for wanted in mounts {
-            let Mount { device, format, options, path } = wanted;
-            let (device, what) = if format == Format::Virtiofs.name() {
-                (device.clone(), format!("the share {device}"))
-            } else {
-                let device = resolve(device, tools)?.path();
-                let what = device.clone();
-                (device, what)
-            };
-            load_module(format, tools);
-            let place = root.mount_point(Path::new(path))?;
-            root.forget_last();
-            let (flags, data) = parsed(options);
-            let data = CString::new(data).map_err(|_| Error::system("mount", Errno::INVAL))?;
+            mounted.one(wanted, tools)?;
+        }
+        Ok(mounted)
+    }
+
+    fn one(&mut self, wanted: &Mount, tools: Tools<'_>) -> Result<()> {
+        let Mount { device, format, options, path } = wanted;
+        let (device, what) = if format == Format::Virtiofs.name() {
+            (device.clone(), format!("the share {device}"))
+        } else {
+            let device = resolve(device, tools)?.path();
+            let what = device.clone();
+            (device, what)
+        };
+        load_module(format, tools);
+        let place = self.root.mount_point(Path::new(path), &mut self.made)?;
+        self.root.forget_last();
+        let (flags, data) = parsed(options);
+        let data = CString::new(data).map_err(|_| Error::system("mount", Errno::INVAL))?;
+        let shown = place.to_string_lossy();
+        let told = format!("mounting {device:?} at {shown:?} with type {format:?} and options {options:?}");
+        tools.operation("", &told, &mut || {
             step();
             mount(&*device, &place, &**format, flags, data.as_c_str()).map_err(|errno| {
                 let words = errno_words(errno);
@@ -80,10 +90,16 @@ impl<'r> Mounted<'r> {
                     "Check the format and the mountOptions of this file system in the config, and that the kernel of the image \
                      has the file system's module.",
                 )
-            })?;
-            mounted.places.push(place);
-        }
-        Ok(mounted)
+            })
+        })?;
+        self.places.push(place);
+        Ok(())
+    }
+
+    /// Leaves the mounts. Returns the directories that were made for them, as paths in the root.
+    pub fn leave(mut self) -> Vec<PathBuf> {
+        self.places.clear();
+        std::mem::take(&mut self.made)
     }
 
     /// Takes the mounts down, the last one first.
@@ -99,12 +115,7 @@ impl<'r> Mounted<'r> {
         self.root.forget_last();
         let mut first = Ok(());
         while let Some(place) = self.places.pop() {
-            step();
-            let down = unmount(&place, UnmountFlags::NOFOLLOW).map_err(|errno| {
-                let words = errno_words(errno);
-                Error::new(Reason::Disk, format!("unmount {}: {words}", place.display()))
-            });
-            first = first.and(down);
+            first = first.and(take_down(&place));
         }
         first
     }
@@ -116,6 +127,26 @@ impl Drop for Mounted<'_> {
             log::warn!("{error}");
         }
     }
+}
+
+/// Takes `mounts`, which an earlier stage has made, down below the root of `tools`: the last one first.
+///
+/// # Errors
+/// [`Reason::Disk`] for the first that cannot be taken down, and those of the root. The others stay.
+pub fn unmount_all(mounts: &[Mount], tools: Tools<'_>) -> Result<()> {
+    for Mount { path, .. } in mounts.iter().rev() {
+        let place = tools.root().mounted_at(Path::new(path))?;
+        tools
+            .operation("", &format!("umounting {:?}", place.to_string_lossy()), &mut || take_down(&place))?;
+    }
+    Ok(())
+}
+
+fn take_down(place: &Path) -> Result<()> {
+    step();
+    unmount(place, UnmountFlags::NOFOLLOW).map_err(|errno| {
+        Error::new(Reason::Disk, format!("unmount {}: {}", place.display(), errno_words(errno)))
+    })
 }
 
 /// Options that mount(8) knows and the kernel does not: they are for programs that read `/etc/fstab`.

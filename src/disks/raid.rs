@@ -81,7 +81,9 @@ fn bring_up(
     }
     log::info!("make the RAID array {} of {}", wanted.name, paths.join(", "));
     let command = raid_create(wanted, &paths);
-    tools.succeed(&command.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    let what = format!("creating {:?}", wanted.name);
+    tools.operation("createRaids: ", &what, &mut || tools.succeed(&command))?;
     record.finish(place)
 }
 

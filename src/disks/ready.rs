@@ -13,7 +13,6 @@ use crate::root::Root;
 /// The encrypted volumes that are open and the file systems that are mounted. All of it is taken down when this value is
 /// dropped: the mounts first, because they use the volumes. RAID arrays run on.
 pub struct Ready<'r> {
-    root: &'r Root,
     mounted: Mounted<'r>,
     opened: Opened<'r>,
     /// The disks whose tables were changed. udev leaves their partitions alone while they are open.
@@ -21,8 +20,8 @@ pub struct Ready<'r> {
 }
 
 impl<'r> Ready<'r> {
-    pub(super) fn new(root: &'r Root, opened: Opened<'r>, disks: Vec<File>) -> Self {
-        Self { root, mounted: Mounted::none(root), opened, _disks: disks }
+    pub(super) fn new(opened: Opened<'r>, disks: Vec<File>) -> Self {
+        Self { mounted: Mounted::none(opened.tools().root()), opened, _disks: disks }
     }
 
     /// Brings up what an interrupted run had recorded in `root`, so that its commit can be completed.
@@ -32,12 +31,12 @@ impl<'r> Ready<'r> {
     pub fn again(root: &'r Root) -> Result<Self> {
         let tools = Tools::of(root);
         let Some(record) = Record::read(root)? else {
-            return Ok(Self::new(root, Opened::none(tools), Vec::new()));
+            return Ok(Self::new(Opened::none(tools), Vec::new()));
         };
         for array in &record.arrays {
             raid::assemble_again(array, tools)?;
         }
-        Self::new(root, Opened::again(&record.volumes, tools)?, Vec::new()).mount(&record.mounts)
+        Self::new(Opened::again(&record.volumes, tools)?, Vec::new()).mount(&record.mounts)
     }
 
     /// Mounts `mounts`, in their order.
@@ -45,7 +44,8 @@ impl<'r> Ready<'r> {
     /// # Errors
     /// Those of finding the devices and of mounting. Everything is taken down then.
     pub fn mount(mut self, mounts: &[Mount]) -> Result<Self> {
-        self.mounted = Mounted::mount(self.root, mounts)?;
+        let tools = self.opened.tools();
+        self.mounted = Mounted::mount(mounts, tools.root(), tools)?;
         Ok(self)
     }
 
@@ -55,6 +55,12 @@ impl<'r> Ready<'r> {
     /// Those of cryptsetup.
     pub fn remove_keys(&self) -> Result<()> {
         self.opened.remove_keys()
+    }
+
+    /// Leaves all of it up, for the next stage.
+    pub fn leave(self) {
+        self.mounted.leave();
+        self.opened.leave();
     }
 
     /// Takes all of it down.

@@ -80,7 +80,8 @@ impl fmt::Debug for Volume {
 /// The record of one provisioning.
 #[derive(Debug)]
 pub struct Record<'r> {
-    root: &'r Root,
+    /// The root that has the record; `None` for a record that is not kept.
+    root: Option<&'r Root>,
     ids: Ids,
     /// The SHA-512 of the user's config that the record is about, in hexadecimal.
     config: String,
@@ -110,9 +111,16 @@ impl<'r> Record<'r> {
             Some(_) => root.forget_disk_record()?,
             None => {}
         }
-        let mut seed = [0; 32];
-        fill_with_random(&mut seed)?;
-        Ok(Self::new(root, seed, config))
+        Ok(Self::new(Some(root), random_seed()?, config))
+    }
+
+    /// Begins a record that is not kept: for a stage of the reference, which has no record, and which runs before the root is
+    /// mounted.
+    ///
+    /// # Errors
+    /// [`Reason::System`](crate::error::Reason::System) if the kernel gives no random bytes.
+    pub fn unkept() -> Result<Self> {
+        Ok(Self::new(None, random_seed()?, ""))
     }
 
     /// Reads the record of `root`, whatever config it is about; `None` if there is none.
@@ -129,7 +137,7 @@ impl<'r> Record<'r> {
         Ok(Some(record))
     }
 
-    fn new(root: &'r Root, seed: [u8; 32], config: &str) -> Self {
+    fn new(root: Option<&'r Root>, seed: [u8; 32], config: &str) -> Self {
         Self {
             root,
             ids: Ids::new(seed),
@@ -147,7 +155,7 @@ impl<'r> Record<'r> {
     fn parse(root: &'r Root, bytes: &[u8]) -> Option<(Self, usize)> {
         let mut entries = Entries { rest: bytes };
         let [seed, config] = entries.next(HEAD)?.try_into().ok()?;
-        let mut record = Self::new(root, seed_of(&seed)?, &config);
+        let mut record = Self::new(Some(root), seed_of(&seed)?, &config);
         let mut whole = entries.rest.len();
         while record.read_entry(&mut entries).is_some() {
             whole = entries.rest.len();
@@ -285,13 +293,14 @@ impl<'r> Record<'r> {
     }
 
     fn append(&mut self, fields: &[&str]) -> Result<()> {
+        let Some(root) = self.root else { return Ok(()) };
         let mut bytes = if self.is_written {
             Vec::new()
         } else {
             encoded(&[HEAD.0, &hex(self.ids.seed()), &self.config])
         };
         bytes.append(&mut encoded(fields));
-        self.root.append_disk_record(&bytes)?;
+        root.append_disk_record(&bytes)?;
         self.is_written = true;
         Ok(())
     }
@@ -328,6 +337,12 @@ impl Entries<'_> {
         self.rest = self.rest.strip_prefix(expected.as_slice())?;
         (fields.remove(0) == word).then_some(fields)
     }
+}
+
+fn random_seed() -> Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    fill_with_random(&mut seed)?;
+    Ok(seed)
 }
 
 /// Returns the seed of 64 hexadecimal digits.
@@ -453,6 +468,17 @@ mod tests {
             (last.progress("a"), last.progress("b")),
             (Some(&Progress::Begun("pci".to_owned())), Some(&Progress::Done))
         );
+    }
+
+    #[test]
+    fn a_record_that_is_not_kept_remembers_until_its_end() {
+        let mut record = Record::unkept().unwrap();
+        assert_ne!(record.ids(), Record::unkept().unwrap().ids());
+        record.begin("a", "pci").unwrap();
+        record.finish("a").unwrap();
+        assert_eq!(record.progress("a"), Some(&Progress::Done));
+        let key = record.key("b").unwrap();
+        assert_eq!(record.key("b").unwrap(), key);
     }
 
     #[test]

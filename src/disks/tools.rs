@@ -2,7 +2,7 @@
 //!
 //! The root needs them in any case, to check and assemble its file systems at later boots. So the initramfs stays as small as
 //! without them, and they fit the root's release. Each runs in a mount namespace of its own, with the root as its root
-//! directory: see `in_root`.
+//! directory: see `in_root`. A stage that runs before the root is mounted takes the initramfs itself as the root.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -31,12 +31,26 @@ const DIRECTORIES: [&str; 2] = ["/usr/sbin", "/usr/bin"];
 /// What a program finds in its environment. There is no udev that could answer libdevmapper or mdadm at the place in the boot
 /// where this runs under initramfs-tools.
 const ENVIRONMENT: [&CStr; 4] =
-    [c"PATH=/usr/sbin:/usr/bin:/sbin:/bin", c"HOME=/", c"DM_DISABLE_UDEV=1", c"MDADM_NO_UDEV=1"];
+    [c"PATH=/usr/sbin:/usr/bin:/sbin:/bin", c"HOME=/", c"MDADM_NO_UDEV=1", in_root::NO_UDEV];
 
 /// The programs of a root.
 #[derive(Debug, Clone, Copy)]
 pub struct Tools<'r> {
     root: &'r Root,
+    stage: Option<StageRules>,
+}
+
+/// Calls its third argument between the reference's log lines for an operation. The first argument is the prefix of the lines,
+/// and the second says what is done.
+pub type LogOperation = fn(&str, &str, &mut dyn FnMut() -> Result<()>) -> Result<()>;
+
+/// What differs in a stage of the reference. Stages leave arrays, volumes and mounts up, and put nothing into new file systems.
+#[derive(Debug, Clone, Copy)]
+pub struct StageRules {
+    /// Whether udev runs, which must hear of volumes that stay open.
+    pub has_udev: bool,
+    /// Logs an operation.
+    pub log_operation: LogOperation,
 }
 
 /// A file system that a program gets at [`in_root::PLACE`], in its own namespace.
@@ -62,7 +76,33 @@ pub struct Output {
 impl<'r> Tools<'r> {
     /// Returns the programs of `root`.
     pub fn of(root: &'r Root) -> Self {
-        Self { root }
+        Self { root, stage: None }
+    }
+
+    /// Returns the programs of `root` for a stage.
+    pub fn of_stage(root: &'r Root, rules: StageRules) -> Self {
+        Self { root, stage: Some(rules) }
+    }
+
+    /// Returns the root whose programs these are.
+    pub fn root(self) -> &'r Root {
+        self.root
+    }
+
+    /// Returns whether a stage runs the programs.
+    pub fn is_stage(self) -> bool {
+        self.stage.is_some()
+    }
+
+    /// Calls `act`, in a stage with the reference's log lines around it: `prefix` and `what` are their words.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub fn operation(self, prefix: &str, what: &str, act: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        match self.stage {
+            Some(rules) => (rules.log_operation)(prefix, what, act),
+            None => act(),
+        }
     }
 
     /// Refuses a root without the program `name`, which is in Debian's package `package`.
@@ -75,9 +115,14 @@ impl<'r> Tools<'r> {
                 return Ok(());
             }
         }
-        let advice =
-            format!("Install the package {package} in the image, then start again: nothing was written.");
-        Err(Error::new(Reason::Unsupported, format!("the root has no program {name}")).advise(advice))
+        let is_initramfs = self.is_stage() && self.root.path() == Path::new("/");
+        let (place, act) = if is_initramfs {
+            ("initramfs", format!("Put this program of the package {package} into the initramfs"))
+        } else {
+            ("root", format!("Install the package {package} in the image"))
+        };
+        Err(Error::new(Reason::Unsupported, format!("the {place} has no program {name}"))
+            .advise(format!("{act}, then start again: nothing was written.")))
     }
 
     /// Refuses a root that would not open its encrypted volumes at later boots.
@@ -177,7 +222,11 @@ impl<'r> Tools<'r> {
         let words = words.chain(arguments.iter().map(|argument| argument.as_bytes()));
         let run = || {
             let words: Vec<CString> = words.map(CString::new).collect::<std::result::Result<_, _>>()?;
-            run_to_end(&words.iter().map(CString::as_c_str).collect::<Vec<_>>(), input)
+            let words: Vec<&CStr> = words.iter().map(CString::as_c_str).collect();
+            let has_udev = self.stage.is_some_and(|rules| rules.has_udev);
+            // The last variable is the one that keeps programs from udev.
+            let environment = if has_udev { ENVIRONMENT.get(..3) } else { None };
+            run_to_end(&words, environment.unwrap_or(&ENVIRONMENT), input)
         };
         let (ended, text, message) =
             run().map_err(|error| Error::system(&format!("run {name} in the root"), error))?;
@@ -207,9 +256,13 @@ impl Output {
 
 /// Runs this program again, under the name that `arguments` begin with, and writes `input` to it. Returns how it ended, its
 /// output, and the last line of its error output.
-fn run_to_end(arguments: &[&CStr], input: &[u8]) -> std::io::Result<(Ended, String, String)> {
+fn run_to_end(
+    arguments: &[&CStr],
+    environment: &[&CStr],
+    input: &[u8],
+) -> std::io::Result<(Ended, String, String)> {
     let deadline = Deadline::after(PATIENCE);
-    let (mut child, pipes) = Child::start_file(c"/proc/self/exe", arguments, &ENVIRONMENT)?;
+    let (mut child, pipes) = Child::start_file(c"/proc/self/exe", arguments, environment)?;
     let mut input = Some((pipes.input, input));
     let mut texts = [Vec::new(), Vec::new()];
     let mut is_open = [true; 2];

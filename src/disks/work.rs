@@ -21,7 +21,7 @@ use crate::root::Root;
 use crate::source::Transport;
 
 /// Carries out what `storage` asks of the disks. What an interrupted run has done is not done again. Everything that can be
-/// known beforehand is checked before the first write.
+/// known beforehand is checked before the first write. The root of `tools` grows if the config says so.
 ///
 /// # Errors
 /// [`Reason::Unsupported`] outside of an initramfs, and for a program that the root lacks; [`Reason::Conflict`] for what
@@ -29,25 +29,26 @@ use crate::source::Transport;
 pub fn carry_out<'r>(
     storage: &Storage<'_>,
     record: &mut Record<'_>,
-    root: &'r Root,
+    tools: Tools<'r>,
     transport: &dyn Transport,
 ) -> Result<(Ready<'r>, Vec<Unlock>)> {
-    if !initramfs::is_here()? {
-        let what = "disks can only be changed in the initramfs of the machine";
-        return Err(Error::new(Reason::Unsupported, what).advise(
-            "Give the config to the machine when it boots. A running system keeps its disks as they are.",
-        ));
-    }
-    let tools = Tools::of(root);
+    require_initramfs()?;
     require_tools(storage, tools)?;
     let locks = luks::locks(&storage.luks, record, tools, transport)?;
     let plans = partitions::plan(&storage.disks, record, tools)?;
     check_filesystems(storage, &plans, record, tools)?;
     let mut disks = Vec::new();
     for (index, plan) in plans.iter().enumerate() {
-        disks.push(partitions::carry_out(plan, &place_of("disks", index), record, tools)?);
+        tools.operation(
+            "createPartitions: ",
+            &format!("partitioning {:?}", plan.device.path()),
+            &mut || {
+                disks.push(partitions::carry_out(plan, &place_of("disks", index), record, tools)?);
+                Ok(())
+            },
+        )?;
     }
-    grow_root(&storage.disks, &plans, root)?;
+    grow_root(&storage.disks, &plans, tools)?;
     raid::carry_out(storage, record, tools)?;
     let (opened, unlocks) = Opened::bring_up(&storage.luks, locks, record, tools)?;
     for (index, wanted) in storage.filesystems.iter().enumerate() {
@@ -55,23 +56,50 @@ pub fn carry_out<'r>(
         let place = filesystems::place(index);
         let device = resolve(&wanted.device, tools).map_err(|error| error.at(&place))?;
         if filesystems::plan(wanted, format, (&place, &device), record, tools)? == Action::Make {
-            filesystems::make(wanted, format, (&place, &device), record, root)
+            let what = format!("creating {:?} filesystem on {:?}", format.name(), device.path());
+            tools
+                .operation("createFilesystems: ", &what, &mut || {
+                    filesystems::make(wanted, format, (&place, &device), record, tools)
+                })
                 .map_err(|error| error.at(&place))?;
         }
     }
-    Ok((Ready::new(root, opened, disks), unlocks))
+    Ok((Ready::new(opened, disks), unlocks))
+}
+
+/// Refuses to change disks in a running system.
+///
+/// # Errors
+/// [`Reason::Unsupported`] outside of an initramfs.
+pub fn require_initramfs() -> Result<()> {
+    if initramfs::is_here()? {
+        return Ok(());
+    }
+    let what = "disks can only be changed in the initramfs of the machine";
+    Err(Error::new(Reason::Unsupported, what).advise(
+        "Give the config to the machine when it boots. A running system keeps its disks as they are.",
+    ))
 }
 
 /// Refuses what the root has no program for.
 fn require_tools(storage: &Storage<'_>, tools: Tools<'_>) -> Result<()> {
     let mut problems = Problems::default();
+    // Every Debian has these programs, but an initramfs need not have them.
+    if tools.is_stage() {
+        for program in ["blkid", "wipefs"] {
+            problems.take(tools.require(program, "util-linux").map_err(|error| error.at(&"$.storage")));
+        }
+    }
     if !storage.raid.is_empty() {
         problems.take(tools.require("mdadm", "mdadm").map_err(|error| error.at(&"$.storage.raid")));
     }
     if !storage.luks.is_empty() {
         let at = |error: Error| error.at(&"$.storage.luks");
         problems.take(tools.require("cryptsetup", "cryptsetup-bin").map_err(at));
-        problems.take(tools.require_unlocking().map_err(at));
+        // The root of a stage may not be there yet.
+        if !tools.is_stage() {
+            problems.take(tools.require_unlocking().map_err(at));
+        }
         problems.take(clevis::require(&storage.luks, tools).map_err(at));
     }
     for (index, wanted) in storage.filesystems.iter().enumerate() {
@@ -82,7 +110,8 @@ fn require_tools(storage: &Storage<'_>, tools: Tools<'_>) -> Result<()> {
         }
         let is_root =
             wanted.path.as_deref().is_some_and(|path| path.trim_matches('/').is_empty() && !path.is_empty());
-        if is_root && wanted.wipe_filesystem == Some(true) {
+        // A stage may make a root that is not mounted yet, as the reference does.
+        if is_root && wanted.wipe_filesystem == Some(true) && !tools.is_stage() {
             let what = "the root file system cannot be made anew";
             problems.add(Error::new(Reason::Unsupported, what).at(&place).advise(
                 "Keep the root, and move data to a file system of its own, such as /var or /home. The root can grow: set \
@@ -118,8 +147,8 @@ fn check_filesystems(
 
 /// Lets the file system of the root fill its partition, if the config has resized that partition. A file system that fills it
 /// already stays as it is, so this needs no record.
-fn grow_root(disks: &[Disk<'_>], plans: &[partitions::DiskPlan], root: &Root) -> Result<()> {
-    let Some(device) = root_device(root)? else { return Ok(()) };
+fn grow_root(disks: &[Disk<'_>], plans: &[partitions::DiskPlan], tools: Tools<'_>) -> Result<()> {
+    let Some(device) = root_device(tools.root())? else { return Ok(()) };
     let Some(place) = &device.partition else { return Ok(()) };
     let is_resized = disks.iter().zip(plans).any(|(disk, plan)| {
         let wanted = disk.partitions.iter().find(|wanted| u32::try_from(wanted.number) == Ok(place.number));
@@ -128,7 +157,6 @@ fn grow_root(disks: &[Disk<'_>], plans: &[partitions::DiskPlan], root: &Root) ->
     if !is_resized {
         return Ok(());
     }
-    let tools = Tools::of(root);
     let path = device.path();
     let probe = Probe::of(&device, tools)?;
     log::info!("grow the root file system on {path}");

@@ -7,7 +7,7 @@ use super::phases::{Rendered, Setting, plan_config};
 use super::writing;
 use crate::change::{Op, Piece};
 use crate::config::Config;
-use crate::disks::{self, Record};
+use crate::disks::{self, Mount, Record, Tools};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::plan::Planned;
 use crate::root::Root;
@@ -42,7 +42,7 @@ pub(super) fn carry_out(
         rendered.save(root)?;
         let mut record = Record::open(root, &rendered.sha512())?;
         let storage = &rendered.config.storage;
-        let (ready, unlocks) = disks::carry_out(storage, &mut record, root, transport)?;
+        let (ready, unlocks) = disks::carry_out(storage, &mut record, Tools::of(root), transport)?;
         record.keep_mounts(disks::mounts_of(storage))?;
         let ready = ready.mount(&record.mounts)?;
         let setting = Setting { unlocks: &unlocks, ..setting };
@@ -67,22 +67,9 @@ pub(super) fn carry_out(
 /// unfinished can be kept from others there.
 pub(super) fn check_files(config: &Config<'_>, planned: Planned<'_>) -> Result<()> {
     let mounts = disks::mounts_of(&config.storage);
-    let on_vfat = |path: &Path| {
-        // The deepest mount comes last.
-        let mount = mounts.iter().rev().find(|mount| path.starts_with(&mount.path));
-        mount.is_some_and(|mount| mount.format == "vfat" && path != Path::new(&mount.path))
-    };
     let mut problems = Problems::default();
     for op in planned.ops {
-        if on_vfat(op.path()) {
-            let what = format!(
-                "{} is on a file system of the format vfat, where no files can be written",
-                op.path().display()
-            );
-            problems.add(Error::new(Reason::Unsupported, what).advise(
-                "Let a unit of the config copy this file there at the first boot, then start again: nothing was written.",
-            ));
-        }
+        problems.take(refuse_vfat(&op, &mounts));
         let Op::File { contents, .. } = op else { continue };
         for piece in contents {
             if let Piece::Source(source) = piece {
@@ -91,4 +78,21 @@ pub(super) fn check_files(config: &Config<'_>, planned: Planned<'_>) -> Result<(
         }
     }
     problems.finish()
+}
+
+/// Refuses an operation on a file system of the format vfat. `mounts` go from the top of the tree down.
+///
+/// # Errors
+/// [`Reason::Unsupported`].
+pub(crate) fn refuse_vfat(op: &Op<'_>, mounts: &[Mount]) -> Result<()> {
+    let path = op.path();
+    let mount = mounts.iter().rev().find(|mount| path.starts_with(&mount.path));
+    if !mount.is_some_and(|mount| mount.format == "vfat" && path != Path::new(&mount.path)) {
+        return Ok(());
+    }
+    let what =
+        format!("{} is on a file system of the format vfat, where no files can be written", path.display());
+    Err(Error::new(Reason::Unsupported, what).advise(
+        "Let a unit of the config copy this file there at the first boot, then start again: nothing was written.",
+    ))
 }

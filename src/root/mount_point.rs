@@ -12,22 +12,27 @@ use crate::error::{Error, Result};
 
 impl Root {
     /// Returns the path in the running system of the directory `path`, over which a file system is to be mounted. Links in
-    /// `path` are followed inside of the root. Missing directories are made, with the mode 0755.
+    /// `path` are followed inside of the root. Missing directories are made, with the mode 0755, and added to `made`.
     ///
     /// # Errors
     /// Those of the root.
-    pub fn mount_point(&self, path: &Path) -> Result<PathBuf> {
-        let find = || {
-            let fd = match self.open_following(path) {
-                Err(Errno::NOENT) => self.make_directories(path)?,
-                found => found?,
-            };
-            // The path that the kernel knows for the open directory has no links in it.
-            let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            rustix::fs::readlink(name, Vec::new())
-                .map(|path| PathBuf::from(path.to_string_lossy().into_owned()))
+    pub fn mount_point(&self, path: &Path, made: &mut Vec<PathBuf>) -> Result<PathBuf> {
+        let mut find = || match self.open_following(path) {
+            Err(Errno::NOENT) => path_of(&self.make_directories(path, made)?),
+            found => path_of(&found?),
         };
         find().map_err(|errno| Error::root("find the mount point", path, errno))
+    }
+
+    /// Returns the path in the running system of the directory `path`, over which a file system is mounted. Links in `path`
+    /// are followed inside of the root.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn mounted_at(&self, path: &Path) -> Result<PathBuf> {
+        self.forget_last();
+        let found = self.open_following(path).and_then(|fd| path_of(&fd));
+        found.map_err(|errno| Error::root("find the mount point", path, errno))
     }
 
     /// Opens a directory with `O_PATH`. Links are followed inside of the root.
@@ -38,7 +43,7 @@ impl Root {
     }
 
     /// Makes the directory `path` and those above it.
-    fn make_directories(&self, path: &Path) -> OsResult<OwnedFd> {
+    fn make_directories(&self, path: &Path, made: &mut Vec<PathBuf>) -> OsResult<OwnedFd> {
         let mut above: Vec<&Path> = path.ancestors().collect();
         above.reverse();
         let mut parent = self.open_following(Path::new("/"))?;
@@ -48,6 +53,7 @@ impl Root {
                 Err(Errno::NOENT) => {
                     // A link to nothing is in the way, and stays.
                     calls::make_directory(parent.as_fd(), &name, Mode::from_raw_mode(0o755))?;
+                    made.push(directory.to_owned());
                     self.open_following(directory)?
                 }
                 found => found?,
@@ -55,4 +61,10 @@ impl Root {
         }
         Ok(parent)
     }
+}
+
+/// Returns the path that the kernel knows for an open directory. It has no links in it.
+fn path_of(fd: &OwnedFd) -> OsResult<PathBuf> {
+    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    rustix::fs::readlink(name, Vec::new()).map(|path| PathBuf::from(path.to_string_lossy().into_owned()))
 }
