@@ -27,6 +27,7 @@ pub fn with_plan<T>(
         image_defaults: true,
         changes_disks: false,
         unlocks: &[],
+        made_directories: &[],
         transport: &NoTransport,
         kernel_command_line: Some(b"root=/dev/vda1 quiet"),
     };

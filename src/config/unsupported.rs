@@ -66,7 +66,7 @@ pub fn unsupported_changes(config: &Config<'_>) -> Vec<Unsupported> {
 }
 
 /// Returns the changes of disks that `config` asks for, each as an unsupported part, for a caller that changes only a
-/// directory tree. `wherever` says where that is so, after the words for the change: " by a stage".
+/// directory tree. `wherever` says where that is so, after the words for the change: " in a container".
 pub fn disk_changes(config: &Config<'_>, wherever: &str) -> Vec<Unsupported> {
     let storage = &config.storage;
     let mut parts = parts_of(&[

@@ -6,12 +6,15 @@ use std::path::Path;
 use super::previous_report::previous_report;
 use super::stage_call::{Stage, StageCall};
 use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
-use super::{part, stage_log};
+use super::{disks, part, stage_log};
 use crate::change::{Op, Piece};
-use crate::config::{Config, Passwd, Unit};
-use crate::error::{Error, Reason, Result};
+use crate::config::{self, Config, Passwd, Unit};
+use crate::disks::{Tools, mounts_of, unlocks_of};
+use crate::error::{Error, Problems, Reason, Result};
 use crate::fetcher::NetworkUse;
+use crate::plan::Unlock;
 use crate::platform::CommandLine;
+use crate::provision::on_disks::refuse_vfat;
 use crate::provision::phases::{Defaults, Setting, boot_id, plan_config};
 use crate::root::{Leftovers, Root};
 use crate::source::Transport as _;
@@ -26,10 +29,7 @@ const SSH_KEYS: &str = "225067b87bbd4a0cb6ab151f82fa364b";
 /// [`Reason::Unsupported`] for a state file that asks for more; otherwise those of the plan and the root.
 pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Result<()> {
     refuse_state(state, "providerOutputFiles")?;
-    // The stage `mount` notes directories that it made in homes. They would have to be given to the users.
-    if !config.passwd.users.is_empty() {
-        refuse_state(state, "notatedDirectories")?;
-    }
+    let mounts = mounts_of(&config.storage);
     part::keep(Stage::Files, config);
 
     let root = Root::open(&request.root)?;
@@ -46,7 +46,19 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
     let boot_id = boot_id()?;
     let fetcher = request.fetcher(NetworkUse::BroughtUp, CommandLine::read()?.timeout);
     fetcher.adopt(&config.ignition)?;
-    let mut ops = plan_config(config, &root, Setting::tree(Defaults::Reference), &fetcher)?.log_remarks();
+    let unlocks = unlocks(request, config, state)?;
+    let setting = Setting {
+        changes_disks: true,
+        unlocks: &unlocks,
+        made_directories: &state.directories()?,
+        ..Setting::tree(Defaults::Reference)
+    };
+    let mut ops = plan_config(config, &root, setting, &fetcher)?.log_remarks();
+    let mut problems = Problems::default();
+    for op in &ops {
+        problems.take(refuse_vfat(op, &mounts));
+    }
+    problems.finish()?;
     root.make_stamp_place(&mut ops)?;
     let key_files = key_files(&config.passwd, &ops);
     let run = stamp::Run {
@@ -69,6 +81,18 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
     // The result file exists already: the commit renamed it into place as its last step.
     let what = format!("writing file {:?}", on_root(&request.root, STAMP));
     operation("createResultFile: createFiles: ", count.saturating_add(1), &what, &mut || Ok(()))
+}
+
+/// Returns what the system needs to open the encrypted volumes that the stage `disks` has made.
+fn unlocks(request: &StageCall, config: &Config<'_>, state: &StateFile) -> Result<Vec<Unlock>> {
+    if config.storage.luks.is_empty() {
+        return Ok(Vec::new());
+    }
+    config::refuse_unsupported(&config::unsupported_changes(config))?;
+    disks::refuse_clevis(config)?;
+    let programs = disks::root_with_programs(request)?;
+    let tools = Tools::of_stage(&programs, disks::rules());
+    unlocks_of(&config.storage.luks, &|name| state.key(name), tools)
 }
 
 /// Refuses a state file with something at `key`: another program left it there, and this program cannot carry it out.

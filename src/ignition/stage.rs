@@ -2,8 +2,8 @@
 
 use super::stage_call::{Stage, StageCall};
 use super::stage_log;
-use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
-use super::{cache, files, kargs, part};
+use super::state::{CONFIG_SHA512, KEYS, SPEC_VERSION, StateFile};
+use super::{cache, disks, files, kargs, part};
 use crate::config::{self, Config, Resource};
 use crate::error::{Error, Reason, Result};
 use crate::fetcher::{Fetcher, NetworkUse};
@@ -178,7 +178,7 @@ fn tell_journal(config: &FetchedConfig) {
 }
 
 /// Carries out the part of the merged `config` that is the stage's work.
-fn work(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Result<()> {
+fn work(request: &StageCall, config: &mut Config<'_>, state: &mut StateFile) -> Result<()> {
     match request.stage {
         Stage::FetchOffline => {
             if config.needs_network() {
@@ -194,10 +194,20 @@ fn work(request: &StageCall, config: &mut Config<'_>, state: &StateFile) -> Resu
         Stage::Kargs => kargs::run(&config.kernel_arguments),
         Stage::Disks | Stage::Mount | Stage::Umount => {
             part::keep(request.stage, config);
-            let mut parts = config::disk_changes(config, " by a stage");
-            parts.append(&mut config::unsupported_changes(config));
-            config::refuse_unsupported(&parts)
+            config::refuse_unsupported(&config::unsupported_changes(config))?;
+            match request.stage {
+                Stage::Disks => disks::change(request, config, state),
+                Stage::Mount => disks::mount(request, config, state),
+                _ => disks::umount(request, config),
+            }
         }
-        Stage::Files => files::run(request, config, state),
+        Stage::Files => {
+            files::run(request, config, state)?;
+            // The keys are in the root now, and need not be in the memory of the initramfs as well.
+            if state.holds(KEYS) {
+                state.forget_keys();
+            }
+            Ok(())
+        }
     }
 }

@@ -1,14 +1,17 @@
 //! The state file: what one stage leaves for the next, which may be run by another program.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cache;
+use crate::config::Resource;
 use crate::config::encode::quote;
 use crate::error::{Error, Reason, Result};
 use crate::file;
 use crate::json::{JsonKind, JsonReader, SyntaxError};
+use crate::plan::Unlock;
 use crate::provision::render::FetchedConfig;
+use crate::source::{NoTransport, Source, encode_base64};
 
 /// The field for the spec version of the user's config. Only this program uses it, for its result file.
 pub(super) const SPEC_VERSION: &str = "glowplugSpecVersion";
@@ -16,14 +19,12 @@ pub(super) const SPEC_VERSION: &str = "glowplugSpecVersion";
 pub(super) const CONFIG_SHA512: &str = "glowplugConfigSHA512";
 
 /// The fields of the reference's newest version, in its order.
-const FIELDS: [&str; 5] = [
-    CONFIGS,
-    "luksPersistKeyFiles",
-    "notatedDirectories",
-    "providerOutputFiles",
-    "luksPersistVolumeKeyFiles",
-];
+const FIELDS: [&str; 5] = [CONFIGS, KEYS, DIRECTORIES, "providerOutputFiles", "luksPersistVolumeKeyFiles"];
 const CONFIGS: &str = "fetchedConfigs";
+/// The keys of encrypted volumes, as `data` URLs by their names. The stage `disks` leaves them to the stage `files`.
+pub(super) const KEYS: &str = "luksPersistKeyFiles";
+/// The directories that the stage `mount` has made, as paths in the root.
+const DIRECTORIES: &str = "notatedDirectories";
 /// The most bytes of a state file. The keys and directories of a machine need far less.
 const LIMIT: u64 = 16 << 20;
 
@@ -126,6 +127,69 @@ impl StateFile {
         has_user(self.raw(CONFIGS).as_bytes()).map_err(|error| syntax(&error))
     }
 
+    /// Sets the keys of encrypted volumes.
+    pub fn set_keys(&mut self, unlocks: &[Unlock]) {
+        let mut sorted: Vec<&Unlock> = unlocks.iter().collect();
+        crate::sort::sort(&mut sorted, &|one, other| one.name.cmp(&other.name));
+        let mut raw = String::new();
+        for Unlock { name, key, .. } in sorted {
+            let Some(key) = key else { continue };
+            raw.push(if raw.is_empty() { '{' } else { ',' });
+            quote(name, &mut raw);
+            raw.push_str(":\"data:application/octet-stream;base64,");
+            encode_base64(key, &mut raw);
+            raw.push('"');
+        }
+        raw.push_str(if raw.is_empty() { "{}" } else { "}" });
+        self.set(KEYS, raw);
+    }
+
+    /// Removes the keys of encrypted volumes.
+    pub fn forget_keys(&mut self) {
+        self.set(KEYS, "null".to_owned());
+    }
+
+    /// Returns the key of the encrypted volume with this `name`.
+    ///
+    /// # Errors
+    /// [`Reason::System`] if there is none; those of a `data` URL.
+    pub fn key(&self, name: &str) -> Result<Vec<u8>> {
+        let url = url_of(self.raw(KEYS).as_bytes(), name).map_err(|error| syntax(&error))?;
+        let resource = Resource { source: url.map(Into::into), ..Resource::default() };
+        if let Some(source) = Source::new(&resource, &KEYS, &NoTransport)? {
+            return source.open()?.read_all(LIMIT);
+        }
+        let what = format!("the state file has no key of the encrypted volume {name}");
+        Err(Error::new(Reason::System, what).advise("Run the stage disks first: it makes the volume."))
+    }
+
+    /// Adds directories to those that the stage `mount` has made.
+    ///
+    /// # Errors
+    /// As for [`StateFile::directories`].
+    pub fn note_directories(&mut self, made: &[PathBuf]) -> Result<()> {
+        let mut all = self.directories()?;
+        all.extend_from_slice(made);
+        let mut raw = String::new();
+        for directory in &all {
+            raw.push(if raw.is_empty() { '[' } else { ',' });
+            quote(&directory.to_string_lossy(), &mut raw);
+        }
+        if !all.is_empty() {
+            raw.push(']');
+            self.set(DIRECTORIES, raw);
+        }
+        Ok(())
+    }
+
+    /// Returns the directories that the stage `mount` has made, as paths in the root.
+    ///
+    /// # Errors
+    /// [`Reason::System`] if the field is not a list.
+    pub fn directories(&self) -> Result<Vec<PathBuf>> {
+        strings(self.raw(DIRECTORIES).as_bytes()).map_err(|error| syntax(&error))
+    }
+
     /// Writes the file at `path`. Only root may read it, since it can hold keys.
     pub fn save(&self, path: &Path) -> Result<()> {
         cache::make_parents(path, 0o700)?;
@@ -169,6 +233,46 @@ fn has_user(list: &[u8]) -> std::result::Result<bool, SyntaxError> {
             } else {
                 reader.skip()?;
             }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the string at the key `name` of a JSON object, or `None` if the object has no such key or is `null`.
+fn url_of(object: &[u8], name: &str) -> std::result::Result<Option<String>, SyntaxError> {
+    let mut reader = JsonReader::new(object);
+    if reader.peek()? == JsonKind::Null {
+        return Ok(None);
+    }
+    let mut found = None;
+    let mut first = true;
+    reader.enter()?;
+    while let Some((key, _)) = reader.next_key(first)? {
+        first = false;
+        if key == name && reader.peek()? == JsonKind::String {
+            found = Some(reader.string()?.into_owned());
+        } else {
+            reader.skip()?;
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the strings of a JSON list as paths. There are none in `null`.
+fn strings(list: &[u8]) -> std::result::Result<Vec<PathBuf>, SyntaxError> {
+    let mut reader = JsonReader::new(list);
+    let mut found = Vec::new();
+    if reader.peek()? == JsonKind::Null {
+        return Ok(found);
+    }
+    reader.enter()?;
+    let mut first = true;
+    while reader.next_item(first)? {
+        first = false;
+        if reader.peek()? == JsonKind::String {
+            found.push(PathBuf::from(reader.string()?.into_owned()));
+        } else {
+            reader.skip()?;
         }
     }
     Ok(found)
@@ -227,6 +331,44 @@ mod tests {
             let list = r#"{"fetchedConfigs":[{"kind":"base","source":"system","referenced":false}]}"#;
             assert_eq!(state.to_json().trim_end(), list, "{text}");
         }
+    }
+
+    fn unlock(name: &str, key: &[u8]) -> Unlock {
+        Unlock { name: name.to_owned(), uuid: String::new(), key: Some(key.to_vec()), needs_network: false }
+    }
+
+    #[test]
+    fn keys_have_the_references_form() {
+        let mut state = StateFile::new();
+        assert_eq!(state.key("a").unwrap_err().reason(), Reason::System);
+        state.set_keys(&[unlock("b\"", b"\0\xff"), unlock("a", b"key")]);
+        let data = "data:application/octet-stream;base64,";
+        assert_eq!(state.raw(KEYS), format!("{{\"a\":\"{data}a2V5\",\"b\\\"\":\"{data}AP8=\"}}"));
+        let mut again = StateFile::parse(state.to_json().as_bytes()).unwrap();
+        assert_eq!(again.key("a"), Ok(b"key".to_vec()));
+        assert_eq!(again.key("b\""), Ok(b"\0\xff".to_vec()));
+        assert!(again.key("c").is_err());
+        again.forget_keys();
+        assert!(again.key("a").is_err() && again.to_json().contains("\"luksPersistKeyFiles\":null"));
+        // The reference names the type that it sees in the bytes.
+        let other = r#"{"luksPersistKeyFiles":{"x":1,"a":"data:text/plain;charset=utf-8;base64,bXkga2V5"}}"#;
+        let other = StateFile::parse(other.as_bytes()).unwrap();
+        assert_eq!(other.key("a"), Ok(b"my key".to_vec()));
+        assert!(other.key("x").is_err());
+    }
+
+    #[test]
+    fn directories_are_added_to_those_of_an_earlier_call() {
+        let mut state = StateFile::new();
+        state.note_directories(&[]).unwrap();
+        assert_eq!((state.raw(DIRECTORIES), state.directories()), ("null", Ok(Vec::new())));
+        let paths = ["/srv", "/srv/a\"b"].map(PathBuf::from);
+        state.note_directories(&paths[..1]).unwrap();
+        state.note_directories(&paths[1..]).unwrap();
+        assert_eq!(state.raw(DIRECTORIES), r#"["/srv","/srv/a\"b"]"#);
+        assert_eq!(StateFile::parse(state.to_json().as_bytes()).unwrap().directories(), Ok(paths.to_vec()));
+        let other = StateFile::parse(br#"{"notatedDirectories":"no list"}"#).unwrap();
+        assert!(other.directories().is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod accounts;
 mod image_defaults;
 mod kernel_args;
+mod made;
 mod map;
 mod names;
 mod ssh_keys;
@@ -47,6 +48,8 @@ pub struct Options<'a> {
     pub changes_disks: bool,
     /// The encrypted volumes that the system is to open at its boots.
     pub unlocks: &'a [Unlock],
+    /// The directories that an earlier stage has made for mounts, as paths in the root.
+    pub made_directories: &'a [PathBuf],
     /// Fetches the bytes of URLs that do not hold them themselves.
     pub transport: &'a dyn Transport,
 }
@@ -121,6 +124,7 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
     problems.take(config::refuse_unsupported(&unsupported));
     let mut tree = Tree::new(view);
     let accounts = accounts::plan(&config.passwd, &mut tree, options.today, &mut problems);
+    problems.take(made::plan(&config.passwd, &accounts, options.made_directories, &mut tree));
     problems.take(ssh_keys::plan(&config.passwd, &accounts, &mut tree, options.ssh_key_fragment));
     let defaults =
         if options.image_defaults { ImageDefaults::read(&mut tree) } else { Ok(ImageDefaults::default()) };

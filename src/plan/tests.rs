@@ -122,6 +122,7 @@ fn planned(root: &Memory, list: &str, entries: &[String]) -> Result<usize> {
         image_defaults: false,
         changes_disks: false,
         unlocks: &[],
+        made_directories: &[],
         transport: &NoTransport,
     };
     plan(&parsed.config, root, options).map(|planned| planned.ops.len())

@@ -4,7 +4,7 @@ mod adopt;
 mod dry_run;
 mod failure;
 pub(crate) mod offline;
-mod on_disks;
+pub(crate) mod on_disks;
 pub(crate) mod phases;
 mod policy;
 pub(crate) mod render;
@@ -134,6 +134,7 @@ fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result
         kernel_command_line: Some(&running),
         changes_disks: initramfs::is_here()?,
         unlocks: &[],
+        made_directories: &[],
     };
     let planned = plan_config(&rendered.config, root, setting, transport)?;
     if on_disks::are_needed(&rendered.config) {

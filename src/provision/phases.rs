@@ -2,7 +2,7 @@
 //! holds bytes, [`Rendered`] one config, and [`Planned`] the changes. `run`, the offline commands and the reference's stages
 //! are composed of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::render::{self, Renderer, Texts};
@@ -193,12 +193,20 @@ pub(crate) struct Setting<'a> {
     pub changes_disks: bool,
     /// The encrypted volumes that the system is to open at its boots.
     pub unlocks: &'a [Unlock],
+    /// The directories that an earlier stage has made for mounts.
+    pub made_directories: &'a [PathBuf],
 }
 
 impl Setting<'_> {
     /// Returns the setting of a directory tree: no kernel, and no disks.
     pub fn tree(defaults: Defaults) -> Self {
-        Self { defaults, kernel_command_line: None, changes_disks: false, unlocks: &[] }
+        Self {
+            defaults,
+            kernel_command_line: None,
+            changes_disks: false,
+            unlocks: &[],
+            made_directories: &[],
+        }
     }
 }
 
@@ -213,7 +221,7 @@ pub(crate) fn plan_config<'a>(
     setting: Setting<'a>,
     transport: &'a dyn Transport,
 ) -> Result<Planned<'a>> {
-    let Setting { defaults, kernel_command_line, changes_disks, unlocks } = setting;
+    let Setting { defaults, kernel_command_line, changes_disks, unlocks, made_directories } = setting;
     let started = Instant::now();
     let options = Options {
         today: Today(clock::today()),
@@ -222,6 +230,7 @@ pub(crate) fn plan_config<'a>(
         kernel_command_line,
         changes_disks,
         unlocks,
+        made_directories,
         transport,
     };
     let planned = plan(config, view, options)?;

@@ -1,6 +1,6 @@
 //! The stage `files`: its failures, its result file, ssh keys.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 
 use crate::lab::{CONFIG, Lab, PROGRAM, told};
@@ -37,22 +37,84 @@ fn contents_that_cannot_be_had_fail_the_operation() {
 #[test]
 fn a_state_that_asks_for_more_is_refused_by_name() {
     let lab = Lab::with(r#""passwd":{"users":[{"name":"core"}]}"#);
-    for (field, words) in [
-        (
-            r#""providerOutputFiles":[{"path":"/x"}]"#,
-            "files: what the state file holds at providerOutputFiles is not supported",
-        ),
-        (
-            r#""notatedDirectories":["/home"]"#,
-            "files: what the state file holds at notatedDirectories is not supported",
-        ),
-    ] {
-        lab.passes("fetch");
-        lab.write("run/ignition/state", &format!("{{{field}}}"));
-        lab.fails("files", words);
-    }
+    lab.passes("fetch");
+    lab.write("run/ignition/state", r#"{"providerOutputFiles":[{"path":"/x"}]}"#);
+    lab.fails("files", "files: what the state file holds at providerOutputFiles is not supported");
     lab.write("run/ignition/state", r#"{"providerOutputFiles":[],"notatedDirectories":null}"#);
     lab.passes("files");
+}
+
+#[test]
+fn directories_that_were_made_for_mounts_go_to_the_user_whose_home_they_are() {
+    let lab = Lab::with(
+        r#""passwd":{"users":[{"name":"core","uid":1234},{"name":"gone","shouldExist":false},
+            {"name":"far","uid":1235,"homeDir":"/srv/far"},{"name":"all","uid":1236,"homeDir":"/"}]}"#,
+    );
+    lab.passes("fetch");
+    for directory in ["home/core/data/deep", "home/core/own", "home/corelli", "home/gone", "srv/far"] {
+        std::fs::create_dir_all(lab.at("root").join(directory)).unwrap();
+    }
+    let made = r#"["/home","/home/core","/home/core/data","/home/core/data/deep","/home/corelli","/home/gone","/srv/far",
+        "/home/core/missing"]"#;
+    lab.write("run/ignition/state", &format!(r#"{{"notatedDirectories":{made}}}"#));
+    lab.passes("files");
+    for (path, uid, mode) in [
+        ("home/core", 1234, 0o700),
+        ("home/core/data", 1234, 0o700),
+        ("home/core/data/deep", 1234, 0o700),
+        ("srv/far", 1235, 0o700),
+        // These are no homes of users of the config, or the stage did not make them.
+        ("home", 0, 0o755),
+        ("home/corelli", 0, 0o755),
+        ("home/gone", 0, 0o755),
+        ("home/core/own", 0, 0o755),
+    ] {
+        let stat = std::fs::metadata(lab.at("root").join(path)).unwrap();
+        assert_eq!((stat.uid(), stat.mode() & 0o7777), (uid, mode), "{path}");
+    }
+}
+
+#[test]
+fn a_volume_whose_key_the_state_lacks_fails_by_name() {
+    let lab = Lab::with(r#""storage":{"luks":[{"name":"a","device":"/dev/a"}]}"#);
+    lab.passes("fetch");
+    for state in ["{}", r#"{"luksPersistKeyFiles":{"b":"data:,SECRET"}}"#] {
+        lab.write("run/ignition/state", state);
+        let said = lab
+            .fails("files", "files: $.storage.luks.0: the state file has no key of the encrypted volume a\n");
+        assert!(!said.contains("SECRET"), "{said}");
+    }
+}
+
+#[test]
+fn clevis_is_refused_by_name() {
+    let lab = Lab::with(r#""storage":{"luks":[{"name":"a","device":"/dev/a","clevis":{"tpm2":true}}]}"#);
+    lab.passes("fetch");
+    for stage in ["disks", "files"] {
+        let words = "encrypting disks with clevis by a stage is not supported, at $.storage.luks.0.clevis\n";
+        lab.fails(stage, &format!("CRITICAL : {stage}: {words}"));
+    }
+}
+
+#[test]
+fn keys_are_gone_from_the_state_afterwards() {
+    let lab = Lab::new(CONFIG);
+    lab.passes("fetch");
+    lab.write("run/ignition/state", r#"{"luksPersistKeyFiles":{"b":"data:,SECRET"}}"#);
+    lab.passes("files");
+    assert!(lab.text("run/ignition/state").contains(r#""luksPersistKeyFiles":null"#));
+}
+
+#[test]
+fn files_on_vfat_are_refused() {
+    let lab = Lab::with(
+        r#""storage":{"filesystems":[{"device":"/dev/a","format":"vfat","path":"/boot/efi"}],"files":[{"path":"/boot/efi/x"}]}"#,
+    );
+    lab.passes("fetch");
+    lab.fails(
+        "files",
+        "files: /boot/efi/x is on a file system of the format vfat, where no files can be written\n",
+    );
 }
 
 #[test]
