@@ -113,7 +113,7 @@ fn luks_group(luks: &Luks<'_>) -> DiskGroup {
         (false, true) => "; kept if it is there and has this key",
         (false, false) => "; the device must be empty",
     };
-    let key = key.to_owned() + &bound.unwrap_or_default();
+    let key = [key, &bound.unwrap_or_default()].concat();
     lines.push(('+', format!("LUKS2{} on {device}{key}{kept}", label(luks.label.as_deref()))));
     DiskGroup { heading: format!("encrypted volume {}", text(&luks.name)), lines }
 }
