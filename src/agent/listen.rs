@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use vsock::{VMADDR_CID_HOST, VsockStream};
@@ -65,6 +65,8 @@ impl Listener {
     /// # Errors
     /// What is wrong with the socket, in words for the journal.
     pub fn run(&self, socket: &OwnedFd) -> Result<(), String> {
+        // systemd passes a socket that waits. A client that leaves before it is accepted must not hold up the listener.
+        ioctl_fionbio(socket, true).map_err(|errno| format!("prepare the socket: {}", errno_words(errno)))?;
         let mut at_work: Vec<Answering> = Vec::new();
         loop {
             let next = at_work.iter().map(|it| it.deadline.remaining()).min().unwrap_or(self.idle);
