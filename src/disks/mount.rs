@@ -43,30 +43,36 @@ pub fn mounts_of(storage: &Storage<'_>) -> Vec<Mount> {
 pub struct Mounted<'r> {
     root: &'r Root,
     places: Vec<PathBuf>,
-    /// The directories that were made for the mounts, as paths in the root.
-    made: Vec<PathBuf>,
 }
+
+/// Notes a directory that is about to be made for a mount, by its path in the root.
+pub type NoteDirectory<'n> = &'n mut dyn FnMut(&Path) -> Result<()>;
 
 impl<'r> Mounted<'r> {
     /// Returns the mounts of a config that needs none.
     pub fn none(root: &'r Root) -> Self {
-        Self { root, places: Vec::new(), made: Vec::new() }
+        Self { root, places: Vec::new() }
     }
 
-    /// Mounts `mounts` in their order below `root`.
+    /// Mounts `mounts` in their order below `root`. Calls `note` before it makes a directory for a mount.
     ///
     /// # Errors
-    /// [`Reason::Disk`] for a device that is missing or cannot be mounted, and those of the root. What was mounted is taken
-    /// down again.
-    pub fn mount(mounts: &[Mount], root: &'r Root, tools: Tools<'_>) -> Result<Self> {
+    /// [`Reason::Disk`] for a device that is missing or cannot be mounted, and those of the root and of `note`. What was mounted
+    /// is taken down again.
+    pub fn mount(
+        mounts: &[Mount],
+        root: &'r Root,
+        tools: Tools<'_>,
+        note: NoteDirectory<'_>,
+    ) -> Result<Self> {
         let mut mounted = Self::none(root);
         for wanted in mounts {
-            mounted.one(wanted, tools)?;
+            mounted.one(wanted, tools, note)?;
         }
         Ok(mounted)
     }
 
-    fn one(&mut self, wanted: &Mount, tools: Tools<'_>) -> Result<()> {
+    fn one(&mut self, wanted: &Mount, tools: Tools<'_>, note: NoteDirectory<'_>) -> Result<()> {
         let Mount { device, format, options, path } = wanted;
         let (device, what) = if format == Format::Virtiofs.name() {
             (device.clone(), format!("the share {device}"))
@@ -76,7 +82,10 @@ impl<'r> Mounted<'r> {
             (device, what)
         };
         load_module(format, tools);
-        let place = self.root.mount_point(Path::new(path), &mut self.made)?;
+        for directory in self.root.missing_directories(Path::new(path))? {
+            note(&directory)?;
+        }
+        let place = self.root.mount_point(Path::new(path))?;
         self.root.forget_last();
         let (flags, data) = parsed(options);
         let data = CString::new(data).map_err(|_| Error::system("mount", Errno::INVAL))?;
@@ -96,10 +105,9 @@ impl<'r> Mounted<'r> {
         Ok(())
     }
 
-    /// Leaves the mounts. Returns the directories that were made for them, as paths in the root.
-    pub fn leave(mut self) -> Vec<PathBuf> {
+    /// Leaves the mounts.
+    pub fn leave(mut self) {
         self.places.clear();
-        std::mem::take(&mut self.made)
     }
 
     /// Takes the mounts down, the last one first.

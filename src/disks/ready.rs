@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::luks::Opened;
-use super::mount::Mounted;
+use super::mount::{Mounted, NoteDirectory};
 use super::raid;
 use super::record::{Mount, Record};
 use super::tools::Tools;
@@ -36,16 +36,17 @@ impl<'r> Ready<'r> {
         for array in &record.arrays {
             raid::assemble_again(array, tools)?;
         }
-        Self::new(Opened::again(&record.volumes, tools)?, Vec::new()).mount(&record.mounts)
+        // Their directories are in the journal.
+        Self::new(Opened::again(&record.volumes, tools)?, Vec::new()).mount(&record.mounts, &mut |_| Ok(()))
     }
 
-    /// Mounts `mounts`, in their order.
+    /// Mounts `mounts`, in their order. Calls `note` before it makes a directory for a mount.
     ///
     /// # Errors
-    /// Those of finding the devices and of mounting. Everything is taken down then.
-    pub fn mount(mut self, mounts: &[Mount]) -> Result<Self> {
+    /// Those of finding the devices, of mounting and of `note`. Everything is taken down then.
+    pub fn mount(mut self, mounts: &[Mount], note: NoteDirectory<'_>) -> Result<Self> {
         let tools = self.opened.tools();
-        self.mounted = Mounted::mount(mounts, tools.root(), tools)?;
+        self.mounted = Mounted::mount(mounts, tools.root(), tools, note)?;
         Ok(self)
     }
 

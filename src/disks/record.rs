@@ -1,6 +1,7 @@
 //! What makes work on disks safe to repeat: a record, in the root, of what was begun and what is done.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -18,10 +19,12 @@ const MOUNT: &str = "mount";
 const ARRAY: &str = "array";
 const VOLUME: &str = "volume";
 const KEY: &str = "key";
+const MADE: &str = "made";
 /// The last field of a volume that loses its key at the end.
 const LOSES_KEY: &str = "loses";
 /// The other entries: their words, and how many fields follow.
-const KINDS: [(&str, usize); 6] = [(BEGUN, 2), (DONE, 1), (MOUNT, 4), (ARRAY, 2), (VOLUME, 4), (KEY, 2)];
+const KINDS: [(&str, usize); 7] =
+    [(BEGUN, 2), (DONE, 1), (MOUNT, 4), (ARRAY, 2), (VOLUME, 4), (KEY, 2), (MADE, 1)];
 
 /// How far an interrupted run came with one thing that the config wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +100,8 @@ pub struct Record<'r> {
     pub volumes: Vec<Volume>,
     /// The mounts, in their order.
     pub mounts: Vec<Mount>,
+    /// The directories that were made for the mounts.
+    pub made: Vec<PathBuf>,
 }
 
 impl<'r> Record<'r> {
@@ -148,6 +153,7 @@ impl<'r> Record<'r> {
             arrays: Vec::new(),
             volumes: Vec::new(),
             mounts: Vec::new(),
+            made: Vec::new(),
         }
     }
 
@@ -187,7 +193,8 @@ impl<'r> Record<'r> {
                 key: unhex(&next()?)?,
                 loses_key: next()? == LOSES_KEY,
             }),
-            _ => self.keys.push((next()?, unhex(&next()?)?)),
+            KEY => self.keys.push((next()?, unhex(&next()?)?)),
+            _ => self.made.push(next()?.into()),
         }
         Some(())
     }
@@ -246,6 +253,18 @@ impl<'r> Record<'r> {
                 self.append(&[MOUNT, device, format, options, path])?;
                 self.mounts.push(mount);
             }
+        }
+        Ok(())
+    }
+
+    /// Records a directory that is about to be made for a mount. The next run would take it for one of the image.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn keep_made(&mut self, directory: &Path) -> Result<()> {
+        if !self.made.iter().any(|made| made == directory) {
+            self.append(&[MADE, &directory.to_string_lossy()])?;
+            self.made.push(directory.to_owned());
         }
         Ok(())
     }
@@ -406,6 +425,7 @@ mod tests {
             record.keep_volume(volume.clone()).unwrap();
         }
         record.keep_mounts(vec![mount()]).unwrap();
+        record.keep_made(Path::new("/srv")).unwrap();
         for _ in 0..2 {
             let mut again = Record::open(&root, "sha").unwrap();
             assert_eq!(again.ids(), record.ids());
@@ -413,12 +433,14 @@ mod tests {
             assert_eq!(again.progress("$.storage.filesystems.0"), Some(&Progress::Begun("pci#2".to_owned())));
             assert_eq!(again.progress("$.storage.filesystems.2"), None);
             assert_eq!((&again.arrays, &again.mounts), (&vec![array.clone()], &vec![mount()]));
+            assert_eq!(again.made, [Path::new("/srv")]);
             assert!(again.volumes == volumes && again.key("$.storage.luks.0").unwrap() == key);
             // What is recorded already is not recorded again.
             let before = root.disk_record().unwrap();
             again.keep_array(array.clone()).unwrap();
             again.keep_volume(volumes[1].clone()).unwrap();
             again.keep_mounts(vec![mount()]).unwrap();
+            again.keep_made(Path::new("/srv")).unwrap();
             assert_eq!(root.disk_record().unwrap(), before);
         }
     }

@@ -58,8 +58,13 @@ pub(super) fn mount(request: &StageCall, config: &Config<'_>, state: &mut StateF
     let root = Root::open(&request.root)?;
     root.lock()?;
     let programs = root_with_programs(request)?;
-    let mounted = Mounted::mount(&mounts, &root, Tools::of_stage(&programs, rules()))?;
-    state.note_directories(&mounted.leave())
+    let mut made = Vec::new();
+    let mounted = Mounted::mount(&mounts, &root, Tools::of_stage(&programs, rules()), &mut |directory| {
+        made.push(directory.to_owned());
+        Ok(())
+    })?;
+    mounted.leave();
+    state.note_directories(&made)
 }
 
 /// Takes down what the stage `mount` has mounted.

@@ -1,4 +1,4 @@
-//! Gives the directories that the stage `mount` has made in homes to their users, as the reference does.
+//! Gives the directories that were made in homes for mounts to their users, as the reference does.
 
 use std::path::PathBuf;
 

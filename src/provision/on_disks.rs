@@ -44,8 +44,9 @@ pub(super) fn carry_out(
         let storage = &rendered.config.storage;
         let (ready, unlocks) = disks::carry_out(storage, &mut record, Tools::of(root), transport)?;
         record.keep_mounts(disks::mounts_of(storage))?;
-        let ready = ready.mount(&record.mounts)?;
-        let setting = Setting { unlocks: &unlocks, ..setting };
+        let mounts = record.mounts.clone();
+        let ready = ready.mount(&mounts, &mut |directory| record.keep_made(directory))?;
+        let setting = Setting { unlocks: &unlocks, made_directories: &record.made, ..setting };
         // The advice for a config says that nothing was written, which is no longer so.
         let put = plan_config(&rendered.config, root, setting, transport)
             .map_err(|error| error.advise(ADVICE))

@@ -193,7 +193,7 @@ pub(crate) struct Setting<'a> {
     pub changes_disks: bool,
     /// The encrypted volumes that the system is to open at its boots.
     pub unlocks: &'a [Unlock],
-    /// The directories that an earlier stage has made for mounts.
+    /// The directories that were made for mounts.
     pub made_directories: &'a [PathBuf],
 }
 

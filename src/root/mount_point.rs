@@ -12,16 +12,33 @@ use crate::error::{Error, Result};
 
 impl Root {
     /// Returns the path in the running system of the directory `path`, over which a file system is to be mounted. Links in
-    /// `path` are followed inside of the root. Missing directories are made, with the mode 0755, and added to `made`.
+    /// `path` are followed inside of the root. Missing directories are made, with the mode 0755.
     ///
     /// # Errors
     /// Those of the root.
-    pub fn mount_point(&self, path: &Path, made: &mut Vec<PathBuf>) -> Result<PathBuf> {
-        let mut find = || match self.open_following(path) {
-            Err(Errno::NOENT) => path_of(&self.make_directories(path, made)?),
+    pub fn mount_point(&self, path: &Path) -> Result<PathBuf> {
+        let find = || match self.open_following(path) {
+            Err(Errno::NOENT) => path_of(&self.make_directories(path)?),
             found => path_of(&found?),
         };
         find().map_err(|errno| Error::root("find the mount point", path, errno))
+    }
+
+    /// Returns the directories that [`Root::mount_point`] would make, from the top of the tree down.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn missing_directories(&self, path: &Path) -> Result<Vec<PathBuf>> {
+        let mut missing = Vec::new();
+        for directory in path.ancestors() {
+            match self.open_following(directory) {
+                Err(Errno::NOENT) => missing.push(directory.to_owned()),
+                Err(errno) => return Err(Error::root("find the mount point", path, errno)),
+                Ok(_) => break,
+            }
+        }
+        missing.reverse();
+        Ok(missing)
     }
 
     /// Returns the path in the running system of the directory `path`, over which a file system is mounted. Links in `path`
@@ -43,7 +60,7 @@ impl Root {
     }
 
     /// Makes the directory `path` and those above it.
-    fn make_directories(&self, path: &Path, made: &mut Vec<PathBuf>) -> OsResult<OwnedFd> {
+    fn make_directories(&self, path: &Path) -> OsResult<OwnedFd> {
         let mut above: Vec<&Path> = path.ancestors().collect();
         above.reverse();
         let mut parent = self.open_following(Path::new("/"))?;
@@ -53,7 +70,6 @@ impl Root {
                 Err(Errno::NOENT) => {
                     // A link to nothing is in the way, and stays.
                     calls::make_directory(parent.as_fd(), &name, Mode::from_raw_mode(0o755))?;
-                    made.push(directory.to_owned());
                     self.open_following(directory)?
                 }
                 found => found?,
