@@ -3,6 +3,7 @@
 //!
 //! Planning looks names up millions of times, with names that a config chooses.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use crate::change::{Attributes, FileKind, Stat};
@@ -74,7 +75,13 @@ pub(super) struct Places {
     all: Vec<Place>,
     /// The name of each place, by the place's number, in the group of the directory's number.
     names: Names,
+    /// The numbers of places that were found last. A path is looked up several times in a row, and shares its directories
+    /// with the next one.
+    recent: [Cell<u32>; RECENT],
 }
+
+/// How many places that were found last are kept.
+const RECENT: usize = 32;
 
 impl Places {
     /// Returns the root's place alone.
@@ -82,7 +89,7 @@ impl Places {
         let mut names = Names::default();
         // The root needs no name. This one only takes the root's number.
         names.insert(Key { group: 0, name: b"" });
-        Self { all: vec![Place::default()], names }
+        Self { all: vec![Place::default()], names, recent: Default::default() }
     }
 
     pub(super) fn at(&self, number: usize) -> Option<&Place> {
@@ -97,7 +104,14 @@ impl Places {
     pub(super) fn number(&self, directory: usize, name: &[u8]) -> Option<usize> {
         #[cfg(test)]
         LOOKUPS.set(LOOKUPS.get() + 1);
-        self.names.number(key(directory, name)).map(|number| number as usize)
+        let key = key(directory, name);
+        let sum =
+            name.iter().fold(directory, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        let recent = self.recent.get(sum % RECENT)?;
+        if self.names.get(recent.get()) != Some(key) {
+            recent.set(self.names.number(key)?);
+        }
+        Some(recent.get() as usize)
     }
 
     /// Adds a place for `name`, which must have none yet, and returns its number.
