@@ -16,8 +16,8 @@ use crate::source::{Source, Transport};
 
 /// The most bytes of a key: cryptsetup reads no more from a key file.
 const MOST_KEY: u64 = 8 << 20;
-/// The modules that an encrypted volume needs. Those of ciphers come first, because dm-crypt needs them when it is loaded. The kernel cannot load them itself at this place in the boot, because it looks for
-/// them in the initramfs.
+/// The modules that an encrypted volume needs. Those of ciphers come first, because dm-crypt needs them when it is loaded.
+/// The kernel cannot load them itself at this place in the boot, because it looks for them in the initramfs.
 const MODULES: [&str; 9] = [
     "crypto-aes",
     "crypto-xts",
