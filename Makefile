@@ -10,6 +10,11 @@ TOOLS := $(OUT)/tools/bin
 LAB := $(OUT)/lab
 MACHINE_LAB := $(OUT)/machine-lab
 IMAGES := $(OUT)/image
+# The tag of `make oci`, and a raw image of the other architecture if there is one.
+TAG := latest
+IMAGE :=
+# Where `make test-podman` and `make test-oci` take podman from: trixie, or experimental for Debian's newest.
+CLIENT := trixie
 CONFIG := tests/boot/configs/6.0-applehv-default.ign
 export PATH := $(TOOLS):$(PATH)
 
@@ -58,11 +63,11 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
 	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/bench-fetch \
 	network/deb network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
-	tests/boot/prepare tests/boot/debian tests/boot/image-setup \
+	tests/boot/prepare tests/boot/debian tests/boot/image-setup tests/oci \
 	tests/disks/prepare tests/disks/run tests/disks/crash tests/disks/guests tests/disks/guest/init tests/disks/guest/in_root \
 	$(wildcard tests/disks/cases/*/before tests/disks/cases/*/provision tests/disks/cases/*/check) \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
-	tests/boot/machine/offline fuzz/run image/build debian/deb debian/deb-disks debian/pack podman-machine/deb \
+	tests/boot/machine/offline fuzz/run image/build image/oci debian/deb debian/deb-disks debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
 	debian/tests/functions debian/tests/boot debian/tests/dracut debian/tests/initramfs-tools \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
@@ -90,7 +95,7 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test test-podman \
+.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test oci test-oci test-podman \
 	demo test check unit network disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
@@ -180,9 +185,20 @@ image: deps-lab deb
 image-test: image
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --test guests -- --include-ignored image::$(ARCH)
 
+# An OCI layout of the images, which a registry takes and podman machine pulls.
+oci: image
+	image/oci $(OUT)/oci $(TAG) $(IMAGES)/debian-$(ARCH).raw $(IMAGE)
+
+# The same layout again, byte for byte. Then a registry, from which the real client makes machines.
+test-oci: oci
+	tests/check-layout $(OUT)/oci $(TAG) $(CPU)
+	image/oci $(OUT)/oci-again $(TAG) $(IMAGES)/debian-$(ARCH).raw
+	diff -r $(OUT)/oci $(OUT)/oci-again
+	tests/podman/run registry $(OUT)/oci $(OUT)/podman $(CLIENT)
+
 # The real client: Debian's podman, as an ordinary user, makes a machine of the image and works with it.
 test-podman: image
-	tests/podman/run $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman
+	tests/podman/run image $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman $(CLIENT)
 
 demo: export STEPS = packages vhost-device-vsock programs fetch base unpack install image lab-programs boot
 demo: demo-lab
@@ -214,6 +230,7 @@ unit: deps
 	cargo test --quiet --locked --test disks
 	cargo test --quiet --locked --features failpoints --test crash
 	tests/moto $(OUT)/moto
+	tests/oci $(OUT)/oci-small
 	cargo test --quiet --locked -p glowplug-fetch
 	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
 	grep -q "a release build must not have it" $(OUT)/failpoints.log
