@@ -1,6 +1,6 @@
 //! The paths that no operation may change: the program's own directory, and the stamp.
 
-use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::{Op, StampPlace};
@@ -18,31 +18,31 @@ pub const AREA: &str = ".glowplug";
 pub fn check_path(path: &Path) -> Result<()> {
     const NAME_MAX: usize = 255;
     const PATH_MAX: usize = 4096;
-    let what = if path.as_os_str().len() >= PATH_MAX {
-        "the path is longer than 4,095 bytes"
-    } else if path.iter().any(|name| name.len() > NAME_MAX) {
-        "a name in the path is longer than 255 bytes"
-    } else if path.iter().any(|name| is_same_name(name, OsStr::new(AREA))) {
-        "the path is glowplug's own directory, or is below it"
-    } else {
-        return check_is_not_at(path, Path::new(STAMP));
+    let of_name = |name: &[u8]| match name.len() {
+        length if length > NAME_MAX => Some("a name in the path is longer than 255 bytes"),
+        _ if name.eq_ignore_ascii_case(AREA.as_bytes()) => {
+            Some("the path is glowplug's own directory, or is below it")
+        }
+        _ => None,
+    };
+    let bytes = path.as_os_str().as_bytes();
+    let what = match bytes.split(|byte| *byte == b'/').find_map(of_name) {
+        _ if bytes.len() >= PATH_MAX => "the path is longer than 4,095 bytes",
+        Some(what) => what,
+        None => return check_is_not_at(path, Path::new(STAMP)),
     };
     Err(Error::new(Reason::ConfigInvalid, format!("{}: {what}", path.display())))
 }
 
 /// Refuses a `path` at or below that of the stamp.
 fn check_is_not_at(path: &Path, stamp: &Path) -> Result<()> {
-    let same = path.iter().zip(stamp).filter(|(one, other)| is_same_name(one, other));
-    if same.count() < stamp.iter().count() {
+    let mut names = path.iter();
+    // Letter case is ignored, because some file systems ignore it.
+    if !stamp.iter().all(|name| names.next().is_some_and(|other| other.eq_ignore_ascii_case(name))) {
         return Ok(());
     }
     let what = "the path is that of the stamp, which glowplug writes itself, or is below it";
     Err(Error::new(Reason::ConfigInvalid, format!("{}: {what}", path.display())))
-}
-
-/// Letter case is ignored, because some file systems ignore it.
-fn is_same_name(one: &OsStr, other: &OsStr) -> bool {
-    one.as_encoded_bytes().eq_ignore_ascii_case(other.as_encoded_bytes())
 }
 
 /// Refuses a `path` above the stamp. For callers that put something other than a directory there.

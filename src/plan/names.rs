@@ -53,24 +53,49 @@ fn digit(name: &[u8], index: usize) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     all: Vec<Name>,
+    /// The bytes of all names, one after another. A memory block for each name would take most of the time.
+    bytes: Vec<u8>,
     branches: Vec<Branch>,
     /// The numbers of branches that are not in use.
     spare: Vec<u32>,
     top: Option<Node>,
 }
 
+/// A name is the `length` bytes from `start` on.
 #[derive(Debug)]
 struct Name {
+    start: usize,
+    length: u32,
     group: u32,
-    name: Box<[u8]>,
 }
 
+/// Twice the number of a name, or one more than twice the number of a branch: small nodes are found in the processor's
+/// caches.
 #[derive(Debug, Clone, Copy)]
-enum Node {
+struct Node(u32);
+
+/// What a node stands for.
+enum Below {
     /// The name with this number.
     Name(u32),
     /// The branch with this number.
     Branch(u32),
+}
+
+impl Node {
+    // Memory ends long before a number has its highest bit.
+    fn name(number: u32) -> Self {
+        Self(number << 1)
+    }
+
+    fn branch(number: u32) -> Self {
+        Self(number << 1 | 1)
+    }
+
+    fn below(self) -> Below {
+        let number = self.0 >> 1;
+        if self.0 & 1 == 0 { Below::Name(number) } else { Below::Branch(number) }
+    }
 }
 
 /// Names that are equal before `position`. Those below the first node have 0 there, those below the second 1.
@@ -86,7 +111,9 @@ type Side = Option<(u32, usize)>;
 impl Names {
     /// Returns the key with this number.
     pub(super) fn get(&self, number: u32) -> Option<Key<'_>> {
-        self.all.get(number as usize).map(|name| Key { group: name.group, name: &name.name })
+        let name = self.all.get(number as usize)?;
+        let end = name.start.saturating_add(name.length as usize);
+        Some(Key { group: name.group, name: self.bytes.get(name.start..end)? })
     }
 
     /// Returns the number of `key`.
@@ -104,9 +131,11 @@ impl Names {
         };
         // Memory ends long before the numbers do.
         let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        self.all.push(Name { group: key.group, name: key.name.into() });
+        let (start, length) = (self.bytes.len(), u32::try_from(key.name.len()).unwrap_or(u32::MAX));
+        self.bytes.extend_from_slice(key.name);
+        self.all.push(Name { start, length, group: key.group });
         let Some((position, top)) = position.zip(self.top) else {
-            self.top = Some(Node::Name(number));
+            self.top = Some(Node::name(number));
             return number;
         };
         // The new branch goes above the first one that has a later position.
@@ -115,12 +144,12 @@ impl Names {
             let side = key.bit(branch.position);
             (above, below) = (Some((at, side)), branch.on(side));
         }
-        let mut below = [below, Node::Name(number)];
+        let mut below = [below, Node::name(number)];
         if key.bit(position) == 0 {
             below.reverse();
         }
         let branch = self.put(Branch { position, below });
-        self.set(above, Node::Branch(branch));
+        self.set(above, Node::branch(branch));
         number
     }
 
@@ -141,7 +170,7 @@ impl Names {
             None => self.top = None,
         }
         if let Some(name) = self.all.get_mut(number as usize) {
-            name.name = Box::default();
+            name.length = 0;
         }
         true
     }
@@ -205,9 +234,9 @@ impl Names {
 
     /// Returns the branch at `node` with its number; `None` for a name.
     fn branch(&self, node: Node) -> Option<(u32, Branch)> {
-        match node {
-            Node::Branch(at) => self.branches.get(at as usize).map(|branch| (at, *branch)),
-            Node::Name(_) => None,
+        match node.below() {
+            Below::Branch(at) => self.branches.get(at as usize).map(|branch| (at, *branch)),
+            Below::Name(_) => None,
         }
     }
 
@@ -244,9 +273,9 @@ impl Branch {
 }
 
 fn number(node: Node) -> Option<u32> {
-    match node {
-        Node::Name(number) => Some(number),
-        Node::Branch(_) => None,
+    match node.below() {
+        Below::Name(number) => Some(number),
+        Below::Branch(_) => None,
     }
 }
 

@@ -291,7 +291,7 @@ impl<'a, 'v> Tree<'a, 'v> {
             match known.map(|place| &mut place.seen) {
                 Some(seen @ Seen::Nothing) => *seen = Seen::Unknown,
                 Some(_) => {}
-                None => drop(places.insert(number, name, Seen::Unknown)),
+                None => drop(places.enter(number, name, Seen::Unknown)),
             }
         }
         if let Some(place) = places.at_mut(number) {

@@ -29,6 +29,33 @@ struct Membership {
     place: usize,
 }
 
+/// The numbers of the lines of a name. A name with one line, as nearly all are, takes no memory block.
+enum Lines {
+    One([usize; 1]),
+    Many(Vec<usize>),
+}
+
+impl Lines {
+    fn add(&mut self, number: usize) {
+        match self {
+            Self::One([first]) => *self = Self::Many(vec![*first, number]),
+            Self::Many(numbers) => numbers.push(number),
+        }
+    }
+
+    fn as_slice(&self) -> &[usize] {
+        match self {
+            Self::One(number) => number,
+            Self::Many(numbers) => numbers,
+        }
+    }
+
+    /// Removes all numbers and returns them.
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Many(Vec::new()))
+    }
+}
+
 /// The lines of an account file.
 #[derive(Default)]
 pub(super) struct Table {
@@ -39,7 +66,7 @@ pub(super) struct Table {
     /// Whether the last line ends in a newline.
     ended: bool,
     /// The numbers of the lines of each name.
-    names: Map<Vec<usize>>,
+    names: Map<Lines>,
     /// The lines of users by uid in `passwd`, those of groups by gid in `group`.
     pub(super) ids: Ids,
     /// The lines of users by the id of their primary group.
@@ -73,8 +100,8 @@ impl Table {
         let number = self.lines.len();
         if let Some(entry) = &entry {
             match self.names.get_mut(entry.name()) {
-                Some(lines) => lines.push(number),
-                None => drop(self.names.insert(entry.name(), vec![number])),
+                Some(lines) => lines.add(number),
+                None => drop(self.names.insert(entry.name(), Lines::One([number]))),
             }
             for (list, names) in entry.lists().into_iter().enumerate() {
                 for (place, name) in names.into_iter().flat_map(Names::iter) {
@@ -165,7 +192,7 @@ impl Table {
 
     /// Returns the first entry of `name`.
     pub(super) fn find(&self, name: &[u8]) -> Option<&AccountEntry> {
-        self.entry(*self.names.get(name)?.first()?)
+        self.entry(*self.names.get(name)?.as_slice().first()?)
     }
 
     /// Returns the entry in this line.
@@ -175,7 +202,7 @@ impl Table {
 
     /// Returns the number of the only line of `name`; `None` if there is no such line.
     fn only_line(&self, name: &[u8]) -> Result<Option<usize>, Ambiguous> {
-        match self.names.get(name).map(Vec::as_slice) {
+        match self.names.get(name).map(Lines::as_slice) {
             None | Some([]) => Ok(None),
             Some([number]) => Ok(Some(*number)),
             Some(_) => Err(Ambiguous),
@@ -220,7 +247,7 @@ impl Table {
             }
         }
         for group in groups {
-            let number = match self.names.get(group).map(Vec::as_slice) {
+            let number = match self.names.get(group).map(Lines::as_slice) {
                 None | Some([]) => continue,
                 Some([number]) => *number,
                 Some(lines)
@@ -285,7 +312,8 @@ impl Table {
 
     /// Removes all entries of `name`.
     pub(super) fn remove_all(&mut self, name: &[u8]) {
-        for number in self.names.get_mut(name).map(std::mem::take).unwrap_or_default() {
+        let Some(lines) = self.names.get_mut(name).map(Lines::take) else { return };
+        for number in lines.as_slice().iter().copied() {
             // If the last line is removed, the line before it ends in a newline.
             let end = if self.nis.is_empty() { self.lines.len() } else { self.nis.end };
             self.ended |= number.saturating_add(1) == end;

@@ -102,23 +102,39 @@ impl Places {
 
     /// Returns the place of `name` in the directory that has place `directory`.
     pub(super) fn number(&self, directory: usize, name: &[u8]) -> Option<usize> {
-        #[cfg(test)]
-        LOOKUPS.set(LOOKUPS.get() + 1);
         let key = key(directory, name);
-        let sum =
-            name.iter().fold(directory, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
-        let recent = self.recent.get(sum % RECENT)?;
+        let recent = self.recent(key)?;
         if self.names.get(recent.get()) != Some(key) {
             recent.set(self.names.number(key)?);
         }
         Some(recent.get() as usize)
     }
 
-    /// Adds a place for `name`, which must have none yet, and returns its number.
-    pub(super) fn insert(&mut self, directory: usize, name: &[u8], seen: Seen) -> usize {
-        let number = self.names.insert(key(directory, name));
-        self.all.push(Place { seen, ..Place::default() });
+    /// Returns the place of `name` in the directory that has place `directory`. `new` is added if there is none.
+    pub(super) fn enter(&mut self, directory: usize, name: &[u8], new: Seen) -> usize {
+        let key = key(directory, name);
+        let known = self.recent(key).map_or(0, Cell::get);
+        if self.names.get(known) == Some(key) {
+            return known as usize;
+        }
+        let number = self.names.insert(key);
+        if let Some(recent) = self.recent(key) {
+            recent.set(number);
+        }
+        if number as usize == self.all.len() {
+            self.all.push(Place { seen: new, ..Place::default() });
+        }
         number as usize
+    }
+
+    /// Returns where the place of `key` is kept if it is among those that were found last.
+    fn recent(&self, key: Key) -> Option<&Cell<u32>> {
+        #[cfg(test)]
+        LOOKUPS.set(LOOKUPS.get() + 1);
+        let of_group = key.group as usize;
+        let sum =
+            key.name.iter().fold(of_group, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        self.recent.get(sum % RECENT)
     }
 
     /// Returns the names of all places in a directory, sorted, each with its place's number.
@@ -214,11 +230,12 @@ pub(super) fn next(places: &Places, above: WalkStep, name: &[u8], length: usize)
 
 /// Steps as [`next`] does, and adds the place if it is missing.
 pub(super) fn enter(places: &mut Places, above: WalkStep, name: &[u8], length: usize) -> WalkStep {
-    let step = next(places, above, name, length);
-    let (None, Some(parent)) = (step.number, above.number) else { return step };
-    let seen = if matches!(step.base, Base::Nowhere) { Seen::Nothing } else { Seen::Unknown };
-    let number = places.insert(parent, name, seen);
-    WalkStep { number: Some(number), ..step }
+    let Some(parent) = above.number else { return next(places, above, name, length) };
+    let is_listed = places.at(parent).is_some_and(|place| place.is_listed);
+    let is_nowhere = is_listed || matches!(above.base, Base::Nowhere);
+    let number = places.enter(parent, name, if is_nowhere { Seen::Nothing } else { Seen::Unknown });
+    let step = WalkStep { number: Some(number), base: above.base };
+    WalkStep { base: below(places, step, length), ..step }
 }
 
 /// Returns the components of `path` without `.`, each with the number of bytes up to its end.

@@ -86,14 +86,14 @@ fn find_links(unit: &Unit, known: bool, links: &Links) -> Enablement {
     // In the directories after the unit's own, a link of the same name has no effect.
     let mut hidden = false;
     for (number, directory) in links.directories.iter().enumerate() {
-        let config = *directory == Path::new(CONFIG);
+        let config = directory.path == Path::new(CONFIG);
         match links_in(unit, known, hidden, number, links) {
             Enablement::Enabled if config => return Enablement::Enabled,
             Enablement::Enabled => elsewhere = true,
             Enablement::Linked if config => found = Enablement::Linked,
             _ => {}
         }
-        hidden |= unit.path.starts_with(directory);
+        hidden |= unit.path.starts_with(directory.path);
     }
     if elsewhere && is_instance { Enablement::Enabled } else { found }
 }

@@ -55,7 +55,7 @@ enum Mark {
 /// All links among the units of a root.
 pub(super) struct Links {
     /// The directories in which systemd looks for units; the first match counts.
-    pub directories: Vec<&'static Path>,
+    pub directories: Vec<load::UnitDirectory>,
     all: Vec<Link>,
     found: Map<Vec<usize>>,
     /// The number of names in each directory below the configuration directory, by its path.
@@ -79,8 +79,9 @@ impl Links {
 
     /// Reads the links directly in a unit directory, and in its `.wants` and similar directories.
     fn read_directory(&mut self, number: usize, tree: &Tree) -> Result<()> {
-        let Some(directory) = self.directories.get(number) else { return Ok(()) };
-        let at = tree.resolve(directory)?;
+        let Some(at) = self.directories.get(number).map(|directory| directory.at.clone()) else {
+            return Ok(());
+        };
         for (name, kind) in entries(&at, tree)?.into_iter().filter(|(name, _)| !name.is_empty()) {
             let path = at.join(&name);
             let wants = [".wants", ".requires", ".upholds"].iter().any(|suffix| name.ends_with(suffix));

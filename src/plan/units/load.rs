@@ -83,8 +83,7 @@ type DropIns = Rc<Vec<(Vec<u8>, PathBuf)>>;
 
 /// Units that earlier calls have looked up.
 pub(super) struct Known {
-    /// The directories in which systemd looks for units in this root, first match first.
-    directories: Vec<&'static Path>,
+    directories: Rc<[UnitDirectory]>,
     /// The unit files and drop-ins that were read, by their paths. Links come and go, but these files do not change.
     files: Map<Rc<Install>>,
     /// The drop-ins that were listed, by the name of the unit or template.
@@ -101,7 +100,7 @@ impl Known {
     /// Returns a collection without any unit.
     pub fn new(tree: &Tree) -> Result<Self> {
         Ok(Self {
-            directories: directories(tree)?,
+            directories: directories(tree)?.into(),
             files: Map::default(),
             drop_ins: Map::default(),
             effort: 0,
@@ -162,8 +161,13 @@ impl Known {
             return Ok(Rc::clone(known));
         }
         let mut files: Map<PathBuf> = Map::default();
-        for directory in &self.directories {
-            let Some(at) = unless_loop(tree.resolve(&directory.join(format!("{name}.d"))))? else { continue };
+        let directory_name = format!("{name}.d");
+        for directory in self.directories.iter() {
+            let at = directory.at.join(&directory_name);
+            if tree.stat(&at)?.is_none() {
+                continue;
+            }
+            let Some(at) = unless_loop(tree.resolve(&at))? else { continue };
             if tree.stat(&at)?.is_none_or(|stat| stat.kind != FileKind::Directory) {
                 continue;
             }
@@ -239,10 +243,25 @@ pub(super) fn is_below_searched(path: &Path) -> bool {
     path.parent().is_some_and(|parent| DIRECTORIES.iter().any(|directory| parent.starts_with(directory)))
 }
 
-/// Returns the directories in which systemd looks for units in this root.
-pub(super) fn directories(tree: &Tree) -> Result<Vec<&'static Path>> {
-    let merged = tree.resolve(Path::new(LIB))? == tree.resolve(Path::new(USR))?;
-    Ok(DIRECTORIES.iter().filter(|path| !merged || **path != LIB).map(Path::new).collect())
+/// A directory in which systemd looks for units.
+#[derive(Clone)]
+pub(super) struct UnitDirectory {
+    pub path: &'static Path,
+    /// The path with its links resolved. No entry for a unit changes a link on the way.
+    pub at: PathBuf,
+}
+
+/// Returns the directories in which systemd looks for units in this root, first match first.
+pub(super) fn directories(tree: &Tree) -> Result<Vec<UnitDirectory>> {
+    let mut directories: Vec<UnitDirectory> = Vec::new();
+    for path in DIRECTORIES.iter().map(Path::new) {
+        let at = tree.resolve(path)?;
+        // Where /lib is a link to /usr/lib, it is left out.
+        if path != Path::new(LIB) || directories.last().is_none_or(|usr| usr.at != at) {
+            directories.push(UnitDirectory { path, at });
+        }
+    }
+    Ok(directories)
 }
 
 /// Returns a resolved path; `None` if its links form a loop.

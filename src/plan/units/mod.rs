@@ -20,7 +20,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use self::links::Links;
-use self::load::Known;
+use self::load::{Known, UnitDirectory};
 use self::named_by::NamedBy;
 use self::preset::Preset;
 use super::Part;
@@ -41,7 +41,7 @@ pub(super) fn plan<'a>(systemd: &'a Systemd<'a>, tree: &mut Tree<'a, '_>) -> Res
     // Each directory is listed once, so that its names need not be looked up one by one.
     let directories = load::directories(tree)?;
     for directory in &directories {
-        tree.look_into(&tree.resolve(directory)?)?;
+        tree.look_into(&directory.at)?;
     }
     let mut problems = Problems::default();
     let mut failed = Map::default();
@@ -153,18 +153,15 @@ fn disable_new(units: &[&str], known: &mut Known, preset: &mut Preset, tree: &Tr
 
 /// Returns whether the config brings a new unit without saying whether it is enabled. A unit that the root already
 /// has is not new.
-fn is_new(unit: &Unit, directories: &[&Path], tree: &Tree) -> Result<bool> {
+fn is_new(unit: &Unit, directories: &[UnitDirectory], tree: &Tree) -> Result<bool> {
     let has_contents = unit.contents.as_deref().is_some_and(|text| !text.is_empty());
     let is_unit = names::UnitName::parse(&unit.name).is_some();
     if unit.enabled.is_some() || unit.mask == Some(true) || !has_contents || !is_unit {
         return Ok(false);
     }
     for directory in directories {
-        let path = directory.join(unit.name.as_ref());
-        if let Some(at) = load::unless_loop(tree.resolve_parent(&path))? {
-            if tree.stat(&at)?.is_some() {
-                return Ok(false);
-            }
+        if tree.stat(&directory.at.join(unit.name.as_ref()))?.is_some() {
+            return Ok(false);
         }
     }
     Ok(true)
@@ -174,7 +171,7 @@ fn is_new(unit: &Unit, directories: &[&Path], tree: &Tree) -> Result<bool> {
 fn put_unit<'a>(
     number: usize,
     unit: &'a Unit<'a>,
-    directories: &[&Path],
+    directories: &[UnitDirectory],
     tree: &mut Tree<'a, '_>,
 ) -> Result<()> {
     let place = format!("$.systemd.units.{number}");
@@ -202,13 +199,12 @@ fn put_unit<'a>(
 }
 
 /// Warns if `name` is only an alias of a unit. A mask hides the alias, but the unit still starts under its own name.
-fn warn_of_alias(name: &str, mask: bool, directories: &[&Path], tree: &mut Tree) -> Result<()> {
+fn warn_of_alias(name: &str, mask: bool, directories: &[UnitDirectory], tree: &mut Tree) -> Result<()> {
     if !mask {
         return Ok(());
     }
     for directory in directories {
-        let path = directory.join(name);
-        let Some(at) = load::unless_loop(tree.resolve_parent(&path))? else { continue };
+        let at = directory.at.join(name);
         match tree.stat(&at)?.map(|stat| stat.kind) {
             None => continue,
             Some(FileKind::Symlink) => {}

@@ -26,7 +26,7 @@ impl NamedBy {
     pub fn read(known: &mut Known, tree: &Tree) -> Result<Self> {
         let (mut named, mut seen) = (Self::default(), Map::default());
         for directory in load::directories(tree)? {
-            for (name, kind) in entries(&tree.resolve(directory)?, tree)? {
+            for (name, kind) in entries(&directory.at, tree)? {
                 let Some(parts) = UnitName::parse(&name).filter(|_| kind == FileKind::File) else { continue };
                 if seen.get(name.as_bytes()).is_some() {
                     continue;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use super::search::look;
-use super::{CONFIG, Known, UnitFault, UnitResult};
+use super::search::{UnitPlace, look};
+use super::{CONFIG, Known, UnitFault, UnitResult, unless_loop};
 use crate::plan::Tree;
 use crate::plan::map::Map;
 use crate::plan::units::names::UnitName;
@@ -101,7 +101,9 @@ impl Units {
             (None, None) => known.search(tree, &item.name)?,
             (Some(path), before) => {
                 let mut unit = before.as_deref().cloned().unwrap_or_default();
-                if !look(known, tree, &mut unit, path, true)? {
+                let at = unless_loop(tree.resolve_parent(path))?.ok_or(UnitFault::Missing)?;
+                let place = UnitPlace { path: path.to_owned(), at };
+                if !look(known, tree, &mut unit, &place, true)? {
                     return Err(UnitFault::Missing);
                 }
                 Rc::new(unit)

@@ -39,12 +39,11 @@ fn look_in(
     names: &[String],
     load: bool,
 ) -> UnitResult<bool> {
+    let directories = Rc::clone(&known.directories);
     for name in names {
-        for number in 0..known.directories.len() {
-            let Some(path) = known.directories.get(number).map(|directory| directory.join(name)) else {
-                break;
-            };
-            if look(known, tree, unit, &path, load)? {
+        for directory in directories.iter() {
+            let place = UnitPlace { path: directory.path.join(name), at: directory.at.join(name) };
+            if look(known, tree, unit, &place, load)? {
                 return Ok(true);
             }
         }
@@ -52,28 +51,35 @@ fn look_in(
     Ok(false)
 }
 
-/// Looks up `unit` at `path`. Returns whether anything stands there.
+/// Where a unit may stand.
+pub(super) struct UnitPlace {
+    pub path: PathBuf,
+    /// The path with the links in its parents resolved.
+    pub at: PathBuf,
+}
+
+/// Looks up `unit` at `place`. Returns whether anything stands there.
 pub(super) fn look(
     known: &mut Known,
     tree: &Tree,
     unit: &mut Unit,
-    path: &Path,
+    place: &UnitPlace,
     load: bool,
 ) -> UnitResult<bool> {
-    let Some(at) = unless_loop(tree.resolve_parent(path))? else { return Ok(false) };
-    let Some(stat) = tree.stat(&at)? else { return Ok(false) };
+    let UnitPlace { path, at } = place;
+    let Some(stat) = tree.stat(at)? else { return Ok(false) };
     unit.state = match stat.kind {
         FileKind::Directory => return Err(UnitFault::Refused("a directory has its name")),
         FileKind::Special => UnitState::Masked,
-        FileKind::File if known.file(&at, tree)?.is_empty => UnitState::Masked,
+        FileKind::File if known.file(at, tree)?.is_empty => UnitState::Masked,
         FileKind::File => {
             if load {
-                known.load(unit, &at, tree)?;
+                known.load(unit, at, tree)?;
             }
             UnitState::File
         }
         FileKind::Symlink => {
-            let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&at)?);
+            let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(at)?);
             let Some(target) = unless_loop(tree.resolve_parent(&link))? else {
                 return Err(UnitFault::Refused("its links form a loop"));
             };
@@ -93,7 +99,7 @@ pub(super) fn look(
             }
         }
     };
-    path.clone_into(&mut unit.path);
+    unit.path.clone_from(path);
     Ok(true)
 }
 
