@@ -56,3 +56,4 @@ pub mod sys;
 #[cfg(test)]
 mod testing;
 mod unit_name;
+mod words;

@@ -1,5 +1,7 @@
 //! The bytes of a string: which of them need decoding, and how invalid UTF-8 is replaced.
 
+use crate::words::Word;
+
 /// Returns the length in bytes of the text that [`push_lossy`] makes of `bytes`.
 pub(super) fn lossy_length(bytes: &[u8]) -> usize {
     let replacement = char::REPLACEMENT_CHARACTER.len_utf8();
@@ -18,14 +20,7 @@ pub(super) fn push_lossy(text: &mut String, bytes: &[u8]) {
 }
 
 /// Returns whether eight bytes hold no quote, no backslash and no control character; false for another number of bytes.
-///
-/// All eight bytes are tested at once. A test sets the top bit of each byte for which it holds. A borrow can set the
-/// top bit of a wrong byte too, but only above a byte for which the test holds, so that the answer stays right.
 pub(super) fn is_plain(bytes: &[u8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let Ok(word) = bytes.try_into().map(u64::from_le_bytes) else { return false };
-    let below = |word: u64, least: u64| word.wrapping_sub(ONES.wrapping_mul(least)) & !word;
-    let equal = |byte: u64| below(word ^ ONES.wrapping_mul(byte), 1);
-    (below(word, 0x20) | equal(b'"'.into()) | equal(b'\\'.into())) & TOPS == 0
+    let is_plain = |word: Word| word.below(0x20).or(word.equal(b'"')).or(word.equal(b'\\')).is_none();
+    Word::new(bytes).is_some_and(is_plain)
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::super::data_url;
 use super::super::report::{Message, find};
+use crate::words::Word;
 
 /// The parts of a URL that rules look at.
 pub(super) struct Url<'u> {
@@ -55,7 +56,7 @@ fn arn_fault(url: &Url<'_>) -> Option<Message> {
 /// Splits a URL as Go's `url.Parse` does; `None` if `url.Parse` refuses it.
 pub(super) fn parse(text: &str) -> Option<Url<'_>> {
     let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
-    if text.bytes().any(|byte| byte.is_ascii_control()) {
+    if has_control(text.as_bytes()) {
         return None;
     }
     escapes_are_whole(fragment)?;
@@ -82,6 +83,14 @@ pub(super) fn parse(text: &str) -> Option<Url<'_>> {
     }
     escapes_are_whole(path)?;
     Some(Url { scheme: scheme_text.to_ascii_lowercase(), opaque: "", query })
+}
+
+/// Returns whether a control character of ASCII is in `text`. A `data` URL can be most of a large config.
+fn has_control(text: &[u8]) -> bool {
+    let is_free = |word: Word| word.below(0x20).or(word.equal(0x7f)).is_none();
+    let free = text.chunks_exact(8).take_while(|word| Word::new(word).is_some_and(is_free)).count();
+    let rest = text.get(free.saturating_mul(8)..).unwrap_or_default();
+    rest.iter().any(u8::is_ascii_control)
 }
 
 /// Splits the scheme, if there is one, from the rest. Returns `None` if the text begins with a colon.
