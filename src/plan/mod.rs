@@ -10,6 +10,7 @@ mod kernel_args;
 mod made;
 mod map;
 mod names;
+mod numbers;
 mod ssh_keys;
 mod storage;
 mod swap;

@@ -8,6 +8,7 @@ use self::ranges::Ranges;
 use super::entry::{AccountEntry, MEMBERS, Names, Parse};
 use super::ids::{Ids, key};
 use crate::plan::map::Map;
+use crate::plan::numbers::Numbers;
 use crate::sort::order;
 
 struct TableLine {
@@ -29,33 +30,6 @@ struct Membership {
     place: usize,
 }
 
-/// The numbers of the lines of a name. A name with one line, as nearly all are, takes no memory block.
-enum Lines {
-    One([usize; 1]),
-    Many(Vec<usize>),
-}
-
-impl Lines {
-    fn add(&mut self, number: usize) {
-        match self {
-            Self::One([first]) => *self = Self::Many(vec![*first, number]),
-            Self::Many(numbers) => numbers.push(number),
-        }
-    }
-
-    fn as_slice(&self) -> &[usize] {
-        match self {
-            Self::One(number) => number,
-            Self::Many(numbers) => numbers,
-        }
-    }
-
-    /// Removes all numbers and returns them.
-    fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::Many(Vec::new()))
-    }
-}
-
 /// The lines of an account file.
 #[derive(Default)]
 pub(super) struct Table {
@@ -66,7 +40,7 @@ pub(super) struct Table {
     /// Whether the last line ends in a newline.
     ended: bool,
     /// The numbers of the lines of each name.
-    names: Map<Lines>,
+    names: Map<Numbers>,
     /// The lines of users by uid in `passwd`, those of groups by gid in `group`.
     pub(super) ids: Ids,
     /// The lines of users by the id of their primary group.
@@ -100,8 +74,8 @@ impl Table {
         let number = self.lines.len();
         if let Some(entry) = &entry {
             match self.names.get_mut(entry.name()) {
-                Some(lines) => lines.add(number),
-                None => drop(self.names.insert(entry.name(), Lines::One([number]))),
+                Some(lines) => lines.push(number),
+                None => drop(self.names.insert(entry.name(), Numbers::one(number))),
             }
             for (list, names) in entry.lists().into_iter().enumerate() {
                 for (place, name) in names.into_iter().flat_map(Names::iter) {
@@ -202,7 +176,7 @@ impl Table {
 
     /// Returns the number of the only line of `name`; `None` if there is no such line.
     fn only_line(&self, name: &[u8]) -> Result<Option<usize>, Ambiguous> {
-        match self.names.get(name).map(Lines::as_slice) {
+        match self.names.get(name).map(Numbers::as_slice) {
             None | Some([]) => Ok(None),
             Some([number]) => Ok(Some(*number)),
             Some(_) => Err(Ambiguous),
@@ -247,7 +221,7 @@ impl Table {
             }
         }
         for group in groups {
-            let number = match self.names.get(group).map(Lines::as_slice) {
+            let number = match self.names.get(group).map(Numbers::as_slice) {
                 None | Some([]) => continue,
                 Some([number]) => *number,
                 Some(lines)
@@ -312,7 +286,7 @@ impl Table {
 
     /// Removes all entries of `name`.
     pub(super) fn remove_all(&mut self, name: &[u8]) {
-        let Some(lines) = self.names.get_mut(name).map(Lines::take) else { return };
+        let Some(lines) = self.names.get_mut(name).map(Numbers::take) else { return };
         for number in lines.as_slice().iter().copied() {
             // If the last line is removed, the line before it ends in a newline.
             let end = if self.nis.is_empty() { self.lines.len() } else { self.nis.end };

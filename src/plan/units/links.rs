@@ -9,6 +9,7 @@ use crate::change::FileKind;
 use crate::error::Result;
 use crate::plan::Tree;
 use crate::plan::map::Map;
+use crate::plan::numbers::Numbers;
 
 /// The keys of the index. The first four are for links directly in a unit directory or in its `.wants` and similar
 /// directories. The others are for all links below the configuration directory.
@@ -57,7 +58,7 @@ pub(super) struct Links {
     /// The directories in which systemd looks for units; the first match counts.
     pub directories: Vec<load::UnitDirectory>,
     all: Vec<Link>,
-    found: Map<Vec<usize>>,
+    found: Map<Numbers>,
     /// The number of names in each directory below the configuration directory, by its path.
     names: Map<usize>,
     config: PathBuf,
@@ -149,10 +150,10 @@ impl Links {
     fn add(&mut self, path: PathBuf, name: &str, target_name: String) -> usize {
         let number = self.all.len();
         let key = key(0, By::Path, path.as_os_str().as_encoded_bytes());
-        if let Some([known]) = self.found.get(&key).map(Vec::as_slice) {
+        if let Some([known]) = self.found.get(&key).map(Numbers::as_slice) {
             return *known;
         }
-        self.found.insert(&key, vec![number]);
+        self.found.insert(&key, Numbers::one(number));
         self.all.push(Link { path, name: name.to_owned(), target_name, is_gone: false });
         number
     }
@@ -161,12 +162,12 @@ impl Links {
         let key = key(directory, by, text);
         match self.found.get_mut(&key) {
             Some(links) => links.push(link),
-            None => drop(self.found.insert(&key, vec![link])),
+            None => drop(self.found.insert(&key, Numbers::one(link))),
         }
     }
 
     fn find(&self, directory: usize, by: By, text: &[u8]) -> impl Iterator<Item = &Link> {
-        let links = self.found.get(&key(directory, by, text)).into_iter().flatten();
+        let links = self.found.get(&key(directory, by, text)).map(Numbers::as_slice).into_iter().flatten();
         links.filter_map(|link| self.all.get(*link)).filter(|link| !link.is_gone)
     }
 
@@ -203,9 +204,9 @@ impl Links {
             };
             for by in all {
                 // Each entry is taken out, so that it is not looked at again.
-                let links = self.found.get_mut(&key(0, *by, text)).map(std::mem::take).unwrap_or_default();
-                for number in links {
-                    let Some(link) = self.all.get_mut(number) else { continue };
+                let Some(links) = self.found.get_mut(&key(0, *by, text)).map(Numbers::take) else { continue };
+                for number in links.as_slice() {
+                    let Some(link) = self.all.get_mut(*number) else { continue };
                     if std::mem::replace(&mut link.is_gone, true) {
                         continue;
                     }
