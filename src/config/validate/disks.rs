@@ -29,6 +29,10 @@ impl Rules for Disk<'_> {
         if let Some(index) = colliding_label(&self.partitions) {
             checker.error(&partition(index), "cannot use the same partition label twice");
         }
+        if let Some(index) = without_room(self) {
+            let hint = "no room is left for this partition: one before it takes the rest of the disk. List that one last";
+            checker.hint(&partition(index), hint);
+        }
     }
 }
 
@@ -47,6 +51,19 @@ fn colliding_label(partitions: &[Partition<'_>]) -> Option<usize> {
     };
     let labelled = |index: &usize| partitions.get(*index).is_some_and(|partition| partition.label.is_some());
     Keys::new(partitions.iter().map(label).collect()).repeated().filter(labelled).min()
+}
+
+/// Returns the index of the first partition of an empty table for which no room is left, because one before it has no size.
+fn without_room(disk: &Disk<'_>) -> Option<usize> {
+    let mut made =
+        disk.partitions.iter().enumerate().filter(|(_, partition)| partition.should_exist != Some(false));
+    // A partition with a start may leave gaps before it.
+    let has_start = |partition: &Partition<'_>| partition.start_mib.is_some_and(|start| start != 0);
+    if disk.wipe_table != Some(true) || disk.partitions.iter().any(has_start) {
+        return None;
+    }
+    made.find(|(_, partition)| partition.size_mib.is_none_or(|size| size == 0))?;
+    made.next().map(|(index, _)| index)
 }
 
 /// The first and the last MiB of a partition, both included, and its index in the config.
@@ -320,6 +337,20 @@ mod tests {
         ];
         for (name, (partitions, found)) in table {
             assert_eq!(overlapping(&partitions), found, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_partition_behind_one_that_takes_the_rest_has_no_room() {
+        let disk =
+            |wipe_table, partitions| Disk { wipe_table: Some(wipe_table), partitions, ..Disk::default() };
+        for (partitions, found) in [
+            (vec![partition(0, 10, 1), partition(0, 0, 2), partition(0, 5, 3)], Some(2)),
+            (vec![partition(0, 10, 1), partition(0, 0, 2)], None),
+            (vec![partition(0, 0, 1), partition(50, 5, 2)], None),
+        ] {
+            assert_eq!(without_room(&disk(true, partitions.clone())), found);
+            assert_eq!(without_room(&disk(false, partitions)), None);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod disks;
 mod homes;
+mod layers;
 mod passwd;
 mod resources;
 mod storage;
@@ -103,6 +104,7 @@ impl Rules for KernelArguments<'_> {
 impl Rules for Config<'_> {
     fn check(&self, checker: &mut Checker<'_>) {
         homes::check(self, checker);
+        layers::check(self, checker);
         // systemd.units writes the units itself, so that an entry of storage at the same path would write it twice.
         let units = Keys::new(unit_paths(&self.systemd));
         for (list, index, path) in storage::paths(&self.storage) {
