@@ -11,6 +11,7 @@ use std::time::Duration;
 use glowplug::deadline::Deadline;
 use glowplug::error::io_words;
 use glowplug::http::Failure;
+use rustix::net::{RecvFlags, recv};
 
 /// How long connecting may take, to all addresses of a host together. It is the reference's.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -32,23 +33,41 @@ impl<T: Read + Write + fmt::Debug> Stream for T {}
 
 /// How long the steps of an exchange may take. It is shared by everything that holds a connection.
 #[derive(Debug, Clone)]
-pub struct Timer(Rc<Cell<(Deadline, Duration)>>);
+pub struct Timer(Rc<Cell<Step>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    deadline: Deadline,
+    /// How long each wait may take.
+    wait: Duration,
+    /// Whether a read takes only what has arrived already.
+    is_impatient: bool,
+}
 
 impl Timer {
     /// Returns a timer that ends at `deadline`.
     pub fn new(deadline: Deadline) -> Self {
-        Self(Rc::new(Cell::new((deadline, Duration::MAX))))
+        Self(Rc::new(Cell::new(Step { deadline, wait: Duration::MAX, is_impatient: false })))
     }
 
     /// Sets when the step that begins must be over, and how long each wait in it may take.
     pub fn begin(&self, deadline: Deadline, wait: Duration) {
-        self.0.set((deadline, wait));
+        self.0.set(Step { deadline, wait, is_impatient: false });
+    }
+
+    /// Calls `act`. Until it returns, a read that would wait fails with [`io::ErrorKind::WouldBlock`].
+    pub fn without_waiting<T>(&self, act: impl FnOnce() -> T) -> T {
+        let step = self.0.get();
+        self.0.set(Step { is_impatient: true, ..step });
+        let result = act();
+        self.0.set(step);
+        result
     }
 
     /// Returns how long the next wait may take. Long waits are all of the same length, so that the kernel need not be told
     /// each time.
     fn next_wait(&self) -> io::Result<Duration> {
-        let (deadline, wait) = self.0.get();
+        let Step { deadline, wait, .. } = self.0.get();
         let left = deadline.left().map_err(|_| too_slow())?;
         Ok(left.min(wait).max(SHORTEST_WAIT))
     }
@@ -109,6 +128,9 @@ fn words(error: &io::Error) -> String {
 
 impl Read for Link {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.timer.0.get().is_impatient {
+            return Ok(recv(&self.stream, buffer, RecvFlags::DONTWAIT)?.0);
+        }
         let wait = self.timer.next_wait()?.min(LONGEST_WAIT);
         if wait != self.read_wait {
             self.stream.set_read_timeout(Some(wait))?;

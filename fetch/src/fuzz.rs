@@ -2,9 +2,12 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
+use glowplug::deadline::Deadline;
 use glowplug::http::{AnswerReader, Failure};
 
+use crate::connect::Timer;
 use crate::http::{HttpRequest, follow};
 use crate::reply::{Connection, Response};
 pub use crate::s3::fuzz::{error_code, object_url};
@@ -64,7 +67,8 @@ pub fn redirects(url: &Url, answers: &[&[u8]], sizes: &[u8]) -> Followed {
         asked.borrow_mut().push((url.clone(), method, headers.len()));
         let answer = answers.get(number).copied().unwrap_or_default().to_vec();
         let replay = Replay { answer, at: 0, sizes: sizes.to_vec(), reads: 0 };
-        let mut answer = AnswerReader::new(Connection::new(Box::new(replay)));
+        let mut answer =
+            AnswerReader::new(Connection::new(Box::new(replay), Timer::new(Deadline::after(Duration::MAX))));
         let head = answer.head()?;
         Response::new(url.clone(), head, answer, true)
     };

@@ -26,6 +26,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
 /// The first pause before another try, and the longest.
 pub(crate) const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// How much of a body is read at once. Larger reads wake the reader of the body less often.
+const BUFFER: usize = 128 << 10;
 /// The most bytes of the head of a request.
 const MOST_HEAD: usize = 256 << 10;
 
@@ -200,7 +202,7 @@ impl Hop<'_> {
             .and_then(|()| stream.flush())
             .map_err(|e| Failure::io("send the request", &e))?;
         self.begin_answer(&timer);
-        let mut answer = AnswerReader::new(Connection::new(stream));
+        let mut answer = AnswerReader::buffered(Connection::new(stream, timer.clone()), BUFFER);
         let head = answer.head()?;
         timer.begin(self.deadline, SILENCE);
         Response::new(self.url.clone(), head, answer, self.method != "HEAD")
@@ -269,7 +271,7 @@ impl Hop<'_> {
             .and_then(|()| stream.flush())
             .map_err(|e| Failure::io("ask for a connection", &e))?;
         self.begin_answer(timer);
-        let mut answer = AnswerReader::new(Connection::new(stream));
+        let mut answer = AnswerReader::new(Connection::new(stream, timer.clone()));
         let refused = |what: &str| Failure::Final(Error::new(Reason::Resource, what));
         match answer.head()?.status {
             200..=299 if answer.has_more() => Err(Failure::bad("it speaks before the server is asked")),

@@ -6,31 +6,59 @@ use std::io;
 use glowplug::error::{Error, Reason, Result};
 use glowplug::http::{AnswerReader, Failure, Head, Input};
 
-use crate::connect::Stream;
+use crate::connect::{Stream, Timer};
 use crate::url::Url;
 
 /// A connection from which an answer is read.
 #[derive(Debug)]
-pub struct Connection(RefCell<Box<dyn Stream>>);
+pub struct Connection {
+    stream: RefCell<Box<dyn Stream>>,
+    timer: Timer,
+    /// An error after bytes that were read before it.
+    error: RefCell<Option<io::Error>>,
+}
 
 impl Connection {
-    pub fn new(stream: Box<dyn Stream>) -> Self {
-        Self(RefCell::new(stream))
+    /// Returns a connection by way of `stream`, whose waits `timer` bounds.
+    pub fn new(stream: Box<dyn Stream>, timer: Timer) -> Self {
+        Self { stream: RefCell::new(stream), timer, error: RefCell::new(None) }
     }
 
     pub fn into_inner(self) -> Box<dyn Stream> {
-        self.0.into_inner()
+        self.stream.into_inner()
     }
 }
 
 impl Input for Connection {
+    /// Waits for the first bytes, and then reads everything that has arrived, until `buffer` is full. TLS alone would give
+    /// 16 KiB at a time, and whoever takes the body would be woken for each of these pieces.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.borrow_mut().read(buffer).map_err(|error| match error.kind() {
-            // TLS that ends without saying so may have been cut by anybody.
-            io::ErrorKind::UnexpectedEof => io::ErrorKind::ConnectionReset.into(),
-            _ => error,
-        })
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let mut stream = self.stream.borrow_mut();
+        let mut count = stream.read(buffer).map_err(cut)?;
+        self.timer.without_waiting(|| {
+            while let Some(rest) = buffer.get_mut(count..).filter(|rest| count > 0 && !rest.is_empty()) {
+                match stream.read(rest) {
+                    // The next call finds the end again.
+                    Ok(0) => break,
+                    Ok(more) => count = count.saturating_add(more),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        *self.error.borrow_mut() = Some(cut(error));
+                        break;
+                    }
+                }
+            }
+        });
+        Ok(count)
     }
+}
+
+/// Returns what an error means. TLS that ends without saying so may have been cut by anybody.
+fn cut(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof { io::ErrorKind::ConnectionReset.into() } else { error }
 }
 
 /// The answer of a server, whose body is read piece by piece.

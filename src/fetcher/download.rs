@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, read, write};
+use rustix::pipe::fcntl_setpipe_size;
 
 use super::programs::{FETCH, MARGIN};
 use crate::child::{Child, Ended, Pipes};
@@ -19,6 +20,8 @@ const LINE: usize = 1 << 10;
 /// The most bytes on standard error at once, and for each second that has passed. More than this is a flood.
 const HEARD: usize = 64 << 10;
 const HEARD_A_SECOND: usize = 4 << 10;
+/// How many bytes of the body the pipe may hold.
+const PIPE: usize = 256 << 10;
 /// How long the program may take to end after it has closed its pipes.
 const PATIENCE_END: Duration = Duration::from_secs(5);
 /// The shortest time between two notes in the log.
@@ -79,6 +82,8 @@ impl Download {
         let path = c"PATH=/usr/sbin:/usr/bin:/sbin:/bin";
         let (child, Pipes { input, output, errors }) = Child::start(&[program.as_c_str()], &[path])
             .map_err(|errno| Error::system(&format!("start {FETCH}"), errno))?;
+        // With a smaller pipe the two programs only wait for each other more often.
+        let _ = fcntl_setpipe_size(&output, PIPE);
         Ok(Self {
             child,
             input: Some(input),

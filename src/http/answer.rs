@@ -72,6 +72,11 @@ impl<S: Input> AnswerReader<S> {
         Self(MessageReader::new(stream), Body::Bytes(0))
     }
 
+    /// Returns an answer that is read from `stream` by way of a buffer of `size` bytes.
+    pub fn buffered(stream: S, size: usize) -> Self {
+        Self(MessageReader::buffered(stream, size), Body::Bytes(0))
+    }
+
     /// Returns whether bytes after the answer are buffered already.
     pub fn has_more(&self) -> bool {
         self.0.has_bytes()

@@ -62,7 +62,11 @@ pub(crate) struct MessageReader<S> {
 
 impl<S: Input> MessageReader<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
+        Self::buffered(stream, BUFFER)
+    }
+
+    pub(crate) fn buffered(stream: S, size: usize) -> Self {
+        Self { stream, buffer: vec![0; size].into(), start: 0, end: 0 }
     }
 
     /// Returns the buffered bytes, and reads more first if there are none. Empty only at the end of the stream.
