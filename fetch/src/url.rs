@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::percent;
+
 /// What is wrong with a URL, in words that have no part of it.
 pub type Words = &'static str;
 
@@ -177,12 +179,7 @@ fn split_port(place: &str) -> Result<(String, Option<u16>), Words> {
 
 /// Undoes percent-encoding. `None` if it is malformed or not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(if byte == b'%' { (hex(rest.next()?)? << 4) | hex(rest.next()?)? } else { byte });
-    }
-    String::from_utf8(bytes).ok()
+    percent::decode(text).and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
 fn hex(digit: u8) -> Option<u8> {
