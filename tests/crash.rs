@@ -33,11 +33,13 @@ mod start;
 #[path = "crash/swapped.rs"]
 mod swapped;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use case::{Case, Outcome};
+use glowplug::error::Reason;
 use glowplug::ignition::Stage;
 use glowplug::root::Leftovers;
 use glowplug::root::failpoints::{self, Injected};
@@ -217,7 +219,58 @@ fn fetched(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String
     {
         return Err("the file is not there".into());
     }
-    every_call(machine, before, &config, (made, &after), count)
+    every_call(machine, before, &config, (made, &after), count)?;
+    let all = std::env::var_os("CRASH_ALL").is_some();
+    without_server(machine, before, count, if all { 1 } else { 5 })
+}
+
+/// Stops a start that fetches files, at every call or every few calls. Both the host and the server of the files are gone at the
+/// second start, so that it cannot finish before the commit has begun. At the third start the server is there again.
+fn without_server(machine: &Machine, before: &Tree, count: &Count, step: usize) -> Result<(), String> {
+    // No other test listens at this address, so the port stays free while the server is gone.
+    let mut address = SocketAddr::from(([127, 0, 0, 13], 0));
+    let start = |address| {
+        server::Server::at(address, |asked, stream| server::give(stream, "200 OK", asked.path.as_bytes()))
+    };
+    let server = start(address);
+    let file =
+        |name: &str| format!(r#"{{"path":"/srv{name}","contents":{{"source":"{}"}}}}"#, server.url(name));
+    // The second start gives up after one second.
+    let config = format!(
+        r#"{{"ignition":{{"version":"3.4.0","timeouts":{{"httpTotal":1}}}},"storage":{{"files":[{},{},{{"path":"/srv/c"}}]}}}}"#,
+        file("/a"),
+        file("/b")
+    );
+    let (made, after) = machine.undisturbed(before, &config, None)?;
+    address = server.end();
+    let (mut is_saved, mut unfinished) = (false, 0);
+    for (call, fault) in
+        (0..made).step_by(step).flat_map(|call| [(call, Injected::Stop), (call, Injected::LoseContents)])
+    {
+        let at = |what: String| format!("{fault:?} at call {call} of {made}, then without a server: {what}");
+        let disk = machine.disk(before, None).map_err(at)?;
+        let server = start(address);
+        let first = disk.start(Some(&config), call, fault);
+        server.end();
+        disk.check_first(&first, before, &after, true).map_err(at)?;
+        add(&count.stops);
+        let second = disk.start(None, usize::MAX, fault);
+        match &second {
+            Ended::Failed(error) if error.reason() != Reason::NoHost => return Err(at(second.told())),
+            _ => disk.check_first(&second, before, &after, true).map_err(at)?,
+        }
+        let server = start(address);
+        let third = disk.start(None, usize::MAX, fault);
+        server.end();
+        let is_provisioned = disk.check_last(&third, before, &after).map_err(at)?;
+        // Unsynced contents may have been those of the saved config.
+        if is_saved && !is_provisioned && fault == Injected::Stop {
+            return Err(at("the config was saved before, and is not any more".into()));
+        }
+        is_saved = is_saved || fault == Injected::Stop && is_provisioned;
+        unfinished += usize::from(is_provisioned && matches!(second, Ended::Failed(_)));
+    }
+    if unfinished == 0 { Err("no second start has missed the server".into()) } else { Ok(()) }
 }
 
 /// Stops the second start or lets it fail, and starts a third time.

@@ -1,11 +1,14 @@
 //! A server on the loopback, and the program `glowplug-fetch` that asks it.
 #![allow(dead_code, reason = "each suite needs a part of it")]
+#![allow(clippy::unwrap_used, reason = "a server that does not run fails the test")]
 
 use std::io::{BufRead as _, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Returns the path of the built `glowplug-fetch`. It lies beside `program`, which was built from the same workspace and finds
@@ -36,26 +39,47 @@ pub struct Asked {
 /// What a server does with a request: it writes all of its answer.
 pub type Answering = dyn Fn(&Asked, &mut TcpStream) + Send + Sync;
 
-/// A server that is asked by plain HTTP. It serves as long as the test runs.
+/// A server that is asked by plain HTTP. It serves as long as the test runs, or until it is ended.
 pub struct Server {
-    port: u16,
+    address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
+    is_over: Arc<AtomicBool>,
+    listening: JoinHandle<()>,
 }
 
 impl Server {
     /// Starts a server that answers each connection in a thread of its own.
     pub fn new(answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), answer)
+    }
+
+    /// Starts such a server at this address. The port 0 stands for any that is free.
+    pub fn at(address: SocketAddr, answer: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&is_over);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (answer, seen) = (Arc::new(answer) as Arc<Answering>, Arc::clone(&asked));
-        std::thread::spawn(move || {
+        let listening = std::thread::spawn(move || {
             for stream in listener.incoming() {
+                if ends.load(Ordering::Relaxed) {
+                    return;
+                }
                 let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
                 std::thread::spawn(move || serve(stream.unwrap(), &*answer, &seen));
             }
         });
-        Self { port, asked }
+        Self { address, asked, is_over, listening }
+    }
+
+    /// Ends the server: from now on its address refuses connections. Returns the address.
+    pub fn end(self) -> SocketAddr {
+        self.is_over.store(true, Ordering::Relaxed);
+        // A connection wakes the thread. If none can be made, the thread has ended already.
+        drop(TcpStream::connect(self.address));
+        self.listening.join().unwrap();
+        self.address
     }
 
     /// Returns the URL of `path`, which begins with a slash.
@@ -64,7 +88,7 @@ impl Server {
     }
 
     pub fn host(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 
     /// Returns all requests so far.
