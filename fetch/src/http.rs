@@ -145,7 +145,9 @@ pub(crate) fn follow(
         let mut response = ask(method, &url, headers).map_err(|failure| (url.shown(), failure))?;
         response.redirects = redirects;
         let status = response.status();
-        let location = response.field("location").filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308));
+        let location = response
+            .field("location")
+            .filter(|place| !place.is_empty() && matches!(status, 301 | 302 | 303 | 307 | 308));
         let Some(location) = location.filter(|_| request.follow) else { return Ok(response) };
         let next = redirect(&url, location).map_err(|failure| (url.shown(), failure))?;
         url = next;
@@ -305,7 +307,7 @@ impl Hop<'_> {
                 && !is_resume
                 && !RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
             {
-                push(&mut head, name, value);
+                push(&mut head, &canonical(name), value);
             }
         }
         if !is_own("Authorization") {
@@ -328,6 +330,17 @@ impl Hop<'_> {
         }
         Ok(head)
     }
+}
+
+/// Returns the name of a field as the reference sends it: capital letters at the beginning and after each hyphen. Servers
+/// should not care, but some do.
+fn canonical(name: &str) -> String {
+    let mut is_first = true;
+    let capital = |letter: char| {
+        let is_capital = std::mem::replace(&mut is_first, letter == '-');
+        if is_capital { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() }
+    };
+    name.chars().map(capital).collect()
 }
 
 fn push(head: &mut String, name: &str, value: &str) {

@@ -8,6 +8,7 @@
     reason = "a failed assumption is the test's own message"
 )]
 
+mod beside;
 mod fetch;
 mod files;
 mod kargs;

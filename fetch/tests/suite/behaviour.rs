@@ -42,7 +42,7 @@ fn own_headers_replace_defaults_and_the_last_one_counts() {
     }
     run(&asked).body();
     let head = server.requests()[1].clone();
-    for wanted in ["\r\nuser-agent: mine/1\r\n", "\r\nx-token: two\r\n", "\r\nAUTHORIZATION: Bearer x\r\n"] {
+    for wanted in ["\r\nUser-Agent: mine/1\r\n", "\r\nX-Token: two\r\n", "\r\nAuthorization: Bearer x\r\n"] {
         assert!(head.contains(wanted), "{head}");
     }
     for unwanted in ["Ignition/", "one", "Basic", "elsewhere", "Content-Length"] {

@@ -106,7 +106,7 @@ fn azure_shows_the_identity_of_the_machine_to_its_blobs() {
     let names = "subjectAltName=DNS:account.blob.core.windows.net";
     authority.issue("leaf", Some("ca"), &Issue { extensions: names, ..Issue::default() });
     let blobs = Server::https(authority.server(&["leaf"]), |head, _, connection| {
-        let identity = "\r\nAuthorization: Bearer an-identity\r\nx-ms-version: ";
+        let identity = "\r\nAuthorization: Bearer an-identity\r\nX-Ms-Version: ";
         let answer = match (head.contains(identity), head.starts_with("GET /container/public ")) {
             (true, false) => ok("for the machine"),
             (false, true) => ok("for all"),
