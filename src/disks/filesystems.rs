@@ -74,7 +74,7 @@ pub fn make(
     tools.succeed(&["wipefs", "--all", &path])?;
     let command = command(wanted, format, &path);
     if !command.is_empty() {
-        log::info!("make a file system on {path}: {}", format.name());
+        log::info!("make a file system on {}: {}", shown(wanted, device), format.name());
         tools.succeed(&command.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     if let Some(directory) = wanted.path.as_deref().filter(|_| format != Format::Swap && !tools.is_stage()) {
@@ -84,13 +84,19 @@ pub fn make(
     record.finish(place)
 }
 
+/// Returns the device as the config names it, with the kernel's name: `/dev/dm-0` alone tells nobody what it is.
+fn shown(wanted: &Filesystem<'_>, device: &Device) -> String {
+    let path = device.path();
+    if wanted.device == path { path } else { format!("{} ({path})", wanted.device) }
+}
+
 /// Copies what the image has in `directory` into the new file system.
 fn copy_contents(directory: &str, (device, format): (&str, Format), tools: Tools<'_>) -> Result<()> {
     if tools.root().stat(Path::new(directory))?.is_none() {
         return Ok(());
     }
     load_module(format.name(), tools);
-    log::info!("copy {directory} into the new file system on {device}");
+    log::info!("copy {directory} into the new file system");
     let from = format!("{}/.", directory.trim_end_matches('/'));
     let extra = Extra { device, kind: format.name() };
     tools.succeed_with(Some(extra), &["cp", "--archive", "--", &from, in_root::PLACE])
