@@ -61,7 +61,7 @@ pub(super) fn copy(tree: &mut Tree, from: &Path, to: &Path, what: &Copy, copies:
             }
             _ => {
                 let what = format!("copy {} in the root: it is {}", source.display(), stat.kind.word());
-                let advice = "Take it out of the image's /etc/skel, then start again: nothing was written.";
+                let advice = "Take it out of the image, then start again: nothing was written.";
                 return Err(Error::new(Reason::Unsupported, what).advise(advice));
             }
         }
