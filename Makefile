@@ -62,14 +62,14 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
 	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/bench-fetch \
-	network/deb network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
+	network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup tests/oci \
 	tests/disks/prepare tests/disks/run tests/disks/crash tests/disks/guests tests/disks/guest/init tests/disks/guest/in_root \
 	$(wildcard tests/disks/cases/*/before tests/disks/cases/*/provision tests/disks/cases/*/check) \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
-	tests/boot/machine/offline fuzz/run image/build image/oci debian/deb debian/deb-disks debian/pack podman-machine/deb \
+	tests/boot/machine/offline fuzz/run image/build image/oci debian/deb debian/pack podman-machine/deb \
 	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
-	debian/tests/functions debian/tests/boot debian/tests/dracut debian/tests/initramfs-tools \
+	$(filter-out debian/tests/control,$(wildcard debian/tests/*)) \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
 	podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
 	podman-machine/root/usr/sbin/update-ca-trust podman-machine/root/etc/profile.d/podman-machine-path.sh \
@@ -130,14 +130,14 @@ deb: deps-build
 # A file target, so that the lab is made anew only if the package has changed.
 $(DEB): build
 	@mkdir -p $(OUT)/deb
-	@debian/deb $(BIN) $(ARCH) $(OUT)/deb/new.deb
+	@debian/deb glowplug $(BIN) $(ARCH) $(OUT)/deb/new.deb
 	@cmp -s $(OUT)/deb/new.deb $@ || mv $(OUT)/deb/new.deb $@
 	@rm -f $(OUT)/deb/new.deb
 	@cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
 
 $(NETWORK_DEB): build
 	@mkdir -p $(OUT)/deb
-	@network/deb $(BIN) $(ARCH) $(OUT)/deb/new-network.deb
+	@debian/deb glowplug-network $(BIN) $(ARCH) $(OUT)/deb/new-network.deb
 	@cmp -s $(OUT)/deb/new-network.deb $@ || mv $(OUT)/deb/new-network.deb $@
 	@rm -f $(OUT)/deb/new-network.deb
 	@cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
@@ -151,7 +151,7 @@ $(MACHINE_DEB):
 
 $(DISKS_DEB):
 	@mkdir -p $(OUT)/deb
-	@debian/deb-disks $@
+	@debian/deb glowplug-disks $(BIN) $(ARCH) $@
 	@cp $@ $(OUT)/deb/glowplug-disks_$$(dpkg-deb -f $@ Version)_all.deb
 
 # Debian's own source package, built, compared and tested in a Debian sid. It is not part of `make test`: it takes too long.
@@ -273,7 +273,7 @@ boot: deps lab check-packages lintian machine-lab image
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
 		glowplug-agent.socket glowplug-agent.service glowplug-agent-console.timer
 	tests/boot/generators $(DEB) $(LAB)/root $(OUT)/generators
-	tests/boot/lifecycle $(DEB) $(LAB) $(OUT)/lifecycle
+	tests/boot/lifecycle $(LAB)/base-*.tar $(OUT)/lifecycle $(DEB) $(NETWORK_DEB) $(DISKS_DEB)
 	tests/boot/first-boot $(BIN)/glowplug $(LAB)/root
 	tests/boot/machine/offline $(MACHINE_LAB)/root
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2

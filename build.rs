@@ -2,8 +2,8 @@
 //!
 //! - **musl**: all programs static. The project's own packages have it, because it is the smallest.
 //! - **static glibc**: the same, where Rust has no standard library for musl.
-//! - **Debian's**: dynamic with glibc, for `glowplug-ready` and `glowplug-agent`, which run in the real root. `glowplug`
-//!   alone is linked statically there (`debian/rules`). `src/main.rs` refuses to be dynamic.
+//! - **Debian's**: dynamic with glibc, for all programs but `glowplug`, which alone is linked statically there
+//!   (`debian/rules`). `src/main.rs` refuses to be dynamic.
 //!
 //! Static programs have no unwind tables: nothing unwinds, and every byte counts in the initramfs.
 

@@ -1,5 +1,5 @@
-//! Tells the program when it was built: `SOURCE_DATE_EPOCH` (reproducible-builds.org), or else now. A release build is linked as
-//! the other programs are.
+//! Tells the program when it was built: `SOURCE_DATE_EPOCH` (reproducible-builds.org), or else now. A static release build is
+//! linked as the other programs are. Debian's is dynamic, and is linked as usual.
 
 #[path = "../link.rs"]
 mod link;
@@ -15,7 +15,8 @@ fn main() {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let built: u64 = variable("SOURCE_DATE_EPOCH").parse().unwrap_or_else(|_| now());
     println!("cargo:rustc-env=GLOWPLUG_BUILD_TIME={built}");
-    if variable("PROFILE") == "release" {
+    let is_static = variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
+    if variable("PROFILE") == "release" && is_static {
         link::print_arguments(&format!("{}/..", variable("CARGO_MANIFEST_DIR")), "bins");
     }
 }
