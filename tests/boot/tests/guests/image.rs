@@ -82,6 +82,9 @@ fn look(guest: &mut Guest, config: &str, uefi: bool) {
     assert_eq!(socket.trim(), "active", "podman.socket");
     let emulated = guest.ask("root", "ls /proc/sys/fs/binfmt_misc").unwrap();
     assert!(emulated.contains("qemu-s390x"), "{emulated}");
+    let programs =
+        guest.ask("root", "cd /usr/bin && echo curl git nano vi xz | xargs -n 1 readlink -e").unwrap();
+    assert_eq!(programs.lines().count(), 5, "programs that Fedora's image has as well: {programs}");
 }
 
 /// Checks that the host gets one complete line, and nothing after it.
