@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ fn server() -> Server {
         "/config" => give(stream, "200 OK", config(asked).as_bytes()),
         "/endless" => endless(stream),
         "/cut" => drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel")),
+        "/bomb" => give(stream, "200 OK", bomb()),
         "/large" => give(stream, "200 OK", &vec![b'x'; 3 << 20]),
         _ => give(stream, "404 Not Found", b""),
     })
@@ -57,6 +59,21 @@ fn endless(stream: &mut TcpStream) {
     drop(stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n"));
     let blanks = vec![b' '; 1 << 16];
     while stream.write_all(&blanks).is_ok() {}
+}
+
+/// Returns 64 MiB of zeros as 64 KiB of gzip data.
+fn bomb() -> &'static [u8] {
+    static PACKED: OnceLock<Vec<u8>> = OnceLock::new();
+    PACKED.get_or_init(|| {
+        let mut gzip = Command::new("gzip");
+        let mut gzip = gzip.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = gzip.stdin.take().unwrap();
+        let zeros = std::thread::spawn(move || (0..64).try_for_each(|_| input.write_all(&[0; 1 << 20])));
+        let packed = gzip.wait_with_output().unwrap().stdout;
+        zeros.join().unwrap().unwrap();
+        assert!((10_000..1_000_000).contains(&packed.len()), "{}", packed.len());
+        packed
+    })
 }
 
 /// Returns everything that the program said in any place.
@@ -162,7 +179,7 @@ fn a_failure_leaves_the_root_as_it_was() {
     }
 }
 
-/// A config that never ends is given up at the limit of its size.
+/// A config that never ends, or that unpacks to far more than it has, is given up at the limit of its size.
 #[test]
 fn an_endless_config_is_bounded() {
     let (sandbox, server) = (sandbox(), server());
@@ -172,9 +189,16 @@ fn an_endless_config_is_bounded() {
     let done = sandbox.run("");
     assert_eq!(done.reason(), "bad-answer", "{done:?}");
     assert!(done.said.contains("larger than 10240000 bytes"), "{done:?}");
+    fs::write(sandbox.host("cmdline"), "ro\n").unwrap();
+    let before = sandbox.state();
+    let merged = json!([{"source": server.url("/bomb"), "compression": "gzip"}]);
+    let done =
+        sandbox.run(&json!({"ignition": {"version": "3.4.0", "config": {"merge": merged}}}).to_string());
+    assert_eq!(done.reason(), "bad-answer", "{done:?}");
+    assert_eq!(sandbox.state(), before);
 }
 
-/// The disk is full in the middle of a download.
+/// The disk is full in the middle of a download, or of a file that unpacks to far more than the server sends.
 #[test]
 fn a_full_disk_is_told_and_left_as_it_was() {
     let (sandbox, server) = (sandbox(), server());
@@ -182,9 +206,12 @@ fn a_full_disk_is_told_and_left_as_it_was() {
     let before = sandbox.state();
     let sources: Vec<Value> =
         ["/hello", "/endless", "/large"].map(|path| json!({"source": server.url(path)})).into();
-    let done = sandbox.run(&files(&sources).to_string());
-    assert_eq!(done.reason(), "no-space", "{done:?}");
-    assert_eq!(sandbox.state(), before);
+    let bomb = [json!({"source": server.url("/bomb"), "compression": "gzip"})];
+    for config in [files(&sources), files(&bomb)] {
+        let done = sandbox.run(&config.to_string());
+        assert_eq!(done.reason(), "no-space", "{done:?}");
+        assert_eq!(sandbox.state(), before);
+    }
 }
 
 /// No process shows a secret among its arguments or, to others, in its environment.
