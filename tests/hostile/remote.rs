@@ -68,7 +68,7 @@ fn bomb() -> &'static [u8] {
         let mut gzip = Command::new("gzip");
         let mut gzip = gzip.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut input = gzip.stdin.take().unwrap();
-        let zeros = std::thread::spawn(move || (0..64).try_for_each(|_| input.write_all(&[0; 1 << 20])));
+        let zeros = std::thread::spawn(move || (0..8 << 10).try_for_each(|_| input.write_all(&[0; 8 << 10])));
         let packed = gzip.wait_with_output().unwrap().stdout;
         zeros.join().unwrap().unwrap();
         assert!((10_000..1_000_000).contains(&packed.len()), "{}", packed.len());
