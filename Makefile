@@ -54,14 +54,14 @@ COMMA = ,
 BIN = $(OUT)/$(TARGET)/release
 DEB = $(OUT)/deb/glowplug-$(ARCH).deb
 NETWORK_DEB = $(OUT)/deb/glowplug-network-$(ARCH).deb
-MACHINE_DEB = $(OUT)/deb/glowplug-podman-machine.deb
+MACHINE_DEB = $(OUT)/deb/glowplug-podman-machine-$(ARCH).deb
 DISKS_DEB = $(OUT)/deb/glowplug-disks.deb
 VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
-	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/bench-fetch \
+	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/vsock-net tests/gvproxy tests/bench-fetch \
 	network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup tests/oci \
 	tests/disks/prepare tests/disks/run tests/disks/crash tests/disks/guests tests/disks/guest/init tests/disks/guest/in_root \
@@ -77,7 +77,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	podman-machine/root/usr/share/initramfs-tools/hooks/glowplug-podman-machine
 # The environment of the lab's programs.
 LAB_ENV = GLOWPLUG_LAB="$(LAB)" GLOWPLUG_MACHINE_LAB="$(MACHINE_LAB)" \
-	GLOWPLUG_BIN="$(BIN)/glowplug" GLOWPLUG_IMAGES="$(IMAGES)"
+	GLOWPLUG_BIN="$(BIN)/glowplug" GLOWPLUG_IMAGES="$(IMAGES)" GLOWPLUG_GVPROXY="$(OUT)/gvproxy/gvproxy"
 # The packages that making and starting an image for another architecture needs.
 PACKAGES_arm64 = qemu-user-static qemu-system-arm qemu-efi-aarch64 gcc-aarch64-linux-gnu
 # Compiles the programs for arm64, which no other check does. A standard library for it comes from rustup, or from the source
@@ -96,7 +96,7 @@ N = 50
 TARGETS =
 
 .PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test oci test-oci test-podman \
-	demo test check unit network disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
+	demo test check unit network vsock-net disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -142,12 +142,12 @@ $(NETWORK_DEB): build
 	@rm -f $(OUT)/deb/new-network.deb
 	@cp $@ $(OUT)/deb/$$(dpkg-deb -f $@ Package)_$$(dpkg-deb -f $@ Version)_$$(dpkg-deb -f $@ Architecture).deb
 
-# The next two packages have no programs, so they are made each time. The same source gives the same bytes.
+# The next two packages are made each time. The same source gives the same bytes.
 .PHONY: $(MACHINE_DEB) $(DISKS_DEB)
-$(MACHINE_DEB):
+$(MACHINE_DEB): build
 	@mkdir -p $(OUT)/deb
-	@podman-machine/deb $(VERSION) $@
-	@cp $@ $(OUT)/deb/glowplug-podman-machine_$(VERSION)_all.deb
+	@podman-machine/deb $(BIN) $(ARCH) $(VERSION) $@
+	@cp $@ $(OUT)/deb/glowplug-podman-machine_$(VERSION)_$(ARCH).deb
 
 $(DISKS_DEB):
 	@mkdir -p $(OUT)/deb
@@ -175,9 +175,10 @@ check-packages: deps demo-lab
 	lintian --fail-on error,warning $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
 	tests/check-packages $(BIN) $(ARCH) $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB) $(LAB)/root
 
-# The guest of the podman machine, with podman and everything else on which the layer depends.
+# The guest of the podman machine, with podman and everything else on which the layer depends, and the gvproxy of its host.
 machine-lab: deps-lab deb
 	@tests/boot/prepare $(DEB) $(MACHINE_LAB) $(MACHINE_DEB)
+	@tests/gvproxy $(OUT)/gvproxy
 
 image: deps-lab deb
 	image/build $(ARCH) $(IMAGES) $(DEB) $(MACHINE_DEB)
@@ -206,7 +207,7 @@ demo: demo-lab
 	@. tests/steps; step_title boot "the boot"; echo
 	@$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
 
-test: lint unit network disks fuzz-smoke build-glibc bare boot
+test: lint unit network vsock-net disks fuzz-smoke build-glibc bare boot
 	@echo "make test: everything passed"
 
 # The quick loop. It needs no packages, no root and no guest. Tests that check owners run in a user namespace.
@@ -239,6 +240,11 @@ unit: deps
 network: deps build
 	tests/network $(BIN)/glowplug-network
 
+# The network over vsock with the real gvproxy, in network namespaces: without a guest. With NAME=WORD only those cases whose
+# names contain WORD.
+vsock-net: deps build
+	tests/vsock-net $(BIN)/glowplug-vsock-net $(OUT)/gvproxy $(NAME)
+
 # What becomes of disks, in User Mode Linux. With NAME=WORD only those cases whose names contain WORD.
 disks: deps build
 	@tests/disks/prepare $(OUT)/disks
@@ -262,7 +268,7 @@ lint-code: deps
 	cd fuzz && cargo clippy --quiet --locked --target $(CPU)-unknown-linux-gnu --target-dir $(OUT)/fuzz/build -- -D warnings
 	shellcheck -s dash -e SC1091 $(SCRIPTS)
 	shfmt -i 4 -d $(SCRIPTS)
-	for page in man/*.8 network/man/*.8; do tests/lint-man "$$page" || exit 1; done
+	for page in man/*.8 network/man/*.8 podman-machine/man/*.8; do tests/lint-man "$$page" || exit 1; done
 	tests/check-steps
 
 lint-crates: deps

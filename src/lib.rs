@@ -46,6 +46,7 @@ mod memory;
 pub mod network;
 pub mod plan;
 pub mod platform;
+pub mod privileges;
 pub mod provision;
 pub mod ready;
 pub mod root;
@@ -56,4 +57,5 @@ pub mod sys;
 #[cfg(test)]
 mod testing;
 mod unit_name;
+pub mod vsock_net;
 mod words;

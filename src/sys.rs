@@ -7,6 +7,7 @@ mod allocator;
 mod disks;
 #[cfg(all(panic = "abort", target_env = "musl"))]
 mod no_unwinder;
+mod tap;
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -23,15 +24,25 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::error::errno_of;
 pub use disks::{KernelPartition, leave_mount_namespace, replace_by, tell_kernel};
+pub use tap::{open_tap, set_carrier, set_up};
 
 /// A socket option of `linux/vm_sockets.h`. Its value is a `timeval` on machines whose long has 64 bits.
 const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
 
-/// Connects to `port` of the host by vsock(7). The kernel gives up after `patience` instead of its default of two seconds.
+/// Connects to `port` of the host by vsock(7), as [`connect_by_vsock`] does.
+///
+/// # Errors
+/// As there.
+pub fn connect_to_host(port: u32, patience: Duration) -> Result<OwnedFd, Errno> {
+    connect_by_vsock(libc::VMADDR_CID_HOST, port, patience)
+}
+
+/// Connects to `port` of the machine `cid` by vsock(7). The kernel gives up after `patience` instead of its default of two
+/// seconds.
 ///
 /// # Errors
 /// errno of socket(2), setsockopt(2) or connect(2).
-pub fn connect_to_host(port: u32, patience: Duration) -> Result<OwnedFd, Errno> {
+pub fn connect_by_vsock(cid: u32, port: u32, patience: Duration) -> Result<OwnedFd, Errno> {
     let check = |code: libc::c_int| match code {
         0.. => Ok(code),
         _ => Err(errno_of(&std::io::Error::last_os_error())),
@@ -58,7 +69,7 @@ pub fn connect_to_host(port: u32, patience: Duration) -> Result<OwnedFd, Errno> 
         svm_family: libc::AF_VSOCK.try_into().map_err(|_| Errno::AFNOSUPPORT)?,
         svm_reserved1: 0,
         svm_port: port,
-        svm_cid: libc::VMADDR_CID_HOST,
+        svm_cid: cid,
         svm_zero: [0; 4],
     };
     // SAFETY: the pointer is to a whole `sockaddr_vm`, whose size is told, and the kernel copies it.

@@ -5,21 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use glowplug::error::{Error, Result};
-use glowplug::sys;
+use glowplug::{privileges, sys};
 use rustix::fs::{FileType, fstat};
-use rustix::io::Errno;
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, geteuid, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit,
-};
-use rustix::process::{Gid, Uid};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
-};
-
-/// The user nobody and the group nogroup of Debian.
-const NOBODY: u32 = 65534;
+use rustix::process::{Resource, Rlimit, Signal, geteuid, set_parent_process_death_signal, setrlimit};
 
 /// The files and directories that may be read: CA certificates, and what the C library needs to resolve names.
 const READABLE: [&str; 8] = [
@@ -39,14 +27,8 @@ const READABLE: [&str; 8] = [
 /// [`Reason::System`](glowplug::error::Reason::System) if a step fails that this kernel should be able to do.
 pub fn enter() -> Result<Option<&'static str>> {
     let is_root = geteuid().is_root();
-    if is_root {
-        become_nobody().map_err(|errno| Error::system("become the user nobody", errno))?;
-    }
-    set_capabilities(None, NO_CAPABILITIES).map_err(|errno| Error::system("give up capabilities", errno))?;
-    set_no_new_privs(true).map_err(|errno| Error::system("forbid new privileges", errno))?;
-    // The keys and tokens of a config are in this memory.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|errno| Error::system("forbid core files", errno))?;
+    // The keys and tokens of a config are in this memory, so it must not reach a core file either.
+    privileges::give_up()?;
     // A change of the user has undone what the parent may have set.
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|errno| Error::system("ask for a signal at the parent's end", errno))?;
@@ -57,36 +39,6 @@ pub fn enter() -> Result<Option<&'static str>> {
         Ok(false) => Ok(Some("this kernel has no Landlock: public files of the system can be read")),
         Err(errno) => Err(Error::system("restrict access to files by Landlock", errno)),
     }
-}
-
-const NO_CAPABILITIES: CapabilitySets = CapabilitySets {
-    effective: CapabilitySet::empty(),
-    permitted: CapabilitySet::empty(),
-    inheritable: CapabilitySet::empty(),
-};
-
-/// Becomes nobody, without groups, and empties the sets from which a program could get capabilities.
-fn become_nobody() -> rustix::io::Result<()> {
-    for number in 0..64 {
-        match CapabilitySet::from_bits(1 << number).map(remove_capability_from_bounding_set) {
-            // The kernel does not know this capability, nor those after it.
-            None | Some(Err(Errno::INVAL)) => break,
-            // A user namespace may hold root back from this.
-            Some(Ok(()) | Err(Errno::PERM)) => {}
-            Some(Err(errno)) => return Err(errno),
-        }
-    }
-    clear_ambient_capability_set()?;
-    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    // In the user namespace of an ordinary user, nobody may not exist, and groups cannot be changed. Root is that user there,
-    // and has no privileges outside once its capabilities are gone.
-    let in_namespace = |error| match error {
-        Errno::INVAL | Errno::PERM => Ok(()),
-        errno => Err(errno),
-    };
-    set_thread_groups(&[]).or_else(in_namespace)?;
-    set_thread_res_gid(group, group, group).or_else(in_namespace)?;
-    set_thread_res_uid(user, user, user).or_else(in_namespace)
 }
 
 fn set_limits(is_root: bool) -> rustix::io::Result<()> {

@@ -378,7 +378,7 @@ fn with_socket(mut device: Running, program: &Path, socket: &Path, log: &Path) -
 }
 
 /// Returns a port on which nothing listens now.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").doing("look for a free port")?;
     Ok(listener.local_addr().doing("look for a free port")?.port())
 }

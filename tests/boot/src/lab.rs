@@ -108,6 +108,14 @@ pub fn program() -> Result<PathBuf> {
     from_variable("GLOWPLUG_BIN", "make build")
 }
 
+/// Returns the host's real gvproxy, named by `GLOWPLUG_GVPROXY`.
+///
+/// # Errors
+/// When the variable is not set or names no file.
+pub fn gvproxy() -> Result<PathBuf> {
+    from_variable("GLOWPLUG_GVPROXY", "make machine-lab")
+}
+
 fn from_variable(name: &str, target: &str) -> Result<PathBuf> {
     let path = env::var_os(name).ok_or_else(|| {
         Error::new(format!("{name} is not set: `{target}` prepares what it names, `make boot` sets it"))

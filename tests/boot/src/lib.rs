@@ -17,6 +17,7 @@ pub mod curves;
 pub mod error;
 pub mod firmware;
 pub mod guest;
+pub mod gvproxy;
 pub mod host;
 pub mod hostile;
 pub mod image;

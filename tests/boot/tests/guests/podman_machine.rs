@@ -1,19 +1,22 @@
 //! The podman machine: a guest with glowplug-podman-machine, with podman's own configs, and with the shares and ports that
 //! podman's hosts have. `machine/checks` runs in the guest and checks it.
 //!
-//! `make boot` prepares its lab and sets `GLOWPLUG_MACHINE_LAB`. Rosetta, gvforwarder, sentinelctl and gvproxy's API
-//! are stand-ins here, because none of them is available to these tests.
+//! `make boot` prepares its lab and sets `GLOWPLUG_MACHINE_LAB`. Rosetta, sentinelctl and, but for Hyper-V, gvproxy's API
+//! are stand-ins here. On Hyper-V the network is that of Debian's own gvproxy, over vsock.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use boot_lab::guest::{BOOT, Guest, Machine, Options};
+use boot_lab::gvproxy::{Gvproxy, HOST};
 use boot_lab::host::{self, Config, Manner};
 use boot_lab::lab::{self, Lab};
 use boot_lab::process::run_ok;
@@ -34,8 +37,8 @@ const SHARES: [(&str, &str); 4] = [
 const SENTINELCTL: &str = "#!/bin/sh\necho \"$*\" >>/run/sentinelone-arguments\n\
     [ \"$2\" != token ] || tee -a /run/sentinelone-input\n";
 
-/// A stand-in that keeps running, as the program that moves packets does.
-const GVFORWARDER: &str = "#!/bin/sh\necho \"$*\" >/run/gvforwarder-arguments\nexec sleep infinity\n";
+/// What is sent in each direction over the network of Hyper-V, in bytes.
+const MUCH: usize = 100 << 20;
 
 /// The stand-in for Rosetta runs programs for arm64, because the machine that runs these tests is not an arm64 machine.
 const ROSETTA_CONF: &str = ":rosetta:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\
@@ -116,9 +119,13 @@ impl Provisioning {
         Self { machine, config, user }
     }
 
-    /// Boots as podman's hosts do, until the host has `Ready`.
+    /// Boots as podman's hosts do, with a stand-in for gvproxy's API, until the host has `Ready`.
     fn boot(&self, ready: &Ready, options: Options) -> Guest {
-        let options = Options { gvproxy: true, second_console: true, memory: 2048, ..options };
+        self.boot_with_network(ready, Options { gvproxy: true, ..options })
+    }
+
+    fn boot_with_network(&self, ready: &Ready, options: Options) -> Guest {
+        let options = Options { second_console: true, memory: 2048, ..options };
         let mut guest = self.machine.boot(options).unwrap();
         let line = guest.wait_ready(ready, BOOT).unwrap();
         assert_eq!((line.text.as_str(), line.complete), ("Ready", true), "{}", guest.failed("not Ready"));
@@ -287,9 +294,8 @@ fn podman_5_4_with_qemu_and_a_second_boot() {
     }
 }
 
-/// A boot with Hyper-V's config, made with `--username bob`. vsock serves it, because QEMU has no key-value pairs.
-#[test]
-fn podman_5_8_on_hyperv_for_another_user() {
+/// Hyper-V's config, made with `--username bob`.
+fn on_hyperv() -> Provisioning {
     let sample = host::config("5.8.3-hyperv-default.ign").unwrap();
     let bob = r#""users":[{"name":"core","shouldExist":false},{"name":"bob","groups":["sudo","adm","wheel","systemd-journal"],"#;
     let config = replaced(&sample, r#""users":[{"name":"core","#, bob);
@@ -297,14 +303,69 @@ fn podman_5_8_on_hyperv_for_another_user() {
         .replace("/core", "/bob")
         .replace("\"name\":\"core\"}", "\"name\":\"bob\"}")
         .replace("core:100", "bob:100");
-    let config = without(&config, r#"{"enabled":true,"name":"podman.socket"},"#);
-    let config = with(&config, &[file("/usr/libexec/podman/gvforwarder", 0o755, GVFORWARDER)], &[]);
-    let provisioning = Provisioning::new(&config, "bob");
+    Provisioning::new(&without(&config, r#"{"enabled":true,"name":"podman.socket"},"#), "bob")
+}
+
+/// A boot with Hyper-V's config. vsock serves it, because QEMU has no key-value pairs.
+#[test]
+fn podman_5_8_on_hyperv_for_another_user() {
+    let provisioning = on_hyperv();
     let machine = &provisioning.machine;
     let _served =
         Config::serve(machine.folder(), provisioning.config.clone().into_bytes(), Manner::Podman).unwrap();
     let ready = Ready::vsock_port(machine.folder(), 40001, After::Record).unwrap();
-    let guest = provisioning.boot(&ready, Options::vsock());
+    let _gvproxy = Gvproxy::start(machine.folder(), 40002).unwrap();
+    let guest = provisioning.boot_with_network(&ready, Options::vsock());
     provisioning.check(&guest, "5_8");
     only_once(&ready);
+}
+
+/// The network of Hyper-V under load, and with a gvproxy that starts again.
+#[test]
+#[ignore = "by hand: `make boot-more`"]
+fn vsock_network_with_100_mib_each_way_and_a_new_gvproxy() {
+    let provisioning = on_hyperv();
+    let machine = &provisioning.machine;
+    let _served =
+        Config::serve(machine.folder(), provisioning.config.clone().into_bytes(), Manner::Podman).unwrap();
+    let ready = Ready::vsock_port(machine.folder(), 40001, After::Record).unwrap();
+    let gvproxy = Gvproxy::start(machine.folder(), 40002).unwrap();
+    let guest = provisioning.boot_with_network(&ready, Options::vsock());
+    let ask = |command: &str| guest.ask_within(CHECKS, "root", command).unwrap();
+    ask("until ip -4 address show dev vsock0 | grep -q 192.168.127.2/24; do sleep 0.5; done");
+
+    ask(&format!("head -c {MUCH} /dev/urandom >/dev/shm/data"));
+    let sum = ask("sha256sum </dev/shm/data");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let begin = Instant::now();
+    let receiver = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = Vec::with_capacity(MUCH);
+        stream.read_to_end(&mut bytes).unwrap();
+        (bytes, listener)
+    });
+    ask(&format!("socat -u OPEN:/dev/shm/data TCP:{HOST}:{port}; rm /dev/shm/data"));
+    let (bytes, listener) = receiver.join().unwrap();
+    println!("{} bytes from the guest in {:?}", bytes.len(), begin.elapsed());
+    let sender = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&bytes).unwrap();
+    });
+    let begin = Instant::now();
+    // The bytes come back as the guest has sent them, or the sum is another.
+    assert_eq!(ask(&format!("socat -u TCP:{HOST}:{port} - | sha256sum")), sum);
+    println!("{MUCH} bytes to the guest in {:?}", begin.elapsed());
+    sender.join().unwrap();
+
+    drop(gvproxy);
+    ask("until [ \"$(cat /sys/class/net/vsock0/carrier)\" = 0 ]; do sleep 0.2; done");
+    let _gvproxy = Gvproxy::start(machine.folder(), 40002).unwrap();
+    let begin = Instant::now();
+    ask("until timeout 2 bash -c 'echo >/dev/tcp/192.168.127.1/80' 2>/dev/null; do sleep 0.2; done");
+    println!("the network is back {:?} after gvproxy", begin.elapsed());
+    let status = ask("cat /proc/$(systemctl show --value -p MainPID vsock-network.service)/status");
+    println!("{}", status.lines().filter(|line| line.starts_with("VmRSS")).collect::<String>());
+    assert_eq!(ask("systemctl show --value -p NRestarts vsock-network.service").trim(), "0");
+    guest.shutdown().unwrap();
 }
