@@ -244,7 +244,10 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let refused = answering(|mut stream| stream.write_all(b"REJECTED EXTERNAL\r\n").unwrap());
+        let refused = answering(|mut stream| {
+            read_head(&mut stream);
+            stream.write_all(b"REJECTED EXTERNAL\r\n").unwrap();
+        });
         assert_eq!(refused.err(), Some(Errno::ACCESS));
         let cut = answering(|mut stream| {
             read_head(&mut stream);

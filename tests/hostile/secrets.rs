@@ -467,8 +467,11 @@ fn no_core_and_no_arguments() {
         let owner = fs::metadata(format!("/proc/{}/mem", child.id())).unwrap();
         assert_eq!((owner.uid(), owner.mode() & 0o077), (0, 0), "{call:?}");
         // A shell starts its background jobs with SIGQUIT ignored, which they inherit.
-        let killed = Command::new("kill").arg("-ABRT").arg(child.id().to_string()).status().unwrap();
-        assert!(killed.success());
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&child),
+            rustix::process::Signal::ABORT,
+        )
+        .unwrap();
         let status = child.wait().unwrap();
         assert_eq!((status.signal(), status.core_dumped()), (Some(libc::SIGABRT), false), "{call:?}");
         let names: Vec<_> =

@@ -18,7 +18,12 @@ pub fn fetch_program(program: &str) -> &'static Path {
     BUILT.get_or_init(|| {
         let directory = Path::new(program).parent().unwrap();
         let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-        cargo.args(["build", "--quiet", "--locked", "--package=glowplug-fetch", "--target-dir"]);
+        cargo.args(["build", "--quiet", "--package=glowplug-fetch"]);
+        // Debian's build puts Cargo.lock aside, and has the crates of the archive.
+        if Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock").exists() {
+            cargo.arg("--locked");
+        }
+        cargo.arg("--target-dir");
         cargo.arg(directory.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
         if directory.ends_with("release") {
             cargo.arg("--release");

@@ -25,6 +25,10 @@ impl Scratch {
         fs::write(self.path(), text).unwrap();
     }
 
+    fn is_on_overlay(&self) -> bool {
+        fstatfs(File::open(self.path()).unwrap()).unwrap().f_type == OVERLAYFS
+    }
+
     fn identity(&self) -> FileIdentity {
         FileIdentity::of(File::open(self.path()).unwrap()).unwrap()
     }
@@ -65,13 +69,15 @@ fn a_stamp_is_of_the_file_that_it_names() {
     assert_eq!(root.judged(), Ok("ours"));
     root.write(stamp(FileIdentity { born: (0, 0), ..file }));
     assert_eq!(root.judged(), Ok("ours"), "an unknown birth time");
-    for other in [
-        FileIdentity { inode: file.inode + 1, ..file },
-        FileIdentity { inode: file.inode + 1, born: (0, 0) },
-        FileIdentity { born: (file.born.0 - 1, 0), ..file },
+    // On an overlay, the number or the birth time is enough. Debian's builders often have their folders there.
+    let half = || if root.is_on_overlay() { Ok("ours") } else { Err(StampFault::Copied) };
+    for (other, expected) in [
+        (FileIdentity { inode: file.inode + 1, ..file }, half()),
+        (FileIdentity { inode: file.inode + 1, born: (0, 0) }, Err(StampFault::Copied)),
+        (FileIdentity { born: (file.born.0 - 1, 0), ..file }, half()),
     ] {
         root.write(stamp(other));
-        assert_eq!(root.judged(), Err(StampFault::Copied), "{other:?}");
+        assert_eq!(root.judged(), expected, "{other:?}");
     }
     root.write(stamp(file));
     let copy = root.0.join("copy");
