@@ -89,7 +89,7 @@ impl Node {
     }
 
     fn branch(number: u32) -> Self {
-        Self(number << 1 | 1)
+        Self((number << 1) | 1)
     }
 
     fn below(self) -> Below {
