@@ -61,7 +61,7 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
-	tests/check-steps tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/vsock-net tests/gvproxy tests/bench-fetch \
+	tests/check-steps tests/check-builds tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/vsock-net tests/gvproxy tests/bench-fetch \
 	network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup tests/oci \
 	tests/disks/prepare tests/disks/run tests/disks/crash tests/disks/guests tests/disks/guest/init tests/disks/guest/in_root \
@@ -235,6 +235,7 @@ unit: deps
 	cargo test --quiet --locked -p glowplug-fetch
 	! cargo build --quiet --locked --release --features failpoints 2>$(OUT)/failpoints.log
 	grep -q "a release build must not have it" $(OUT)/failpoints.log
+	tests/check-builds $(OUT)/check-builds
 
 # The network of the initramfs, in network namespaces: without a guest.
 network: deps build
