@@ -86,7 +86,7 @@ impl<'r> Mounted<'r> {
             note(&directory)?;
         }
         let place = self.root.mount_point(Path::new(path))?;
-        self.root.forget_last();
+        self.root.forget_looked_into();
         let (flags, data) = parsed(options);
         let data = CString::new(data).map_err(|_| Error::system("mount", Errno::INVAL))?;
         let shown = place.to_string_lossy();
@@ -120,7 +120,7 @@ impl<'r> Mounted<'r> {
 
     fn unmount_all(&mut self) -> Result<()> {
         // The open directory would keep its file system busy.
-        self.root.forget_last();
+        self.root.forget_looked_into();
         let mut first = Ok(());
         while let Some(place) = self.places.pop() {
             first = first.and(take_down(&place));

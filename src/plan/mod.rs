@@ -104,6 +104,18 @@ impl<'a> Planned<'a> {
     }
 }
 
+/// Returns whether `config` has users or groups, or names one as an owner. Otherwise the account files need not be read.
+fn needs_accounts(config: &Config) -> bool {
+    let Config { passwd, storage, .. } = config;
+    let files = storage.files.iter().map(|file| (&file.user.name, &file.group.name));
+    let directories = storage.directories.iter().map(|entry| (&entry.user.name, &entry.group.name));
+    let links = storage.links.iter().map(|link| (&link.user.name, &link.group.name));
+    let mut owners = files.chain(directories).chain(links);
+    !passwd.users.is_empty()
+        || !passwd.groups.is_empty()
+        || owners.any(|(user, group)| user.is_some() || group.is_some())
+}
+
 /// Plans everything that `config` asks of the root.
 ///
 /// # Errors
@@ -124,7 +136,11 @@ pub fn plan<'a>(config: &'a Config<'a>, view: &dyn View, options: Options<'a>) -
     unsupported.append(&mut config::unsupported_changes(config));
     problems.take(config::refuse_unsupported(&unsupported));
     let mut tree = Tree::new(view);
-    let accounts = accounts::plan(&config.passwd, &mut tree, options.today, &mut problems);
+    let accounts = if needs_accounts(config) {
+        accounts::plan(&config.passwd, &mut tree, options.today, &mut problems)
+    } else {
+        accounts::Accounts::default()
+    };
     problems.take(made::plan(&config.passwd, &accounts, options.made_directories, &mut tree));
     problems.take(ssh_keys::plan(&config.passwd, &accounts, &mut tree, options.ssh_key_fragment));
     let defaults =

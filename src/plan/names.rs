@@ -226,7 +226,8 @@ impl Names {
     /// then that key does.
     fn closest(&self, key: Key) -> Option<u32> {
         let mut node = self.top?;
-        while let Some((_, branch)) = self.branch(node) {
+        while let Below::Branch(at) = node.below() {
+            let branch = self.branches.get(at as usize)?;
             node = branch.on(key.bit(branch.position));
         }
         number(node)

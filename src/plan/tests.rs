@@ -162,6 +162,23 @@ fn a_template_is_read_once_for_all_instances() {
 }
 
 #[test]
+fn account_files_are_read_only_for_users_groups_and_owners() {
+    let mut root = Memory::debian().without("/etc/passwd");
+    root.directory("/etc/passwd", 0, 0, 0o755);
+    let planned = |list: &str, entry: &str| planned(&root, list, &[entry.to_owned()]);
+    assert_eq!(planned("storage.files", r#"{"path":"/a","user":{"id":5}}"#).unwrap(), 1);
+    for (list, entry) in [
+        ("storage.files", r#"{"path":"/a","user":{"name":"root"}}"#),
+        ("storage.directories", r#"{"path":"/a","group":{"name":"root"}}"#),
+        ("storage.links", r#"{"path":"/a","target":"b","user":{"name":"root"}}"#),
+        ("passwd.groups", r#"{"name":"a"}"#),
+        ("passwd.users", r#"{"name":"a"}"#),
+    ] {
+        assert_eq!(planned(list, entry).unwrap_err().reason(), Reason::Account, "{entry}");
+    }
+}
+
+#[test]
 fn what_the_config_does_not_name_is_bounded() {
     // 1 MiB of such paths would be half a million directories, with paths of 130 MB.
     let refusal = |list: &str, entries: &[String]| -> Error {

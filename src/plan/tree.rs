@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use self::places::{Base, Places, PlannedNode, Seen, WalkStep, components, enter, next, start};
+use self::places::{Base, Place, Places, PlannedNode, Seen, WalkStep, components, enter, next, start};
 use super::{Part, Planned};
 use crate::change::{Attributes, Contents, FileKind, Op, Piece, Stat, View};
 use crate::error::{Error, Reason, Result, shorten};
@@ -159,6 +159,24 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(stat)
     }
 
+    /// Returns the number of the place of the directory at `path`, for [`Tree::may_hold`]. It never changes.
+    pub fn place(&self, path: &Path) -> Option<usize> {
+        self.enter(path).number
+    }
+
+    /// Returns whether anything may stand at `name` in the directory that has the place `directory`. [`Tree::stat`] tells
+    /// for certain, but it looks up each directory of a path. Most names that planning asks for are nowhere.
+    pub fn may_hold(&self, directory: usize, name: &str) -> bool {
+        let places = self.places.borrow();
+        let Some(place) = places.at(directory) else { return true };
+        let knows_all = match (&place.planned, &place.seen) {
+            (Some(PlannedNode::Gone), _) | (None, Seen::Nothing) => return false,
+            (Some(PlannedNode::Directory { backing: None, .. }), _) => true,
+            _ => place.is_listed,
+        };
+        !knows_all || places.number(directory, name.as_bytes()).is_some()
+    }
+
     /// Returns what stood at `path` before anything was planned.
     pub fn was(&self, path: &Path) -> Result<Option<Stat>> {
         self.view.stat(path)
@@ -234,16 +252,45 @@ impl<'a, 'v> Tree<'a, 'v> {
         if self.places.borrow().at(number).is_none_or(|place| place.is_listed) {
             return Ok(());
         }
-        if self.view.stat(&at)?.is_none_or(|stat| stat.kind != FileKind::Directory) {
-            return Ok(());
+        match self.view.stat(&at)? {
+            Some(stat) if stat.kind == FileKind::Directory => self.list_view(number, Some(&at)),
+            Some(_) => Ok(()),
+            None => {
+                let mut places = self.places.borrow_mut();
+                if let Some(place) = places.at_mut(number).filter(|place| matches!(place.seen, Seen::Unknown))
+                {
+                    place.seen = Seen::Nothing;
+                }
+                Ok(())
+            }
         }
-        self.list_view(number, Some(&at))
     }
 
     /// Returns the names that will stand in the directory at `path`, sorted.
     pub fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        self.list_into(path, &mut |name, _| names.push(name.to_owned()))?;
+        Ok(names)
+    }
+
+    /// Returns the same names, each with the kind of what will stand there.
+    pub fn entries(&self, path: &Path) -> Result<Vec<(OsString, FileKind)>> {
+        let mut entries = Vec::new();
+        self.list_into(path, &mut |name, place| entries.push((name.to_owned(), place.kind())))?;
+        let mut known = Vec::with_capacity(entries.len());
+        for (name, kind) in entries {
+            let kind = match kind {
+                Some(kind) => Some(kind),
+                None => self.stat(&path.join(&name))?.map(|stat| stat.kind),
+            };
+            known.extend(kind.map(|kind| (name, kind)));
+        }
+        Ok(known)
+    }
+
+    fn list_into(&self, path: &Path, take: &mut dyn FnMut(&OsStr, &Place)) -> Result<()> {
         let step = self.enter(path);
-        let Some(number) = step.number else { return Ok(Vec::new()) };
+        let Some(number) = step.number else { return Ok(()) };
         let at = match self.planned(step) {
             None => self.backing(step, path),
             Some(PlannedNode::Directory { backing, .. }) => backing,
@@ -252,18 +299,17 @@ impl<'a, 'v> Tree<'a, 'v> {
         };
         self.list_view(number, at.as_deref())?;
         let places = self.places.borrow();
-        let mut names = Vec::new();
         for (name, number) in places.children(number) {
-            let stands = match places.at(number).map(|place| (&place.planned, &place.seen)) {
-                Some((Some(node), _)) => !matches!(node, PlannedNode::Gone),
-                Some((None, seen)) => !matches!(seen, Seen::Nothing),
-                None => false,
+            let Some(place) = places.at(number) else { continue };
+            let stands = match &place.planned {
+                Some(node) => !matches!(node, PlannedNode::Gone),
+                None => !matches!(place.seen, Seen::Nothing),
             };
             if stands {
-                names.push(OsStr::from_bytes(name).to_owned());
+                take(OsStr::from_bytes(name), place);
             }
         }
-        Ok(names)
+        Ok(())
     }
 
     /// Adds a place for each name that the view has in the directory `at`. Place `number` has the contents of `at`.

@@ -52,8 +52,8 @@ pub struct Root {
     fd: OwnedFd,
     /// Its path in the running system, for messages and to remount it.
     path: PathBuf,
-    /// The directory in which planning looked up a name last. Most names have the same directory as the one before.
-    last: RefCell<Option<(PathBuf, OwnedFd)>>,
+    /// The directories in which planning looked up names last. Most names have the same directory as the ones before.
+    looked_into: RefCell<Vec<(PathBuf, OwnedFd)>>,
 }
 
 impl Root {
@@ -69,7 +69,7 @@ impl Root {
                 Error::new(Reason::RootIo, what)
             },
         )?;
-        Ok(Self { fd, path: path.to_owned(), last: RefCell::default() })
+        Ok(Self { fd, path: path.to_owned(), looked_into: RefCell::default() })
     }
 
     /// Returns the path of the root in the running system.

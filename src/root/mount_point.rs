@@ -47,7 +47,7 @@ impl Root {
     /// # Errors
     /// Those of the root.
     pub fn mounted_at(&self, path: &Path) -> Result<PathBuf> {
-        self.forget_last();
+        self.forget_looked_into();
         let found = self.open_following(path).and_then(|fd| path_of(&fd));
         found.map_err(|errno| Error::root("find the mount point", path, errno))
     }

@@ -48,7 +48,7 @@ pub type StampText<'t> = &'t dyn Fn(FileIdentity) -> String;
 /// Those of reading sources and of writing the root. Nothing stays staged then.
 pub(super) fn stage(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>>) -> Result<Staged> {
     raise_descriptor_limit();
-    root.forget_last();
+    root.forget_looked_into();
     let staged = Staged { areas: Vec::new(), numbers: Vec::with_capacity(ops.len()) };
     let mut filling = Stager {
         root,

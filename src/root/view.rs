@@ -14,10 +14,14 @@ use crate::error::{Error, Reason, Result, errno_words};
 use crate::fd::{names, read_all};
 use crate::sort::sort;
 
+/// The most directories that planning keeps open. It goes to and fro between two: units and the links to them, or
+/// `/etc/skel` and a home.
+const MOST_OPEN: usize = 4;
+
 impl Root {
     /// Calls `look` with the directory that holds `path` and with the last component of `path`. The directory stays open,
-    /// so that the next name in it takes only one system call. A change of the root or a mount could make the open directory
-    /// stale, so both close it.
+    /// so that the next name in it takes only one system call. A change of the root or a mount could make an open directory
+    /// stale, so both close all.
     fn in_parent<T>(
         &self,
         path: &Path,
@@ -25,18 +29,22 @@ impl Root {
     ) -> std::result::Result<T, Errno> {
         let Some(parent) = path.parent() else { return look(self.fd.as_fd(), c".") };
         let name = c_name(path.file_name().ok_or(Errno::INVAL)?)?;
-        let mut last = self.last.borrow_mut();
-        if let Some((_, fd)) = last.as_ref().filter(|(known, _)| known.as_os_str() == parent.as_os_str()) {
+        let mut open = self.looked_into.borrow_mut();
+        if let Some((_, fd)) = open.iter().find(|(known, _)| known.as_os_str() == parent.as_os_str()) {
             return look(fd.as_fd(), &name);
         }
         let fd = self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
-        let (_, fd) = last.insert((parent.to_owned(), fd));
-        look(fd.as_fd(), &name)
+        let found = look(fd.as_fd(), &name);
+        if open.len() >= MOST_OPEN {
+            open.remove(0);
+        }
+        open.push((parent.to_owned(), fd));
+        found
     }
 
-    /// Closes the directory that planning looked into last.
-    pub(crate) fn forget_last(&self) {
-        self.last.replace(None);
+    /// Closes the directories that planning has looked into.
+    pub(crate) fn forget_looked_into(&self) {
+        self.looked_into.borrow_mut().clear();
     }
 }
 

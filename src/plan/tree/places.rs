@@ -63,6 +63,17 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Returns the kind of what stands here; `None` if the view must be asked.
+    pub(super) fn kind(&self) -> Option<FileKind> {
+        match &self.planned {
+            Some(PlannedNode::Directory { .. }) => Some(FileKind::Directory),
+            Some(PlannedNode::File { .. }) => Some(FileKind::File),
+            Some(PlannedNode::Symlink { .. }) => Some(FileKind::Symlink),
+            Some(PlannedNode::Gone | PlannedNode::Kept { .. }) => None,
+            None => self.seen.stat().flatten().map(|stat| stat.kind),
+        }
+    }
+
     /// Forgets everything.
     pub(super) fn forget(&mut self) {
         *self = Self::default();

@@ -81,13 +81,14 @@ enum Enablement {
 /// Looks for links that enable `unit`. With `known`, only names that its `[Install]` asks for count.
 fn find_links(unit: &Unit, known: bool, links: &Links) -> Enablement {
     let is_instance = UnitName::parse(&unit.name).is_some_and(UnitName::is_instance);
+    let names = known.then(|| known_names(unit));
     let mut found = Enablement::Nothing;
     let mut elsewhere = false;
     // In the directories after the unit's own, a link of the same name has no effect.
     let mut hidden = false;
     for (number, directory) in links.directories.iter().enumerate() {
         let config = directory.path == Path::new(CONFIG);
-        match links_in(unit, known, hidden, number, links) {
+        match links_in(unit, names.as_deref(), hidden, number, links) {
             Enablement::Enabled if config => return Enablement::Enabled,
             Enablement::Enabled => elsewhere = true,
             Enablement::Linked if config => found = Enablement::Linked,
@@ -98,12 +99,20 @@ fn find_links(unit: &Unit, known: bool, links: &Links) -> Enablement {
     if elsewhere && is_instance { Enablement::Enabled } else { found }
 }
 
-fn links_in(unit: &Unit, known: bool, hidden: bool, directory: usize, links: &Links) -> Enablement {
+fn links_in(
+    unit: &Unit,
+    known: Option<&[String]>,
+    hidden: bool,
+    directory: usize,
+    links: &Links,
+) -> Enablement {
+    if !links.has_links(directory) {
+        return Enablement::Nothing;
+    }
     let name = unit.name.as_str();
-    let names = known_names(unit);
     let is_instance =
         |other: &str| UnitName::parse(other).and_then(UnitName::template).as_deref() == Some(name);
-    let is_wanted = if known {
+    let is_wanted = if let Some(names) = known {
         let mut fit = names.iter().filter(|other| *other == name || is_instance(other));
         fit.any(|other| links.is_wanted(directory, other))
     } else {
@@ -124,7 +133,7 @@ fn links_in(unit: &Unit, known: bool, hidden: bool, directory: usize, links: &Li
     if let Some(target) = links.target(directory, name) {
         look(name, target);
     }
-    if known {
+    if let Some(names) = known {
         for other in names.iter().filter(|other| *other != name) {
             if let Some(target) = links.target(directory, other) {
                 look(other, target);

@@ -23,16 +23,12 @@ enum By {
     TopName,
     /// The last component of the target of a link directly in a unit directory.
     TopTarget,
-    /// The name of a link.
+    /// The name of a link, and the last component of the path to which it finally leads.
     Name,
     /// The template of a link's name.
     Template,
-    /// The last component of the path to which a link finally leads.
-    EndName,
-    /// The path to which a link finally leads.
-    End,
-    /// The path of a link's target, which may be a link as well.
-    Target,
+    /// The path of a link's target, which may be a link as well, and the path to which it finally leads.
+    Leads,
     /// Its own path.
     Path,
 }
@@ -59,6 +55,8 @@ pub(super) struct Links {
     pub directories: Vec<load::UnitDirectory>,
     all: Vec<Link>,
     found: Map<Numbers>,
+    /// Whether each of the directories has any link, directly or in `.wants` and the like.
+    has_links: Vec<bool>,
     /// The number of names in each directory below the configuration directory, by its path.
     names: Map<usize>,
     config: PathBuf,
@@ -69,8 +67,14 @@ impl Links {
     pub fn read(tree: &Tree) -> Result<Self> {
         let directories = load::directories(tree)?;
         let config = tree.resolve(Path::new(CONFIG))?;
-        let mut links =
-            Self { directories, all: Vec::new(), found: Map::default(), names: Map::default(), config };
+        let mut links = Self {
+            has_links: vec![false; directories.len()],
+            directories,
+            all: Vec::new(),
+            found: Map::default(),
+            names: Map::default(),
+            config,
+        };
         for number in 0..links.directories.len() {
             links.read_directory(number, tree)?;
         }
@@ -91,6 +95,7 @@ impl Links {
                     if kind != FileKind::Symlink {
                         continue;
                     }
+                    self.note_links(number);
                     let link = self.add(path.join(&name), &name, String::new());
                     self.find_by(number, By::WantedName, name.as_bytes(), link);
                     if let Some(template) = UnitName::parse(&name).and_then(UnitName::template) {
@@ -100,6 +105,7 @@ impl Links {
             } else if kind == FileKind::Symlink {
                 let target = tree.read_link(&path)?;
                 let target = names::file_name(&target).to_owned();
+                self.note_links(number);
                 let link = self.add(path, &name, target.clone());
                 self.find_by(number, By::TopName, name.as_bytes(), link);
                 self.find_by(number, By::TopTarget, target.as_bytes(), link);
@@ -111,6 +117,7 @@ impl Links {
     /// Reads all links below the configuration directory that may have to be removed.
     fn read_config(&mut self, tree: &Tree) -> Result<()> {
         let mut directories = vec![self.config.clone()];
+        let mut targets = Targets::default();
         while let Some(directory) = directories.pop() {
             let entries = entries(&directory, tree)?;
             self.names.insert(directory.as_os_str().as_encoded_bytes(), entries.len());
@@ -118,7 +125,10 @@ impl Links {
                 let path = directory.join(&name);
                 match (kind, UnitName::parse(&name)) {
                     (FileKind::Directory, _) => directories.push(path),
-                    (FileKind::Symlink, Some(parts)) => self.add_to_config(path, &name, parts, tree)?,
+                    (FileKind::Symlink, Some(parts)) => {
+                        let leads = targets.of(&path, tree)?;
+                        self.add_to_config(path, &name, parts, &leads);
+                    }
                     _ => {}
                 }
             }
@@ -126,24 +136,23 @@ impl Links {
         Ok(())
     }
 
-    fn add_to_config(&mut self, path: PathBuf, name: &str, parts: UnitName, tree: &Tree) -> Result<()> {
-        let target = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(&path)?);
-        let end = load::unless_loop(tree.resolve(&path))?;
-        let target = load::unless_loop(tree.resolve_parent(&target))?;
+    /// Adds the link at `path` below the configuration directory, which leads to the paths `leads`.
+    fn add_to_config(&mut self, path: PathBuf, name: &str, parts: UnitName, leads: &[Option<PathBuf>; 2]) {
         // A link may already be known from its directory. Then both entries are marked as removed.
         let link = self.add(path, name, String::new());
         self.find_by(0, By::Name, name.as_bytes(), link);
         if let Some(template) = parts.template() {
             self.find_by(0, By::Template, template.as_bytes(), link);
         }
-        if let Some(end) = end {
-            self.find_by(0, By::EndName, names::file_name(&end).as_bytes(), link);
-            self.find_by(0, By::End, end.as_os_str().as_encoded_bytes(), link);
+        let [target, end] = leads;
+        for path in leads.iter().flatten() {
+            self.find_by(0, By::Leads, path.as_os_str().as_encoded_bytes(), link);
         }
-        if let Some(target) = target {
-            self.find_by(0, By::Target, target.as_os_str().as_encoded_bytes(), link);
+        if let Some(end) = end.as_ref().or(target.as_ref()).map(|end| names::file_name(end)) {
+            if end != name {
+                self.find_by(0, By::Name, end.as_bytes(), link);
+            }
         }
-        Ok(())
     }
 
     /// Adds a link if it is new, and returns its number.
@@ -169,6 +178,17 @@ impl Links {
     fn find(&self, directory: usize, by: By, text: &[u8]) -> impl Iterator<Item = &Link> {
         let links = self.found.get(&key(directory, by, text)).map(Numbers::as_slice).into_iter().flatten();
         links.filter_map(|link| self.all.get(*link)).filter(|link| !link.is_gone)
+    }
+
+    fn note_links(&mut self, directory: usize) {
+        if let Some(has_links) = self.has_links.get_mut(directory) {
+            *has_links = true;
+        }
+    }
+
+    /// Returns whether the directory number `directory` has any link, directly or in `.wants` or a similar directory.
+    pub fn has_links(&self, directory: usize) -> bool {
+        self.has_links.get(directory).is_some_and(|has_links| *has_links)
     }
 
     /// Returns whether `.wants` or a similar directory of the directory number `directory` has a link called `name`.
@@ -199,8 +219,8 @@ impl Links {
         let mut removed = Vec::new();
         while let Some(mark) = marks.pop() {
             let (text, all): (&[u8], &[By]) = match &mark {
-                Mark::Unit(name) => (name.as_bytes(), &[By::Name, By::Template, By::EndName]),
-                Mark::Path(path) => (path.as_os_str().as_encoded_bytes(), &[By::End, By::Target]),
+                Mark::Unit(name) => (name.as_bytes(), &[By::Name, By::Template]),
+                Mark::Path(path) => (path.as_os_str().as_encoded_bytes(), &[By::Leads]),
             };
             for by in all {
                 // Each entry is taken out, so that it is not looked at again.
@@ -218,6 +238,39 @@ impl Links {
             }
         }
         removed
+    }
+}
+
+/// Where links lead.
+#[derive(Default)]
+struct Targets {
+    /// The directory of the last target, and the same with its links resolved. Most links of a directory lead to one other
+    /// directory.
+    directory: PathBuf,
+    resolved: Option<PathBuf>,
+}
+
+impl Targets {
+    /// Returns the path of the target of the link at `path`, and the path to which it finally leads. What is behind a loop of
+    /// links is left out.
+    fn of(&mut self, path: &Path, tree: &Tree) -> Result<[Option<PathBuf>; 2]> {
+        let link = path.parent().unwrap_or(Path::new("/")).join(tree.read_link(path)?);
+        let target = match (link.parent(), link.file_name()) {
+            (Some(parent), Some(name)) => {
+                if self.directory.as_os_str() != parent.as_os_str() {
+                    self.resolved = load::unless_loop(tree.resolve(parent))?;
+                    self.directory = parent.to_owned();
+                }
+                self.resolved.as_ref().map(|directory| directory.join(name))
+            }
+            _ => load::unless_loop(tree.resolve_parent(&link))?,
+        };
+        if let Some(target) = &target {
+            if tree.stat(target)?.is_none_or(|stat| stat.kind != FileKind::Symlink) {
+                return Ok([Some(target.clone()), None]);
+            }
+        }
+        Ok([target, load::unless_loop(tree.resolve(path))?])
     }
 }
 
@@ -244,13 +297,9 @@ fn key(directory: usize, by: By, text: &[u8]) -> Vec<u8> {
 /// Returns the entries of the directory at `at`; none if it does not exist. A name that is not UTF-8 cannot be a unit
 /// and becomes an empty name.
 pub(super) fn entries(at: &Path, tree: &Tree) -> Result<Vec<(String, FileKind)>> {
-    let mut entries = Vec::new();
-    if tree.stat(at)?.is_some_and(|stat| stat.kind == FileKind::Directory) {
-        for name in tree.list(at)? {
-            if let Some(stat) = tree.stat(&at.join(&name))? {
-                entries.push((name.into_string().unwrap_or_default(), stat.kind));
-            }
-        }
+    if tree.stat(at)?.is_none_or(|stat| stat.kind != FileKind::Directory) {
+        return Ok(Vec::new());
     }
-    Ok(entries)
+    let entries = tree.entries(at)?.into_iter();
+    Ok(entries.map(|(name, kind)| (name.into_string().unwrap_or_default(), kind)).collect())
 }

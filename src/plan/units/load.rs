@@ -162,7 +162,7 @@ impl Known {
         }
         let mut files: Map<PathBuf> = Map::default();
         let directory_name = format!("{name}.d");
-        for directory in self.directories.iter() {
+        for directory in self.directories.iter().filter(|found| found.may_hold(&directory_name, tree)) {
             let at = directory.at.join(&directory_name);
             if tree.stat(&at)?.is_none() {
                 continue;
@@ -249,6 +249,15 @@ pub(super) struct UnitDirectory {
     pub path: &'static Path,
     /// The path with its links resolved. No entry for a unit changes a link on the way.
     pub at: PathBuf,
+    /// The directory's place in the tree.
+    place: Option<usize>,
+}
+
+impl UnitDirectory {
+    /// Returns whether anything may stand at `name` in the directory.
+    pub fn may_hold(&self, name: &str, tree: &Tree) -> bool {
+        self.place.is_none_or(|place| tree.may_hold(place, name))
+    }
 }
 
 /// Returns the directories in which systemd looks for units in this root, first match first.
@@ -258,7 +267,8 @@ pub(super) fn directories(tree: &Tree) -> Result<Vec<UnitDirectory>> {
         let at = tree.resolve(path)?;
         // Where /lib is a link to /usr/lib, it is left out.
         if path != Path::new(LIB) || directories.last().is_none_or(|usr| usr.at != at) {
-            directories.push(UnitDirectory { path, at });
+            let place = tree.place(&at);
+            directories.push(UnitDirectory { path, at, place });
         }
     }
     Ok(directories)

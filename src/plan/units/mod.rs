@@ -159,7 +159,7 @@ fn is_new(unit: &Unit, directories: &[UnitDirectory], tree: &Tree) -> Result<boo
     if unit.enabled.is_some() || unit.mask == Some(true) || !has_contents || !is_unit {
         return Ok(false);
     }
-    for directory in directories {
+    for directory in directories.iter().filter(|directory| directory.may_hold(&unit.name, tree)) {
         if tree.stat(&directory.at.join(unit.name.as_ref()))?.is_some() {
             return Ok(false);
         }
@@ -203,7 +203,7 @@ fn warn_of_alias(name: &str, mask: bool, directories: &[UnitDirectory], tree: &m
     if !mask {
         return Ok(());
     }
-    for directory in directories {
+    for directory in directories.iter().filter(|directory| directory.may_hold(name, tree)) {
         let at = directory.at.join(name);
         match tree.stat(&at)?.map(|stat| stat.kind) {
             None => continue,

@@ -41,7 +41,7 @@ fn look_in(
 ) -> UnitResult<bool> {
     let directories = Rc::clone(&known.directories);
     for name in names {
-        for directory in directories.iter() {
+        for directory in directories.iter().filter(|directory| directory.may_hold(name, tree)) {
             let place = UnitPlace { path: directory.path.join(name), at: directory.at.join(name) };
             if look(known, tree, unit, &place, load)? {
                 return Ok(true);
