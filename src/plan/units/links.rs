@@ -56,7 +56,7 @@ pub(super) struct Links {
     all: Vec<Link>,
     found: Map<Numbers>,
     /// Whether each of the directories has any link, directly or in `.wants` and the like.
-    has_links: Vec<bool>,
+    filled: Vec<bool>,
     /// The number of names in each directory below the configuration directory, by its path.
     names: Map<usize>,
     config: PathBuf,
@@ -68,7 +68,7 @@ impl Links {
         let directories = load::directories(tree)?;
         let config = tree.resolve(Path::new(CONFIG))?;
         let mut links = Self {
-            has_links: vec![false; directories.len()],
+            filled: vec![false; directories.len()],
             directories,
             all: Vec::new(),
             found: Map::default(),
@@ -181,14 +181,14 @@ impl Links {
     }
 
     fn note_links(&mut self, directory: usize) {
-        if let Some(has_links) = self.has_links.get_mut(directory) {
-            *has_links = true;
+        if let Some(filled) = self.filled.get_mut(directory) {
+            *filled = true;
         }
     }
 
     /// Returns whether the directory number `directory` has any link, directly or in `.wants` or a similar directory.
     pub fn has_links(&self, directory: usize) -> bool {
-        self.has_links.get(directory).is_some_and(|has_links| *has_links)
+        self.filled.get(directory).is_some_and(|filled| *filled)
     }
 
     /// Returns whether `.wants` or a similar directory of the directory number `directory` has a link called `name`.
@@ -259,7 +259,7 @@ impl Targets {
             (Some(parent), Some(name)) => {
                 if self.directory.as_os_str() != parent.as_os_str() {
                     self.resolved = load::unless_loop(tree.resolve(parent))?;
-                    self.directory = parent.to_owned();
+                    parent.clone_into(&mut self.directory);
                 }
                 self.resolved.as_ref().map(|directory| directory.join(name))
             }
