@@ -34,7 +34,7 @@ impl Disk {
 
     fn table(&self) -> Table {
         match self.read() {
-            Found::Gpt { table, is_whole: true, array: Some(2) } => table,
+            Found::Gpt { table, is_whole: true, is_visible: true, array: Some(2) } => table,
             other => panic!("{other:?}"),
         }
     }

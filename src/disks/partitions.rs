@@ -32,7 +32,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub struct DiskPlan {
     pub device: Device,
     pub plan: TablePlan,
-    found: Found,
+    /// The writes of the new table: see [`gpt::writes`].
+    batches: Vec<Vec<gpt::Write>>,
+    /// Whether the table is one that the kernel cannot see.
+    is_repaired: bool,
 }
 
 impl DiskPlan {
@@ -76,14 +79,31 @@ fn plan_disk(disk: &Disk<'_>, place: &str, record: &Record<'_>, tools: Tools<'_>
     let used = devices.partitions_of(&device.name).filter(|(partition, _)| partition.is_in_use);
     let state = DiskState {
         geometry: device.geometry(),
-        signature: (!probe.kind.is_empty()).then_some(probe.kind),
+        signature: probe.foreign(),
+        is_member: probe.is_member,
         is_in_use: device.is_in_use,
         in_use: used.map(|(_, place)| place.number).collect(),
         found,
         was_begun: matches!(record.progress(place), Some(Progress::Begun(identity)) if *identity == device.identity),
     };
     let plan = plan_table(disk, place, &state, record.ids())?;
-    Ok(DiskPlan { device, plan, found: state.found })
+    let is_repaired = matches!(state.found, Found::Gpt { is_visible: false, .. }) && !plan.is_new;
+    let batches = batches(&plan, &state.found).ok_or_else(|| {
+        let what =
+            format!("{} has no room for a second copy of its partition table, at {place}", device.path());
+        Error::new(Reason::Conflict, what)
+            .advise("Leave 1 MiB free before the first partition, or anywhere on the disk.")
+    })?;
+    Ok(DiskPlan { device, plan, batches, is_repaired })
+}
+
+/// Returns the writes that a plan needs on a disk with the table `found`; `None` if there is no room for them.
+fn batches(plan: &TablePlan, found: &Found) -> Option<Vec<Vec<gpt::Write>>> {
+    match (plan.is_changed, plan.is_new) {
+        (false, _) => Some(Vec::new()),
+        (true, true) => gpt::writes(&Found::Nothing, &plan.table),
+        (true, false) => gpt::writes(found, &plan.table),
+    }
 }
 
 /// Puts the new table on the disk that the config names at `place`, and tells the kernel. A power cut leaves the old table or
@@ -97,24 +117,20 @@ fn plan_disk(disk: &Disk<'_>, place: &str, record: &Record<'_>, tools: Tools<'_>
 /// # Errors
 /// [`Reason::Disk`] if the disk cannot be written to, or if the kernel does not take the partitions over; those of the record.
 pub fn carry_out(plan: &DiskPlan, place: &str, record: &mut Record<'_>, tools: Tools<'_>) -> Result<File> {
-    let DiskPlan { device, plan, found } = plan;
+    let DiskPlan { device, plan, batches, is_repaired } = plan;
     let file = open_disk(device, if plan.is_changed { OFlags::RDWR } else { OFlags::RDONLY })?;
     if plan.is_changed {
         // The identifiers in the table are those of the record, so it must be there first.
         record.begin(place, &device.identity)?;
         lock(&file).map_err(|errno| failed(device, "lock", &errno.into()))?;
         log::info!("partition {}", device.path());
-        let mut found = found;
+        if *is_repaired {
+            log::warn!("the partition table of {} was damaged and is repaired", device.path());
+        }
         if plan.is_new {
             // A signature that stays would make the disk look like what it was before.
             tools.succeed(&["wipefs", "--all", &device.path()])?;
-            found = &Found::Nothing;
         }
-        let batches = gpt::writes(found, &plan.table).ok_or_else(|| {
-            let what = format!("{} has no room for a second copy of its partition table", device.path());
-            Error::new(Reason::Disk, what)
-                .advise("Leave 1 MiB free before the first partition, or anywhere on the disk.")
-        })?;
         for batch in batches {
             for write in batch {
                 step_in(file.as_fd());

@@ -4,6 +4,9 @@ use super::devices::Device;
 use super::tools::Tools;
 use crate::error::Result;
 
+/// The program that says what stands on a device, without the path of the device.
+pub const BLKID: [&str; 4] = ["blkid", "--probe", "--output", "udev"];
+
 /// What blkid found on a device. A text is empty where there is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Probe {
@@ -21,6 +24,8 @@ pub struct Probe {
     pub part_uuid: String,
     /// Whether there are several formats at once, so that nobody can tell which one holds.
     pub is_ambiguous: bool,
+    /// Whether one of the formats makes the device a member of a RAID array, of LVM or of the like.
+    pub is_member: bool,
 }
 
 impl Probe {
@@ -29,17 +34,22 @@ impl Probe {
     /// # Errors
     /// Those of [`Tools::run`]; [`Reason::Disk`](crate::error::Reason::Disk) if the device cannot be read.
     pub fn of(device: &Device, tools: Tools<'_>) -> Result<Self> {
-        /// What blkid says by its exit code: nothing was found, and several formats were found.
+        let path = device.path();
+        let arguments = [&BLKID[..], &[&path]].concat();
+        let output = tools.run(&arguments)?;
+        Self::of_output(output.code, &output.text).ok_or_else(|| output.error(&arguments))
+    }
+
+    /// Reads what [`BLKID`] writes. Returns `None` if its exit code says that it failed.
+    pub fn of_output(code: i32, text: &str) -> Option<Self> {
+        /// Nothing was found, and several formats were found.
         const NOTHING: i32 = 2;
         const SEVERAL: i32 = 8;
-        let path = device.path();
-        let arguments = ["blkid", "--probe", "--output", "udev", &path];
-        let output = tools.run(&arguments)?;
-        match output.code {
-            0 => Ok(Self::parse(&output.text)),
-            NOTHING => Ok(Self::default()),
-            SEVERAL => Ok(Self { is_ambiguous: true, ..Self::parse(&output.text) }),
-            _ => Err(output.error(&arguments)),
+        match code {
+            0 => Some(Self::parse(text)),
+            NOTHING => Some(Self::default()),
+            SEVERAL => Some(Self { is_ambiguous: true, ..Self::parse(text) }),
+            _ => None,
         }
     }
 
@@ -53,6 +63,15 @@ impl Probe {
                 "ID_PART_TABLE_TYPE" => &mut probe.table,
                 "ID_PART_ENTRY_NAME" => &mut probe.part_label,
                 "ID_PART_ENTRY_UUID" => &mut probe.part_uuid,
+                "ID_FS_USAGE" => {
+                    probe.is_member = value == "raid";
+                    continue;
+                }
+                // Each word is a usage and a format: "filesystem:xfs raid:LVM2_member:LVM2 001".
+                "ID_FS_AMBIVALENT" => {
+                    probe.is_member = value.split(' ').any(|word| word.starts_with("raid:"));
+                    continue;
+                }
                 _ => continue,
             };
             *place = decoded(value);
@@ -63,6 +82,12 @@ impl Probe {
     /// Returns whether anything stands there.
     pub fn is_empty(&self) -> bool {
         self.kind.is_empty() && self.table.is_empty() && !self.is_ambiguous
+    }
+
+    /// Returns a word for what a whole disk holds beside the partition tables that [`gpt`](super::gpt) reads itself.
+    pub fn foreign(&self) -> Option<String> {
+        let is_known = matches!(self.table.as_str(), "" | "gpt" | "PMBR" | "dos");
+        (!self.kind.is_empty() || self.is_ambiguous || !is_known).then(|| self.word())
     }
 
     /// Returns a word for what stands there.
@@ -109,5 +134,23 @@ mod tests {
         assert_eq!((probe.part_label.as_str(), probe.part_uuid.as_str()), ("a/b", "0fc6"));
         assert!(!probe.is_empty() && Probe::default().is_empty());
         assert_eq!(decoded(r"\x\xzz\x41"), r"\x\xzzA");
+    }
+
+    #[test]
+    fn what_a_whole_disk_holds_is_named() {
+        for (text, foreign, is_member) in [
+            ("", None, false),
+            ("ID_PART_TABLE_TYPE=gpt\n", None, false),
+            ("ID_PART_TABLE_TYPE=sun\n", Some("a partition table (sun)"), false),
+            ("ID_FS_TYPE=ext4\nID_FS_USAGE=filesystem\n", Some("ext4"), false),
+            ("ID_FS_TYPE=LVM2_member\nID_FS_USAGE=raid\n", Some("LVM2_member"), true),
+        ] {
+            let probe = Probe::parse(text);
+            assert_eq!((probe.foreign().as_deref(), probe.is_member), (foreign, is_member), "{text}");
+        }
+        let several = Probe::parse("ID_FS_AMBIVALENT=filesystem:xfs raid:LVM2_member:LVM2\\x20001\n");
+        assert!(several.is_member);
+        let several = Probe { is_ambiguous: true, ..several };
+        assert_eq!(several.foreign().as_deref(), Some("several formats at once"));
     }
 }

@@ -33,6 +33,11 @@ impl Rules for Disk<'_> {
             let hint = "no room is left for this partition: one before it takes the rest of the disk. List that one last";
             checker.hint(&partition(index), hint);
         }
+        if let Some(index) = behind_root(self) {
+            let hint = "if the root is on this disk, this partition begins directly behind the root, which can then never grow: \
+                        give startMiB, or resize the root in the same entry";
+            checker.hint(&partition(index), hint);
+        }
     }
 }
 
@@ -64,6 +69,33 @@ fn without_room(disk: &Disk<'_>) -> Option<usize> {
     }
     made.find(|(_, partition)| partition.size_mib.is_none_or(|size| size == 0))?;
     made.next().map(|(index, _)| index)
+}
+
+/// Returns the index of the first partition that may come to lie directly behind the root; `None` if there is none. The config
+/// does not say which disk has the root. It is usually the first one, and its table is not wiped.
+fn behind_root(disk: &Disk<'_>) -> Option<usize> {
+    const FIRST_DISKS: [&str; 6] = [
+        "/dev/vda",
+        "/dev/sda",
+        "/dev/xvda",
+        "/dev/nvme0n1",
+        "/dev/mmcblk0",
+        "/dev/disk/by-id/coreos-boot-disk",
+    ];
+    let grows = |partition: &Partition<'_>| partition.resize == Some(true);
+    if !FIRST_DISKS.contains(&&*disk.device)
+        || disk.wipe_table == Some(true)
+        || disk.partitions.iter().any(grows)
+    {
+        return None;
+    }
+    // Number 1 is the root itself in most images, and is there already.
+    let follows = |partition: &Partition<'_>| {
+        partition.number != 1
+            && partition.should_exist != Some(false)
+            && partition.start_mib.is_none_or(|start| start == 0)
+    };
+    disk.partitions.iter().position(follows)
 }
 
 /// The first and the last MiB of a partition, both included, and its index in the config.
@@ -351,6 +383,26 @@ mod tests {
         ] {
             assert_eq!(without_room(&disk(true, partitions.clone())), found);
             assert_eq!(without_room(&disk(false, partitions)), None);
+        }
+    }
+
+    #[test]
+    fn a_partition_behind_the_root_is_told() {
+        let open = |number| Partition { number, ..Partition::default() };
+        let resized = || Partition { resize: Some(true), ..open(1) };
+        let removed = || Partition { should_exist: Some(false), ..open(2) };
+        for (device, wipe_table, partitions, found) in [
+            ("/dev/vda", false, vec![open(0)], Some(0)),
+            ("/dev/vda", false, vec![open(1), partition(0, 5, 3)], Some(1)),
+            ("/dev/vda", false, vec![open(1), partition(5000, 5, 3)], None),
+            ("/dev/vda", false, vec![resized(), open(0)], None),
+            ("/dev/vda", false, vec![removed()], None),
+            ("/dev/vda", true, vec![open(2)], None),
+            ("/dev/vdb", false, vec![open(0)], None),
+        ] {
+            let disk =
+                Disk { device: device.into(), wipe_table: Some(wipe_table), partitions, ..Disk::default() };
+            assert_eq!(behind_root(&disk), found, "{disk:?}");
         }
     }
 

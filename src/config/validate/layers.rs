@@ -140,8 +140,7 @@ mod tests {
         report.hints.iter().filter_map(|hint| place(&hint.to_string())).collect()
     }
 
-    const DISK: &str =
-        r#""disks":[{"device":"/dev/vda","partitions":[{"number":1},{"label":"data","number":2}]}],"#;
+    const DISK: &str = r#""disks":[{"device":"/dev/vda","partitions":[{"number":1},{"startMiB":9,"label":"data","number":2}]}],"#;
     const ARRAY: &str = r#""raid":[{"name":"one","level":"raid1","devices":["/dev/vdb","/dev/vdc"]}],"#;
     const VOLUME: &str = r#""luks":[{"name":"two","device":"/dev/md/one"}],"#;
 
@@ -177,7 +176,8 @@ mod tests {
         let paths: Vec<&str> = told.iter().filter_map(|hint| hint.split(": ").next()).collect();
         assert_eq!(paths, ["$.storage.raid.0.devices.1", "$.storage.luks.0.device"]);
         let removed = DISK.replace(r#""number":1"#, r#""number":1,"shouldExist":false"#);
-        let removed = removed.replace(r#""label":"data","number":2"#, r#""number":2,"shouldExist":false"#);
+        let removed =
+            removed.replace(r#""startMiB":9,"label":"data","number":2"#, r#""number":2,"shouldExist":false"#);
         assert_eq!(hints(&(removed + &filesystem("/dev/vda"))), [""; 0]);
     }
 

@@ -25,6 +25,8 @@ pub enum Found {
         table: Table,
         /// Whether both copies are whole and equal, and the backup stands at the end of the disk.
         is_whole: bool,
+        /// Whether the kernel sees the partitions: it wants a whole primary copy, and a master boot record that protects it.
+        is_visible: bool,
         /// The sector of the entries of the primary copy, if that copy is whole.
         array: Option<u64>,
     },
@@ -33,7 +35,8 @@ pub enum Found {
 /// Reads the partition table of `disk`, whose size and sectors are `geometry`.
 ///
 /// A copy is whole if both of its checksums are right and its numbers fit the disk. The primary copy is used if it is whole,
-/// otherwise the backup.
+/// otherwise the backup. A backup alone does not count if the start of the disk holds something else: a file system that was made
+/// over a table leaves the backup at the end of the disk.
 ///
 /// # Errors
 /// errno of reading the disk.
@@ -55,19 +58,35 @@ pub fn read(disk: &File, geometry: Geometry) -> io::Result<Found> {
             Mbr::Protective => {
                 Found::Damaged("there is the MBR of a GUID partition table, but no header of one")
             }
+            Mbr::Hybrid => Found::Other(HYBRID),
             _ => Found::Nothing,
         },
-        _ if mbr == Mbr::Hybrid => {
-            Found::Other("a hybrid MBR, which names partitions beside the GUID partition table")
-        }
+        _ if mbr == Mbr::Hybrid => Found::Other(HYBRID),
         (Copy::Whole { table, array, .. }, backup) => {
             let is_whole = matches!(&backup, Copy::Whole { table: other, at, .. } if *other == table && *at == geometry.last())
                 && mbr == Mbr::Protective;
-            Found::Gpt { table, is_whole, array: Some(array) }
+            Found::Gpt { table, is_whole, is_visible: mbr == Mbr::Protective, array: Some(array) }
         }
-        (_, Copy::Whole { table, .. }) => Found::Gpt { table, is_whole: false, array: None },
+        (Copy::Missing, Copy::Whole { table, .. })
+            if !is_blank(disk, geometry, mbr, table.array_sectors())? =>
+        {
+            Found::Damaged("only its backup is left, and the start of the disk holds something else")
+        }
+        (_, Copy::Whole { table, .. }) => {
+            Found::Gpt { table, is_whole: false, is_visible: false, array: None }
+        }
         (Copy::Broken(words), _) | (_, Copy::Broken(words)) => Found::Damaged(words),
     })
+}
+
+/// What a disk holds whose master boot record names partitions beside the GUID partition table.
+const HYBRID: &str = "a hybrid MBR, which names partitions beside the GUID partition table";
+
+/// Returns whether nothing else was written to the start of a disk whose primary header is missing: the sector of the header is
+/// all zeros and, if no master boot record protects a table, those of the record and of an array of entries as well.
+fn is_blank(disk: &File, geometry: Geometry, mbr: Mbr, array: u64) -> io::Result<bool> {
+    let (first, count) = if mbr == Mbr::Protective { (1, 1) } else { (0, array.saturating_add(2)) };
+    Ok(sectors(disk, geometry, first, count)?.iter().all(|byte| *byte == 0))
 }
 
 /// One of the two copies of a table.

@@ -87,7 +87,10 @@ fn what_is_written_is_read() {
         table.make(&new_partition(3, 0, 1000, random.guid())).unwrap();
         assert_eq!(table.make(&new_partition(0, 0, 0, random.guid())), Ok(1));
         disk.replace(&table);
-        assert_eq!(disk.read(), Found::Gpt { table: table.clone(), is_whole: true, array: Some(2) });
+        assert_eq!(
+            disk.read(),
+            Found::Gpt { table: table.clone(), is_whole: true, is_visible: true, array: Some(2) }
+        );
         assert_eq!(
             table.partition(3).map(|made| (made.first, made.label())),
             Some(((1 << 20) / u64::from(sector), "däta".to_owned()))
@@ -133,7 +136,7 @@ fn a_power_cut_leaves_the_old_table_or_the_new_one() {
             }
             disk.write_all(batch);
         }
-        assert_eq!(disk.read(), Found::Gpt { table: new, is_whole: true, array: Some(2) });
+        assert_eq!(disk.read(), Found::Gpt { table: new, is_whole: true, is_visible: true, array: Some(2) });
     }
     assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
 }
@@ -147,7 +150,10 @@ fn a_table_whose_primary_copy_is_damaged_is_read_from_the_backup() {
     disk.replace(&table);
     let whole = |at: u64, bytes: &[u8]| disk.write(&Write { at, bytes: bytes.to_vec() });
     whole(512 + 40, b"x");
-    assert_eq!(disk.read(), Found::Gpt { table: table.clone(), is_whole: false, array: None });
+    assert_eq!(
+        disk.read(),
+        Found::Gpt { table: table.clone(), is_whole: false, is_visible: false, array: None }
+    );
     let batches = writes(&disk.read(), &table).unwrap();
     for batch in batches {
         disk.write_all(&batch);
@@ -160,6 +166,46 @@ fn a_table_whose_primary_copy_is_damaged_is_read_from_the_backup() {
     assert_eq!(disk.read(), Found::Damaged("the checksum of its entries is wrong"));
     whole(510, &[0, 0]);
     assert!(matches!(disk.read(), Found::Damaged(_)));
+}
+
+/// A backup that was left behind counts only if nothing was written over the start of the disk since.
+#[test]
+fn what_was_made_over_a_table_is_not_taken_for_one() {
+    let disk = Disk::new(512, 12_000);
+    let mut random = Random(5);
+    let mut table = Table::new(disk.geometry, random.guid()).unwrap();
+    table.make(&new_partition(1, 0, 100, random.guid())).unwrap();
+    disk.replace(&table);
+    disk.write(&Write { at: 0, bytes: vec![0; 34 * 512] });
+    let backup_only = Found::Gpt { table: table.clone(), is_whole: false, is_visible: false, array: None };
+    assert_eq!(disk.read(), backup_only);
+    for at in [0, 1024, 33 * 512 + 511] {
+        disk.write(&Write { at, bytes: vec![1] });
+        assert!(matches!(disk.read(), Found::Damaged(_)), "{at}");
+        disk.write(&Write { at, bytes: vec![0] });
+    }
+    // A master boot record that protects a table protects what is left of its entries, but not another header.
+    disk.write(&writes(&disk.read(), &table).unwrap()[0][0]);
+    disk.write(&Write { at: 1024, bytes: vec![1] });
+    assert_eq!(disk.read(), backup_only);
+    disk.write(&Write { at: 512, bytes: b"LABELONE".into() });
+    assert!(matches!(disk.read(), Found::Damaged(_)));
+    disk.write(&Write { at: 0, bytes: vec![0; 3 * 512] });
+    // Repairing it can be interrupted after any subset of the sectors of each batch.
+    for batch in writes(&disk.read(), &table).unwrap() {
+        for _ in 0..50 {
+            for write in &batch {
+                for (index, sector) in write.bytes.chunks(512).enumerate() {
+                    if random.below(20) == 0 {
+                        disk.write(&Write { at: write.at + index as u64 * 512, bytes: sector.to_vec() });
+                    }
+                }
+            }
+            assert!(matches!(disk.read(), Found::Gpt { table: read, .. } if read == table));
+        }
+        disk.write_all(&batch);
+    }
+    assert!(matches!(disk.read(), Found::Gpt { is_whole: true, is_visible: true, .. }));
 }
 
 #[test]
@@ -181,10 +227,12 @@ fn other_tables_are_named() {
     assert!(matches!(disk.read(), Found::Gpt { is_whole: true, .. }));
     entry(0x83, 1);
     assert!(matches!(disk.read(), Found::Other(what) if what.starts_with("a hybrid MBR")));
-    // The boot sector of a file system is no partition table.
-    disk.write(&Write { at: 446, bytes: vec![0xc3; 64] });
+    // The partitions of a hybrid MBR are there without the GUID partition table, too.
     disk.write(&Write { at: 512, bytes: vec![0; 512] });
     disk.write(&Write { at: 11_999 * 512, bytes: vec![0; 512] });
+    assert!(matches!(disk.read(), Found::Other(what) if what.starts_with("a hybrid MBR")));
+    // The boot sector of a file system is no partition table.
+    disk.write(&Write { at: 446, bytes: vec![0xc3; 64] });
     assert_eq!(disk.read(), Found::Nothing);
 }
 
@@ -197,12 +245,15 @@ fn an_enlarged_disk_can_be_used_to_its_end() {
     disk.replace(&table);
     disk.geometry.sectors = 40_000;
     disk.file().set_len(40_000 * 512).unwrap();
-    let Found::Gpt { table: mut larger, is_whole: false, array: Some(2) } = disk.read() else { panic!() };
+    let Found::Gpt { table: mut larger, is_whole: false, is_visible: true, array: Some(2) } = disk.read()
+    else {
+        panic!()
+    };
     larger.use_whole_disk();
     assert_eq!(larger.last_usable, 40_000 - 34);
     assert_eq!(larger.make(&new_partition(0, 0, 0, random.guid())), Ok(2));
     disk.replace(&larger);
-    assert_eq!(disk.read(), Found::Gpt { table: larger, is_whole: true, array: Some(2) });
+    assert_eq!(disk.read(), Found::Gpt { table: larger, is_whole: true, is_visible: true, array: Some(2) });
 }
 
 /// The rules as sgdisk 1.0.9 and 1.0.10 were seen to follow them; `tests/disks.rs` compares with sgdisk itself.

@@ -43,10 +43,12 @@ pub fn writes(found: &Found, new: &Table) -> Option<Vec<Vec<Write>>> {
     let mbr = new.write(0, protective_mbr(new));
     let (old, old_array) = match found {
         Found::Gpt { table, array: Some(array), .. } => (table, *array),
-        // The backup is the only copy, so it stays until there is a new primary one.
+        // The backup is the only copy, so it stays until there is a new primary one. The master boot record comes first: it says
+        // that what stands at the start of the disk belongs to a table.
         Found::Gpt { array: None, .. } => {
             return Some(vec![
-                vec![usual_array, mbr],
+                vec![mbr],
+                vec![usual_array],
                 vec![usual_header],
                 vec![backup_array],
                 vec![backup_header(new)],

@@ -18,8 +18,10 @@ pub struct DiskState {
     pub geometry: Geometry,
     /// Its partition table.
     pub found: Found,
-    /// What stands on the whole disk instead of a partition table: the name of a file system, for example.
+    /// What stands on the whole disk beside or instead of a GUID partition table: the name of a file system, for example.
     pub signature: Option<String>,
+    /// Whether the whole disk is a member of a RAID array, of LVM or of the like.
+    pub is_member: bool,
     /// Whether the disk as a whole is in use, as a mounted file system is or a member of a RAID array.
     pub is_in_use: bool,
     /// The numbers of the partitions in use.
@@ -86,7 +88,9 @@ pub fn plan_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) ->
     // The interrupted run may have come as far as a primary copy that can be read. Without the master boot record, which a
     // new table gets last, the kernel sees no partitions at later boots.
     let is_torn = state.was_begun && matches!(state.found, Found::Gpt { is_whole: false, .. });
-    let is_changed = is_new || is_torn || layout.partitions != base.partitions;
+    // A table that the kernel cannot see is repaired: otherwise its partitions would be gone at later boots.
+    let is_unseen = matches!(state.found, Found::Gpt { is_visible: false, .. });
+    let is_changed = is_new || is_torn || is_unseen || layout.partitions != base.partitions;
     Ok(TablePlan { table: if is_changed { layout } else { base }, is_changed, is_new, changes })
 }
 
@@ -104,6 +108,20 @@ fn base_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Res
         let advice =
             "Set wipeTable in the config if everything on this disk may be lost, or name another disk.";
         match (&state.found, &state.signature) {
+            // The table at the start of such a disk may be that of the array, whose other members have it as well.
+            (Found::Gpt { .. }, Some(what)) if state.is_member => {
+                return Err(conflict(format!(
+                    "the whole disk holds {what}, so its partitions belong to the device that it is a part of"
+                ))
+                .advise(advice));
+            }
+            // What was made over an old table has left a part of that table.
+            (Found::Gpt { is_visible: false, .. }, Some(what)) => {
+                return Err(conflict(format!(
+                    "the whole disk holds {what}, and only a part of an older partition table is left"
+                ))
+                .advise(advice));
+            }
             (Found::Gpt { table, .. }, _) => {
                 let mut table = table.clone();
                 table.use_whole_disk();

@@ -20,8 +20,16 @@ fn state() -> DiskState {
         };
         table.make(&new).unwrap();
     }
-    let found = Found::Gpt { table, is_whole: true, array: Some(2) };
-    DiskState { geometry, found, signature: None, is_in_use: false, in_use: Vec::new(), was_begun: false }
+    let found = Found::Gpt { table, is_whole: true, is_visible: true, array: Some(2) };
+    DiskState {
+        geometry,
+        found,
+        signature: None,
+        is_member: false,
+        is_in_use: false,
+        in_use: Vec::new(),
+        was_begun: false,
+    }
 }
 
 fn empty() -> DiskState {
@@ -150,6 +158,43 @@ fn foreign_disks_are_left_alone_without_a_wish_to_wipe_them() {
     }
 }
 
+/// What else stands on a whole disk counts, unless the kernel sees the table and nothing says that the table belongs to another
+/// device.
+#[test]
+fn a_table_beside_another_format_is_not_always_one() {
+    for (is_visible, is_member, words) in [
+        (true, false, None),
+        (true, true, Some("the whole disk holds ext4, so its partitions belong to the device")),
+        (
+            false,
+            false,
+            Some("the whole disk holds ext4, and only a part of an older partition table is left"),
+        ),
+        (false, true, Some("the whole disk holds ext4, so its partitions belong to the device")),
+    ] {
+        let Found::Gpt { table, array, .. } = state().found else { panic!() };
+        let found = Found::Gpt { table, is_whole: is_visible, is_visible, array };
+        let state = DiskState { found, signature: Some("ext4".to_owned()), is_member, ..state() };
+        let planned = plan(r#"[{"number":1}]"#, &state);
+        assert_eq!(planned.is_ok(), words.is_none(), "{planned:?}");
+        if let Some(words) = words {
+            let error = planned.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_table_that_the_kernel_cannot_see_is_written_again() {
+    let Found::Gpt { table, .. } = state().found else { panic!() };
+    for array in [None, Some(2)] {
+        let found = Found::Gpt { table: table.clone(), is_whole: false, is_visible: false, array };
+        let plan = plan(r#"[{"number":1}]"#, &DiskState { found, ..state() }).unwrap();
+        assert_eq!((plan.is_changed, plan.is_new, &plan.table), (true, false, &table));
+        assert_eq!(plan.changes, []);
+    }
+}
+
 /// A second run of the same provisioning finds everything done, whatever the config asks to wipe.
 #[test]
 fn what_an_interrupted_run_has_made_is_done() {
@@ -161,13 +206,15 @@ fn what_an_interrupted_run_has_made_is_done() {
             partitions.to_owned()
         };
         let first = plan_more(&partitions, more, &before).unwrap();
-        let found = Found::Gpt { table: first.table.clone(), is_whole: true, array: Some(2) };
+        let found =
+            Found::Gpt { table: first.table.clone(), is_whole: true, is_visible: true, array: Some(2) };
         let again = plan_more(&partitions, more, &DiskState { found, was_begun: true, ..state() }).unwrap();
         assert_eq!((again.is_changed, &again.table), (false, &first.table));
         // If the interrupted run has not written all of the table, it is written again. A table that somebody else left
         // so stays as it is.
         for was_begun in [true, false] {
-            let found = Found::Gpt { table: first.table.clone(), is_whole: false, array: Some(2) };
+            let found =
+                Found::Gpt { table: first.table.clone(), is_whole: false, is_visible: true, array: Some(2) };
             let torn = plan_more(&partitions, more, &DiskState { found, was_begun, ..state() }).unwrap();
             assert_eq!((torn.is_changed, torn.is_new, &torn.table), (was_begun, false, &first.table));
         }
