@@ -27,7 +27,7 @@ pub use devices::{Device, Devices, PartitionPlace};
 pub use ids::Ids;
 pub use luks::unlocks_of;
 pub use mount::{Mounted, mounts_of, unmount_all};
-pub use probe::{BLKID, Probe};
+pub use probe::{BLKID, Probe, WIPEFS, has_formats};
 pub use ready::Ready;
 pub use record::{Mount, Progress, Record};
 pub use tools::{StageRules, Tools};

@@ -7,6 +7,9 @@ use crate::error::Result;
 /// The program that says what stands on a device, without the path of the device.
 pub const BLKID: [&str; 4] = ["blkid", "--probe", "--output", "udev"];
 
+/// The program that lists all signatures on a device, one a line, without the path of the device.
+pub const WIPEFS: [&str; 4] = ["wipefs", "--noheadings", "--output", "TYPE"];
+
 /// What blkid found on a device. A text is empty where there is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Probe {
@@ -29,11 +32,30 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Probes `device`.
+    /// Probes `device`. Where blkid finds nothing, wipefs(8) looks as well: blkid of Debian 13 finds nothing on a device with
+    /// several formats at once.
     ///
     /// # Errors
     /// Those of [`Tools::run`]; [`Reason::Disk`](crate::error::Reason::Disk) if the device cannot be read.
     pub fn of(device: &Device, tools: Tools<'_>) -> Result<Self> {
+        let mut probe = Self::names_of(device, tools)?;
+        if probe.is_empty() {
+            let path = device.path();
+            let arguments = [&WIPEFS[..], &[&path]].concat();
+            let output = tools.run(&arguments)?;
+            if output.code != 0 {
+                return Err(output.error(&arguments));
+            }
+            probe.is_ambiguous = has_formats(&output.text);
+        }
+        Ok(probe)
+    }
+
+    /// Probes `device` for its names only, so a device with several formats at once may look empty.
+    ///
+    /// # Errors
+    /// As for [`Probe::of`].
+    pub fn names_of(device: &Device, tools: Tools<'_>) -> Result<Self> {
         let path = device.path();
         let arguments = [&BLKID[..], &[&path]].concat();
         let output = tools.run(&arguments)?;
@@ -100,6 +122,13 @@ impl Probe {
     }
 }
 
+/// Returns whether the output of [`WIPEFS`] names anything beside partition tables. A part of a table, such as its backup, is what
+/// an older use of the device has left.
+pub fn has_formats(text: &str) -> bool {
+    const TABLES: [&str; 10] = ["gpt", "PMBR", "dos", "mac", "sun", "sgi", "bsd", "atari", "aix", "dasd"];
+    text.lines().map(str::trim).any(|kind| !kind.is_empty() && !TABLES.contains(&kind))
+}
+
 /// Returns `text` with each `\xNN` replaced by its byte, as udev writes names.
 pub fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
@@ -147,6 +176,11 @@ mod tests {
         ] {
             let probe = Probe::parse(text);
             assert_eq!((probe.foreign().as_deref(), probe.is_member), (foreign, is_member), "{text}");
+        }
+        for (text, has) in
+            [("", false), ("gpt\nPMBR\n", false), ("xfs\nbtrfs\n", true), ("gpt\next4\n", true)]
+        {
+            assert_eq!(has_formats(text), has, "{text}");
         }
         let several = Probe::parse("ID_FS_AMBIVALENT=filesystem:xfs raid:LVM2_member:LVM2\\x20001\n");
         assert!(several.is_member);

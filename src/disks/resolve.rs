@@ -82,7 +82,7 @@ fn look_up(path: &str, devices: &Devices, tools: Tools<'_>) -> Result<Option<Dev
     let mut found: Option<Device> = None;
     for device in devices.all() {
         // A device that cannot be read has no name.
-        let Ok(probe) = Probe::of(device, tools) else { continue };
+        let Ok(probe) = Probe::names_of(device, tools) else { continue };
         if !link.fits(&probe, &name) {
             continue;
         }

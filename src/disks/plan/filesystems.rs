@@ -88,7 +88,7 @@ pub fn decide(wanted: &Filesystem<'_>, format: Format, found: &Probe, place: &st
         return Ok(Action::Keep);
     }
     let differences = [
-        ("format", found.kind == format.name() && !found.is_ambiguous),
+        ("format", !found.kind.is_empty() && found.kind == format.name() && !found.is_ambiguous),
         ("label", wanted.label.as_deref().is_none_or(|label| label == found.label)),
         ("uuid", wanted.uuid.as_deref().is_none_or(|uuid| plain_uuid(uuid) == plain_uuid(&found.uuid))),
     ];
@@ -175,6 +175,7 @@ mod tests {
             (&wiped, found("ext4", "", ""), Some(Action::Make)),
             (&wanted("none"), Probe::default(), Some(Action::Keep)),
             (&wanted("none"), found("ext4", "", ""), None),
+            (&wanted("none"), Probe { table: "dos".into(), ..Probe::default() }, None),
         ];
         for (wanted, found, expected) in cases {
             let format = Format::of(wanted).unwrap();
