@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -110,6 +110,34 @@ fn files_are_fetched() {
     let keyed = server.asked().into_iter().find(|asked| asked.path == "/large").unwrap();
     assert!(keyed.head.contains(&format!("X-Key: {MARK}")), "{keyed:?}");
     assert!(!told(&done).contains(MARK));
+}
+
+/// Four files are fetched at a time: the fourth is asked for while three are under way, and the fifth is not.
+#[test]
+fn four_files_are_fetched_at_a_time() {
+    let sandbox = sandbox();
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counting, seen) = (Arc::clone(&now), Arc::clone(&most));
+    let server = Server::new(move |_, stream| {
+        seen.fetch_max(counting.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let began = Instant::now();
+        while seen.load(Ordering::SeqCst) < 4 && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // A fifth request would come within this time.
+        std::thread::sleep(Duration::from_millis(300));
+        // The next request can come as soon as this one is answered.
+        counting.fetch_sub(1, Ordering::SeqCst);
+        give(stream, "200 OK", b"hello");
+    });
+    let sources: Vec<Value> =
+        (0..9).map(|number| json!({"source": server.url(&format!("/{number}"))})).collect();
+    let mut config = files(&sources);
+    // On a busy machine a server that is asked again would count twice.
+    config["ignition"]["timeouts"] = json!({"httpResponseHeaders": 60});
+    let done = sandbox.run(&config.to_string());
+    assert_eq!((done.code, server.asked().len()), (0, 9), "{done:?}");
+    assert_eq!(most.load(Ordering::SeqCst), 4);
 }
 
 /// The config itself, and what it refers to, by `ignition.config.url`.
