@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use glowplug::change::{Attributes, Op, Piece};
 use glowplug::error::Error;
 use glowplug::provision;
 use glowplug::root::Root;
@@ -298,4 +299,73 @@ fn wrong_calls_are_usage_errors() {
     let help = Command::new(env!("CARGO_BIN_EXE_glowplug")).arg("--help").output().unwrap();
     assert!(help.status.success());
     assert!(String::from_utf8(help.stdout).unwrap().lines().all(|line| line.len() <= 80));
+}
+
+fn directory(path: &str, mode: u32) -> Op<'static> {
+    Op::Directory { path: path.into(), attributes: Attributes { uid: 0, gid: 0, mode } }
+}
+
+fn file(path: &str, text: &'static str) -> Op<'static> {
+    let contents = vec![Piece::Bytes(text.as_bytes().into())];
+    Op::File { path: path.into(), contents, attributes: Attributes { uid: 0, gid: 0, mode: 0o644 } }
+}
+
+/// A new directory is staged with everything in it, and comes into its place in one step. An operation on one of its names
+/// still takes effect between those before and after it.
+#[test]
+fn operations_within_a_new_directory_keep_their_order() {
+    let tree = Tree::new();
+    let removal = |path: &str| Op::Remove { path: path.into() };
+    let mut ops = vec![
+        directory("/p", 0o750),
+        file("/p/a", "1"),
+        file("/p/a", "2"),
+        directory("/p/d", 0o700),
+        file("/p/d/b", "1"),
+        directory("/p/d", 0o711),
+        removal("/p/a"),
+        file("/p/d/c", "1"),
+        removal("/p/d/c"),
+        file("/p/a", "3"),
+        directory("/q", 0o755),
+        Op::HardLink { path: "/q/l".into(), target: "/p/a".into() },
+        file("/q/l", "4"),
+    ];
+    Root::open(&tree.root()).unwrap().apply(&mut ops).unwrap();
+    let read = |path: &str| fs::read_to_string(tree.at(path)).unwrap();
+    assert_eq!([read("p/a"), read("p/d/b"), read("q/l")], ["3", "1", "4"]);
+    assert!(!tree.at("p/d/c").exists());
+    let mode = |path: &str| fs::metadata(tree.at(path)).unwrap().mode() & 0o7777;
+    assert_eq!([mode("p"), mode("p/d")], [0o750, 0o711]);
+    assert!(!tree.at(".glowplug").exists());
+}
+
+/// So many directories in between are not remembered, so the directory is staged twice, both times with its contents.
+#[test]
+fn a_directory_that_is_staged_twice_has_everything() {
+    let tree = Tree::new();
+    let mut ops = vec![
+        directory("/p", 0o750),
+        file("/p/a", "1"),
+        file("/p/b", "1"),
+        directory("/p/d", 0o700),
+        file("/p/d/e", "1"),
+    ];
+    for number in 0..200 {
+        ops.push(directory(&format!("/n{number}"), 0o755));
+        ops.push(file(&format!("/n{number}/f"), "1"));
+    }
+    ops.extend([
+        directory("/p", 0o755),
+        file("/p/a", "2"),
+        file("/p/c", "2"),
+        directory("/p/d", 0o710),
+        file("/p/d/f", "2"),
+    ]);
+    Root::open(&tree.root()).unwrap().apply(&mut ops).unwrap();
+    let read = |path: &str| fs::read_to_string(tree.at(path)).unwrap();
+    assert_eq!(["p/a", "p/b", "p/c", "p/d/e", "p/d/f", "n7/f"].map(read), ["2", "1", "2", "1", "2", "1"]);
+    let mode = |path: &str| fs::metadata(tree.at(path)).unwrap().mode() & 0o7777;
+    assert_eq!([mode("p"), mode("p/d")], [0o755, 0o710]);
+    assert!(!tree.at(".glowplug").exists());
 }

@@ -22,6 +22,8 @@ pub(super) enum Parent {
     },
     /// An earlier operation will make the directory, so nothing in it can be in the way.
     NotYet,
+    /// The operation with the number `op` has staged the directory, open here. New names can be put into it at once.
+    Staged { directory: OwnedFd, op: usize },
 }
 
 /// What an operation does to a name in a directory.

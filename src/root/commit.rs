@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, statat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::area::{Area, is_gone};
@@ -19,6 +19,7 @@ use super::walk::remove_tree;
 use super::{Root, c_name};
 use crate::change::{Attributes, Op};
 use crate::error::{Error, Result};
+use crate::fd::names;
 
 /// Carries out `ops`, which are staged in `staged`, in their order. A `replay` skips those that are done already.
 ///
@@ -26,13 +27,14 @@ use crate::error::{Error, Result};
 /// Those of the root, with the path of the operation that failed. The operations after it are not begun.
 pub(super) fn commit(root: &Root, ops: &[Op<'_>], staged: &Staged, replay: bool) -> Result<()> {
     let mut parents = Parents { root, open: Recent::default() };
-    for (index, op) in ops.iter().enumerate() {
+    for (number, (op, area)) in staged.entries(ops).enumerate() {
         let mut act = || {
-            let (area, name) = (staged.area(index)?, staged_name(index)?);
+            let area = staged.areas.get(area).ok_or(Errno::NOENT)?;
+            let name = staged_name(number)?;
             if replay && is_gone(area, &name)? {
                 return Ok(());
             }
-            OpCommit { root, area, name, index }.carry_out(op, &mut parents)
+            OpCommit { root, area, name, number }.carry_out(op, &mut parents)
         };
         act().map_err(|errno| Error::root(op.words().act, op.path(), errno))?;
     }
@@ -46,8 +48,8 @@ struct OpCommit<'s> {
     area: &'s Area,
     /// The name in the area of what the operation has staged.
     name: CString,
-    /// The number of the operation in the plan.
-    index: usize,
+    /// The number of what the operation has staged.
+    number: usize,
 }
 
 impl OpCommit<'_> {
@@ -81,20 +83,28 @@ impl OpCommit<'_> {
         calls::rename(self.area.fd(), name, parent, &to, flags)
     }
 
-    /// Puts the staged directory into its place. A directory that exists already gets the owner and mode instead.
+    /// Puts the staged directory into its place. A directory that exists already gets the owner and mode instead, and what is
+    /// in the staged one.
     fn put_directory(&self, parent: BorrowedFd<'_>, path: &Path, attributes: Attributes) -> OsResult<()> {
         match self.put(&self.name, parent, path, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => {}
             put => return put,
         }
         let existing = c_name(path.file_name().ok_or(Errno::INVAL)?)?;
-        set_attributes_of(&openat(parent, &existing, DIRECTORY, Mode::empty())?, attributes)?;
+        let existing = openat(parent, &existing, DIRECTORY, Mode::empty())?;
+        set_attributes_of(&existing, attributes)?;
+        match calls::unlink(self.area.fd(), &self.name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+            removed => return removed,
+        }
+        let staged = openat(self.area.fd(), &self.name, DIRECTORY, Mode::empty())?;
+        move_all(staged.as_fd(), existing.as_fd())?;
         calls::unlink(self.area.fd(), &self.name, AtFlags::REMOVEDIR)
     }
 
     /// Links `target` into the area, then renames that link to `path`, because link(2) cannot replace what stands there.
     fn put_hard_link(&self, path: &Path, target: &Path, parents: &mut Parents<'_>) -> OsResult<()> {
-        let second = c_name(format!("{}.link", self.index).as_ref())?;
+        let second = c_name(format!("{}.link", self.number).as_ref())?;
         let (target_parent, target_name) = self.root.open_parent(target)?;
         self.area.discard(&second)?;
         calls::make_hard_link(target_parent.as_fd(), &target_name, self.area.fd(), &second)?;
@@ -116,7 +126,7 @@ impl OpCommit<'_> {
 
     /// Moves what stands at `path` into the area, so that a whole tree disappears in one step.
     fn remove(&self, path: &Path, parents: &mut Parents<'_>) -> OsResult<()> {
-        let old = c_name(format!("{}.old", self.index).as_ref())?;
+        let old = c_name(format!("{}.old", self.number).as_ref())?;
         let name = c_name(path.file_name().ok_or(Errno::BUSY)?)?;
         let parent = match parents.of(path) {
             // The parent directory is missing, so nothing stands at the path.
@@ -130,6 +140,29 @@ impl OpCommit<'_> {
             moved => moved,
         }
     }
+}
+
+/// Moves everything in `from` into the directory `to`, where it replaces what is no directory. This happens only where two
+/// operations make one directory, or somebody has made it meanwhile.
+fn move_all(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> OsResult<()> {
+    for name in names(Dir::read_from(from)?)? {
+        let name = c_name(&name)?;
+        match calls::rename(from, &name, to, &name, RenameFlags::empty()) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+            moved => {
+                moved?;
+                continue;
+            }
+        }
+        let inner = openat(from, &name, DIRECTORY, Mode::empty())?;
+        let stat = fstat(&inner)?;
+        let attributes = Attributes { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 };
+        let existing = openat(to, &name, DIRECTORY, Mode::empty())?;
+        set_attributes_of(&existing, attributes)?;
+        move_all(inner.as_fd(), existing.as_fd())?;
+        calls::unlink(from, &name, AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
 }
 
 fn set_attributes(root: &Root, path: &Path, attributes: Attributes) -> OsResult<()> {

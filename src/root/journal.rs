@@ -4,10 +4,11 @@
 //!
 //! - the head, and the number of areas;
 //! - for each area the top of its mount, and the identity of its owner link in three fields;
-//! - for each operation its letter, the number of its area, its paths and its numbers;
+//! - for each staged entry the letter of its operation, the number of its area, its paths and its numbers;
 //! - the word `end`, and the SHA-512 of everything before this hash, in hexadecimal.
 //!
-//! The contents of files are not in the journal, because they are staged already.
+//! The contents of files are not in the journal, because they are staged already. Nor is an operation whose file is staged in a
+//! directory that comes into its place as a whole.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -42,9 +43,9 @@ pub(super) fn encode(ops: &[Op<'_>], staged: &Staged) -> Result<Vec<u8>> {
         put_path(&mut text, &area.top);
         put_identity(&mut text, area.identity);
     }
-    for (op, area) in ops.iter().zip(&staged.numbers) {
+    for (op, area) in staged.entries(ops) {
         put(&mut text, op.words().letter.as_bytes());
-        put_number(&mut text, *area as u64);
+        put_number(&mut text, area as u64);
         put_path(&mut text, op.path());
         match op {
             Op::Directory { attributes, .. } | Op::Attributes { attributes, .. } => {
@@ -166,7 +167,7 @@ struct JournalContents {
     tops: Vec<(PathBuf, FileIdentity)>,
     ops: Vec<Op<'static>>,
     /// For each operation, the index of its area in `tops`.
-    numbers: Vec<usize>,
+    numbers: Vec<Option<usize>>,
 }
 
 /// Reads the fields of a journal; `None` if they are not those of this format.
@@ -185,7 +186,7 @@ fn decode(mut fields: Fields<'_>) -> Option<JournalContents> {
             return fields.0.is_empty().then_some(journal);
         }
         let area = fields.number::<usize>().filter(|number| *number < count)?;
-        journal.numbers.push(area);
+        journal.numbers.push(Some(area));
         journal.ops.push(fields.op(letter)?);
     }
 }

@@ -20,6 +20,7 @@ mod file;
 mod journal;
 mod lock;
 mod mount_point;
+mod new_file;
 mod recent;
 mod saved;
 mod stage;

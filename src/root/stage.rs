@@ -2,24 +2,23 @@
 //! program could see has changed by then, so a failure leaves the root as it was.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, statx};
-use rustix::io::{Errno, read, retry_on_intr};
+use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatxFlags, fstatfs, openat, statx};
+use rustix::io::Errno;
 
 use super::area::{Area, STAGED_STAMP};
 use super::attributes::set_attributes_of;
-use super::calls::{self, DIRECTORY};
+use super::calls::{self, DIRECTORY, OsResult};
 use super::check::{NameChange, Parent, check};
+use super::new_file::NewFile;
 use super::recent::Recent;
 use super::staged::{ROOM, SHARD, Staged, staged_name};
-use super::view::kind;
 use super::walk::{MountId, check_removal, mount_in, mount_of, raise_descriptor_limit};
 use super::{Root, c_name};
-use crate::change::{Attributes, FileKind, Op, Piece, StampPlace};
-use crate::error::{Error, Reason, Result, errno_words};
-use crate::source::Stream;
+use crate::change::{Attributes, Op, StampPlace};
+use crate::error::{Error, Reason, Result};
 use crate::stamp::{FileIdentity, STAMP};
 
 /// How many files are fetched at the same time.
@@ -55,6 +54,8 @@ pub(super) fn stage(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>
         staged,
         mounts: Vec::new(),
         directories: Recent::default(),
+        entries: 0,
+        changed_at: 0,
         downloads: Vec::with_capacity(DOWNLOADS),
     };
     match filling.stage_all(ops, stamp) {
@@ -70,6 +71,10 @@ struct Stager<'r, 'a> {
     /// For each area, what has been put into it so far.
     mounts: Vec<MountUse>,
     directories: Recent<ChangedDirectory>,
+    /// The number of entries that have been staged.
+    entries: usize,
+    /// The number of the last operation that removed, renamed or changed something.
+    changed_at: usize,
     /// The files whose bytes are still being fetched.
     downloads: Vec<NewFile<'a>>,
 }
@@ -96,10 +101,9 @@ impl<'a> Stager<'_, 'a> {
         self.directory_of(Path::new("/"))?;
         let mut buffer = vec![0; BUFFER];
         let root = self.root;
-        for (index, op) in ops.iter_mut().enumerate() {
+        for op in ops {
             self.check(op)?;
-            let area = self.area_for(index, op.path())?;
-            let Some(mut file) = stage_op(area, index, op)? else { continue };
+            let Some(mut file) = self.stage_one(op)? else { continue };
             if !file.fill(root, &mut buffer)? {
                 self.downloads.push(file);
             }
@@ -159,18 +163,72 @@ impl<'a> Stager<'_, 'a> {
         if change == NameChange::Remove { check_removal(root, path) } else { Ok(()) }
     }
 
-    /// Returns the area for operation number `index`, which changes `path`. Makes the subdirectory for what the operation
-    /// stages, if it does not exist yet.
-    fn area_for(&mut self, index: usize, path: &Path) -> Result<&Area> {
-        let number = self.directory_of(path)?.area;
-        self.staged.numbers.push(number);
+    /// Stages `op`. Returns the file that is still to be filled, if it puts one.
+    fn stage_one(&mut self, op: &mut Op<'a>) -> Result<Option<NewFile<'a>>> {
+        let number = self.staged.numbers.len();
+        let area = self.directory_of(op.path())?.area;
+        let is_new = matches!(op, Op::Directory { .. } | Op::File { .. } | Op::Symlink { .. });
+        let within = if is_new { self.stage_within(op)? } else { None };
+        let is_within = within.is_some();
+        let made = if let Some(made) = within {
+            self.staged.numbers.push(None);
+            made
+        } else {
+            if !is_new {
+                self.changed_at = number;
+            }
+            let entry = self.entries;
+            self.entries = entry.saturating_add(1);
+            self.staged.numbers.push(Some(area));
+            let area = self.area_for(entry, area, op.path())?;
+            staged_name(entry)
+                .and_then(|name| make(area.fd(), &name, op))
+                .map_err(|errno| failed(op, errno))?
+        };
+        match made {
+            Made::File(file) => Ok(NewFile::new(file, op)),
+            Made::Directory(directory) => {
+                let path = op.path();
+                if is_within || matches!(self.directory_at(path)?.parent, Parent::NotYet) {
+                    let parent = Parent::Staged { directory, op: number };
+                    self.directories.put(path, ChangedDirectory { area, parent });
+                }
+                Ok(None)
+            }
+            Made::Other => Ok(None),
+        }
+    }
+
+    /// Makes what `op` puts in the staged directory of its parent. Then it needs no entry of its own: the directory comes into
+    /// its place with all that is in it. Returns `None` where there is no such directory. Nor is there one for this purpose after
+    /// an operation that removes, renames or changes something, because its order among the others counts.
+    fn stage_within(&mut self, op: &Op<'_>) -> Result<Option<Made>> {
+        let changed_at = self.changed_at;
+        let Parent::Staged { directory, op: number } = &self.directory_of(op.path())?.parent else {
+            return Ok(None);
+        };
+        if *number < changed_at {
+            return Ok(None);
+        }
+        let name = op.path().file_name().unwrap_or_default();
+        match c_name(name).and_then(|name| make(directory.as_fd(), &name, op)) {
+            Ok(made) => Ok(Some(made)),
+            // The config puts something there twice.
+            Err(Errno::EXIST) => Ok(None),
+            Err(errno) => Err(failed(op, errno)),
+        }
+    }
+
+    /// Returns the area with this index, for entry number `entry`, whose operation changes `path`. Makes the subdirectory for
+    /// the entry, if it does not exist yet.
+    fn area_for(&mut self, entry: usize, number: usize, path: &Path) -> Result<&Area> {
         let (Some(mount), Some(area)) = (self.mounts.get_mut(number), self.staged.areas.get(number)) else {
             return Err(Error::root("stage", path, Errno::NOENT));
         };
         let name = path.file_name().map_or(0, std::ffi::OsStr::len);
         // A directory entry has a header of up to 12 bytes, and a block that was split is half empty.
         mount.growth = mount.growth.saturating_add((name as u64).saturating_add(12).saturating_mul(2));
-        let shard = index / SHARD;
+        let shard = entry / SHARD;
         if mount.shard != Some(shard) {
             c_name(format!("{shard}").as_ref())
                 .and_then(|name| calls::make_directory(area.fd(), &name, Mode::RWXU))
@@ -182,12 +240,16 @@ impl<'a> Stager<'_, 'a> {
 
     /// Returns the directory that holds `path`, and makes the area of its mount if there is none yet.
     fn directory_of(&mut self, path: &Path) -> Result<&ChangedDirectory> {
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        if self.directories.get(parent).is_none() {
-            let directory = self.look_up(parent)?;
-            self.directories.put(parent, directory);
+        self.directory_at(path.parent().unwrap_or(Path::new("/")))
+    }
+
+    /// Returns the directory at `path` as [`Self::directory_of`] does.
+    fn directory_at(&mut self, path: &Path) -> Result<&ChangedDirectory> {
+        if self.directories.get(path).is_none() {
+            let directory = self.look_up(path)?;
+            self.directories.put(path, directory);
         }
-        self.directories.get(parent).ok_or_else(|| Error::root("look up", parent, Errno::NOENT))
+        self.directories.get(path).ok_or_else(|| Error::root("look up", path, Errno::NOENT))
     }
 
     fn look_up(&mut self, directory: &Path) -> Result<ChangedDirectory> {
@@ -258,117 +320,39 @@ impl<'a> Stager<'_, 'a> {
     }
 }
 
-/// Stages operation number `index` in `area`: what it puts into place, or a link `pending` if it puts nothing new. Returns the
-/// file that is still to be filled, if it puts one.
-fn stage_op<'a>(area: &Area, index: usize, op: &mut Op<'a>) -> Result<Option<NewFile<'a>>> {
-    let name = staged_name(index).map_err(|errno| Error::root("stage", op.path(), errno))?;
-    if let Op::File { path, contents, attributes } = op {
-        let file = calls::create(area.fd(), &name, start_mode(*attributes))
-            .map_err(|errno| Error::root("write", path, errno))?;
-        let contents = std::mem::take(contents).into_iter();
-        return Ok(Some(NewFile {
-            file,
-            path: path.clone(),
-            attributes: *attributes,
-            contents,
-            stream: None,
-        }));
-    }
-    let op = &*op;
-    let path = op.path();
+/// Returns the error for an operation that cannot be staged.
+fn failed(op: &Op<'_>, errno: Errno) -> Error {
+    let act = if matches!(op, Op::File { .. }) { "write" } else { "stage" };
+    Error::root(act, op.path(), errno)
+}
+
+/// What [`make`] has made.
+enum Made {
+    /// An empty file, open for writing.
+    File(OwnedFd),
+    /// A directory, opened.
+    Directory(OwnedFd),
+    /// A link.
+    Other,
+}
+
+/// Makes what `op` puts into place with `name` in `directory`, or a link `pending` if it puts nothing new.
+fn make(directory: BorrowedFd<'_>, name: &CStr, op: &Op<'_>) -> OsResult<Made> {
     match op {
+        Op::File { attributes, .. } => {
+            calls::create(directory, name, start_mode(*attributes)).map(Made::File)
+        }
         Op::Symlink { target, uid, gid, .. } => c_name(target.as_os_str()).and_then(|target| {
-            calls::make_link(&target, area.fd(), &name)?;
-            calls::set_owner_at(area.fd(), &name, *uid, *gid)
+            calls::make_link(&target, directory, name)?;
+            calls::set_owner_at(directory, name, *uid, *gid).map(|()| Made::Other)
         }),
-        Op::Directory { attributes, .. } if path.file_name().is_some() => {
-            calls::make_directory(area.fd(), &name, start_mode(*attributes)).and_then(|()| {
-                let fd = openat(area.fd(), &name, DIRECTORY, Mode::empty())?;
-                set_attributes_of(&fd, *attributes)
-            })
+        Op::Directory { attributes, path } if path.file_name().is_some() => {
+            calls::make_directory(directory, name, start_mode(*attributes))?;
+            let fd = openat(directory, name, DIRECTORY, Mode::empty())?;
+            set_attributes_of(&fd, *attributes).map(|()| Made::Directory(fd))
         }
-        _ => calls::make_link(PENDING, area.fd(), &name),
+        _ => calls::make_link(PENDING, directory, name).map(|()| Made::Other),
     }
-    .map_err(|errno| Error::root("stage", path, errno))
-    .map(|()| None)
-}
-
-/// A file that is being staged.
-struct NewFile<'a> {
-    file: OwnedFd,
-    /// The path at which the file will stand, for messages.
-    path: PathBuf,
-    attributes: Attributes,
-    /// The pieces of which nothing has been written yet.
-    contents: std::vec::IntoIter<Piece<'a>>,
-    /// The source that is being read, if the current piece is one.
-    stream: Option<Stream<'a>>,
-}
-
-impl NewFile<'_> {
-    /// Writes to the file until it is complete, or until the next bytes have not arrived yet. Returns whether it is complete.
-    fn fill(&mut self, root: &Root, buffer: &mut [u8]) -> Result<bool> {
-        loop {
-            if let Some(stream) = &mut self.stream {
-                match stream.read_some(buffer)? {
-                    None => return Ok(false),
-                    Some(0) => self.stream = None,
-                    Some(count) => {
-                        let is_remote = stream.is_remote();
-                        self.write(buffer.get(..count).unwrap_or_default())?;
-                        if is_remote {
-                            // Give the other downloads their turn.
-                            return Ok(false);
-                        }
-                    }
-                }
-                continue;
-            }
-            match self.contents.next() {
-                Some(Piece::Bytes(bytes)) => self.write(&bytes)?,
-                Some(Piece::Existing(existing)) => self.copy(root, &existing, buffer)?,
-                Some(Piece::Source(source)) => self.stream = Some(source.open()?),
-                None => {
-                    return set_attributes_of(&self.file, self.attributes)
-                        .map(|()| true)
-                        .map_err(|errno| Error::root("write", &self.path, errno));
-                }
-            }
-        }
-    }
-
-    fn write(&self, bytes: &[u8]) -> Result<()> {
-        calls::write_all(self.file.as_fd(), bytes).map_err(|errno| Error::root("write", &self.path, errno))
-    }
-
-    /// Copies the file at the path `existing` of the root.
-    fn copy(&self, root: &Root, existing: &Path, buffer: &mut [u8]) -> Result<()> {
-        let from = open_existing(root, existing)?;
-        loop {
-            let count = retry_on_intr(|| read(&from, &mut *buffer)).map_err(|errno| {
-                let words = errno_words(errno);
-                Error::new(Reason::RootIo, format!("read {} in the root: {words}", existing.display()))
-            })?;
-            match count {
-                0 => return Ok(()),
-                count => self.write(buffer.get(..count).unwrap_or_default())?,
-            }
-        }
-    }
-}
-
-/// Opens a file of the root that is copied.
-///
-/// # Errors
-/// Those of the root. `EINVAL` if something other than a file stands there now, although planning found a file. A device,
-/// for example, could give bytes without end.
-fn open_existing(root: &Root, path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let open = || {
-        let fd = root.open_at(path, flags, Mode::empty())?;
-        if kind(fstat(&fd)?.st_mode) == FileKind::File { Ok(fd) } else { Err(Errno::INVAL) }
-    };
-    open().map_err(|errno| Error::root("open the file", path, errno))
 }
 
 /// Returns the mode to create a file or directory with. It has the final permissions, so that most files need no chmod(2)

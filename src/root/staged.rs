@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::area::Area;
 use super::calls::{self, DIRECTORY};
 use super::{Root, c_name};
+use crate::change::Op;
 use crate::error::{Error, Result};
 
 /// How many operations share a subdirectory of an area. In a directory with thousands of names, each name takes longer to
@@ -17,8 +18,8 @@ pub(super) const SHARD: usize = 64;
 /// A file that occupies blocks until the commit needs them, when its directories grow.
 pub(super) const ROOM: &CStr = c"room";
 
-/// Returns the name in its area of what operation number `index` has staged: `7/63`. Once nothing has this name, the
-/// operation is done.
+/// Returns the name of an entry in its area: `7/63`. Entries are numbered in the order of their operations. Once nothing has
+/// this name, the operation is done.
 pub(super) fn staged_name(index: usize) -> std::result::Result<CString, Errno> {
     c_name(format!("{}/{}", index / SHARD, index % SHARD).as_ref())
 }
@@ -27,8 +28,9 @@ pub(super) fn staged_name(index: usize) -> std::result::Result<CString, Errno> {
 pub(super) struct Staged {
     /// One area for each mount that is changed. The first is the root's own, which also holds the stamp and the journal.
     pub(super) areas: Vec<Area>,
-    /// For each operation, the index of its area in `areas`.
-    pub(super) numbers: Vec<usize>,
+    /// For each operation, the index of its area in `areas`. `None` if what it puts is in a staged directory, and comes into
+    /// its place with that directory.
+    pub(super) numbers: Vec<Option<usize>>,
 }
 
 impl Staged {
@@ -41,12 +43,10 @@ impl Staged {
         error
     }
 
-    /// Returns the area of operation number `index`.
-    ///
-    /// # Errors
-    /// `ENOENT` if there is no such operation.
-    pub(super) fn area(&self, index: usize) -> std::result::Result<&Area, Errno> {
-        self.numbers.get(index).and_then(|number| self.areas.get(*number)).ok_or(Errno::NOENT)
+    /// Returns those of `ops` that have an entry of their own, each with the index of its area. The entries are numbered in this
+    /// order.
+    pub(super) fn entries<'o, 'a>(&self, ops: &'o [Op<'a>]) -> impl Iterator<Item = (&'o Op<'a>, usize)> {
+        ops.iter().zip(&self.numbers).filter_map(|(op, area)| Some((op, (*area)?)))
     }
 
     /// Makes the file systems of all areas durable with syncfs(2).
