@@ -27,10 +27,11 @@ fn main() -> ExitCode {
 fn bench() -> Result<()> {
     let lab = Lab::from_env()?;
     let program = lab::program()?;
-    let helper = program.with_file_name("glowplug-ready");
     println!("{:<58} {:>12} {:>12}", "what", "measured", "at most");
     size("glowplug, static, stripped", length(&program)?, 700 * KIB);
-    size("glowplug-ready, static, stripped", length(&helper)?, 450 * KIB);
+    for (name, most) in [("glowplug-ready", 140), ("glowplug-agent", 350), ("glowplug-fetch", 1228)] {
+        size(&format!("{name}, static, stripped"), length(&program.with_file_name(name))?, most * KIB);
+    }
     for (by, image, most) in [("initramfs-tools", "initrd", 300), ("dracut", "initrd-dracut", 400)] {
         let with = length(&lab.part(&format!("{image}.img")))?;
         let without = length(&lab.part(&format!("{image}-without.img")))?;
