@@ -400,8 +400,7 @@ mod tests {
             ("/dev/vda", true, vec![open(2)], None),
             ("/dev/vdb", false, vec![open(0)], None),
         ] {
-            let disk =
-                Disk { device: device.into(), wipe_table: Some(wipe_table), partitions, ..Disk::default() };
+            let disk = Disk { device: device.into(), wipe_table: Some(wipe_table), partitions };
             assert_eq!(behind_root(&disk), found, "{disk:?}");
         }
     }
