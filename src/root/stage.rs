@@ -167,6 +167,12 @@ impl<'a> Stager<'_, 'a> {
     fn stage_one(&mut self, op: &mut Op<'a>) -> Result<Option<NewFile<'a>>> {
         let number = self.staged.numbers.len();
         let area = self.directory_of(op.path())?.area;
+        if let Some(mount) = self.mounts.get_mut(area) {
+            let name = op.path().file_name().map_or(0, std::ffi::OsStr::len);
+            // A directory entry has a header of up to 12 bytes, and a block that was split is half empty. Names in a staged
+            // directory count too: they move one by one if their directory exists by then.
+            mount.growth = mount.growth.saturating_add((name as u64).saturating_add(12).saturating_mul(2));
+        }
         let is_new = matches!(op, Op::Directory { .. } | Op::File { .. } | Op::Symlink { .. });
         let within = if is_new { self.stage_within(op)? } else { None };
         let is_within = within.is_some();
@@ -225,9 +231,6 @@ impl<'a> Stager<'_, 'a> {
         let (Some(mount), Some(area)) = (self.mounts.get_mut(number), self.staged.areas.get(number)) else {
             return Err(Error::root("stage", path, Errno::NOENT));
         };
-        let name = path.file_name().map_or(0, std::ffi::OsStr::len);
-        // A directory entry has a header of up to 12 bytes, and a block that was split is half empty.
-        mount.growth = mount.growth.saturating_add((name as u64).saturating_add(12).saturating_mul(2));
         let shard = entry / SHARD;
         if mount.shard != Some(shard) {
             c_name(format!("{shard}").as_ref())
