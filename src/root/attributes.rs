@@ -10,6 +10,13 @@ use super::calls;
 use super::view::kind;
 use crate::change::{Attributes, FileKind};
 
+/// Returns whether an open file or directory has this owner and this mode.
+pub(super) fn has_attributes(fd: impl AsFd, attributes: Attributes) -> Result<bool, Errno> {
+    let stat = fstat(fd)?;
+    let mode = stat.st_mode & 0o7777;
+    Ok(attributes == Attributes { uid: stat.st_uid, gid: stat.st_gid, mode })
+}
+
 /// Sets owner and mode of an open file or directory where they differ. Reading both first is cheaper than two calls that
 /// change nothing. The mode of a symbolic link is not set. `fd` may be opened with `O_PATH`.
 pub(super) fn set_attributes_of(fd: impl AsFd, attributes: Attributes) -> Result<(), Errno> {

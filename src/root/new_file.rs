@@ -20,6 +20,8 @@ pub(super) struct NewFile<'a> {
     /// The path at which the file will stand, for messages.
     path: PathBuf,
     attributes: Attributes,
+    /// Whether the file was created with another owner or mode.
+    needs_attributes: bool,
     /// The pieces of which nothing has been written yet.
     contents: std::vec::IntoIter<Piece<'a>>,
     /// The source that is being read, if the current piece is one.
@@ -27,11 +29,13 @@ pub(super) struct NewFile<'a> {
 }
 
 impl<'a> NewFile<'a> {
-    /// Takes the contents out of `op`, which puts `file`.
-    pub(super) fn new(file: OwnedFd, op: &mut Op<'a>) -> Option<Self> {
+    /// Takes the contents out of `op`, which puts `file`. `needs_attributes` tells whether the file was created with another owner
+    /// or mode than it shall have.
+    pub(super) fn new(file: OwnedFd, op: &mut Op<'a>, needs_attributes: bool) -> Option<Self> {
         let Op::File { path, contents, attributes } = op else { return None };
         let contents = std::mem::take(contents).into_iter();
-        Some(Self { file, path: path.clone(), attributes: *attributes, contents, stream: None })
+        let (path, attributes) = (path.clone(), *attributes);
+        Some(Self { file, path, attributes, needs_attributes, contents, stream: None })
     }
 
     /// Writes to the file until it is complete, or until the next bytes have not arrived yet. Returns whether it is complete.
@@ -57,9 +61,11 @@ impl<'a> NewFile<'a> {
                 Some(Piece::Existing(existing)) => self.copy(root, &existing, buffer)?,
                 Some(Piece::Source(source)) => self.stream = Some(source.open()?),
                 None => {
-                    return set_attributes_of(&self.file, self.attributes)
-                        .map(|()| true)
-                        .map_err(|errno| Error::root("write", &self.path, errno));
+                    if self.needs_attributes {
+                        set_attributes_of(&self.file, self.attributes)
+                            .map_err(|errno| Error::root("write", &self.path, errno))?;
+                    }
+                    return Ok(true);
                 }
             }
         }

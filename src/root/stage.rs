@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatxFlags, fstatfs, openat, sta
 use rustix::io::Errno;
 
 use super::area::{Area, STAGED_STAMP};
-use super::attributes::set_attributes_of;
+use super::attributes::{has_attributes, set_attributes_of};
 use super::calls::{self, DIRECTORY, OsResult};
 use super::check::{NameChange, Parent, check};
 use super::new_file::NewFile;
@@ -57,6 +57,7 @@ pub(super) fn stage(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>
         entries: 0,
         changed_at: 0,
         downloads: Vec::with_capacity(DOWNLOADS),
+        last: None,
     };
     match filling.stage_all(ops, stamp) {
         Ok(()) => Ok(filling.staged),
@@ -77,6 +78,18 @@ struct Stager<'r, 'a> {
     changed_at: usize,
     /// The files whose bytes are still being fetched.
     downloads: Vec<NewFile<'a>>,
+    /// How the last file was created, and whether its owner or mode had to be set. Most files are created like the one before.
+    last: Option<(Creation, bool)>,
+}
+
+/// What decides which owner and mode a file has when it is created.
+#[derive(PartialEq, Eq)]
+struct Creation {
+    area: usize,
+    /// The number of the operation whose staged directory the file is in; `None` for a file in the area itself.
+    within: Option<usize>,
+    /// The owner and mode that the file shall have.
+    attributes: Attributes,
 }
 
 /// What has been staged on a mount so far.
@@ -175,10 +188,9 @@ impl<'a> Stager<'_, 'a> {
         }
         let is_new = matches!(op, Op::Directory { .. } | Op::File { .. } | Op::Symlink { .. });
         let within = if is_new { self.stage_within(op)? } else { None };
-        let is_within = within.is_some();
-        let made = if let Some(made) = within {
+        let (made, within) = if let Some((made, directory)) = within {
             self.staged.numbers.push(None);
-            made
+            (made, Some(directory))
         } else {
             if !is_new {
                 self.changed_at = number;
@@ -187,15 +199,18 @@ impl<'a> Stager<'_, 'a> {
             self.entries = entry.saturating_add(1);
             self.staged.numbers.push(Some(area));
             let area = self.area_for(entry, area, op.path())?;
-            staged_name(entry)
-                .and_then(|name| make(area.fd(), &name, op))
-                .map_err(|errno| failed(op, errno))?
+            let made = staged_name(entry).and_then(|name| make(area.fd(), &name, op));
+            (made.map_err(|errno| failed(op, errno))?, None)
         };
         match made {
-            Made::File(file) => Ok(NewFile::new(file, op)),
+            Made::File(file, attributes) => {
+                let creation = Creation { area, within, attributes };
+                let needs = self.needs_attributes(&file, creation).map_err(|errno| failed(op, errno))?;
+                Ok(NewFile::new(file, op, needs))
+            }
             Made::Directory(directory) => {
                 let path = op.path();
-                if is_within || matches!(self.directory_at(path)?.parent, Parent::NotYet) {
+                if within.is_some() || matches!(self.directory_at(path)?.parent, Parent::NotYet) {
                     let parent = Parent::Staged { directory, op: number };
                     self.directories.put(path, ChangedDirectory { area, parent });
                 }
@@ -205,10 +220,22 @@ impl<'a> Stager<'_, 'a> {
         }
     }
 
+    /// Returns whether owner or mode of a file that has just been created must be set. Asks the kernel only if the last file was
+    /// created otherwise.
+    fn needs_attributes(&mut self, file: &OwnedFd, creation: Creation) -> OsResult<bool> {
+        if let Some((_, needs)) = self.last.as_ref().filter(|(last, _)| *last == creation) {
+            return Ok(*needs);
+        }
+        let needs = !has_attributes(file, creation.attributes)?;
+        self.last = Some((creation, needs));
+        Ok(needs)
+    }
+
     /// Makes what `op` puts in the staged directory of its parent. Then it needs no entry of its own: the directory comes into
     /// its place with all that is in it. Returns `None` where there is no such directory. Nor is there one for this purpose after
-    /// an operation that removes, renames or changes something, because its order among the others counts.
-    fn stage_within(&mut self, op: &Op<'_>) -> Result<Option<Made>> {
+    /// an operation that removes, renames or changes something, because its order among the others counts. Also returns the
+    /// number of the operation that staged the directory.
+    fn stage_within(&mut self, op: &Op<'_>) -> Result<Option<(Made, usize)>> {
         let changed_at = self.changed_at;
         let Parent::Staged { directory, op: number } = &self.directory_of(op.path())?.parent else {
             return Ok(None);
@@ -218,7 +245,7 @@ impl<'a> Stager<'_, 'a> {
         }
         let name = op.path().file_name().unwrap_or_default();
         match c_name(name).and_then(|name| make(directory.as_fd(), &name, op)) {
-            Ok(made) => Ok(Some(made)),
+            Ok(made) => Ok(Some((made, *number))),
             // The config puts something there twice.
             Err(Errno::EXIST) => Ok(None),
             Err(errno) => Err(failed(op, errno)),
@@ -331,8 +358,8 @@ fn failed(op: &Op<'_>, errno: Errno) -> Error {
 
 /// What [`make`] has made.
 enum Made {
-    /// An empty file, open for writing.
-    File(OwnedFd),
+    /// An empty file, open for writing, and the owner and mode that it shall have.
+    File(OwnedFd, Attributes),
     /// A directory, opened.
     Directory(OwnedFd),
     /// A link.
@@ -343,7 +370,8 @@ enum Made {
 fn make(directory: BorrowedFd<'_>, name: &CStr, op: &Op<'_>) -> OsResult<Made> {
     match op {
         Op::File { attributes, .. } => {
-            calls::create(directory, name, start_mode(*attributes)).map(Made::File)
+            let file = calls::create(directory, name, start_mode(*attributes))?;
+            Ok(Made::File(file, *attributes))
         }
         Op::Symlink { target, uid, gid, .. } => c_name(target.as_os_str()).and_then(|target| {
             calls::make_link(&target, directory, name)?;
