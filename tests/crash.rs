@@ -164,27 +164,30 @@ fn one_case(machine: &Machine, cases: &Path, name: &str, count: &Count) -> Resul
         }
     }
     add(&count.cases);
-    every_call(machine, &before, &config, (made, &after), count)?;
+    let _ = every_call(machine, &before, &config, (made, &after), count)?;
     match second_disk(&before, &after) {
         Some(path) => behind(machine, &before, &config, path, count),
         None => Ok(()),
     }
 }
 
-/// Stops and fails at every call.
+/// Stops and fails at every call. Returns the numbers of calls after which no host is needed any more: after a mere stop, and
+/// after one that loses contents.
 fn every_call(
     machine: &Machine,
     before: &Tree,
     config: &str,
     (made, after): (usize, &Tree),
     count: &Count,
-) -> Result<(), String> {
-    for (fault, tried, spoils) in [
+) -> Result<[usize; 2], String> {
+    let mut needed = [0; 4];
+    let faults = [
         (Injected::Stop, &count.stops, true),
         (Injected::LoseContents, &count.losses, true),
         (Injected::Once(Errno::IO), &count.errors, false),
         (Injected::Always(Errno::NOSPC), &count.errors, true),
-    ] {
+    ];
+    for ((fault, tried, spoils), needed) in faults.into_iter().zip(&mut needed) {
         // Once the config is on the disk, no host is needed.
         let mut is_saved = false;
         for call in 0..made {
@@ -199,9 +202,10 @@ fn every_call(
                 return Err(at("the config was saved before, and is not any more".into()));
             }
             is_saved = is_saved || is_provisioned;
+            *needed += usize::from(!is_saved);
         }
     }
-    Ok(())
+    Ok([needed[0], needed[1]])
 }
 
 /// Tests a config with remote files. Their server runs at each start, but the host of the config only at the first.
@@ -219,7 +223,11 @@ fn fetched(machine: &Machine, before: &Tree, count: &Count) -> Result<(), String
     {
         return Err("the file is not there".into());
     }
-    every_call(machine, before, &config, (made, &after), count)?;
+    let [stopped, lost] = every_call(machine, before, &config, (made, &after), count)?;
+    // The download that comes next can take long, and the host may serve the config only once.
+    if lost != stopped + 1 {
+        return Err(format!("written after {stopped} calls, the config is on the disk after {lost}"));
+    }
     let all = std::env::var_os("CRASH_ALL").is_some();
     without_server(machine, before, count, if all { 1 } else { 5 })
 }

@@ -91,6 +91,14 @@ impl Op<'_> {
         OpWords { letter, name, act }
     }
 
+    /// Returns whether bytes that it puts are still to be fetched from a server.
+    pub fn fetches(&self) -> bool {
+        let Self::File { contents, .. } = self else { return false };
+        let is_fetched =
+            |piece: &Piece<'_>| matches!(piece, Piece::Source(source) if source.origin().is_some());
+        contents.iter().any(is_fetched)
+    }
+
     /// Returns the path that the operation changes. For a rename this is the new path.
     pub fn path(&self) -> &Path {
         match self {

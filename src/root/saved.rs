@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
 use super::Root;
 use super::area::{Area, AreaPath, CONFIG};
@@ -41,11 +42,20 @@ pub struct SavedConfig {
     pub text: Vec<u8>,
 }
 
-/// Saves `config` durably, in a file that only its owner may read.
+/// Saves `config` durably, as [`write`] does otherwise.
 ///
 /// # Errors
 /// Those of the root.
 pub(super) fn save(root: &Root, config: &ConfigToSave<'_>) -> Result<()> {
+    let area = write(root, config)?;
+    calls::sync_file_system(area.fd()).map_err(|errno| failed(&area, errno))
+}
+
+/// Writes `config` to a file that only its owner may read. The next sync of the root makes it durable.
+///
+/// # Errors
+/// Those of the root.
+pub(super) fn write(root: &Root, config: &ConfigToSave<'_>) -> Result<Area> {
     let ConfigToSave { platform, sha512, text } = *config;
     let top = Path::new("/");
     let area = Area::make(root, top, mount_of(root, top)?)?;
@@ -55,10 +65,14 @@ pub(super) fn save(root: &Root, config: &ConfigToSave<'_>) -> Result<()> {
     calls::create(area.fd(), CONFIG, Mode::RUSR | Mode::WUSR)
         .and_then(|fd| {
             calls::write_all(fd.as_fd(), &head)?;
-            calls::write_all(fd.as_fd(), text)?;
-            calls::sync_file_system(area.fd())
+            calls::write_all(fd.as_fd(), text)
         })
-        .map_err(|errno| Error::root("save the config in", &area.path(), errno))
+        .map_err(|errno| failed(&area, errno))?;
+    Ok(area)
+}
+
+fn failed(area: &Area, errno: Errno) -> Error {
+    Error::root("save the config in", &area.path(), errno)
 }
 
 impl Root {

@@ -91,10 +91,13 @@ impl Root {
     ) -> Result<()> {
         check_ops(ops, &StampPlace::find(self)?)?;
         let undo = |error| if config.is_some() { self.undo(error) } else { error };
-        let staged = config
-            .map_or(Ok(()), |config| saved::save(self, config))
-            .and_then(|()| stage(self, ops, Some(stamp)))
-            .map_err(undo)?;
+        // A download can take long, and the host may serve the config only once. Otherwise the config becomes durable together
+        // with what is staged, a moment later.
+        let is_soon = !ops.iter().any(Op::fetches);
+        let save =
+            |config| if is_soon { saved::write(self, config).map(drop) } else { saved::save(self, config) };
+        let staged =
+            config.map_or(Ok(()), save).and_then(|()| stage(self, ops, Some(stamp))).map_err(undo)?;
         if let Err(error) = seal(ops, &staged) {
             return Err(undo(staged.abandon(self, error)));
         }
