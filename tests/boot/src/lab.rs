@@ -72,7 +72,8 @@ impl Lab {
         self.dir.join(name)
     }
 
-    /// Makes `root` anew, with the account files and the units of the guest but without the rest of Debian.
+    /// Makes `root` anew, with the account files, the units and the lists of defaults of the guest, but without the rest of
+    /// Debian.
     ///
     /// # Errors
     /// When the old `root` cannot be removed, or the files cannot be copied.
@@ -83,7 +84,7 @@ impl Lab {
         for dir in ["usr/lib/systemd", "home", "root"] {
             fs::create_dir_all(root.join(dir)).doing_to("make a root", root)?;
         }
-        for part in ["etc", "usr/lib/systemd/system"] {
+        for part in ["etc", "usr/lib/systemd/system", "usr/lib/glowplug"] {
             let copied =
                 Command::new("cp").arg("-a").arg(self.part("root").join(part)).arg(root.join(part)).status();
             if !copied.doing("copy the guest's root")?.success() {

@@ -16,6 +16,7 @@ pub mod console;
 pub mod curves;
 pub mod error;
 pub mod firmware;
+pub mod flushes;
 pub mod guest;
 pub mod gvproxy;
 pub mod host;

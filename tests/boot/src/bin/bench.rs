@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use boot_lab::curves;
 use boot_lab::error::{Doing, Error, Result};
+use boot_lab::flushes::Disk;
 use boot_lab::host;
 use boot_lab::lab::{self, Lab, Scratch};
 
 const KIB: u64 = 1024;
 /// The number of runs, of which the median counts.
 const RUNS: usize = 101;
+/// The number of runs for what hardly varies.
+const FLUSH_RUNS: usize = 5;
 
 fn main() -> ExitCode {
     match bench() {
@@ -28,11 +31,11 @@ fn bench() -> Result<()> {
     let lab = Lab::from_env()?;
     let program = lab::program()?;
     println!("{:<58} {:>12} {:>12}", "what", "measured", "at most");
-    size("glowplug, static, stripped", length(&program)?, 700 * KIB);
+    size("glowplug, static, stripped", length(&program)?, 880 * KIB);
     for (name, most) in [("glowplug-ready", 140), ("glowplug-agent", 350), ("glowplug-fetch", 1228)] {
         size(&format!("{name}, static, stripped"), length(&program.with_file_name(name))?, most * KIB);
     }
-    for (by, image, most) in [("initramfs-tools", "initrd", 300), ("dracut", "initrd-dracut", 400)] {
+    for (by, image, most) in [("initramfs-tools", "initrd", 520), ("dracut", "initrd-dracut", 600)] {
         let with = length(&lab.part(&format!("{image}.img")))?;
         let without = length(&lab.part(&format!("{image}-without.img")))?;
         let what = format!("growth of the zstd initramfs made by {by}");
@@ -42,19 +45,24 @@ fn bench() -> Result<()> {
     let scratch = Scratch::new()?;
     let config = scratch.join("config.ign");
     fs::write(&config, host::config("6.0-applehv-default.ign")?).doing("write the config")?;
+    let first_boots = |root: &Path| first_boots(&lab, &program, root, &config);
     // In memory, the time is that of the program itself. On the disk, it depends on how often the program waits for the disk.
     let memory = Path::new("/dev/shm").join(format!("glowplug-bench-{}", std::process::id()));
-    let in_memory = first_boots(&lab, &program, &memory, &config);
+    let in_memory = first_boots(&memory);
     fs::remove_dir_all(&memory).doing("remove the root in memory")?;
     time("first boot, root in memory: podman's config", in_memory?, Duration::from_millis(5));
     let root = scratch.join("root");
-    time(
-        "first boot, root on this disk",
-        first_boots(&lab, &program, &root, &config)?,
-        Duration::from_millis(30),
-    );
+    time("first boot, root on this disk", first_boots(&root)?, Duration::from_millis(30));
+    for (system, most) in [("ext4", 9), ("xfs", 9), ("btrfs", 8)] {
+        let disk = Disk::new(scratch.path(), system)?;
+        let mut counts = Vec::new();
+        for _ in 0..FLUSH_RUNS {
+            counts.push(flushes(&lab, &program, &disk, &config)?);
+        }
+        counts.sort_unstable();
+        count(&format!("flushes of the disk's cache, {system}"), counts[FLUSH_RUNS / 2], most);
+    }
 
-    timed(Command::new(&program).args(["adopt", "--root"]).arg(&root).stdout(Stdio::null()))?;
     let mut later = Vec::new();
     let mut spawn = Vec::new();
     for _ in 0..RUNS {
@@ -70,18 +78,37 @@ fn bench() -> Result<()> {
     curves
 }
 
-/// Returns the median time of applying podman's config to a fresh root.
+/// Returns the median time of a first boot's run with podman's config.
 fn first_boots(lab: &Lab, program: &Path, root: &Path, config: &Path) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..RUNS {
-        lab.small_root(root)?;
-        // The program syncs, and must not have to write what the copying left unwritten.
-        timed(Command::new("sync").arg("-f").arg(root))?;
-        let mut apply = Command::new(program);
-        apply.args(["apply", "--root"]).arg(root).arg(config).stderr(Stdio::null());
-        times.push(timed(&mut apply)?);
+        fresh_root(lab, root)?;
+        times.push(timed(&mut first_boot(program, root, config))?);
     }
     Ok(median(times))
+}
+
+/// Returns how often a first boot's run makes the disk flush its cache.
+fn flushes(lab: &Lab, program: &Path, disk: &Disk, config: &Path) -> Result<u64> {
+    let root = disk.join("root");
+    fresh_root(lab, &root)?;
+    let before = disk.flushes()?;
+    timed(&mut first_boot(program, &root, config))?;
+    Ok(disk.flushes()?.saturating_sub(before))
+}
+
+/// Makes a root that is on its disk: the program syncs, and must not have to write what the copying left unwritten.
+fn fresh_root(lab: &Lab, root: &Path) -> Result<()> {
+    lab.small_root(root)?;
+    timed(Command::new("sync").arg("-f").arg(root)).map(drop)
+}
+
+/// Returns what the initramfs calls at the first boot, but with a config from a file.
+fn first_boot(program: &Path, root: &Path, config: &Path) -> Command {
+    let mut run = Command::new(program);
+    run.args(["run", "--platform", "file", "--root"]).arg(root).env("IGNITION_CONFIG_FILE", config);
+    run.stderr(Stdio::null());
+    run
 }
 
 fn timed(command: &mut Command) -> Result<Duration> {
@@ -106,6 +133,10 @@ fn size(what: &str, bytes: u64, most: u64) {
 
 fn time(what: &str, took: Duration, most: Duration) {
     println!("{what:<58} {:>9} us {:>9} us{}", took.as_micros(), most.as_micros(), verdict(took <= most));
+}
+
+fn count(what: &str, number: u64, most: u64) {
+    println!("{what:<58} {number:>12} {most:>12}{}", verdict(number <= most));
 }
 
 fn verdict(kept: bool) -> &'static str {
