@@ -61,7 +61,7 @@ VERSION = $(shell sed -n '1s/.*(\(.*\)).*/\1/p' podman-machine/debian/changelog)
 SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glowplug \
 	dracut/50glowplug/module-setup.sh dracut/50glowplug/glowplug-emergency.sh dracut/50glowplug/glowplug-pre-pivot.sh \
 	tests/deps tests/runner tests/steps tests/libc tests/bare tests/fresh tests/lint-man tests/lint-crates tests/check-packages \
-	tests/check-steps tests/check-builds tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/vsock-net tests/gvproxy tests/bench-fetch \
+	tests/check-steps tests/check-builds tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/vsock-net tests/gvproxy tests/bench-fetch tests/bench-cloud-init \
 	network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup tests/oci \
 	tests/disks/prepare tests/disks/run tests/disks/crash tests/disks/guests tests/disks/guest/init tests/disks/guest/in_root \
@@ -313,6 +313,7 @@ fuzz-one: deps
 
 bench: deps lab
 	tests/bench-fetch $(BIN)
+	tests/bench-cloud-init $(BIN)
 	tests/reference $(OUT)/reference
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin bench
 	$(LAB_ENV) GLOWPLUG_REFERENCE="$(OUT)/reference" \
