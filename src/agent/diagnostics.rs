@@ -8,6 +8,7 @@ use super::deadline::Deadline;
 use super::health::{self, Health};
 use super::journal::{self, JournalLine, Selection};
 use super::peer::{Directory, PeerFailure};
+use super::restart;
 use super::system::FactReader;
 use super::systemd::Manager;
 use super::text::{self, Lines};
@@ -78,6 +79,7 @@ impl Diagnostics {
         if health.network.is_known && !health.network.default_route {
             faults.push("no default route: no DHCP answer from the host".into());
         }
+        faults.extend(restart::due(&mut reader));
         let others = reader.text_if_there(FAULTS).unwrap_or_default();
         faults.extend(others.lines().take(MOST_FAULTS).map(|fault| {
             let mut fault = fault.to_owned();

@@ -16,6 +16,7 @@ pub mod packages;
 pub mod peer;
 pub mod podman;
 pub mod request;
+pub mod restart;
 pub mod serve;
 pub mod system;
 pub mod systemd;
