@@ -9,7 +9,7 @@ use std::process::Command;
 
 use glowplug::config::{Disk as DiskConfig, Filesystem, Partition as PartitionConfig};
 use glowplug::disks::gpt::{Found, Geometry, Guid, NewPartition, Partition, Table, read, writes};
-use glowplug::disks::plan::{Action, DiskState, Format, decide, plan_table};
+use glowplug::disks::plan::{Action, Before, DiskState, Format, decide, plan_table};
 use glowplug::disks::{BLKID, Ids, Probe, WIPEFS, has_formats};
 
 /// A generator of numbers that are the same in each run.
@@ -425,7 +425,7 @@ fn nothing_that_stands_on_a_device_is_lost_without_a_flag() {
                 is_in_use: false,
                 in_use: Vec::new(),
                 found,
-                was_begun: false,
+                before: Before::Nothing,
             };
             let partition = PartitionConfig { number: 5, size_mib: Some(1), ..PartitionConfig::default() };
             let mut wanted = DiskConfig { partitions: vec![partition], ..DiskConfig::default() };

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::devices::{Device, Devices};
 use super::gpt::{self, Found, Table};
-use super::plan::{DiskState, TablePlan, plan_table};
+use super::plan::{Before, DiskState, TablePlan, plan_table};
 use super::probe::Probe;
 use super::record::{Progress, Record};
 use super::resolve::resolve;
@@ -76,15 +76,28 @@ fn plan_disk(disk: &Disk<'_>, place: &str, record: &Record<'_>, tools: Tools<'_>
     let file = open_disk(&device, OFlags::RDONLY)?;
     let found = gpt::read(&file, device.geometry()).map_err(|error| failed(&device, "read", &error))?;
     let probe = Probe::of(&device, tools)?;
-    let used = devices.partitions_of(&device.name).filter(|(partition, _)| partition.is_in_use);
+    let known = || devices.partitions_of(&device.name);
+    let used = known().filter(|(partition, _)| partition.is_in_use);
+    let signature = probe.foreign();
+    let found = match found {
+        // blkid takes the table of a PC-98 for an MBR without partitions.
+        Found::Nothing if signature.is_none() && known().next().is_some() => {
+            Found::Other("the kernel sees partitions there, in a table of an unknown kind")
+        }
+        found => found,
+    };
     let state = DiskState {
         geometry: device.geometry(),
-        signature: probe.foreign(),
+        signature,
         is_member: probe.is_member,
         is_in_use: device.is_in_use,
         in_use: used.map(|(_, place)| place.number).collect(),
         found,
-        was_begun: matches!(record.progress(place), Some(Progress::Begun(identity)) if *identity == device.identity),
+        before: match record.progress(place) {
+            Some(Progress::Begun(identity)) if *identity == device.identity => Before::Begun,
+            Some(Progress::Done) => Before::Removed,
+            _ => Before::Nothing,
+        },
     };
     let plan = plan_table(disk, place, &state, record.ids())?;
     let is_repaired = matches!(state.found, Found::Gpt { is_visible: false, .. }) && !plan.is_new;
@@ -101,6 +114,7 @@ fn plan_disk(disk: &Disk<'_>, place: &str, record: &Record<'_>, tools: Tools<'_>
 fn batches(plan: &TablePlan, found: &Found) -> Option<Vec<Vec<gpt::Write>>> {
     match (plan.is_changed, plan.is_new) {
         (false, _) => Some(Vec::new()),
+        _ if plan.is_bare => Some(Vec::new()),
         (true, true) => gpt::writes(&Found::Nothing, &plan.table),
         (true, false) => gpt::writes(found, &plan.table),
     }
@@ -140,7 +154,15 @@ pub fn carry_out(plan: &DiskPlan, place: &str, record: &mut Record<'_>, tools: T
             file.sync_all().map_err(|error| failed(device, "write", &error))?;
         }
     }
-    tell_all(&file, device, &plan.table)?;
+    if plan.is_changed || !plan.is_bare {
+        tell_all(&file, device, &plan.table)?;
+    }
+    if plan.is_changed && plan.is_bare {
+        // No identifier on the disk tells the next start that this is done.
+        step_in(file.as_fd());
+        file.sync_all().map_err(|error| failed(device, "write", &error))?;
+        record.finish(place)?;
+    }
     flock(&file, FlockOperation::Unlock).map_err(|errno| failed(device, "unlock", &errno.into()))?;
     Ok(file)
 }

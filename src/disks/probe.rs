@@ -1,6 +1,6 @@
 //! What stands on a device, as blkid(8) sees it. The reference asks libblkid as well, so both see the same.
 
-use super::devices::Device;
+use super::devices::{Device, Devices};
 use super::tools::Tools;
 use crate::error::Result;
 
@@ -19,7 +19,7 @@ pub struct Probe {
     pub uuid: String,
     /// Its label.
     pub label: String,
-    /// The kind of the partition table: `gpt`, `dos`.
+    /// The kind of the partition table: `gpt`, `dos`; `unknown` if only the kernel knows it.
     pub table: String,
     /// The label of the partition that the device is.
     pub part_label: String,
@@ -36,7 +36,7 @@ impl Probe {
     /// several formats at once.
     ///
     /// # Errors
-    /// Those of [`Tools::run`]; [`Reason::Disk`](crate::error::Reason::Disk) if the device cannot be read.
+    /// Those of [`Tools::run`] and [`Devices::read`]; [`Reason::Disk`](crate::error::Reason::Disk) if the device cannot be read.
     pub fn of(device: &Device, tools: Tools<'_>) -> Result<Self> {
         let mut probe = Self::names_of(device, tools)?;
         if probe.is_empty() {
@@ -47,6 +47,10 @@ impl Probe {
                 return Err(output.error(&arguments));
             }
             probe.is_ambiguous = has_formats(&output.text);
+        }
+        // blkid does not know all partition tables that the kernel knows: not that of the Amiga, for example.
+        if probe.is_empty() && Devices::read()?.partitions_of(&device.name).next().is_some() {
+            "unknown".clone_into(&mut probe.table);
         }
         Ok(probe)
     }

@@ -129,11 +129,12 @@ fn has_udev() -> bool {
     matches!(connected, Ok(()) | Err(Errno::AGAIN))
 }
 
-/// Waits until udev has dealt with everything that has changed. When a disk that was written to is closed, udev lets the kernel
-/// read its table again, and then makes the links below `/dev/disk` that later units wait for.
+/// Lets udev look at all disks again, and waits for it. Then the links below `/dev/disk` are there, and systemd knows the devices
+/// that later units wait for. Waiting alone is not enough: udev may have looked at an encrypted volume before there was anything
+/// on it, and systemd takes such a volume for unfinished.
 fn settle(rules: StageRules) -> Result<()> {
     let initramfs = Root::open(Path::new("/"))?;
-    let call = ["udevadm", "settle"];
+    let call = ["udevadm", "trigger", "--settle", "--subsystem-match=block"];
     log_operation("", "waiting for udev", &mut || {
         let output = Tools::of_stage(&initramfs, rules).run(&call)?;
         if output.code == 0 { Ok(()) } else { Err::<(), Error>(output.error(&call)) }

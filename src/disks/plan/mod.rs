@@ -5,5 +5,5 @@ mod partitions;
 mod raid;
 
 pub use filesystems::{Action, Format, command, decide};
-pub use partitions::{Change, DiskState, TablePlan, plan_table};
+pub use partitions::{Before, Change, DiskState, TablePlan, plan_table};
 pub use raid::{Member, create as raid_create, is_wanted, module as raid_module};

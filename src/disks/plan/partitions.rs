@@ -26,8 +26,19 @@ pub struct DiskState {
     pub is_in_use: bool,
     /// The numbers of the partitions in use.
     pub in_use: Vec<u32>,
-    /// Whether an interrupted run has begun to write a table.
-    pub was_begun: bool,
+    /// What an interrupted run has done to the table.
+    pub before: Before,
+}
+
+/// What an interrupted run of the same provisioning has done to the table of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing, or all that there was to do, which the table shows.
+    Nothing,
+    /// It has begun to write or to remove the table.
+    Begun,
+    /// It has removed the table, so the disk may hold anything that the config wants there.
+    Removed,
 }
 
 /// What becomes of one partition.
@@ -58,6 +69,9 @@ pub struct TablePlan {
     pub is_changed: bool,
     /// Whether the disk gets a table of its own instead of what was there.
     pub is_new: bool,
+    /// Whether the disk is to have no table, because it has none or loses the one it has, and the config wants no partitions.
+    /// The disk as a whole can then hold a file system, a volume or a part of an array.
+    pub is_bare: bool,
     /// The partitions that change, by ascending number.
     pub changes: Vec<Change>,
 }
@@ -69,6 +83,9 @@ pub struct TablePlan {
 pub fn plan_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Result<TablePlan> {
     let at = |error: Error| error.at(&disk.device);
     let (base, is_new) = base_table(disk, place, state, ids).map_err(at)?;
+    if state.before == Before::Removed {
+        return Ok(TablePlan { table: base, is_changed: false, is_new, is_bare: true, changes: Vec::new() });
+    }
     let mut plan = Planner {
         disk,
         place,
@@ -87,17 +104,26 @@ pub fn plan_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) ->
     crate::sort::sort(&mut changes, &|one, other| number(one).cmp(&number(other)));
     // The interrupted run may have come as far as a primary copy that can be read. Without the master boot record, which a
     // new table gets last, the kernel sees no partitions at later boots.
-    let is_torn = state.was_begun && matches!(state.found, Found::Gpt { is_whole: false, .. });
+    let is_torn = state.before == Before::Begun && matches!(state.found, Found::Gpt { is_whole: false, .. });
     // A table that the kernel cannot see is repaired: otherwise its partitions would be gone at later boots.
     let is_unseen = matches!(state.found, Found::Gpt { is_visible: false, .. });
-    let is_changed = is_new || is_torn || is_unseen || layout.partitions != base.partitions;
-    Ok(TablePlan { table: if is_changed { layout } else { base }, is_changed, is_new, changes })
+    let is_bare = is_new && layout.partitions.is_empty();
+    let is_made = if is_bare { disk.wipe_table == Some(true) } else { is_new };
+    let is_changed = is_made || is_torn || is_unseen || layout.partitions != base.partitions;
+    Ok(TablePlan { table: if is_changed { layout } else { base }, is_changed, is_new, is_bare, changes })
 }
 
 /// Returns the table to begin with, and whether it is a new one.
 fn base_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Result<(Table, bool)> {
     let guid = ids.guid(place);
     let conflict = |what: String| Error::new(Reason::Conflict, format!("{what}, at {place}"));
+    let new_table = || {
+        let table = Table::new(state.geometry, guid);
+        Ok((table.ok_or_else(|| conflict("the disk is too small for a partition table".to_owned()))?, true))
+    };
+    if state.before == Before::Removed {
+        return new_table();
+    }
     if state.is_in_use {
         return Err(conflict("the disk is in use as a whole, so it cannot be partitioned".to_owned())
             .advise("Name another disk in the config, or a machine on which this one is not mounted, part of a RAID array or of LVM."));
@@ -140,8 +166,7 @@ fn base_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Res
         return Err(conflict(format!("the partition table cannot be wiped: partition {number} is in use"))
             .advise("Remove wipeTable for the disk that the system runs from."));
     }
-    let table = Table::new(state.geometry, guid);
-    Ok((table.ok_or_else(|| conflict("the disk is too small for a partition table".to_owned()))?, true))
+    new_table()
 }
 
 /// The work on one disk.

@@ -43,7 +43,9 @@ fn disk_group(disk: &Disk<'_>) -> DiskGroup {
     let is_new = disk.wipe_table == Some(true);
     let mut lines = Vec::new();
     if is_new {
-        lines.push(('-', format!("the table is made anew: everything on {device} is lost")));
+        let wants_any = disk.partitions.iter().any(|partition| partition.should_exist != Some(false));
+        let table = if wants_any { "the table is made anew" } else { "the table is removed" };
+        lines.push(('-', format!("{table}: everything on {device} is lost")));
     }
     lines.extend(disk.partitions.iter().filter_map(|partition| partition_line(partition, is_new)));
     DiskGroup { heading: format!("disk {device}"), lines }

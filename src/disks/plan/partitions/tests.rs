@@ -28,7 +28,7 @@ fn state() -> DiskState {
         is_member: false,
         is_in_use: false,
         in_use: Vec::new(),
-        was_begun: false,
+        before: Before::Nothing,
     }
 }
 
@@ -82,6 +82,36 @@ fn an_empty_disk_gets_a_table() {
         [(1, None, at(1, 10, "a")), (2, None, at(50, 5, "")), (3, None, at(55, 44, "rest"))]
     );
     assert_eq!(plan.table.guid, Ids::new([5; 32]).guid("$.storage.disks.0"));
+}
+
+/// A disk on which the config wants no partitions gets no table, so that a file system can be made on all of it. A table that is
+/// there goes only with wipeTable, and only once.
+#[test]
+fn a_disk_without_partitions_gets_no_table() {
+    for partitions in ["[]", r#"[{"number":1,"shouldExist":false}]"#] {
+        for (wipe, state, is_changed) in [
+            ("", empty(), false),
+            (r#","wipeTable":true"#, empty(), true),
+            (r#","wipeTable":true"#, state(), true),
+            (r#","wipeTable":true"#, DiskState { signature: Some("ext4".to_owned()), ..empty() }, true),
+            (r#","wipeTable":true"#, DiskState { before: Before::Begun, ..state() }, true),
+            (
+                r#","wipeTable":true"#,
+                DiskState { before: Before::Removed, is_in_use: true, ..state() },
+                false,
+            ),
+        ] {
+            let plan = plan_more(partitions, wipe, &state).unwrap();
+            assert_eq!((plan.is_bare, plan.is_changed), (true, is_changed), "{wipe}: {state:?}");
+            assert!(plan.table.partitions.is_empty() && plan.changes.is_empty());
+        }
+    }
+    let kept = plan("[]", &state()).unwrap();
+    assert!(!kept.is_bare && !kept.is_changed && kept.table.partitions.len() == 3);
+    let emptied = [1, 2, 3]
+        .map(|number| format!(r#"{{"number":{number},"shouldExist":false,"wipePartitionEntry":true}}"#));
+    let emptied = plan(&format!("[{}]", emptied.join(",")), &state()).unwrap();
+    assert!(!emptied.is_bare && emptied.is_changed && emptied.table.partitions.is_empty());
 }
 
 #[test]
@@ -208,14 +238,15 @@ fn what_an_interrupted_run_has_made_is_done() {
         let first = plan_more(&partitions, more, &before).unwrap();
         let found =
             Found::Gpt { table: first.table.clone(), is_whole: true, is_visible: true, array: Some(2) };
-        let again = plan_more(&partitions, more, &DiskState { found, was_begun: true, ..state() }).unwrap();
+        let again =
+            plan_more(&partitions, more, &DiskState { found, before: Before::Begun, ..state() }).unwrap();
         assert_eq!((again.is_changed, &again.table), (false, &first.table));
         // If the interrupted run has not written all of the table, it is written again. A table that somebody else left
         // so stays as it is.
-        for was_begun in [true, false] {
+        for (was_begun, before) in [(true, Before::Begun), (false, Before::Nothing)] {
             let found =
                 Found::Gpt { table: first.table.clone(), is_whole: false, is_visible: true, array: Some(2) };
-            let torn = plan_more(&partitions, more, &DiskState { found, was_begun, ..state() }).unwrap();
+            let torn = plan_more(&partitions, more, &DiskState { found, before, ..state() }).unwrap();
             assert_eq!((torn.is_changed, torn.is_new, &torn.table), (was_begun, false, &first.table));
         }
     }
