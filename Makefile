@@ -64,7 +64,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	tests/check-steps tests/check-builds tests/reference tests/moto tests/lintian tests/debian-source tests/network tests/vsock-net tests/gvproxy tests/bench-fetch tests/bench-cloud-init \
 	network/initramfs-tools/glowplug-network network/dracut/module-setup.sh tests/boot/network \
 	tests/boot/prepare tests/boot/debian tests/boot/image-setup tests/oci \
-	tests/disks/prepare tests/disks/run tests/disks/crash tests/disks/guests tests/disks/guest/init tests/disks/guest/in_root \
+	tests/disks/prepare tests/disks/run tests/disks/crash tests/disks/beside $(wildcard tests/disks/beside-guest/*) tests/disks/guests tests/disks/guest/init tests/disks/guest/in_root \
 	$(wildcard tests/disks/cases/*/before tests/disks/cases/*/provision tests/disks/cases/*/check) \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
 	tests/boot/machine/offline fuzz/run image/build image/oci debian/deb debian/pack podman-machine/deb \
@@ -96,7 +96,7 @@ N = 50
 TARGETS =
 
 .PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test oci test-oci test-podman \
-	demo test check unit network vsock-net disks disks-crash lint lint-code lint-crates bare fresh boot boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
+	demo test check unit network vsock-net disks disks-crash disks-beside lint lint-code lint-crates bare fresh boot boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -257,6 +257,11 @@ disks-crash: deps
 		--target $(CPU)-unknown-linux-gnu --bin glowplug
 	@tests/disks/prepare $(OUT)/disks
 	@tests/disks/crash $(OUT)/$(CPU)-unknown-linux-gnu/debug/glowplug $(OUT)/disks $(NAME)
+
+# The same configs through the stages of the reference, whose program is REFERENCE, and through ours.
+disks-beside: deps build
+	@tests/disks/prepare $(OUT)/disks
+	@tests/disks/beside $(REFERENCE) $(BIN)/glowplug $(OUT)/disks $(NAME)
 
 lint: lint-code lint-crates
 
