@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Dir, Mode, OFlags, fstat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, fstat};
 use rustix::io::{Errno, read, retry_on_intr, write};
 
 use crate::error::errno_of;
@@ -74,14 +74,23 @@ pub fn read_all(fd: BorrowedFd<'_>, limit: u64) -> Result<Vec<u8>, Errno> {
 /// errno of getdents64(2).
 pub fn names(directory: Dir) -> Result<Vec<OsString>, Errno> {
     let mut names = Vec::new();
+    each_entry(directory, &mut |name, _| names.push(OsStr::from_bytes(name).to_owned()))?;
+    Ok(names)
+}
+
+/// Calls `each` with the names in a directory and their kinds, without `.` and `..`, in no particular order.
+///
+/// # Errors
+/// errno of getdents64(2).
+pub fn each_entry(directory: Dir, each: &mut dyn FnMut(&[u8], FileType)) -> Result<(), Errno> {
     for entry in directory {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_owned());
+            each(name, entry.file_type());
         }
     }
-    Ok(names)
+    Ok(())
 }
 
 /// Replaces the file at `path`, in `/run/glowplug`, by `text`, whole or not at all. `new` is the path of an unfinished file in

@@ -70,8 +70,8 @@ fn op(line: &str) -> Option<Op<'_>> {
 /// Reading stays inside as well.
 fn look(root: &Root, path: &Path) {
     assert!(!root.read(path, 1024).is_ok_and(|bytes| bytes == SECRET.as_bytes()), "{}", path.display());
-    let names = root.list(path).unwrap_or_default();
-    assert!(!names.iter().any(|name| name == "outside"), "{}", path.display());
+    let entries = root.list(path).unwrap_or_default();
+    assert!(!entries.iter().any(|entry| entry.name == "outside"), "{}", path.display());
     let _ = (root.stat(path), root.read_link(path));
 }
 

@@ -12,10 +12,9 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Attributes, FileKind, Op, Piece, Stat, View};
+use super::{Attributes, DirectoryEntry, FileKind, Op, Piece, Stat, View};
 use crate::error::{Error, Reason, Result};
 
 const PATH_MAX: usize = 4096;
@@ -27,6 +26,17 @@ enum Thing {
     File(Vec<u8>),
     Link(PathBuf),
     Special,
+}
+
+impl Thing {
+    fn kind(&self) -> FileKind {
+        match self {
+            Self::Directory => FileKind::Directory,
+            Self::File(_) => FileKind::File,
+            Self::Link(_) => FileKind::Symlink,
+            Self::Special => FileKind::Special,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,11 +284,12 @@ impl Memory {
 impl View for Memory {
     fn stat(&self, path: &Path) -> Result<Option<Stat>> {
         Ok(self.look_up(path)?.map(|node| {
-            let (kind, size) = match &node.thing {
-                Thing::Directory => (FileKind::Directory, 4096),
-                Thing::File(bytes) => (FileKind::File, bytes.len() as u64),
-                Thing::Link(target) => (FileKind::Symlink, target.as_os_str().len() as u64),
-                Thing::Special => (FileKind::Special, 0),
+            let kind = node.thing.kind();
+            let size = match &node.thing {
+                Thing::Directory => 4096,
+                Thing::File(bytes) => bytes.len() as u64,
+                Thing::Link(target) => target.as_os_str().len() as u64,
+                Thing::Special => 0,
             };
             let links = self.nodes.values().filter(|other| other.inode == node.inode).count() as u64;
             let links = if kind == FileKind::Directory { 2 } else { links };
@@ -303,14 +314,19 @@ impl View for Memory {
         }
     }
 
-    fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+    fn list(&self, path: &Path) -> Result<Vec<DirectoryEntry>> {
         match self.look_up(path)?.map(|node| &node.thing) {
             Some(Thing::Directory) => {}
             other => panic!("{} is not a directory: {other:?}", path.display()),
         }
         let below = self.nodes.range(path.to_owned()..).take_while(|(at, _)| at.starts_with(path));
         let children = below.filter(|(at, _)| at.parent() == Some(path));
-        Ok(children.filter_map(|(at, _)| at.file_name()).map(OsString::from).collect())
+        let entry = |(at, node): (&PathBuf, &Node)| {
+            // Like the root file systems that do not tell kinds, for one name of two.
+            let kind = Some(node.thing.kind()).filter(|_| node.inode % 2 == 0);
+            Some(DirectoryEntry { name: at.file_name()?.to_owned(), kind })
+        };
+        Ok(children.filter_map(entry).collect())
     }
 }
 

@@ -10,4 +10,4 @@ mod view;
 pub use op::{Contents, Op, OpWords, Piece};
 pub use reserved::{AREA, check_is_not_above_stamp, check_ops, check_path};
 pub use stamp_place::StampPlace;
-pub use view::{Attributes, FileKind, Stat, View};
+pub use view::{Attributes, DirectoryEntry, FileKind, Stat, View};

@@ -77,6 +77,15 @@ pub trait View {
     /// Reads the regular file at `path`. A file of more than `limit` bytes is an error.
     fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>>;
 
-    /// Returns the names in the directory at `path`, sorted, without `.` and `..`.
-    fn list(&self, path: &Path) -> Result<Vec<OsString>>;
+    /// Returns what is in the directory at `path`, sorted by name, without `.` and `..`.
+    fn list(&self, path: &Path) -> Result<Vec<DirectoryEntry>>;
+}
+
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// The name.
+    pub name: OsString,
+    /// The kind of what it names, if the directory tells.
+    pub kind: Option<FileKind>,
 }

@@ -205,7 +205,9 @@ fn boot_entries(view: &dyn View) -> Result<Vec<(PathBuf, Vec<u8>)>> {
 /// Returns the names in the directory at `path`; none if there is no directory.
 fn list(view: &dyn View, path: &Path) -> Result<Vec<std::ffi::OsString>> {
     match view.stat(path)? {
-        Some(stat) if stat.kind == FileKind::Directory => view.list(path),
+        Some(stat) if stat.kind == FileKind::Directory => {
+            Ok(view.list(path)?.into_iter().map(|entry| entry.name).collect())
+        }
         _ => Ok(Vec::new()),
     }
 }

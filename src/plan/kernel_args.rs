@@ -1,11 +1,10 @@
 //! Plans `kernelArguments`: the files of the root's boot loaders. The files are edited as the config leaves them.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Part;
 use super::tree::Tree;
-use crate::change::{Attributes, Piece, Stat, View};
+use crate::change::{Attributes, DirectoryEntry, Piece, Stat, View};
 use crate::config::KernelArguments;
 use crate::error::{Error, Reason, Result};
 use crate::kernel_args::{self, Change, Wanted};
@@ -85,7 +84,8 @@ impl View for Resolved<'_, '_, '_> {
         Ok(text)
     }
 
-    fn list(&self, path: &Path) -> Result<Vec<OsString>> {
-        self.0.list(&self.0.resolve(path)?)
+    fn list(&self, path: &Path) -> Result<Vec<DirectoryEntry>> {
+        let names = self.0.list(&self.0.resolve(path)?)?.into_iter();
+        Ok(names.map(|name| DirectoryEntry { name, kind: None }).collect())
     }
 }

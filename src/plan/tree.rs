@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use self::places::{Base, Place, Places, PlannedNode, Seen, WalkStep, components, enter, next, start};
 use super::{Part, Planned};
-use crate::change::{Attributes, Contents, FileKind, Op, Piece, Stat, View};
+use crate::change::{Attributes, Contents, DirectoryEntry, FileKind, Op, Piece, Stat, View};
 use crate::error::{Error, Reason, Result, shorten};
 
 #[cfg(test)]
@@ -149,12 +149,27 @@ impl<'a, 'v> Tree<'a, 'v> {
         })
     }
 
+    /// Returns the kind of what will stand at `path`, as [`Tree::stat`] does. Directories tell the kinds of what is in them, so the
+    /// view need not be asked about each name in one that is listed.
+    pub fn kind(&self, path: &Path) -> Result<Option<FileKind>> {
+        let number = self.walk(path).number;
+        let known = number.and_then(|number| self.places.borrow().at(number).and_then(Place::kind));
+        if known.is_some() {
+            return Ok(known);
+        }
+        Ok(self.stat(path)?.map(|stat| stat.kind))
+    }
+
     fn stat_unplanned(&self, step: WalkStep, path: &Path) -> Result<Option<Stat>> {
         let Some(at) = self.backing(step, path) else { return Ok(None) };
         let stat = self.view.stat(&at)?;
         let mut places = self.places.borrow_mut();
         if let Some(place) = step.number.and_then(|number| places.at_mut(number)) {
-            place.seen = stat.map_or(Seen::Nothing, |stat| Seen::Stat(Box::new(stat)));
+            match (stat, &mut place.seen) {
+                (Some(stat), Seen::Link(link)) if stat.kind == FileKind::Symlink => link.0 = Some(stat),
+                (Some(stat), seen) => *seen = Seen::Stat(Box::new(stat)),
+                (None, seen) => *seen = Seen::Nothing,
+            }
         }
         Ok(stat)
     }
@@ -232,10 +247,8 @@ impl<'a, 'v> Tree<'a, 'v> {
         let target = self.view.read_link(&self.backing(step, path).unwrap_or_else(|| path.to_owned()))?;
         let mut places = self.places.borrow_mut();
         let seen = step.number.and_then(|number| places.at_mut(number)).map(|place| &mut place.seen);
-        if let Some(seen @ Seen::Stat(_)) = seen {
-            if let Some(Some(stat)) = seen.stat() {
-                *seen = Seen::Link(Box::new((stat, target.clone())));
-            }
+        if let Some(seen @ (Seen::Kind(_) | Seen::Stat(_))) = seen {
+            *seen = Seen::Link(Box::new((seen.stat().flatten(), target.clone())));
         }
         Ok(target)
     }
@@ -281,7 +294,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         for (name, kind) in entries {
             let kind = match kind {
                 Some(kind) => Some(kind),
-                None => self.stat(&path.join(&name))?.map(|stat| stat.kind),
+                None => self.kind(&path.join(&name))?,
             };
             known.extend(kind.map(|kind| (name, kind)));
         }
@@ -317,10 +330,10 @@ impl<'a, 'v> Tree<'a, 'v> {
         if self.places.borrow().at(number).is_none_or(|place| place.is_listed) {
             return Ok(());
         }
-        let mut names = Vec::new();
+        let mut entries = Vec::new();
         if let Some(at) = at {
             if self.view.stat(at)?.is_some() {
-                names = self.view.list(at)?;
+                entries = self.view.list(at)?;
             }
         }
         let mut places = self.places.borrow_mut();
@@ -331,13 +344,13 @@ impl<'a, 'v> Tree<'a, 'v> {
                 place.seen = Seen::Nothing;
             }
         }
-        for name in names {
-            let name = name.as_bytes();
+        for DirectoryEntry { name, kind } in entries {
+            let (name, new) = (name.as_bytes(), kind.map_or(Seen::Unknown, Seen::Kind));
             let known = places.number(number, name).and_then(|known| places.at_mut(known));
             match known.map(|place| &mut place.seen) {
-                Some(seen @ Seen::Nothing) => *seen = Seen::Unknown,
+                Some(seen @ Seen::Nothing) => *seen = new,
                 Some(_) => {}
-                None => drop(places.enter(number, name, Seen::Unknown)),
+                None => drop(places.enter(number, name, new)),
             }
         }
         if let Some(place) = places.at_mut(number) {

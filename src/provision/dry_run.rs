@@ -7,7 +7,6 @@ mod planned_op;
 mod text;
 
 use std::cell::RefCell;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use self::disks::DiskGroup;
@@ -16,7 +15,7 @@ pub use self::text::Style;
 use super::offline;
 use super::phases::{Defaults, Rendered, Setting, plan_config};
 use super::render::Texts;
-use crate::change::{Stat, View};
+use crate::change::{DirectoryEntry, Stat, View};
 use crate::config::Config;
 use crate::error::{Reason, Result};
 use crate::fetcher::NetworkUse;
@@ -157,7 +156,7 @@ impl View for Readable<'_> {
         self.or_else(path, self.root.read(path, limit), Vec::new())
     }
 
-    fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+    fn list(&self, path: &Path) -> Result<Vec<DirectoryEntry>> {
         self.or_else(path, self.root.list(path), Vec::new())
     }
 }

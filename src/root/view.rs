@@ -1,17 +1,17 @@
 //! The root as a [`View`]: what planning reads of it.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::{Root, c_name};
-use crate::change::{Attributes, FileKind, Stat, View};
+use crate::change::{Attributes, DirectoryEntry, FileKind, Stat, View};
 use crate::error::{Error, Reason, Result, errno_words};
-use crate::fd::{names, read_all};
+use crate::fd::{each_entry, read_all};
 use crate::sort::sort;
 
 /// The most directories that planning keeps open. It goes to and fro between two: units and the links to them, or
@@ -86,13 +86,17 @@ impl View for Root {
         Ok(bytes)
     }
 
-    fn list(&self, path: &Path) -> Result<Vec<OsString>> {
+    fn list(&self, path: &Path) -> Result<Vec<DirectoryEntry>> {
         let failed = |errno| Error::root("list", path, errno);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let fd = self.open_at(path, flags, Mode::empty()).map_err(failed)?;
-        let mut names = Dir::new(fd).and_then(names).map_err(failed)?;
-        sort(&mut names, &OsString::cmp);
-        Ok(names)
+        let mut entries = Vec::new();
+        let mut add = |name: &[u8], kind| {
+            entries.push(DirectoryEntry { name: OsStr::from_bytes(name).to_owned(), kind: kind_of(kind) });
+        };
+        Dir::new(fd).and_then(|directory| each_entry(directory, &mut add)).map_err(failed)?;
+        sort(&mut entries, &|one: &DirectoryEntry, other: &DirectoryEntry| one.name.cmp(&other.name));
+        Ok(entries)
     }
 }
 
@@ -103,10 +107,16 @@ fn links(count: impl Into<u64>) -> u64 {
 
 /// Returns the kind of file that `st_mode` says.
 pub(super) fn kind(mode: RawMode) -> FileKind {
-    match FileType::from_raw_mode(mode) {
-        FileType::RegularFile => FileKind::File,
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        _ => FileKind::Special,
+    kind_of(FileType::from_raw_mode(mode)).unwrap_or(FileKind::Special)
+}
+
+/// Returns the kind of file of which a directory says `kind`; `None` if it does not tell.
+fn kind_of(kind: FileType) -> Option<FileKind> {
+    match kind {
+        FileType::RegularFile => Some(FileKind::File),
+        FileType::Directory => Some(FileKind::Directory),
+        FileType::Symlink => Some(FileKind::Symlink),
+        FileType::Unknown => None,
+        _ => Some(FileKind::Special),
     }
 }

@@ -46,10 +46,12 @@ pub(super) enum Seen {
     Unknown,
     /// Nothing stands there.
     Nothing,
+    /// Something of this kind stands there.
+    Kind(FileKind),
     /// This stands there.
     Stat(Box<Stat>),
     /// A symbolic link stands there, with this target.
-    Link(Box<(Stat, PathBuf)>),
+    Link(Box<(Option<Stat>, PathBuf)>),
 }
 
 /// One name in the tree. Most paths of a config share their directories, so each directory is looked up in the view
@@ -70,7 +72,7 @@ impl Place {
             Some(PlannedNode::File { .. }) => Some(FileKind::File),
             Some(PlannedNode::Symlink { .. }) => Some(FileKind::Symlink),
             Some(PlannedNode::Gone | PlannedNode::Kept { .. }) => None,
-            None => self.seen.stat().flatten().map(|stat| stat.kind),
+            None => self.seen.kind(),
         }
     }
 
@@ -192,10 +194,21 @@ impl Seen {
     pub(super) fn known(&self) -> Option<Found> {
         match self {
             Self::Nothing => Some(Found::Nothing),
-            Self::Stat(stat) if stat.kind != FileKind::Symlink => Some(Found::Kind(stat.kind)),
             Self::Link(link) => Some(Found::Link(link.1.clone())),
-            // The link's target is not known.
-            Self::Unknown | Self::Stat(_) => None,
+            // The target of a link is not known.
+            Self::Unknown | Self::Kind(_) | Self::Stat(_) => {
+                self.kind().filter(|kind| *kind != FileKind::Symlink).map(Found::Kind)
+            }
+        }
+    }
+
+    /// Returns the kind of what is known to stand here.
+    fn kind(&self) -> Option<FileKind> {
+        match self {
+            Self::Unknown | Self::Nothing => None,
+            Self::Kind(kind) => Some(*kind),
+            Self::Stat(stat) => Some(stat.kind),
+            Self::Link(_) => Some(FileKind::Symlink),
         }
     }
 
@@ -203,10 +216,10 @@ impl Seen {
     #[allow(clippy::option_option, reason = "not being known and being absent are two things")]
     pub(super) fn stat(&self) -> Option<Option<Stat>> {
         match self {
-            Self::Unknown => None,
+            Self::Unknown | Self::Kind(_) => None,
             Self::Nothing => Some(None),
             Self::Stat(stat) => Some(Some(**stat)),
-            Self::Link(link) => Some(Some(link.0)),
+            Self::Link(link) => link.0.map(Some),
         }
     }
 }

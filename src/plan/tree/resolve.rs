@@ -113,12 +113,14 @@ impl Tree<'_, '_> {
 
     /// Asks the view what stands at `at`. `seen` is what is known already.
     fn look(&self, at: &Path, seen: &Seen) -> Result<Seen> {
+        let link = |stat| Ok(Seen::Link(Box::new((stat, self.view.read_link(at)?))));
+        if matches!(seen, Seen::Kind(FileKind::Symlink)) {
+            return link(None);
+        }
         let stat = seen.stat().map_or_else(|| self.view.stat(at), Ok)?;
         Ok(match stat {
             None => Seen::Nothing,
-            Some(stat) if stat.kind == FileKind::Symlink => {
-                Seen::Link(Box::new((stat, self.view.read_link(at)?)))
-            }
+            Some(stat) if stat.kind == FileKind::Symlink => return link(Some(stat)),
             Some(stat) => Seen::Stat(Box::new(stat)),
         })
     }

@@ -97,7 +97,7 @@ fn put_alias(unit: &Unit, at: &Path, target: &Path, tree: &mut Tree) -> UnitResu
     match load::unless_loop(tree.resolve(at))? {
         Some(there) => {
             // Only a dangling link is replaced.
-            let force = tree.stat(&there)?.is_none();
+            let force = tree.kind(&there)?.is_none();
             put(unit, at, target, force, tree)?;
         }
         None => {
@@ -193,9 +193,8 @@ fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) ->
     if let Some(directory) = at.parent() {
         tree.look_into(directory)?;
     }
-    let stat = tree.stat(&at)?;
-    if let Some(stat) = stat {
-        let link = stat.kind == FileKind::Symlink;
+    if let Some(kind) = tree.kind(&at)? {
+        let link = kind == FileKind::Symlink;
         if link && same(path, &tree.read_link(&at)?, target, tree)? {
             return Ok(true);
         }
@@ -204,7 +203,7 @@ fn put(unit: &Unit, path: &Path, target: &Path, force: bool, tree: &mut Tree) ->
                 "unit {}: {} already exists as {} and is left unchanged",
                 unit.name,
                 path.display(),
-                stat.kind.word()
+                kind.word()
             );
             return Ok(false);
         }

@@ -266,7 +266,7 @@ impl Targets {
             _ => load::unless_loop(tree.resolve_parent(&link))?,
         };
         if let Some(target) = &target {
-            if tree.stat(target)?.is_none_or(|stat| stat.kind != FileKind::Symlink) {
+            if tree.kind(target)? != Some(FileKind::Symlink) {
                 return Ok([Some(target.clone()), None]);
             }
         }
@@ -297,7 +297,7 @@ fn key(directory: usize, by: By, text: &[u8]) -> Vec<u8> {
 /// Returns the entries of the directory at `at`; none if it does not exist. A name that is not UTF-8 cannot be a unit
 /// and becomes an empty name.
 pub(super) fn entries(at: &Path, tree: &Tree) -> Result<Vec<(String, FileKind)>> {
-    if tree.stat(at)?.is_none_or(|stat| stat.kind != FileKind::Directory) {
+    if tree.kind(at)? != Some(FileKind::Directory) {
         return Ok(Vec::new());
     }
     let entries = tree.entries(at)?.into_iter();

@@ -164,11 +164,11 @@ impl Known {
         let directory_name = format!("{name}.d");
         for directory in self.directories.iter().filter(|found| found.may_hold(&directory_name, tree)) {
             let at = directory.at.join(&directory_name);
-            if tree.stat(&at)?.is_none() {
+            if tree.kind(&at)?.is_none() {
                 continue;
             }
             let Some(at) = unless_loop(tree.resolve(&at))? else { continue };
-            if tree.stat(&at)?.is_none_or(|stat| stat.kind != FileKind::Directory) {
+            if tree.kind(&at)? != Some(FileKind::Directory) {
                 continue;
             }
             for file in tree.list(&at)? {

@@ -160,7 +160,7 @@ fn is_new(unit: &Unit, directories: &[UnitDirectory], tree: &Tree) -> Result<boo
         return Ok(false);
     }
     for directory in directories.iter().filter(|directory| directory.may_hold(&unit.name, tree)) {
-        if tree.stat(&directory.at.join(unit.name.as_ref()))?.is_some() {
+        if tree.kind(&directory.at.join(unit.name.as_ref()))?.is_some() {
             return Ok(false);
         }
     }
@@ -205,7 +205,7 @@ fn warn_of_alias(name: &str, mask: bool, directories: &[UnitDirectory], tree: &m
     }
     for directory in directories.iter().filter(|directory| directory.may_hold(name, tree)) {
         let at = directory.at.join(name);
-        match tree.stat(&at)?.map(|stat| stat.kind) {
+        match tree.kind(&at)? {
             None => continue,
             Some(FileKind::Symlink) => {}
             Some(_) => return Ok(()),
@@ -225,7 +225,7 @@ fn warn_of_alias(name: &str, mask: bool, directories: &[UnitDirectory], tree: &m
 /// Plans a mask at `path`, or the removal of one.
 fn set_mask(path: &Path, mask: bool, tree: &mut Tree) -> Result<()> {
     let at = tree.resolve_parent(path)?;
-    let there = tree.stat(&at)?.map(|stat| stat.kind);
+    let there = tree.kind(&at)?;
     let masked = there == Some(FileKind::Symlink) && tree.read_link(&at)? == Path::new(NULL);
     if masked && !mask {
         tree.remove(at);
@@ -250,7 +250,7 @@ fn put_file<'a>(path: &Path, contents: &'a str, tree: &mut Tree<'a, '_>) -> Resu
 
 /// Returns an error if a directory stands at `path`, because a file cannot replace it.
 fn refuse_directory(path: &Path, tree: &Tree) -> Result<()> {
-    if tree.stat(path)?.is_some_and(|stat| stat.kind == FileKind::Directory) {
+    if tree.kind(path)? == Some(FileKind::Directory) {
         let what = format!("write {} in the root: a directory stands there", path.display());
         return Err(Error::new(Reason::Conflict, what));
     }

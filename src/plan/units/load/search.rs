@@ -67,8 +67,8 @@ pub(super) fn look(
     load: bool,
 ) -> UnitResult<bool> {
     let UnitPlace { path, at } = place;
-    let Some(stat) = tree.stat(at)? else { return Ok(false) };
-    unit.state = match stat.kind {
+    let Some(kind) = tree.kind(at)? else { return Ok(false) };
+    unit.state = match kind {
         FileKind::Directory => return Err(UnitFault::Refused("a directory has its name")),
         FileKind::Special => UnitState::Masked,
         FileKind::File if known.file(at, tree)?.is_empty => UnitState::Masked,
@@ -111,7 +111,7 @@ fn is_null(tree: &Tree, target: &Path) -> Result<bool> {
     if target == null || at == null {
         return Ok(true);
     }
-    Ok(match tree.stat(&at)?.map(|stat| stat.kind) {
+    Ok(match tree.kind(&at)? {
         Some(FileKind::Special) => true,
         Some(FileKind::File) => tree.read(&at)?.is_none_or(|bytes| bytes.is_empty()),
         _ => false,
@@ -138,7 +138,7 @@ fn load_drop_ins(known: &mut Known, tree: &Tree, unit: &mut Unit, names: &[Strin
     known.spend(files.len())?;
     for (_, path) in files.iter() {
         let at = unless_loop(tree.resolve(path))?.unwrap_or_default();
-        match tree.stat(&at)?.map(|stat| stat.kind) {
+        match tree.kind(&at)? {
             Some(FileKind::File) => known.load(unit, &at, tree)?,
             Some(FileKind::Special) => {}
             // A link to `/dev/null` hides a drop-in, even if the root's `/dev` is empty.
