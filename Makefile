@@ -68,7 +68,7 @@ SCRIPTS = initramfs-tools/hooks/glowplug initramfs-tools/scripts/init-bottom/glo
 	$(wildcard tests/disks/cases/*/before tests/disks/cases/*/provision tests/disks/cases/*/check) \
 	tests/boot/hosts-in-guest tests/boot/forwarder tests/boot/generators tests/boot/lifecycle tests/boot/first-boot tests/boot/machine/checks \
 	tests/boot/machine/offline fuzz/run image/build image/oci debian/deb debian/pack podman-machine/deb \
-	docs/examples/vsock-connect tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
+	docs/examples/vsock-connect tests/updates tests/podman/run tests/podman/client tests/podman/qemu-system-x86_64 \
 	$(filter-out debian/tests/control,$(wildcard debian/tests/*)) \
 	debian/glowplug.postinst debian/glowplug.prerm debian/glowplug.postrm \
 	podman-machine/debian/postrm $(wildcard podman-machine/root/usr/libexec/*/*) \
@@ -95,7 +95,7 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test oci test-oci test-podman \
+.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test oci test-oci test-podman test-updates \
 	demo test check unit network vsock-net disks disks-crash disks-beside lint lint-code lint-crates bare fresh boot boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
@@ -196,6 +196,10 @@ test-oci: image
 	diff -r $(OUT)/oci-test $(OUT)/oci-again
 	tests/check-layout $(OUT)/oci-test $(TAG) x86_64
 	tests/podman/run registry $(OUT)/oci-test $(OUT)/podman $(CLIENT)
+
+# unattended-upgrades in the tree of the image, with a newer kernel. Nothing is booted.
+test-updates: image
+	tests/updates $(IMAGES)/base-amd64-*.tar $(OUT)/updates $(DEB) $(MACHINE_DEB)
 
 # The real client: Debian's podman, as an ordinary user, makes a machine of the image and works with it.
 test-podman: image
