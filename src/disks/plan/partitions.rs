@@ -83,7 +83,7 @@ pub struct TablePlan {
 pub fn plan_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Result<TablePlan> {
     let at = |error: Error| error.at(&disk.device);
     let (base, is_new) = base_table(disk, place, state, ids).map_err(at)?;
-    if state.before == Before::Removed {
+    if is_left(disk, state) {
         return Ok(TablePlan { table: base, is_changed: false, is_new, is_bare: true, changes: Vec::new() });
     }
     let mut plan = Planner {
@@ -113,6 +113,14 @@ pub fn plan_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) ->
     Ok(TablePlan { table: if is_changed { layout } else { base }, is_changed, is_new, is_bare, changes })
 }
 
+/// Returns whether the disk has no table and is to get none. What it holds then is not asked for: it may be a part of an array
+/// that an interrupted run has made there.
+fn is_left(disk: &Disk<'_>, state: &DiskState) -> bool {
+    let is_kept = disk.wipe_table != Some(true);
+    let wants_nothing = is_kept && disk.partitions.iter().all(|wanted| wanted.should_exist == Some(false));
+    state.before == Before::Removed || (wants_nothing && matches!(state.found, Found::Nothing))
+}
+
 /// Returns the table to begin with, and whether it is a new one.
 fn base_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Result<(Table, bool)> {
     let guid = ids.guid(place);
@@ -121,7 +129,7 @@ fn base_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Res
         let table = Table::new(state.geometry, guid);
         Ok((table.ok_or_else(|| conflict("the disk is too small for a partition table".to_owned()))?, true))
     };
-    if state.before == Before::Removed {
+    if is_left(disk, state) {
         return new_table();
     }
     if state.is_in_use {

@@ -91,6 +91,11 @@ fn a_disk_without_partitions_gets_no_table() {
     for partitions in ["[]", r#"[{"number":1,"shouldExist":false}]"#] {
         for (wipe, state, is_changed) in [
             ("", empty(), false),
+            (
+                "",
+                DiskState { signature: Some("linux_raid_member".to_owned()), is_in_use: true, ..empty() },
+                false,
+            ),
             (r#","wipeTable":true"#, empty(), true),
             (r#","wipeTable":true"#, state(), true),
             (r#","wipeTable":true"#, DiskState { signature: Some("ext4".to_owned()), ..empty() }, true),
