@@ -320,13 +320,14 @@ fuzz-smoke: deps
 fuzz-one: deps
 	fuzz/run $(OUT)/fuzz "$(TARGET)" "$(INPUT)"
 
-bench: deps lab
+bench: deps lab image
 	tests/bench-fetch $(BIN)
 	tests/bench-cloud-init $(BIN)
 	tests/reference $(OUT)/reference
 	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin bench
 	$(LAB_ENV) GLOWPLUG_REFERENCE="$(OUT)/reference" \
 		cargo run --quiet --locked --release -p boot-lab --bin bench-reference
+	$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin bench-boot
 
 fmt:
 	cargo fmt --all

@@ -59,6 +59,9 @@ pub struct Options {
     pub write_log: Option<PathBuf>,
     /// Further disks, from `/dev/vdb` on. Each has the name of its file as its serial number.
     pub disks: Vec<PathBuf>,
+    /// Whether the guest's clock counts instructions while the guest works: one takes a nanosecond. So its times do not depend on
+    /// the host.
+    pub counts_instructions: bool,
     /// Called with each line of the console.
     pub on_line: Option<OnLine>,
 }
@@ -84,6 +87,7 @@ impl Options {
             rescue: false,
             write_log: None,
             disks: Vec::new(),
+            counts_instructions: false,
             on_line: None,
         }
     }
@@ -304,6 +308,9 @@ impl Machine {
         let mut add = |option: &str, value: String| all.extend([option.to_owned(), value]);
         add("-m", memory.to_string());
         add("-object", format!("memory-backend-memfd,id=mem0,size={memory}M,share=on"));
+        if options.counts_instructions {
+            add("-icount", "shift=0".to_owned());
+        }
         if options.firmware.is_none() {
             add("-kernel", lab("vmlinuz"));
             add("-initrd", initrd);
