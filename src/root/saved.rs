@@ -42,7 +42,7 @@ pub struct SavedConfig {
     pub text: Vec<u8>,
 }
 
-/// Saves `config` durably, as [`write`] does otherwise.
+/// Writes `config` as [`write()`] does, and makes it durable.
 ///
 /// # Errors
 /// Those of the root.
