@@ -3,23 +3,30 @@
 #![allow(clippy::disallowed_methods, reason = "files of the running system, not of the root")]
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
+use crate::config::encode::Take;
 use crate::error::{Error, Result, errno_of};
 
-/// Replaces the file at `path` by `bytes`, whole or not at all. It gets `mode` without the bits of the umask.
-pub(super) fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// Replaces the file at `path` by the text that `text` writes, whole or not at all. It gets `mode` without the bits of the umask.
+pub(super) fn put(path: &Path, mode: u32, text: &mut dyn FnMut(Take<'_>)) -> Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let unfinished = Path::new(&name);
-    let write = || {
+    let mut write = || {
         remove(unfinished)?;
-        let mut file = create(unfinished, OFlags::EXCL, mode)?;
-        file.write_all(bytes).map_err(|error| errno_of(&error))?;
+        let mut file = BufWriter::new(create(unfinished, OFlags::EXCL, mode)?);
+        let mut written = Ok(());
+        text(&mut |part| {
+            if written.is_ok() {
+                written = file.write_all(part.as_bytes());
+            }
+        });
+        written.and_then(|()| file.flush()).map_err(|error| errno_of(&error))?;
         renameat(CWD, unfinished, CWD, path)
     };
     write().map_err(|errno| {

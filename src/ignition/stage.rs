@@ -140,7 +140,7 @@ fn fetch<'a>(
         state.set_text(SPEC_VERSION, spec_version);
         state.set_text(CONFIG_SHA512, &sha512);
     }
-    cache::put(&request.config_cache, config.to_json().as_bytes(), 0o640)?;
+    cache::put(&request.config_cache, 0o640, &mut |take| config.write_json(take))?;
     fetched.iter().for_each(tell_journal);
     Ok(Some(config))
 }

@@ -193,7 +193,7 @@ impl StateFile {
     /// Writes the file at `path`. Only root may read it, since it can hold keys.
     pub fn save(&self, path: &Path) -> Result<()> {
         cache::make_parents(path, 0o700)?;
-        cache::put(path, self.to_json().as_bytes(), 0o600)
+        cache::put(path, 0o600, &mut |take| take(&self.to_json()))
     }
 
     fn to_json(&self) -> String {
