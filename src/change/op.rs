@@ -123,6 +123,7 @@ pub enum Piece<'a> {
     Bytes(Cow<'a, [u8]>),
     /// The contents that the file at this path of the root had before the commit.
     Existing(PathBuf),
-    /// The bytes behind a URL of the config. They are read once, while the file is staged.
-    Source(Source<'a>),
+    /// The bytes behind a URL of the config. They are read once, while the file is staged. In a box, since most pieces are
+    /// small.
+    Source(Box<Source<'a>>),
 }

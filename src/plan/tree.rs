@@ -1,5 +1,6 @@
 //! The root as it will be: the view of the root with the planned operations laid over it.
 
+mod copy;
 mod places;
 mod put;
 mod resolve;
@@ -16,6 +17,7 @@ use super::{Part, Planned};
 use crate::change::{Attributes, Contents, DirectoryEntry, FileKind, Op, Piece, Stat, View};
 use crate::error::{Error, Reason, Result, shorten};
 
+pub(super) use copy::{Copies, Copy};
 #[cfg(test)]
 pub(super) use places::lookups;
 
@@ -111,7 +113,10 @@ impl<'a, 'v> Tree<'a, 'v> {
     }
 
     fn set_node(&mut self, path: &Path, node: PlannedNode) {
-        let step = self.enter(path);
+        self.set_node_at(self.enter(path), node);
+    }
+
+    fn set_node_at(&mut self, step: WalkStep, node: PlannedNode) {
         if let Some(place) = step.number.and_then(|number| self.places.get_mut().at_mut(number)) {
             place.planned = Some(node);
         }
@@ -120,7 +125,11 @@ impl<'a, 'v> Tree<'a, 'v> {
     /// Returns what will stand at `path`, `None` if nothing will. The parents must be resolved. The last component is
     /// not followed.
     pub fn stat(&self, path: &Path) -> Result<Option<Stat>> {
-        let step = self.walk(path);
+        self.stat_at(self.walk(path), path)
+    }
+
+    /// Returns what will stand at `path`, to which `step` leads.
+    fn stat_at(&self, step: WalkStep, path: &Path) -> Result<Option<Stat>> {
         let places = self.places.borrow();
         let place = step.number.and_then(|number| places.at(number));
         let of = |kind, attributes, identity| Some(Stat { kind, attributes, size: 0, identity, links: 1 });
@@ -282,14 +291,14 @@ impl<'a, 'v> Tree<'a, 'v> {
     /// Returns the names that will stand in the directory at `path`, sorted.
     pub fn list(&self, path: &Path) -> Result<Vec<OsString>> {
         let mut names = Vec::new();
-        self.list_into(path, &mut |name, _| names.push(name.to_owned()))?;
+        self.list_into(path, &mut |name, _, _| names.push(name.to_owned()))?;
         Ok(names)
     }
 
     /// Returns the same names, each with the kind of what will stand there.
     pub fn entries(&self, path: &Path) -> Result<Vec<(OsString, FileKind)>> {
         let mut entries = Vec::new();
-        self.list_into(path, &mut |name, place| entries.push((name.to_owned(), place.kind())))?;
+        self.list_into(path, &mut |name, _, place| entries.push((name.to_owned(), place.kind())))?;
         let mut known = Vec::with_capacity(entries.len());
         for (name, kind) in entries {
             let kind = match kind {
@@ -301,7 +310,7 @@ impl<'a, 'v> Tree<'a, 'v> {
         Ok(known)
     }
 
-    fn list_into(&self, path: &Path, take: &mut dyn FnMut(&OsStr, &Place)) -> Result<()> {
+    fn list_into(&self, path: &Path, take: &mut dyn FnMut(&OsStr, usize, &Place)) -> Result<()> {
         let step = self.enter(path);
         let Some(number) = step.number else { return Ok(()) };
         let at = match self.planned(step) {
@@ -319,7 +328,7 @@ impl<'a, 'v> Tree<'a, 'v> {
                 None => !matches!(place.seen, Seen::Nothing),
             };
             if stands {
-                take(OsStr::from_bytes(name), place);
+                take(OsStr::from_bytes(name), number, place);
             }
         }
         Ok(())
@@ -382,7 +391,11 @@ impl<'a, 'v> Tree<'a, 'v> {
 
     /// Returns the contents of the file that will stand at `path`, as pieces of another file. Appending needs them.
     pub fn contents(&self, path: &Path) -> Result<Contents<'a>> {
-        let step = self.walk(path);
+        self.contents_at(self.walk(path), path)
+    }
+
+    /// Returns the contents of the file that will stand at `path`, to which `step` leads.
+    fn contents_at(&self, step: WalkStep, path: &Path) -> Result<Contents<'a>> {
         match self.planned(step) {
             Some(PlannedNode::File { op, .. }) => match self.ops.get(op) {
                 Some(Op::File { contents, .. }) => contents.iter().map(|piece| copied(piece, path)).collect(),

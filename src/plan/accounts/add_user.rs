@@ -79,7 +79,7 @@ fn default_group(db: &Database) -> u32 {
 
 fn default_groups(db: &Database) -> Vec<Vec<u8>> {
     let known = db.useradd.groups.iter().filter_map(|group| db.group_by_any(group));
-    known.map(|group| group.name.clone()).collect()
+    known.map(|group| group.name.to_vec()).collect()
 }
 
 /// Adds subordinate ids. Only users who are not system users get some, and only if the image has the files.
@@ -122,13 +122,13 @@ fn entry(db: &Database, wanted: &Wanted, uid: u32, gid: u32, subject: &Subject) 
     }
     let password = if db.shadow.is_some() { b"x" } else { wanted.password.unwrap_or(LOCKED) };
     Ok(Passwd {
-        name: wanted.name.to_vec(),
-        password: password.to_vec(),
+        name: wanted.name.into(),
+        password: password.into(),
         uid,
         gid,
-        gecos: wanted.gecos.unwrap_or_default().to_vec(),
-        home,
-        shell: shell.to_vec(),
+        gecos: wanted.gecos.unwrap_or_default().into(),
+        home: home.into(),
+        shell: shell.into(),
     })
 }
 
@@ -137,24 +137,24 @@ fn enter(db: &mut Database, user: Passwd, wanted: &Wanted, subject: &Subject) ->
         file.update(AccountEntry::Passwd(user), subject)?;
     }
     let Some(file) = &mut db.shadow else { return Ok(()) };
-    let mut entry = Shadow {
-        name: wanted.name.to_vec(),
-        password: wanted.password.unwrap_or(LOCKED).to_vec(),
-        last_change: db.today.last_change(),
-        min: None,
-        max: None,
-        warn: None,
-        inactive: None,
-        expire: None,
-        flag: None,
-    };
+    let mut rest = [None; 6];
     if !wanted.system() {
-        entry.min = db.defs.days("PASS_MIN_DAYS");
-        entry.max = db.defs.days("PASS_MAX_DAYS");
-        entry.warn = db.defs.days("PASS_WARN_AGE");
-        entry.inactive = db.useradd.inactive;
-        entry.expire = db.useradd.expiry()?;
+        let days = |key| db.defs.days(key);
+        rest = [
+            days("PASS_MIN_DAYS"),
+            days("PASS_MAX_DAYS"),
+            days("PASS_WARN_AGE"),
+            db.useradd.inactive,
+            db.useradd.expiry()?,
+            None,
+        ];
     }
+    let entry = Shadow {
+        name: wanted.name.into(),
+        password: wanted.password.unwrap_or(LOCKED).into(),
+        last_change: db.today.last_change(),
+        rest: Shadow::rest(rest),
+    };
     file.update(AccountEntry::Shadow(entry), subject)
 }
 

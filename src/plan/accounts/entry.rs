@@ -1,4 +1,5 @@
-//! The entries of the six account files, and the format of their lines.
+//! The entries of the six account files, and the format of their lines. A config may make tens of thousands of users, each
+//! with an entry in every file, so the entries are small.
 
 use super::number;
 
@@ -66,15 +67,16 @@ pub(super) const ADMINS: usize = 1;
 /// Names separated by commas. A removed name leaves an empty place, so that the other places keep their numbers.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Names {
-    places: Vec<Option<Vec<u8>>>,
+    places: Vec<Option<Box<[u8]>>>,
     removed: usize,
 }
 
 impl Names {
     /// Parses a list. A comma at the end is not followed by an empty name.
     fn parse(text: &[u8]) -> Self {
-        let mut places: Vec<_> = text.split(|byte| *byte == b',').map(|name| Some(name.to_vec())).collect();
-        if places.last().and_then(Option::as_ref).is_some_and(Vec::is_empty) {
+        let mut places: Vec<Option<Box<[u8]>>> =
+            text.split(|byte| *byte == b',').map(|name| Some(name.into())).collect();
+        if text.is_empty() || text.ends_with(b",") {
             places.pop();
         }
         Self { places, removed: 0 }
@@ -103,7 +105,7 @@ impl Names {
 
     /// Appends a name and returns the number of its place.
     pub(super) fn push(&mut self, name: &[u8]) -> usize {
-        self.places.push(Some(name.to_vec()));
+        self.places.push(Some(name.into()));
         self.places.len().saturating_sub(1)
     }
 
@@ -118,26 +120,26 @@ impl Names {
 /// A line of `passwd`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Passwd {
-    pub(super) name: Vec<u8>,
-    pub(super) password: Vec<u8>,
+    pub(super) name: Box<[u8]>,
+    pub(super) password: Box<[u8]>,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    pub(super) gecos: Vec<u8>,
-    pub(super) home: Vec<u8>,
-    pub(super) shell: Vec<u8>,
+    pub(super) gecos: Box<[u8]>,
+    pub(super) home: Box<[u8]>,
+    pub(super) shell: Box<[u8]>,
 }
 
 impl Passwd {
     pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
         let [name, password, uid, gid, gecos, home, shell] = fields(line)?;
         Some(AccountEntry::Passwd(Self {
-            name: name.to_vec(),
-            password: password.to_vec(),
+            name: name.into(),
+            password: password.into(),
             uid: number::id(uid)?,
             gid: number::id(gid)?,
-            gecos: gecos.to_vec(),
-            home: home.to_vec(),
-            shell: shell.to_vec(),
+            gecos: gecos.into(),
+            home: home.into(),
+            shell: shell.into(),
         }))
     }
 
@@ -156,19 +158,19 @@ impl Passwd {
     }
 }
 
-/// A line of `shadow`. A missing number is an empty field.
+/// A line of `shadow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shadow {
-    pub(super) name: Vec<u8>,
-    pub(super) password: Vec<u8>,
+    pub(super) name: Box<[u8]>,
+    pub(super) password: Box<[u8]>,
+    /// The day of the last password change; `None` for an empty field.
     pub(super) last_change: Option<u64>,
-    pub(super) min: Option<u64>,
-    pub(super) max: Option<u64>,
-    pub(super) warn: Option<u64>,
-    pub(super) inactive: Option<u64>,
-    pub(super) expire: Option<u64>,
-    pub(super) flag: Option<u64>,
+    /// The other fields as they are written, separated by colons.
+    pub(super) rest: Box<[u8]>,
 }
+
+/// The number of fields in [`Shadow::rest`].
+const REST: usize = 6;
 
 impl Shadow {
     pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
@@ -179,42 +181,45 @@ impl Shadow {
             _ => b"",
         };
         let line = [line, missing].concat();
-        let [name, password, last_change, min, max, warn, inactive, expire, flag] = fields(&line)?;
+        let [name, password, last_change, rest @ ..] = fields::<9>(&line)?;
         let number = |text: &[u8]| match text {
             b"" => Some(None),
             _ => number::unsigned(text).map(Some),
         };
+        let mut numbers = [None; REST];
+        for (wanted, text) in numbers.iter_mut().zip(rest) {
+            *wanted = number(text)?;
+        }
         Some(AccountEntry::Shadow(Self {
-            name: name.to_vec(),
-            password: password.to_vec(),
+            name: name.into(),
+            password: password.into(),
             last_change: number(last_change)?,
-            min: number(min)?,
-            max: number(max)?,
-            warn: number(warn)?,
-            inactive: number(inactive)?,
-            expire: number(expire)?,
-            flag: number(flag)?,
+            rest: Self::rest(numbers),
         }))
     }
 
+    /// Returns the fields behind the last change: the least and the most days between two changes, the days of the warning, the
+    /// days until the account becomes inactive, the day on which it expires, and a reserved one. `None` is an empty field.
+    pub(super) fn rest(numbers: [Option<u64>; REST]) -> Box<[u8]> {
+        numbers
+            .map(|number| number.map_or_else(String::new, |number| number.to_string()))
+            .join(":")
+            .into_bytes()
+            .into()
+    }
+
     fn format(&self) -> Vec<u8> {
-        let mut line = [self.name.as_slice(), b":", &self.password].concat();
-        for number in [self.last_change, self.min, self.max, self.warn, self.inactive, self.expire, self.flag]
-        {
-            line.push(b':');
-            if let Some(number) = number {
-                line.extend_from_slice(number.to_string().as_bytes());
-            }
-        }
-        line
+        let last_change = self.last_change.map_or_else(String::new, |day| day.to_string());
+        let fields: [&[u8]; 4] = [&self.name, &self.password, last_change.as_bytes(), &self.rest];
+        fields.join(&b':')
     }
 }
 
 /// A line of `group`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
-    pub(super) name: Vec<u8>,
-    pub(super) password: Vec<u8>,
+    pub(super) name: Box<[u8]>,
+    pub(super) password: Box<[u8]>,
     pub(super) gid: u32,
     pub(super) members: Names,
 }
@@ -223,8 +228,8 @@ impl Group {
     pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
         let [name, password, gid, members] = fields(line)?;
         Some(AccountEntry::Group(Self {
-            name: name.to_vec(),
-            password: password.to_vec(),
+            name: name.into(),
+            password: password.into(),
             gid: number::id(gid)?,
             members: Names::parse(members),
         }))
@@ -240,8 +245,8 @@ impl Group {
 /// A line of `gshadow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Gshadow {
-    pub(super) name: Vec<u8>,
-    pub(super) password: Vec<u8>,
+    pub(super) name: Box<[u8]>,
+    pub(super) password: Box<[u8]>,
     pub(super) admins: Names,
     pub(super) members: Names,
 }
@@ -250,8 +255,8 @@ impl Gshadow {
     pub(super) fn parse(line: &[u8]) -> Option<AccountEntry> {
         let [name, password, admins, members] = fields(line)?;
         Some(AccountEntry::Gshadow(Self {
-            name: name.to_vec(),
-            password: password.to_vec(),
+            name: name.into(),
+            password: password.into(),
             admins: Names::parse(admins),
             members: Names::parse(members),
         }))
@@ -270,7 +275,7 @@ pub(super) struct Range {
     // The fields are in the order by which the shadow tools sort.
     pub(super) start: u64,
     pub(super) count: u64,
-    pub(super) owner: Vec<u8>,
+    pub(super) owner: Box<[u8]>,
 }
 
 impl Range {
@@ -280,7 +285,7 @@ impl Range {
             return None;
         }
         let (start, count) = (number::unsigned(start)?, number::unsigned(count)?);
-        Some(AccountEntry::Range(Self { start, count, owner: owner.to_vec() }))
+        Some(AccountEntry::Range(Self { start, count, owner: owner.into() }))
     }
 
     fn format(&self) -> Vec<u8> {

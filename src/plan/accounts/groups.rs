@@ -101,7 +101,7 @@ fn modify(
         }
     }
     if let Some(password) = password {
-        let shadowed = db.gshadow.is_some() && old.password == b"x";
+        let shadowed = db.gshadow.is_some() && *old.password == *b"x";
         if let Some(file) = &mut db.gshadow {
             let entry = match file.table.find(&old.name) {
                 Some(AccountEntry::Gshadow(entry)) => {

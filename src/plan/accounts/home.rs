@@ -4,14 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::copy::{Copy, copy};
 use super::database::Database;
 use super::entry::Passwd;
 use super::subject::Subject;
 use crate::change::{Attributes, FileKind, Stat};
 use crate::error::{Error, Reason, Result};
 use crate::plan::Tree;
-use crate::plan::map::Map;
+use crate::plan::tree::{Copies, Copy};
 
 /// The new owner of files that belonged to the user. `None` leaves the id unchanged.
 pub(super) struct NewOwner {
@@ -47,7 +46,7 @@ pub(super) fn create(tree: &mut Tree, db: &Database, user: &Passwd) -> Result<()
     let (uid, gid) = (user.uid, user.gid);
     tree.put_directory(at.clone(), Attributes { uid, gid, mode: db.defs.home_mode() });
     let owner = |old: Attributes| Attributes { uid, gid, ..old };
-    let mut copies = Map::default();
+    let mut copies = Copies::default();
     for skeleton in &db.useradd.skeletons {
         let skeleton = Path::new(OsStr::from_bytes(skeleton));
         let from = tree.resolve_parent(skeleton)?;
@@ -59,7 +58,7 @@ pub(super) fn create(tree: &mut Tree, db: &Database, user: &Passwd) -> Result<()
                 return Err(Error::new(Reason::Account, what));
             }
             let what = Copy { old_root: skeleton, new_root: home, owner: &owner };
-            copy(tree, &from, &at, &what, &mut copies)?;
+            tree.copy(&from, &at, &what, &mut copies)?;
         }
     }
     Ok(())
@@ -146,7 +145,7 @@ pub(super) fn relocate(
     let owner = |old: Attributes| owner.of(old);
     let what = Copy { old_root: old, new_root: new, owner: &owner };
     tree.put_directory(to.clone(), owner(stat.attributes));
-    copy(tree, &from, &to, &what, &mut Map::default())?;
+    tree.copy(&from, &to, &what, &mut Copies::default())?;
     tree.remove(from);
     Ok(())
 }

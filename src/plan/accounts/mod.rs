@@ -14,7 +14,6 @@
 //!   `/etc/default/useradd`, only days and `YYYY-MM-DD` are supported.
 
 mod add_user;
-mod copy;
 mod database;
 mod defaults;
 mod delete_user;

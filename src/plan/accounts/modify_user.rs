@@ -24,7 +24,7 @@ pub(super) fn modify(
 ) -> Result<()> {
     let uid = wanted.uid.filter(|uid| *uid != old.uid);
     let gid = wanted.gid.filter(|gid| *gid != old.gid);
-    let new_home = wanted.home.map(without_last_slash).filter(|home| *home != old.home.as_slice());
+    let new_home = wanted.home.map(without_last_slash).filter(|home| *home != &*old.home);
     if let Some(other) = uid.and_then(|uid| db.user_of_id(uid)) {
         return Err(subject.in_use("user", other.uid, &other.name));
     }
@@ -32,16 +32,16 @@ pub(super) fn modify(
     let mut new = old.clone();
     new.uid = uid.unwrap_or(old.uid);
     new.gid = gid.unwrap_or(old.gid);
-    let set = |field: &mut Vec<u8>, value: Option<&[u8]>| {
+    let set = |field: &mut Box<[u8]>, value: Option<&[u8]>| {
         if let Some(value) = value {
-            *field = value.to_vec();
+            *field = value.into();
         }
     };
     set(&mut new.gecos, wanted.gecos);
     set(&mut new.home, new_home);
     set(&mut new.shell, wanted.shell);
     // A password that stands in `passwd` is changed there. One in `shadow` is changed as well.
-    if db.shadow.is_none() || old.password != b"x" {
+    if db.shadow.is_none() || *old.password != *b"x" {
         set(&mut new.password, wanted.password);
     }
     let text_changed = new != *old;
@@ -79,19 +79,21 @@ fn change_shadow(db: &mut Database, user: &Passwd, password: &[u8], subject: &Su
     let Some(file) = &mut db.shadow else { return Ok(()) };
     let entry = match file.table.find(&user.name) {
         Some(AccountEntry::Shadow(entry)) => {
-            Shadow { password: password.to_vec(), last_change: db.today.last_change(), ..entry.clone() }
+            Shadow { password: password.into(), last_change: db.today.last_change(), ..entry.clone() }
         }
         // `passwd` refers to an entry in `shadow` that is missing, so one is added.
-        _ if user.password == b"x" => Shadow {
+        _ if *user.password == *b"x" => Shadow {
             name: user.name.clone(),
-            password: password.to_vec(),
+            password: password.into(),
             last_change: db.today.last_change(),
-            min: db.defs.days("PASS_MIN_DAYS"),
-            max: db.defs.days("PASS_MAX_DAYS"),
-            warn: db.defs.days("PASS_WARN_AGE"),
-            inactive: None,
-            expire: None,
-            flag: None,
+            rest: Shadow::rest([
+                db.defs.days("PASS_MIN_DAYS"),
+                db.defs.days("PASS_MAX_DAYS"),
+                db.defs.days("PASS_WARN_AGE"),
+                None,
+                None,
+                None,
+            ]),
         },
         _ => return Ok(()),
     };

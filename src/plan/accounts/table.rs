@@ -13,7 +13,7 @@ use crate::sort::order;
 
 struct TableLine {
     /// The text of the line as it was read; `None` if the entry has changed.
-    text: Option<Vec<u8>>,
+    text: Option<Box<[u8]>>,
     /// The entry of the line. A line with neither text nor entry has been removed.
     entry: Option<AccountEntry>,
 }
@@ -63,14 +63,14 @@ impl Table {
                 first_nis = Some(table.lines.len());
             }
             let entry = if is_nis { None } else { parse(text) };
-            table.add(Some(text.to_vec()), entry);
+            table.add(Some(text.into()), entry);
         }
         table.nis = first_nis.unwrap_or(table.lines.len())..table.lines.len();
         table
     }
 
     /// Appends a line.
-    fn add(&mut self, text: Option<Vec<u8>>, entry: Option<AccountEntry>) {
+    fn add(&mut self, text: Option<Box<[u8]>>, entry: Option<AccountEntry>) {
         let number = self.lines.len();
         if let Some(entry) = &entry {
             match self.names.get_mut(entry.name()) {
@@ -312,7 +312,12 @@ mod tests {
     use super::*;
 
     fn group(name: &str, gid: u32) -> AccountEntry {
-        AccountEntry::Group(Group { name: name.into(), password: "x".into(), gid, members: Names::default() })
+        AccountEntry::Group(Group {
+            name: name.as_bytes().into(),
+            password: b"x".as_slice().into(),
+            gid,
+            members: Names::default(),
+        })
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn groups(db: &Database, wanted: &config::User, subject: &Subject) -> Result<Opt
         for group in list.split(|byte| *byte == b',') {
             match db.group_by_any(group) {
                 _ if group.is_empty() => problems.add(subject.invalid(&key, "a group's name is required")),
-                Some(group) => names.push(group.name.clone()),
+                Some(group) => names.push(group.name.to_vec()),
                 None => problems.add(no_group(subject, &key, group)),
             }
         }

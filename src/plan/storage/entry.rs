@@ -143,11 +143,11 @@ fn put_file<'a>(
         return Err(in_the_way(path, FileKind::File));
     }
     let mut contents = match (contents, present) {
-        (Some(source), _) => vec![Piece::Source(source)],
+        (Some(source), _) => vec![Piece::Source(Box::new(source))],
         (None, Some(_)) => tree.contents(path)?,
         (None, None) => Vec::new(),
     };
-    contents.extend(appended.into_iter().map(Piece::Source));
+    contents.extend(appended.into_iter().map(|source| Piece::Source(Box::new(source))));
     let defaults = present.map_or(Attributes::root(DEFAULT_FILE_MODE), |stat| stat.attributes);
     let attributes = attributes(file.mode, &file.user, &file.group, defaults, accounts)?;
     if present.is_some() && file.append.is_empty() {

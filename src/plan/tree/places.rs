@@ -247,9 +247,10 @@ pub(super) fn below(places: &Places, step: WalkStep, length: usize) -> Base {
 pub(super) fn next(places: &Places, above: WalkStep, name: &[u8], length: usize) -> WalkStep {
     let number = above.number.and_then(|number| places.number(number, name));
     let is_listed = above.number.and_then(|number| places.at(number)).is_some_and(|place| place.is_listed);
-    let base = if number.is_none() && is_listed { Base::Nowhere } else { above.base };
-    let step = WalkStep { number, base };
-    WalkStep { base: below(places, step, length), ..step }
+    match number {
+        Some(number) => place_below(places, above, number, length),
+        None => WalkStep { number, base: if is_listed { Base::Nowhere } else { above.base } },
+    }
 }
 
 /// Steps as [`next`] does, and adds the place if it is missing.
@@ -258,6 +259,11 @@ pub(super) fn enter(places: &mut Places, above: WalkStep, name: &[u8], length: u
     let is_listed = places.at(parent).is_some_and(|place| place.is_listed);
     let is_nowhere = is_listed || matches!(above.base, Base::Nowhere);
     let number = places.enter(parent, name, if is_nowhere { Seen::Nothing } else { Seen::Unknown });
+    place_below(places, above, number, length)
+}
+
+/// Steps to the place `number`, which is in the directory of `above`. Its path has `length` bytes.
+pub(super) fn place_below(places: &Places, above: WalkStep, number: usize, length: usize) -> WalkStep {
     let step = WalkStep { number: Some(number), base: above.base };
     WalkStep { base: below(places, step, length), ..step }
 }

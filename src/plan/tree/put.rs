@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::places::{Base, Found, PlannedNode, Seen, components, enter, start};
+use super::places::{Base, Found, PlannedNode, Seen, WalkStep, components, enter, start};
 use super::{Tree, bytes};
 use crate::change::{Attributes, Contents, FileKind, Op};
 use crate::error::{Error, Reason, Result};
@@ -100,7 +100,18 @@ impl<'a> Tree<'a, '_> {
 
     /// Plans a file. It replaces anything but a directory.
     pub fn put_file(&mut self, path: PathBuf, contents: Contents<'a>, attributes: Attributes) {
-        self.set_node(&path, PlannedNode::File { attributes, op: self.ops.len() });
+        self.put_file_at(self.enter(&path), path, contents, attributes);
+    }
+
+    /// Plans a file at `path`, to whose place `step` leads.
+    pub(super) fn put_file_at(
+        &mut self,
+        step: WalkStep,
+        path: PathBuf,
+        contents: Contents<'a>,
+        attributes: Attributes,
+    ) {
+        self.set_node_at(step, PlannedNode::File { attributes, op: self.ops.len() });
         self.ops.push(Op::File { path, contents, attributes });
     }
 

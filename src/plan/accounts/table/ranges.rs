@@ -34,7 +34,7 @@ impl Table {
         let start = self.free_range(min, max, count)?;
         if self.find(owner).is_none() {
             self.ended = true;
-            self.add(None, Some(AccountEntry::Range(Range { start, count, owner: owner.to_vec() })));
+            self.add(None, Some(AccountEntry::Range(Range { start, count, owner: owner.into() })));
         }
         Some(())
     }
