@@ -263,11 +263,6 @@ fn libkrun_5_8_rootful_on_a_host_that_hangs_up_first() {
 }
 
 #[test]
-fn libkrun_6_0_rootful() {
-    vsock("6.0-libkrun-rootful.ign", Manner::Podman);
-}
-
-#[test]
 #[ignore = "by hand: `make boot-more`"]
 fn qemu_5_4_with_timezone() {
     qemu(&Provisioning::new("5.4.2-qemu-timezone.ign"));
@@ -281,7 +276,7 @@ fn qemu_6_0() {
 /// podman serves the config only until a start has succeeded. So later boots have nobody to ask, and must change nothing.
 #[test]
 fn a_second_boot_asks_nobody_and_changes_nothing() {
-    first_and_second_boot(&Provisioning::new("6.0-applehv-default.ign"));
+    first_and_second_boot(&Provisioning::new("6.0-libkrun-rootful.ign"));
 }
 
 fn first_and_second_boot(provisioning: &Provisioning) {

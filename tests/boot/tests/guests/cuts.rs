@@ -19,7 +19,7 @@ use boot_lab::tree::{self, Node};
 use boot_lab::writes::{Chance, Writes, new_log};
 
 /// The number of cuts in `make test`.
-const FEW: usize = 4;
+const FEW: usize = 2;
 const STAMP: &str = "/etc/.ignition-result.json";
 const AREA: &str = "/.glowplug";
 

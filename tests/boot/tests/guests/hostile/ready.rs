@@ -1,4 +1,4 @@
-//! The ready signal to a host that hardly listens: a thousand signals in one boot.
+//! The ready signal to a host that hardly listens: many signals in one boot.
 
 use std::fs;
 use std::io;
@@ -196,18 +196,30 @@ fn meanwhile<R>(act: impl Fn() + Sync + Send, work: impl FnOnce() -> R) -> R {
     })
 }
 
-#[test]
-fn a_thousand_signals_to_a_host_that_hardly_listens() {
+/// Sends as many signals in each situation as `counts` says.
+fn signals(counts: [usize; 8]) {
+    let [taken, taken_of_unit, gaps, gaps_of_unit, stalls, hang_ups, hang_ups_of_unit, nobody] = counts;
     let mut fire = Fire::boot();
-    fire.all_taken("takes each line", 837, PROGRAM, calm);
-    fire.all_taken("takes each line, which the unit sends", 10, UNIT, calm);
-    fire.all_taken("is not there now and then", 36, PROGRAM, gap);
-    fire.all_taken("is not there now and then, for the unit", 4, UNIT, gap);
-    fire.all_taken("stalls", 8, PROGRAM, stall);
-    fire.hangs_up("hangs up on every other", 90, PROGRAM);
-    fire.hangs_up("hangs up on every other, for the unit", 10, UNIT);
-    fire.nobody(5);
+    fire.all_taken("takes each line", taken, PROGRAM, calm);
+    fire.all_taken("takes each line, which the unit sends", taken_of_unit, UNIT, calm);
+    fire.all_taken("is not there now and then", gaps, PROGRAM, gap);
+    fire.all_taken("is not there now and then, for the unit", gaps_of_unit, UNIT, gap);
+    fire.all_taken("stalls", stalls, PROGRAM, stall);
+    fire.hangs_up("hangs up on every other", hang_ups, PROGRAM);
+    fire.hangs_up("hangs up on every other, for the unit", hang_ups_of_unit, UNIT);
+    fire.nobody(nobody);
     let unit = fire.guest.ask("root", "systemctl show -p NRestarts,Result glowplug-ready.service").unwrap();
     assert_eq!(unit, "Result=success\nNRestarts=0\n");
-    assert_eq!(fire.signals, 1000);
+    println!("{} signals", fire.signals);
+}
+
+#[test]
+fn a_hundred_signals_to_a_host_that_hardly_listens() {
+    signals([70, 3, 8, 1, 3, 10, 2, 3]);
+}
+
+#[test]
+#[ignore = "by hand: `make boot-more`"]
+fn a_thousand_signals_to_a_host_that_hardly_listens() {
+    signals([837, 10, 36, 4, 8, 90, 10, 5]);
 }
