@@ -12,9 +12,10 @@
 //!
 //! Every failure is an [`error::Error`]. Its [`error::Reason`] decides the exit code.
 //!
-//! Three more programs are made of this library: [`ready`] tells the host that the machine has started, [`agent`] answers
-//! the host's questions, and [`network`] brings the network of the initramfs up. [`ignition`] stands in for the reference's programs. `docs/architecture.md` says which module
-//! may use which.
+//! Four more programs are made of this library: [`ready`] tells the host that the machine has started, [`agent`] answers the
+//! host's questions, [`network`] brings the network of the initramfs up, and [`vsock_net`] carries the network of a podman
+//! machine on Hyper-V. [`ignition`] stands in for the reference's programs. `docs/architecture.md` says which module may use
+//! which.
 
 // Tests make and break files where they like; the program itself is checked without them.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::arithmetic_side_effects))]
