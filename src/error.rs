@@ -24,6 +24,8 @@ pub struct Error(Box<Parts>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Parts {
     reason: Reason,
+    /// Whether a disk has failed: see [`Error::device`].
+    is_of_device: bool,
     text: String,
     /// What can be done about this failure. `None` means the advice of its reason.
     advice: Option<Cow<'static, str>>,
@@ -41,7 +43,14 @@ impl Error {
     /// than 800 bytes is left out, and control characters are replaced, so that it can be shown anywhere.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
         let text = showable(text.into());
-        Self(Box::new(Parts { reason, text, advice: None, further: Vec::new(), untold: 0 }))
+        Self(Box::new(Parts {
+            reason,
+            is_of_device: false,
+            text,
+            advice: None,
+            further: Vec::new(),
+            untold: 0,
+        }))
     }
 
     /// Returns this failure with `advice`: whole sentences that say what can be done about it.
@@ -78,6 +87,19 @@ impl Error {
             return error.advise("Check the disk, and the root file system with fsck(8), then start again.");
         }
         error
+    }
+
+    /// Returns the error for a failed call on the device at `path`: the disk does not work, whatever the config asks of it. `act`
+    /// is a verb, as "read", which the path follows.
+    pub fn device(act: &str, path: &str, error: &std::io::Error) -> Self {
+        let mut failure = Self::new(Reason::Disk, format!("{act} {path}: {}", io_words(error)));
+        failure.0.is_of_device = true;
+        failure
+    }
+
+    /// Returns whether [`Error::device`] made it.
+    pub fn is_of_device(&self) -> bool {
+        self.0.is_of_device
     }
 
     /// Returns the error for a failed call on the running system. `act` says what was being done: "forbid core files".

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::fs::{makedev, stat};
+use rustix::fs::{Mode, OFlags, makedev, open, stat};
 use rustix::io::Errno;
 
 use super::gpt::Geometry;
@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::fd::{list, read_text};
 
 const CLASS: &str = "/sys/class/block";
+const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// A block device: a disk, a partition, a RAID array or a mapped device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,20 @@ impl Device {
     /// Returns the path of its node.
     pub fn path(&self) -> String {
         format!("/dev/{}", self.name.replace('!', "/"))
+    }
+
+    /// Returns whether the kernel or a program has claimed it for itself alone, as a file system on several devices claims
+    /// each of them: the mounts name only the first.
+    #[allow(clippy::disallowed_methods, reason = "a device, not a path of the root")]
+    pub fn is_claimed(&self) -> bool {
+        let mode = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
+        open(self.path(), mode, Mode::empty()).is_err_and(|errno| errno == Errno::BUSY)
+    }
+
+    /// Returns the kernel's names of the devices that it is a part of.
+    pub fn holders(&self) -> Vec<String> {
+        let holders = list(&Path::new(CLASS).join(&self.name).join("holders")).unwrap_or_default();
+        holders.iter().filter_map(|name| Some(name.to_str()?.to_owned())).collect()
     }
 
     /// Returns the size of a disk in its own sectors.
@@ -159,6 +174,24 @@ impl Devices {
         }
     }
 
+    /// Returns the device of a mounted file system that has this number, as stat(2) gives it; of several devices, as those of
+    /// btrfs, the first one. `None` if it is on no device.
+    ///
+    /// # Errors
+    /// [`Reason::System`](crate::error::Reason::System) if the mounts cannot be read.
+    pub fn mounted_as(&self, number: u64) -> Result<Option<&Device>> {
+        if let Some(device) = self.with_number(number) {
+            return Ok(Some(device));
+        }
+        let mounts = read_proc(MOUNTS)?;
+        let is_it =
+            |mount: &Mount<'_>| mount.number.is_some_and(|(major, minor)| makedev(major, minor) == number);
+        let Some(source) = mounts.lines().map(Mount::of).find(is_it).and_then(|mount| mount.source) else {
+            return Ok(None);
+        };
+        self.at_path(&unescaped(source))
+    }
+
     /// Returns the device with this number, as stat(2) gives it.
     pub fn with_number(&self, number: u64) -> Option<&Device> {
         self.0.iter().find(|device| makedev(device.number.0, device.number.1) == number)
@@ -169,25 +202,45 @@ impl Devices {
     }
 }
 
+/// A mount.
+struct Mount<'m> {
+    /// The number of its file system.
+    number: Option<(u32, u32)>,
+    /// The path of its device, with the octal escapes of `/proc`. A file system on several devices, as btrfs, has a number of
+    /// its own; this is the first device.
+    source: Option<&'m str>,
+}
+
+impl<'m> Mount<'m> {
+    /// Reads a line of `mountinfo`.
+    fn of(line: &'m str) -> Self {
+        let source = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1));
+        Self {
+            number: line.split(' ').nth(2).and_then(number_pair),
+            source: source.filter(|source| source.starts_with("/dev/")),
+        }
+    }
+}
+
+fn read_proc(path: &str) -> Result<String> {
+    read_text(path).map_err(|errno| Error::system_at("read", Path::new(path), errno))
+}
+
 /// Returns the numbers of the devices that are mounted or swapped to.
 fn in_use() -> Result<Vec<(u32, u32)>> {
-    let read = |path: &str| read_text(path).map_err(|errno| Error::system_at("read", Path::new(path), errno));
     let mut numbers = Vec::new();
     let add_path = |path: &str, numbers: &mut Vec<(u32, u32)>| {
         if let Ok(found) = stat(unescaped(path).as_str()) {
             numbers.push((rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev)));
         }
     };
-    for line in read("/proc/self/mountinfo")?.lines() {
-        numbers.extend(line.split(' ').nth(2).and_then(number_pair));
-        // A file system on several devices, as btrfs, has a number of its own there. Its first device is its source.
-        if let Some(source) = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1)) {
-            if source.starts_with("/dev/") {
-                add_path(source, &mut numbers);
-            }
+    for Mount { number, source } in read_proc(MOUNTS)?.lines().map(Mount::of) {
+        numbers.extend(number);
+        if let Some(source) = source {
+            add_path(source, &mut numbers);
         }
     }
-    match read("/proc/swaps") {
+    match read_proc("/proc/swaps") {
         Ok(swaps) => {
             for path in swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next()) {
                 add_path(path, &mut numbers);
@@ -220,4 +273,20 @@ fn unescaped(path: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_has_the_number_and_the_first_device_of_its_file_system() {
+        let line = "26 1 0:23 /root / rw,relatime shared:1 - btrfs /dev/vda\\0401 rw,subvolid=256";
+        let mount = Mount::of(line);
+        assert_eq!(
+            (mount.number, mount.source.map(unescaped)),
+            (Some((0, 23)), Some("/dev/vda 1".to_owned()))
+        );
+        assert_eq!(Mount::of("24 1 0:5 / /proc rw - proc proc rw").source, None);
+    }
 }

@@ -122,10 +122,7 @@ pub fn load_module(kind: &str, tools: Tools<'_>) {
 pub fn sync(device: &Device) -> Result<()> {
     let path = device.path();
     let synced = open(&*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).and_then(|fd| fsync(&fd));
-    synced.map_err(|errno| {
-        let words = crate::error::errno_words(errno);
-        Error::new(Reason::Disk, format!("write {path} to the disk: {words}"))
-    })
+    synced.map_err(|errno| Error::device("write to", &path, &errno.into()))
 }
 
 /// Returns the place of an entry in the config.

@@ -7,7 +7,7 @@ use super::filesystems::{refuse_used, sync};
 use super::place_of;
 use super::probe::Probe;
 use super::record::{Progress, Record, Volume};
-use super::resolve::resolve;
+use super::resolve::{resolve, resolve_now};
 use super::tools::Tools;
 use crate::config::Luks;
 use crate::error::{Error, Problems, Reason, Result};
@@ -172,14 +172,7 @@ impl<'r> Opened<'r> {
     /// # Errors
     /// Those of cryptsetup.
     pub fn remove_keys(&self) -> Result<()> {
-        for (path, key) in &self.to_remove {
-            if has_key(path, key, self.tools)? {
-                log::info!("remove the generated key of {path}: clevis opens it");
-                let command = ["cryptsetup", "luksRemoveKey", "--batch-mode", "--key-file", "-", path];
-                self.tools.succeed_on(key, &command)?;
-            }
-        }
-        Ok(())
+        self.to_remove.iter().try_for_each(|(path, key)| remove_key(path, key, self.tools))
     }
 
     /// Closes the volumes, the last one first.
@@ -212,6 +205,31 @@ impl Drop for Opened<'_> {
     }
 }
 
+/// Removes the keys that the `volumes` of an interrupted run lose, without opening the volumes: clevis may need a network for
+/// one that has lost its key already.
+///
+/// # Errors
+/// Those of reading the devices, and of cryptsetup.
+pub fn remove_keys_of(volumes: &[Volume], tools: Tools<'_>) -> Result<()> {
+    for Volume { device, key, .. } in volumes.iter().filter(|volume| volume.loses_key) {
+        match resolve_now(device, &|_| true, tools)? {
+            Some(found) => remove_key(&found.path(), key, tools)?,
+            None => log::warn!("the generated key of {device} stays there: the device is not here"),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the key of the volume at `path`, if the volume has it.
+fn remove_key(path: &str, key: &[u8], tools: Tools<'_>) -> Result<()> {
+    if !has_key(path, key, tools)? {
+        return Ok(());
+    }
+    log::info!("remove the generated key of {path}: clevis opens it");
+    let command = ["cryptsetup", "luksRemoveKey", "--batch-mode", "--key-file", "-", path];
+    tools.succeed_on(key, &command)
+}
+
 /// Returns what the system needs to open the volumes of a config that stand already. `key_of` returns the key for a name.
 ///
 /// # Errors
@@ -237,6 +255,37 @@ pub fn unlocks_of(
 /// Returns the UUID in the header of the volume at `path`.
 fn uuid_of(path: &str, tools: Tools<'_>) -> Result<String> {
     Ok(read(&["cryptsetup", "luksUUID", path], tools)?.trim().to_owned())
+}
+
+/// Checks the devices of volumes that are there already and that `stays` accepts: nothing changes them before the volumes are
+/// made. `locks` are those of [`locks`].
+///
+/// # Errors
+/// [`Reason::Conflict`] for devices that hold something else, or are in use, all at once; those of finding the devices and of
+/// cryptsetup.
+pub fn check(
+    luks: &[Luks<'_>],
+    locks: &[Lock],
+    stays: &dyn Fn(&Device) -> bool,
+    record: &Record<'_>,
+    tools: Tools<'_>,
+) -> Result<()> {
+    let mut problems = Problems::default();
+    for (index, (wanted, lock)) in luks.iter().zip(locks).enumerate() {
+        let place = place_of("luks", index);
+        if record.progress(&place).is_some() {
+            continue;
+        }
+        let Some(device) = resolve_now(wanted.device.as_deref().unwrap_or_default(), stays, tools)? else {
+            continue;
+        };
+        let checked = match is_there(wanted, &device, lock.key.is_some(), tools) {
+            Ok(false) => refuse_used(&device, &place),
+            there => there.map(drop),
+        };
+        problems.take(checked.map_err(|error| error.at(&place)));
+    }
+    problems.finish()
 }
 
 /// Returns what opens each volume: reads the key files, and lets clevis show for each volume that an interrupted run has not

@@ -28,7 +28,7 @@ pub use ids::Ids;
 pub use luks::unlocks_of;
 pub use mount::{Mounted, mounts_of, unmount_all};
 pub use probe::{BLKID, Probe, WIPEFS, has_formats};
-pub use ready::Ready;
+pub use ready::{Ready, remove_recorded_keys};
 pub use record::{Mount, Progress, Record};
 pub use tools::{StageRules, Tools};
 pub use work::{carry_out, require_initramfs};

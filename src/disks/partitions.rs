@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
@@ -19,7 +18,7 @@ use super::tools::Tools;
 use super::{place_of, step, step_in};
 use crate::config::Disk;
 use crate::deadline::{Backoff, Deadline};
-use crate::error::{Error, Problems, Reason, Result, io_words};
+use crate::error::{Error, Problems, Reason, Result};
 use crate::sys::{KernelPartition, tell_kernel};
 
 /// How long another program may keep a disk locked.
@@ -77,7 +76,7 @@ fn plan_disk(disk: &Disk<'_>, place: &str, record: &Record<'_>, tools: Tools<'_>
     let found = gpt::read(&file, device.geometry()).map_err(|error| failed(&device, "read", &error))?;
     let probe = Probe::of(&device, tools)?;
     let known = || devices.partitions_of(&device.name);
-    let used = known().filter(|(partition, _)| partition.is_in_use);
+    let used = known().filter(|(partition, _)| partition.is_in_use || partition.is_claimed());
     let signature = probe.foreign();
     let found = match found {
         // blkid takes the table of a PC-98 for an MBR without partitions.
@@ -101,12 +100,15 @@ fn plan_disk(disk: &Disk<'_>, place: &str, record: &Record<'_>, tools: Tools<'_>
     };
     let plan = plan_table(disk, place, &state, record.ids())?;
     let is_repaired = matches!(state.found, Found::Gpt { is_visible: false, .. }) && !plan.is_new;
-    let batches = batches(&plan, &state.found).ok_or_else(|| {
+    let mut batches = batches(&plan, &state.found).ok_or_else(|| {
         let what =
             format!("{} has no room for a second copy of its partition table, at {place}", device.path());
         Error::new(Reason::Conflict, what)
             .advise("Leave 1 MiB free before the first partition, or anywhere on the disk.")
     })?;
+    if !plan.is_new {
+        keep_boot_code(&mut batches, &file).map_err(|error| failed(&device, "read", &error))?;
+    }
     Ok(DiskPlan { device, plan, batches, is_repaired })
 }
 
@@ -118,6 +120,19 @@ fn batches(plan: &TablePlan, found: &Found) -> Option<Vec<Vec<gpt::Write>>> {
         (true, true) => gpt::writes(&Found::Nothing, &plan.table),
         (true, false) => gpt::writes(found, &plan.table),
     }
+}
+
+/// Takes the boot code of the disk over into the write that replaces it. A BIOS starts this code, which is that of GRUB, for
+/// example.
+fn keep_boot_code(batches: &mut [Vec<gpt::Write>], disk: &File) -> std::io::Result<()> {
+    /// The bytes of the master boot record before its partitions: the code, and the disk's signature.
+    const BOOT_CODE: usize = 446;
+    for write in batches.iter_mut().flatten().filter(|write| write.at == 0) {
+        if let Some(code) = write.bytes.get_mut(..BOOT_CODE) {
+            disk.read_exact_at(code, 0)?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts the new table on the disk that the config names at `place`, and tells the kernel. A power cut leaves the old table or
@@ -195,16 +210,19 @@ fn tell_all(file: &File, device: &Device, table: &Table) -> Result<()> {
         }
     };
     let mut is_told = Vec::new();
+    let mut resized = Vec::new();
     for (known, place) in Devices::read()?.partitions_of(&device.name) {
         let there = (place.start.saturating_mul(512), known.size.saturating_mul(512));
         match table.partition(place.number).map(bytes) {
             Some(wanted) if wanted == there => is_told.push(place.number),
-            Some(wanted) if wanted.0 == there.0 => {
-                tell(KernelPartition::Resize, place.number, wanted)?;
-                is_told.push(place.number);
-            }
+            Some(wanted) if wanted.0 == there.0 => resized.push((place.number, wanted)),
             _ => tell(KernelPartition::Delete, place.number, there)?,
         }
+    }
+    // A partition can only grow where the kernel knows no other one any more.
+    for (number, wanted) in resized {
+        tell(KernelPartition::Resize, number, wanted)?;
+        is_told.push(number);
     }
     for partition in table.partitions.iter().filter(|partition| !is_told.contains(&partition.number)) {
         tell(KernelPartition::Add, partition.number, bytes(partition))?;
@@ -232,6 +250,5 @@ fn open_disk(device: &Device, mode: OFlags) -> Result<File> {
 }
 
 fn failed(device: &Device, act: &str, error: &std::io::Error) -> Error {
-    let path = device.path();
-    Error::new(Reason::Disk, format!("{act} {}: {}", Path::new(&path).display(), io_words(error)))
+    Error::device(act, &device.path(), error)
 }

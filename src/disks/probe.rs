@@ -1,8 +1,13 @@
 //! What stands on a device, as blkid(8) sees it. The reference asks libblkid as well, so both see the same.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::{Mode, OFlags, open};
+
 use super::devices::{Device, Devices};
 use super::tools::Tools;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The program that says what stands on a device, without the path of the device.
 pub const BLKID: [&str; 4] = ["blkid", "--probe", "--output", "udev"];
@@ -47,6 +52,7 @@ impl Probe {
                 return Err(output.error(&arguments));
             }
             probe.is_ambiguous = has_formats(&output.text);
+            read_ends(device)?;
         }
         // blkid does not know all partition tables that the kernel knows: not that of the Amiga, for example.
         if probe.is_empty() && Devices::read()?.partitions_of(&device.name).next().is_some() {
@@ -124,6 +130,37 @@ impl Probe {
             (kind, _) => kind.to_owned(),
         }
     }
+}
+
+/// Reads the places where signatures stand, at the beginning and at the end of `device`. blkid and wipefs take a device that
+/// cannot be read there for an empty one.
+///
+/// # Errors
+/// [`Reason::Disk`](crate::error::Reason::Disk) if it cannot be read.
+#[allow(clippy::disallowed_methods, reason = "a device, not a path of the root")]
+fn read_ends(device: &Device) -> Result<()> {
+    /// All signatures that libblkid knows are within these bytes.
+    const FIRST: u64 = 4 << 20;
+    const LAST: u64 = 2 << 20;
+    let size = device.size.saturating_mul(512);
+    let path = device.path();
+    let read = || -> std::io::Result<()> {
+        let file = File::from(open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+        let mut buffer = vec![0; 256 << 10];
+        for (start, end) in [(0, size.min(FIRST)), (size.saturating_sub(LAST).max(FIRST), size)] {
+            let mut at = start;
+            while at < end {
+                let length = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
+                file.read_exact_at(buffer.get_mut(..length).unwrap_or_default(), at)?;
+                at = at.saturating_add(length as u64);
+            }
+        }
+        Ok(())
+    };
+    read().map_err(|error| {
+        Error::device("look for signatures on", &path, &error)
+            .advise("Replace the disk, or name another device in the config.")
+    })
 }
 
 /// Returns whether the output of [`WIPEFS`] names anything beside partition tables. A part of a table, such as its backup, is what

@@ -2,14 +2,15 @@
 
 use super::devices::{Device, Devices};
 use super::filesystems::load_module;
+use super::partitions::DiskPlan;
 use super::plan::{Member, is_wanted, raid_create, raid_module};
 use super::probe::Probe;
 use super::record::{Array, Progress, Record};
-use super::resolve::resolve;
+use super::resolve::{resolve, resolve_now};
 use super::tools::Tools;
 use super::{Ids, place_of};
 use crate::config::{Disk, Raid, Storage};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Problems, Reason, Result};
 
 /// The modules of all levels that the language has.
 const MODULES: [&str; 5] = ["linear", "raid0", "raid1", "raid10", "raid456"];
@@ -19,15 +20,54 @@ const MODULES: [&str; 5] = ["linear", "raid0", "raid1", "raid10", "raid456"];
 /// # Errors
 /// [`Reason::Conflict`] for a device that holds something else, or is in use; those of finding the devices, of mdadm and of
 /// the record.
-pub fn carry_out(storage: &Storage<'_>, record: &mut Record<'_>, tools: Tools<'_>) -> Result<()> {
+pub fn carry_out(
+    storage: &Storage<'_>,
+    plans: &[DiskPlan],
+    record: &mut Record<'_>,
+    tools: Tools<'_>,
+) -> Result<()> {
+    let own = own_guids(&storage.disks, plans, record.ids());
     for (index, wanted) in storage.raid.iter().enumerate() {
         let place = place_of("raid", index);
-        let own = own_guids(&storage.disks, record.ids());
         bring_up(wanted, &place, &own, record, tools).map_err(|error| error.at(&place))?;
         let devices = wanted.devices.iter().map(ToString::to_string).collect();
         record.keep_array(Array { path: path_of(wanted), devices })?;
     }
     Ok(())
+}
+
+/// Checks the devices of arrays that are there already and that `stays` accepts: nothing changes them before the arrays are
+/// made.
+///
+/// # Errors
+/// [`Reason::Conflict`] for devices that hold something else, or are in use, all at once; those of finding the devices and of
+/// mdadm.
+pub fn check(
+    storage: &Storage<'_>,
+    plans: &[DiskPlan],
+    stays: &dyn Fn(&Device) -> bool,
+    record: &Record<'_>,
+    tools: Tools<'_>,
+) -> Result<()> {
+    let own = own_guids(&storage.disks, plans, record.ids());
+    let mut problems = Problems::default();
+    for (index, wanted) in storage.raid.iter().enumerate() {
+        let place = place_of("raid", index);
+        if record.progress(&place).is_some() {
+            continue;
+        }
+        let mut there = Vec::new();
+        for path in &wanted.devices {
+            there.extend(resolve_now(path, stays, tools)?);
+        }
+        let checked = if there.len() == wanted.devices.len() {
+            is_there(wanted, &there, &own, tools).map(drop)
+        } else {
+            there.iter().try_for_each(|device| check_member(device, &own, tools))
+        };
+        problems.take(checked.map_err(|error| error.at(&place)));
+    }
+    problems.finish()
 }
 
 /// Returns the path of an array's node.
@@ -60,20 +100,17 @@ fn bring_up(
         wanted.devices.iter().map(|path| resolve(path, tools)).collect::<Result<_>>()?;
     let paths: Vec<String> = devices.iter().map(Device::path).collect();
     load_module(raid_module(wanted), tools);
-    let members = members(&paths, tools)?;
     let identity = devices.iter().map(|device| device.identity.as_str()).collect::<Vec<_>>().join(" ");
     let is_begun = match record.progress(place) {
         Some(Progress::Done) => return assemble(&path_of(wanted), &devices, tools),
         Some(Progress::Begun(begun)) => *begun == identity,
         None => false,
     };
-    if !is_begun {
-        if is_wanted(wanted, &members) && !are_all_new(&devices, own, tools)? {
-            return assemble(&path_of(wanted), &devices, tools);
-        }
-        for device in &devices {
-            check_member(device, own, tools)?;
-        }
+    if is_begun {
+        // What the interrupted run has made may have been assembled since.
+        stop_arrays_of(&devices, tools)?;
+    } else if is_there(wanted, &devices, own, tools)? {
+        return assemble(&path_of(wanted), &devices, tools);
     }
     record.begin(place, &identity)?;
     for path in &paths {
@@ -87,11 +124,40 @@ fn bring_up(
     record.finish(place)
 }
 
+/// Returns whether `devices` are the array that the config wants.
+///
+/// # Errors
+/// Those of [`check_member`] if they are not.
+fn is_there(wanted: &Raid<'_>, devices: &[Device], own: &[String], tools: Tools<'_>) -> Result<bool> {
+    let paths: Vec<String> = devices.iter().map(Device::path).collect();
+    if is_wanted(wanted, &members(&paths, tools)?) && !are_all_new(devices, own, tools)? {
+        return Ok(true);
+    }
+    devices.iter().try_for_each(|device| check_member(device, own, tools))?;
+    Ok(false)
+}
+
+/// Stops the arrays that `devices` are parts of, unless they are in use themselves. udev assembles what it finds, under names
+/// of its own choice, if the initramfs has mdadm's rules.
+fn stop_arrays_of(devices: &[Device], tools: Tools<'_>) -> Result<()> {
+    for device in devices {
+        for name in device.holders() {
+            let all = Devices::read()?;
+            let array = all.all().iter().find(|array| array.name == name && !array.is_in_use);
+            if let Some(array) = array.filter(|array| array.name.starts_with("md")) {
+                tools.succeed(&["mdadm", "--stop", &array.path()])?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Assembles an array, unless it runs already.
 fn assemble(path: &str, devices: &[Device], tools: Tools<'_>) -> Result<()> {
-    if devices.iter().all(|device| device.is_in_use) {
+    if devices.iter().all(|device| device.is_in_use) && Devices::read()?.at_path(path)?.is_some() {
         return Ok(());
     }
+    stop_arrays_of(devices, tools)?;
     log::info!("assemble the RAID array {path}");
     let paths: Vec<String> = devices.iter().map(Device::path).collect();
     let mut command = vec!["mdadm", "--assemble", "--run", path];
@@ -108,15 +174,24 @@ fn members(paths: &[String], tools: Tools<'_>) -> Result<Vec<Option<Member>>> {
 
 /// Returns the GUIDs of the partitions that this provisioning makes, or has made before a power cut. Nothing on them is
 /// anybody's.
-fn own_guids(disks: &[Disk<'_>], ids: &Ids) -> Vec<String> {
+fn own_guids(disks: &[Disk<'_>], plans: &[DiskPlan], ids: &Ids) -> Vec<String> {
     let mut guids = Vec::new();
     for (index, disk) in disks.iter().enumerate() {
-        for number in 0..disk.partitions.len() {
-            let place = format!("{}.partitions.{number}", place_of("disks", index));
-            guids.push(ids.guid(&place).to_string().to_ascii_lowercase());
-        }
+        let place = place_of("disks", index);
+        guids.extend(
+            (0..disk.partitions.len()).map(|number| ids.guid(&format!("{place}.partitions.{number}"))),
+        );
+        // The table has the GUID that this provisioning gave it, so all in it is its own. A partition may have a GUID of the
+        // config.
+        let table =
+            plans.get(index).map(|plan| &plan.plan.table).filter(|table| table.guid == ids.guid(&place));
+        guids.extend(table.into_iter().flat_map(|table| &table.partitions).map(|partition| partition.guid));
+        let changes = plans.get(index).into_iter().flat_map(|plan| &plan.plan.changes);
+        guids.extend(
+            changes.filter(|change| !change.is_resize()).filter_map(|change| Some(change.new.as_ref()?.guid)),
+        );
     }
-    guids
+    guids.iter().map(|guid| guid.to_string().to_ascii_lowercase()).collect()
 }
 
 fn are_all_new(devices: &[Device], own: &[String], tools: Tools<'_>) -> Result<bool> {

@@ -2,13 +2,21 @@
 
 use std::fs::File;
 
-use super::luks::Opened;
+use super::luks::{Opened, remove_keys_of};
 use super::mount::{Mounted, NoteDirectory};
 use super::raid;
 use super::record::{Mount, Record};
 use super::tools::Tools;
 use crate::error::Result;
 use crate::root::Root;
+
+/// Removes the keys that volumes lose, by what an interrupted run had recorded in `root`.
+///
+/// # Errors
+/// Those of the record, of the devices and of cryptsetup.
+pub fn remove_recorded_keys(root: &Root) -> Result<()> {
+    Record::read(root)?.map_or(Ok(()), |record| remove_keys_of(&record.volumes, Tools::of(root)))
+}
 
 /// The encrypted volumes that are open and the file systems that are mounted. All of it is taken down when this value is
 /// dropped: the mounts first, because they use the volumes. RAID arrays run on.

@@ -56,7 +56,7 @@ pub fn resolve(path: &str, tools: Tools<'_>) -> Result<Device> {
     let mut backoff = Backoff::between(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let devices = Devices::read()?;
-        if let Some(device) = look_up(path, &devices, tools)? {
+        if let Some(device) = look_up(path, &devices, &|_| true, tools)? {
             return Ok(device);
         }
         if !backoff.wait(deadline) {
@@ -69,18 +69,28 @@ pub fn resolve(path: &str, tools: Tools<'_>) -> Result<Device> {
     }
 }
 
-/// Returns the device that `path` names now, if it is there.
+/// Returns the device that `path` names now, if it is there and `stays` accepts it.
 ///
 /// # Errors
 /// As for [`resolve`].
-pub fn resolve_now(path: &str, tools: Tools<'_>) -> Result<Option<Device>> {
-    look_up(path, &Devices::read()?, tools)
+pub fn resolve_now(path: &str, stays: &dyn Fn(&Device) -> bool, tools: Tools<'_>) -> Result<Option<Device>> {
+    look_up(path, &Devices::read()?, stays, tools)
 }
 
-fn look_up(path: &str, devices: &Devices, tools: Tools<'_>) -> Result<Option<Device>> {
-    let Some((link, name)) = Link::of(path) else { return Ok(devices.at_path(path)?.cloned()) };
+fn look_up(
+    path: &str,
+    devices: &Devices,
+    accepts: &dyn Fn(&Device) -> bool,
+    tools: Tools<'_>,
+) -> Result<Option<Device>> {
+    let Some((link, name)) = Link::of(path) else {
+        let there = devices
+            .at_path(path)?
+            .map_or_else(|| partition_of_link(path, devices), |device| Ok(Some(device)))?;
+        return Ok(there.filter(|device| accepts(device)).cloned());
+    };
     let mut found: Option<Device> = None;
-    for device in devices.all() {
+    for device in devices.all().iter().filter(|device| accepts(device)) {
         // A device that cannot be read has no name.
         let Ok(probe) = Probe::names_of(device, tools) else { continue };
         if !link.fits(&probe, &name) {
@@ -93,6 +103,19 @@ fn look_up(path: &str, devices: &Devices, tools: Tools<'_>) -> Result<Option<Dev
         }
     }
     Ok(found)
+}
+
+/// Returns the partition that `path` names by a link to its disk: `/dev/disk/by-id/virtio-x-part1`. Without udev, a partition
+/// that was made just now has no such link of its own.
+fn partition_of_link<'d>(path: &str, devices: &'d Devices) -> Result<Option<&'d Device>> {
+    let number = |text: &str| text.parse::<u32>().ok();
+    let link = path.strip_prefix("/dev/disk/by-").and_then(|_| path.rsplit_once("-part"));
+    let Some((disk, number)) = link.and_then(|(disk, text)| Some((disk, number(text)?))) else {
+        return Ok(None);
+    };
+    let Some(disk) = devices.at_path(disk)? else { return Ok(None) };
+    let mut partitions = devices.partitions_of(&disk.name);
+    Ok(partitions.find(|(_, place)| place.number == number).map(|(device, _)| device))
 }
 
 /// Returns the paths of the disks and partitions, for a message.

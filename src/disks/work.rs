@@ -36,7 +36,7 @@ pub fn carry_out<'r>(
     require_tools(storage, tools)?;
     let locks = luks::locks(&storage.luks, record, tools, transport)?;
     let plans = partitions::plan(&storage.disks, record, tools)?;
-    check_filesystems(storage, &plans, record, tools)?;
+    check_devices(storage, &plans, &locks, record, tools)?;
     let mut disks = Vec::new();
     for (index, plan) in plans.iter().enumerate() {
         tools.operation(
@@ -49,7 +49,7 @@ pub fn carry_out<'r>(
         )?;
     }
     grow_root(&storage.disks, &plans, tools)?;
-    raid::carry_out(storage, record, tools)?;
+    raid::carry_out(storage, &plans, record, tools)?;
     let (opened, unlocks) = Opened::bring_up(&storage.luks, locks, record, tools)?;
     for (index, wanted) in storage.filesystems.iter().enumerate() {
         let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
@@ -122,25 +122,28 @@ fn require_tools(storage: &Storage<'_>, tools: Tools<'_>) -> Result<()> {
     problems.finish()
 }
 
-/// Checks the file systems whose devices are there already and are not changed before.
-fn check_filesystems(
+/// Checks the arrays, volumes and file systems whose devices are there already and are not changed before.
+fn check_devices(
     storage: &Storage<'_>,
     plans: &[partitions::DiskPlan],
+    locks: &[luks::Lock],
     record: &Record<'_>,
     tools: Tools<'_>,
 ) -> Result<()> {
-    let mut problems = Problems::default();
-    for (index, wanted) in storage.filesystems.iter().enumerate() {
-        let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
-        let Some(device) = resolve_now(&wanted.device, tools)? else { continue };
-        let stays = |plan: &partitions::DiskPlan| match &device.partition {
+    let stays = |device: &Device| {
+        plans.iter().all(|plan| match &device.partition {
             Some(place) => plan.device.name != place.disk || plan.keeps(place.number),
             None => plan.device.number != device.number,
-        };
-        if plans.iter().all(stays) {
-            let place = filesystems::place(index);
-            problems.take(filesystems::plan(wanted, format, (&place, &device), record, tools));
-        }
+        })
+    };
+    let mut problems = Problems::default();
+    problems.take(raid::check(storage, plans, &stays, record, tools));
+    problems.take(luks::check(&storage.luks, locks, &stays, record, tools));
+    for (index, wanted) in storage.filesystems.iter().enumerate() {
+        let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
+        let Some(device) = resolve_now(&wanted.device, &stays, tools)? else { continue };
+        let place = filesystems::place(index);
+        problems.take(filesystems::plan(wanted, format, (&place, &device), record, tools));
     }
     problems.finish()
 }
@@ -175,6 +178,5 @@ fn grow_root(disks: &[Disk<'_>], plans: &[partitions::DiskPlan], tools: Tools<'_
 fn root_device(root: &Root) -> Result<Option<Device>> {
     let Some(stat) = root.stat(Path::new("/"))? else { return Ok(None) };
     let number = stat.identity.0;
-    let devices = Devices::read()?;
-    Ok(devices.with_number(number).cloned())
+    Ok(Devices::read()?.mounted_as(number)?.cloned())
 }

@@ -9,14 +9,15 @@ use super::state::{CONFIG_SHA512, SPEC_VERSION, StateFile};
 use super::{disks, part, stage_log};
 use crate::change::{Op, Piece};
 use crate::config::{self, Config, Passwd, Unit};
-use crate::disks::{Tools, mounts_of, unlocks_of};
+use crate::disks::{Tools, mounts_of, remove_recorded_keys, unlocks_of};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::fetcher::NetworkUse;
 use crate::plan::Unlock;
 use crate::platform::CommandLine;
 use crate::provision::on_disks::refuse_vfat;
 use crate::provision::phases::{Defaults, Setting, boot_id, plan_config};
-use crate::root::{Leftovers, Root};
+use crate::provision::settle;
+use crate::root::{LastStep, Leftovers, Root};
 use crate::source::Transport as _;
 use crate::stamp::{self, STAMP};
 
@@ -37,9 +38,9 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
     match root.leftovers()? {
         Leftovers::BegunCommit => {
             log::info!("an interrupted run is completed from its journal");
-            return root.resume();
+            return settle::resume(&root);
         }
-        Leftovers::AfterCommit => return root.discard().map(drop),
+        Leftovers::AfterCommit => return settle::clear_after_commit(&root),
         Leftovers::Nothing | Leftovers::Staging | Leftovers::SavedConfig => {}
     }
     let previous = previous_report(&root)?;
@@ -73,7 +74,9 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
         previous: previous.as_deref(),
     };
     let count = logged(&request.root, config, ops.len(), &mut || {
-        root.provision(None, &mut ops, &|file| stamp::text(&run, file))
+        // An interrupted run may have left generated keys.
+        let last: LastStep<'_> = &mut || remove_recorded_keys(&root);
+        root.provision_and(None, &mut ops, &|file| stamp::text(&run, file), last)
     })?;
     for (user, path) in &key_files {
         tell_journal(user, path);

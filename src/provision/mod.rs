@@ -9,7 +9,7 @@ pub(crate) mod phases;
 mod policy;
 pub(crate) mod render;
 mod restart;
-mod settle;
+pub(crate) mod settle;
 mod validate;
 
 use std::path::Path;
@@ -146,14 +146,16 @@ fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result
 
 /// Discards the saved config of `root` if `error` shows that it cannot be used there.
 ///
-/// A failure of the disk, the system or the network says nothing about the config. The saved config may be the only copy, so
-/// it is kept then. The config was usable when it was saved. Any other failure therefore comes from the config and the root
+/// A failure of a disk, the system or the network says nothing about the config. The saved config may be the only copy, so it
+/// is kept then. The config was usable when it was saved. Any other failure therefore comes from the config and the root
 /// together, and the next config of the host may be better.
 fn discard_useless_config(root: &Root, error: &Error) {
     use Reason::{BadAnswer, Certificate, Denied, NoHost, NoNetwork, NoSpace, ReadOnly, RootIo, System};
     let is_useless = error.all().all(|error| {
         let of_disk = matches!(error.reason(), RootIo | NoSpace | ReadOnly | Denied | System);
-        !of_disk && !matches!(error.reason(), NoHost | NoNetwork | BadAnswer | Certificate)
+        !of_disk
+            && !error.is_of_device()
+            && !matches!(error.reason(), NoHost | NoNetwork | BadAnswer | Certificate)
     });
     if is_useless && root.leftovers() == Ok(Leftovers::SavedConfig) {
         if let Err(second) = writing(root, &mut || root.discard_config()) {

@@ -2,7 +2,7 @@
 
 use super::adopt;
 use super::writing;
-use crate::disks::Ready;
+use crate::disks::{Ready, remove_recorded_keys};
 use crate::error::Result;
 use crate::memory;
 use crate::platform::Platform;
@@ -31,11 +31,7 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
     // the program ignition may have been interrupted while it replaced an old stamp.
     if leftovers == Ok(Leftovers::BegunCommit) {
         log::info!("an interrupted run is completed from its journal");
-        writing(root, &mut || {
-            let ready = Ready::again(root)?;
-            let resumed = root.resume_and(&mut || ready.remove_keys());
-            resumed.and(ready.take_down())
-        })?;
+        writing(root, &mut || resume(root))?;
         return Ok(Settled::Resumed);
     }
     let mut buffer = [0; LIMIT];
@@ -62,13 +58,26 @@ pub(super) fn settle(root: &Root) -> Result<Settled> {
     }
 }
 
+/// Completes a commit that an interrupted run had begun, with what its disks need.
+///
+/// # Errors
+/// Those of the disks and of the root.
+pub(crate) fn resume(root: &Root) -> Result<()> {
+    let ready = Ready::again(root)?;
+    let resumed = root.resume(&mut || ready.remove_keys());
+    resumed.and(ready.take_down())
+}
+
 /// Removes what is left after a commit, also from the file systems that the config has made: they are not mounted at a later
-/// start, and each may have an area. If they cannot be mounted, the root is cleared all the same.
-fn clear_after_commit(root: &Root) -> Result<()> {
+/// start, and each may have an area. If they cannot be mounted, the root is cleared all the same. But the record of the work on
+/// disks stays as long as a volume has a key in it.
+///
+/// # Errors
+/// Those of the disks and of the root.
+pub(crate) fn clear_after_commit(root: &Root) -> Result<()> {
     let ready = Ready::again(root);
-    let removed = ready.as_ref().map_or(Ok(()), Ready::remove_keys);
-    let cleared = root.discard().map(drop);
-    cleared.and(removed).and(ready.and_then(Ready::take_down))
+    let cleared = remove_recorded_keys(root).and_then(|()| root.discard().map(drop));
+    cleared.and(ready.and_then(Ready::take_down))
 }
 
 /// Decides what to do with the leftovers of a root without a stamp: a saved config is used, anything else is removed.

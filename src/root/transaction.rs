@@ -104,20 +104,12 @@ impl Root {
         self.finish(ops, staged, false, last)
     }
 
-    /// Completes the commit that an interrupted run began.
+    /// Completes the commit that an interrupted run began, with the last step of [`Root::provision_and`].
     ///
     /// # Errors
     /// [`Reason::Journal`](crate::error::Reason::Journal) if the journal is damaged, if it belongs to another root, or if a
     /// mount that it names is missing. Otherwise those of [`Root::provision`] after the first visible change.
-    pub fn resume(&self) -> Result<()> {
-        self.resume_and(&mut || Ok(()))
-    }
-
-    /// As [`Root::resume`], with the last step of [`Root::provision_and`].
-    ///
-    /// # Errors
-    /// As [`Root::resume`].
-    pub fn resume_and(&self, last: LastStep<'_>) -> Result<()> {
+    pub fn resume(&self, last: LastStep<'_>) -> Result<()> {
         let path = Path::new("/");
         let AreaPath::Ours(area) = Area::find(self, path)? else {
             return Err(Error::root("find the journal of", path, Errno::NOENT));

@@ -114,17 +114,22 @@ pub struct Table {
 impl Table {
     /// Returns a table without partitions; `None` if the disk is too small for one.
     pub fn new(geometry: Geometry, guid: Guid) -> Option<Self> {
+        let table = Self::unwritten(geometry, guid);
+        (table.first_usable <= table.last_usable).then_some(table)
+    }
+
+    /// Returns a table without partitions that is not to be written, so a disk of any size can have it.
+    pub fn unwritten(geometry: Geometry, guid: Guid) -> Self {
         let array = geometry.sectors_for(u64::from(ENTRIES.saturating_mul(ENTRY)));
-        let table = Self {
+        Self {
             geometry,
             guid,
-            first_usable: array.checked_add(2)?,
-            last_usable: geometry.sectors.checked_sub(array)?.checked_sub(2)?,
+            first_usable: array.saturating_add(2),
+            last_usable: geometry.sectors.saturating_sub(array).saturating_sub(2),
             entries: ENTRIES,
             entry_size: ENTRY,
             partitions: Vec::new(),
-        };
-        (table.first_usable <= table.last_usable).then_some(table)
+        }
     }
 
     /// Returns the partition with this number.

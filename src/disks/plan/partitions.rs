@@ -125,7 +125,11 @@ fn is_left(disk: &Disk<'_>, state: &DiskState) -> bool {
 fn base_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Result<(Table, bool)> {
     let guid = ids.guid(place);
     let conflict = |what: String| Error::new(Reason::Conflict, format!("{what}, at {place}"));
+    let wants_none = disk.partitions.iter().all(|wanted| wanted.should_exist == Some(false));
     let new_table = || {
+        if wants_none {
+            return Ok((Table::unwritten(state.geometry, guid), true));
+        }
         let table = Table::new(state.geometry, guid);
         Ok((table.ok_or_else(|| conflict("the disk is too small for a partition table".to_owned()))?, true))
     };

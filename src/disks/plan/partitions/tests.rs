@@ -267,3 +267,16 @@ fn everything_that_is_wrong_is_told_at_once() {
         assert!(error.contains(words), "{words}: {error}");
     }
 }
+
+#[test]
+fn a_disk_without_room_for_a_table_may_stay_without_one() {
+    let tiny = DiskState { geometry: Geometry { sector: 512, sectors: 8 }, ..empty() };
+    for (partitions, more) in
+        [("[]", ""), (r#"[{"number":1,"shouldExist":false}]"#, ""), ("[]", r#","wipeTable":true"#)]
+    {
+        let plan = plan_more(partitions, more, &tiny).unwrap();
+        assert!(plan.is_bare && plan.is_changed == !more.is_empty(), "{plan:?}");
+    }
+    let error = plan_more(r#"[{"number":1}]"#, "", &tiny).unwrap_err().to_string();
+    assert!(error.contains("too small for a partition table"), "{error}");
+}
