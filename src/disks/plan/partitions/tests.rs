@@ -275,7 +275,7 @@ fn a_disk_without_room_for_a_table_may_stay_without_one() {
         [("[]", ""), (r#"[{"number":1,"shouldExist":false}]"#, ""), ("[]", r#","wipeTable":true"#)]
     {
         let plan = plan_more(partitions, more, &tiny).unwrap();
-        assert!(plan.is_bare && plan.is_changed == !more.is_empty(), "{plan:?}");
+        assert!(plan.is_bare && plan.is_changed != more.is_empty(), "{plan:?}");
     }
     let error = plan_more(r#"[{"number":1}]"#, "", &tiny).unwrap_err().to_string();
     assert!(error.contains("too small for a partition table"), "{error}");
