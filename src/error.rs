@@ -89,15 +89,22 @@ impl Error {
         error
     }
 
-    /// Returns the error for a failed call on the device at `path`: the disk does not work, whatever the config asks of it. `act`
-    /// is a verb, as "read", which the path follows.
+    /// Returns the error for a failed call on the device at `path`. `act` is a verb, as "read", which the path follows.
     pub fn device(act: &str, path: &str, error: &std::io::Error) -> Self {
         let mut failure = Self::new(Reason::Disk, format!("{act} {path}: {}", io_words(error)));
-        failure.0.is_of_device = true;
+        if matches!(
+            errno_of(error),
+            Errno::IO | Errno::NXIO | Errno::NODEV | Errno::REMOTEIO | Errno::TIMEDOUT
+        ) {
+            failure.0.is_of_device = true;
+            return failure.advise(
+                "Replace the disk, then start again. The saved config is used again: \"glowplug clean\" removes it.",
+            );
+        }
         failure
     }
 
-    /// Returns whether [`Error::device`] made it.
+    /// Returns whether [`Error::device`] made it because the disk does not work, whatever the config asks of it.
     pub fn is_of_device(&self) -> bool {
         self.0.is_of_device
     }

@@ -7,6 +7,7 @@ mod allocator;
 mod disks;
 #[cfg(all(panic = "abort", target_env = "musl"))]
 mod no_unwinder;
+mod project;
 mod tap;
 
 use std::ffi::CStr;
@@ -24,6 +25,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::error::errno_of;
 pub use disks::{KernelPartition, leave_mount_namespace, replace_by, tell_kernel};
+pub use project::project_of_new_files;
 pub use tap::{open_tap, set_carrier, set_up};
 
 /// A socket option of `linux/vm_sockets.h`. Its value is a `timeval` on machines whose long has 64 bits.

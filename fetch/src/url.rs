@@ -51,8 +51,9 @@ impl Url {
         if split_scheme(reference).is_some() {
             return Self::parse(reference);
         }
-        let mut url = Self { user: None, ..self.clone() };
+        let mut url = self.clone();
         if let Some(rest) = reference.strip_prefix("//") {
+            url.user = None;
             url.set_authority_and_rest(rest)?;
             return Ok(url);
         }
@@ -186,12 +187,16 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Encodes what a path and a query cannot have. An encoding that is there stays as it is.
+/// Encodes what a path and a query cannot have. An encoding that is there stays as it is. In a query, `%` may stand alone, as
+/// with the reference.
 fn encode(target: &str) -> Result<String, Words> {
     let mut encoded = String::with_capacity(target.len());
     let mut rest = target.bytes();
+    let mut is_query = false;
     while let Some(byte) = rest.next() {
+        is_query |= byte == b'?';
         match byte {
+            b'%' if is_query => encoded.push('%'),
             b'%' => {
                 let digits = rest.next().zip(rest.next());
                 let Some((high, low)) = digits.filter(|(a, b)| hex(*a).is_some() && hex(*b).is_some()) else {
@@ -412,8 +417,10 @@ mod tests {
             ("http://g:8", "/x", Some("u"))
         );
         assert_eq!(base.join("https://g/").unwrap().shown(), "https://g");
-        // The user of the first URL is not that of another.
-        assert_eq!(Url::parse("http://u:p@a/").unwrap().join("x").unwrap().user, None);
+        // The user stays for the same server, and is not that of another.
+        let user = |reference| Url::parse("http://u:p@a/").unwrap().join(reference).unwrap().user;
+        assert_eq!((user("x").as_deref(), user("/x").as_deref()), (Some("u:p"), Some("u:p")));
+        assert_eq!((user("//b/x"), user("http://a/x")), (None, None));
     }
 
     #[test]

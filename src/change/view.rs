@@ -79,6 +79,12 @@ pub trait View {
 
     /// Returns what is in the directory at `path`, sorted by name, without `.` and `..`.
     fn list(&self, path: &Path) -> Result<Vec<DirectoryEntry>>;
+
+    /// Returns whether the file system at `path` can give a directory another name. An overlay cannot if the directory comes from
+    /// a lower layer.
+    fn renames_directories(&self, _path: &Path) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 /// One name in a directory.

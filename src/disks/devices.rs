@@ -174,18 +174,14 @@ impl Devices {
         }
     }
 
-    /// Returns the device of a mounted file system that has this number, as stat(2) gives it; of several devices, as those of
-    /// btrfs, the first one. `None` if it is on no device.
+    /// Returns the device of the mount with this number, as statx(2) gives it; of several devices, as those of btrfs, the first
+    /// one. `None` if it is on no device.
     ///
     /// # Errors
     /// [`Reason::System`](crate::error::Reason::System) if the mounts cannot be read.
-    pub fn mounted_as(&self, number: u64) -> Result<Option<&Device>> {
-        if let Some(device) = self.with_number(number) {
-            return Ok(Some(device));
-        }
+    pub fn mounted_as(&self, mount: u64) -> Result<Option<&Device>> {
         let mounts = read_proc(MOUNTS)?;
-        let is_it =
-            |mount: &Mount<'_>| mount.number.is_some_and(|(major, minor)| makedev(major, minor) == number);
+        let is_it = |known: &Mount<'_>| known.id == Some(mount);
         let Some(source) = mounts.lines().map(Mount::of).find(is_it).and_then(|mount| mount.source) else {
             return Ok(None);
         };
@@ -204,6 +200,8 @@ impl Devices {
 
 /// A mount.
 struct Mount<'m> {
+    /// Its number.
+    id: Option<u64>,
     /// The number of its file system.
     number: Option<(u32, u32)>,
     /// The path of its device, with the octal escapes of `/proc`. A file system on several devices, as btrfs, has a number of
@@ -216,6 +214,7 @@ impl<'m> Mount<'m> {
     fn of(line: &'m str) -> Self {
         let source = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1));
         Self {
+            id: line.split(' ').next().and_then(|id| id.parse().ok()),
             number: line.split(' ').nth(2).and_then(number_pair),
             source: source.filter(|source| source.starts_with("/dev/")),
         }
@@ -234,7 +233,7 @@ fn in_use() -> Result<Vec<(u32, u32)>> {
             numbers.push((rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev)));
         }
     };
-    for Mount { number, source } in read_proc(MOUNTS)?.lines().map(Mount::of) {
+    for Mount { number, source, .. } in read_proc(MOUNTS)?.lines().map(Mount::of) {
         numbers.extend(number);
         if let Some(source) = source {
             add_path(source, &mut numbers);
@@ -283,10 +282,8 @@ mod tests {
     fn a_mount_has_the_number_and_the_first_device_of_its_file_system() {
         let line = "26 1 0:23 /root / rw,relatime shared:1 - btrfs /dev/vda\\0401 rw,subvolid=256";
         let mount = Mount::of(line);
-        assert_eq!(
-            (mount.number, mount.source.map(unescaped)),
-            (Some((0, 23)), Some("/dev/vda 1".to_owned()))
-        );
+        assert_eq!((mount.id, mount.number), (Some(26), Some((0, 23))));
+        assert_eq!(mount.source.map(unescaped).as_deref(), Some("/dev/vda 1"));
         assert_eq!(Mount::of("24 1 0:5 / /proc rw - proc proc rw").source, None);
     }
 }

@@ -211,6 +211,9 @@ impl Drop for Opened<'_> {
 /// # Errors
 /// Those of reading the devices, and of cryptsetup.
 pub fn remove_keys_of(volumes: &[Volume], tools: Tools<'_>) -> Result<()> {
+    if volumes.iter().any(|volume| volume.loses_key) {
+        load_modules(tools);
+    }
     for Volume { device, key, .. } in volumes.iter().filter(|volume| volume.loses_key) {
         match resolve_now(device, &|_| true, tools)? {
             Some(found) => remove_key(&found.path(), key, tools)?,

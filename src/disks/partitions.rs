@@ -151,6 +151,10 @@ pub fn carry_out(plan: &DiskPlan, place: &str, record: &mut Record<'_>, tools: T
     if plan.is_changed {
         // The identifiers in the table are those of the record, so it must be there first.
         record.begin(place, &device.identity)?;
+        // A partition with a GUID of the config does not tell the next start that this provisioning has made it.
+        for change in plan.changes.iter().filter(|change| change.new.is_some() && !change.is_resize()) {
+            record.begin(&change.place, &device.identity)?;
+        }
         lock(&file).map_err(|errno| failed(device, "lock", &errno.into()))?;
         log::info!("partition {}", device.path());
         if *is_repaired {

@@ -157,10 +157,7 @@ fn read_ends(device: &Device) -> Result<()> {
         }
         Ok(())
     };
-    read().map_err(|error| {
-        Error::device("look for signatures on", &path, &error)
-            .advise("Replace the disk, or name another device in the config.")
-    })
+    read().map_err(|error| Error::device("look for signatures on", &path, &error))
 }
 
 /// Returns whether the output of [`WIPEFS`] names anything beside partition tables. A part of a table, such as its backup, is what

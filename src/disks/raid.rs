@@ -2,13 +2,13 @@
 
 use super::devices::{Device, Devices};
 use super::filesystems::load_module;
-use super::partitions::DiskPlan;
+use super::gpt::Guid;
+use super::place_of;
 use super::plan::{Member, is_wanted, raid_create, raid_module};
 use super::probe::Probe;
 use super::record::{Array, Progress, Record};
 use super::resolve::{resolve, resolve_now};
 use super::tools::Tools;
-use super::{Ids, place_of};
 use crate::config::{Disk, Raid, Storage};
 use crate::error::{Error, Problems, Reason, Result};
 
@@ -20,13 +20,8 @@ const MODULES: [&str; 5] = ["linear", "raid0", "raid1", "raid10", "raid456"];
 /// # Errors
 /// [`Reason::Conflict`] for a device that holds something else, or is in use; those of finding the devices, of mdadm and of
 /// the record.
-pub fn carry_out(
-    storage: &Storage<'_>,
-    plans: &[DiskPlan],
-    record: &mut Record<'_>,
-    tools: Tools<'_>,
-) -> Result<()> {
-    let own = own_guids(&storage.disks, plans, record.ids());
+pub fn carry_out(storage: &Storage<'_>, record: &mut Record<'_>, tools: Tools<'_>) -> Result<()> {
+    let own = own_guids(&storage.disks, record);
     for (index, wanted) in storage.raid.iter().enumerate() {
         let place = place_of("raid", index);
         bring_up(wanted, &place, &own, record, tools).map_err(|error| error.at(&place))?;
@@ -44,12 +39,11 @@ pub fn carry_out(
 /// mdadm.
 pub fn check(
     storage: &Storage<'_>,
-    plans: &[DiskPlan],
     stays: &dyn Fn(&Device) -> bool,
     record: &Record<'_>,
     tools: Tools<'_>,
 ) -> Result<()> {
-    let own = own_guids(&storage.disks, plans, record.ids());
+    let own = own_guids(&storage.disks, record);
     let mut problems = Problems::default();
     for (index, wanted) in storage.raid.iter().enumerate() {
         let place = place_of("raid", index);
@@ -63,7 +57,11 @@ pub fn check(
         let checked = if there.len() == wanted.devices.len() {
             is_there(wanted, &there, &own, tools).map(drop)
         } else {
-            there.iter().try_for_each(|device| check_member(device, &own, tools))
+            // The others may only be late, or grow first. So parts of an array may be parts of this one.
+            there.iter().try_for_each(|device| match Probe::of(device, tools)?.kind.as_str() {
+                "linux_raid_member" => Ok(()),
+                _ => check_member(device, &own, tools),
+            })
         };
         problems.take(checked.map_err(|error| error.at(&place)));
     }
@@ -141,11 +139,10 @@ fn is_there(wanted: &Raid<'_>, devices: &[Device], own: &[String], tools: Tools<
 /// of its own choice, if the initramfs has mdadm's rules.
 fn stop_arrays_of(devices: &[Device], tools: Tools<'_>) -> Result<()> {
     for device in devices {
-        for name in device.holders() {
-            let all = Devices::read()?;
-            let array = all.all().iter().find(|array| array.name == name && !array.is_in_use);
-            if let Some(array) = array.filter(|array| array.name.starts_with("md")) {
-                tools.succeed(&["mdadm", "--stop", &array.path()])?;
+        for name in device.holders().into_iter().filter(|name| name.starts_with("md")) {
+            // An array that lacks parts has no size, and so is not among the devices.
+            if !Devices::read()?.all().iter().any(|array| array.name == name && array.is_in_use) {
+                tools.succeed(&["mdadm", "--stop", &format!("/dev/{name}")])?;
             }
         }
     }
@@ -174,22 +171,16 @@ fn members(paths: &[String], tools: Tools<'_>) -> Result<Vec<Option<Member>>> {
 
 /// Returns the GUIDs of the partitions that this provisioning makes, or has made before a power cut. Nothing on them is
 /// anybody's.
-fn own_guids(disks: &[Disk<'_>], plans: &[DiskPlan], ids: &Ids) -> Vec<String> {
+fn own_guids(disks: &[Disk<'_>], record: &Record<'_>) -> Vec<String> {
     let mut guids = Vec::new();
     for (index, disk) in disks.iter().enumerate() {
-        let place = place_of("disks", index);
-        guids.extend(
-            (0..disk.partitions.len()).map(|number| ids.guid(&format!("{place}.partitions.{number}"))),
-        );
-        // The table has the GUID that this provisioning gave it, so all in it is its own. A partition may have a GUID of the
-        // config.
-        let table =
-            plans.get(index).map(|plan| &plan.plan.table).filter(|table| table.guid == ids.guid(&place));
-        guids.extend(table.into_iter().flat_map(|table| &table.partitions).map(|partition| partition.guid));
-        let changes = plans.get(index).into_iter().flat_map(|plan| &plan.plan.changes);
-        guids.extend(
-            changes.filter(|change| !change.is_resize()).filter_map(|change| Some(change.new.as_ref()?.guid)),
-        );
+        for (number, wanted) in disk.partitions.iter().enumerate() {
+            let place = format!("{}.partitions.{number}", place_of("disks", index));
+            // One with a GUID of the config is only known by the record.
+            let of_config = wanted.guid.as_deref().and_then(Guid::parse);
+            guids.extend(of_config.filter(|_| record.progress(&place).is_some()));
+            guids.push(record.ids().guid(&place));
+        }
     }
     guids.iter().map(|guid| guid.to_string().to_ascii_lowercase()).collect()
 }

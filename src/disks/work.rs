@@ -1,8 +1,6 @@
 //! All work on disks that a config asks for, in the reference's order: partitions, RAID arrays, encrypted volumes, and then
 //! file systems.
 
-use std::path::Path;
-
 use super::devices::Devices;
 use super::luks::Opened;
 use super::plan::{Action, Format};
@@ -12,7 +10,6 @@ use super::record::Record;
 use super::resolve::{resolve, resolve_now};
 use super::tools::Tools;
 use super::{Device, clevis, filesystems, luks, partitions, place_of, raid};
-use crate::change::View as _;
 use crate::config::{Disk, Storage};
 use crate::error::{Error, Problems, Reason, Result};
 use crate::initramfs;
@@ -49,7 +46,7 @@ pub fn carry_out<'r>(
         )?;
     }
     grow_root(&storage.disks, &plans, tools)?;
-    raid::carry_out(storage, &plans, record, tools)?;
+    raid::carry_out(storage, record, tools)?;
     let (opened, unlocks) = Opened::bring_up(&storage.luks, locks, record, tools)?;
     for (index, wanted) in storage.filesystems.iter().enumerate() {
         let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
@@ -137,7 +134,7 @@ fn check_devices(
         })
     };
     let mut problems = Problems::default();
-    problems.take(raid::check(storage, plans, &stays, record, tools));
+    problems.take(raid::check(storage, &stays, record, tools));
     problems.take(luks::check(&storage.luks, locks, &stays, record, tools));
     for (index, wanted) in storage.filesystems.iter().enumerate() {
         let Some(format) = Format::of(wanted).filter(|format| *format != Format::Virtiofs) else { continue };
@@ -176,7 +173,5 @@ fn grow_root(disks: &[Disk<'_>], plans: &[partitions::DiskPlan], tools: Tools<'_
 
 /// Returns the device of the root; `None` if it is not on one.
 fn root_device(root: &Root) -> Result<Option<Device>> {
-    let Some(stat) = root.stat(Path::new("/"))? else { return Ok(None) };
-    let number = stat.identity.0;
-    Ok(Devices::read()?.mounted_as(number)?.cloned())
+    Ok(Devices::read()?.mounted_as(root.mount_id()?)?.cloned())
 }

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::fcntl_setpipe_size;
 
@@ -169,6 +169,9 @@ impl Download {
         }
         if self.sent >= self.request.len() {
             (self.input, self.request) = (None, Vec::new());
+            // The time of the fetch begins. Other files may have been staged since the program was started.
+            self.started = Instant::now();
+            self.silence = Deadline::after(self.limits.silence);
         }
         Ok(())
     }
@@ -219,12 +222,20 @@ impl Download {
         }
     }
 
+    /// Returns whether bytes of the body wait to be read. They may have come while another file was staged.
+    fn has_bytes(&self) -> bool {
+        self.output.as_ref().is_some_and(|output| {
+            let mut fds = [PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        })
+    }
+
     fn check_time(&self) -> Result<()> {
         let what = match self.limits.total {
             Some(total) if self.started.elapsed() > total.saturating_add(MARGIN) => {
                 format!("not fetched within {} s", total.as_secs())
             }
-            None if self.silence.remaining().is_zero() => {
+            None if self.silence.remaining().is_zero() && !self.has_bytes() => {
                 format!("nothing has come for {} s", self.limits.silence.as_secs())
             }
             _ => return Ok(()),

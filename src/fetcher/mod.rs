@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::config::{Ignition, Resource};
 use crate::error::{Error, Reason, Result};
+use crate::map::Map;
 use crate::source::{ByteStream, Source, StreamError, Transport, UrlRequest};
 use download::{Download, Limits};
 use programs::TICK;
@@ -59,7 +60,7 @@ pub struct Fetcher<'o> {
     program: OnceCell<Option<CString>>,
     settings: RefCell<Settings>,
     /// The certificates that were fetched, with the texts of their URLs.
-    authorities: RefCell<Vec<(String, Rc<[u8]>)>>,
+    authorities: RefCell<Map<Rc<[u8]>>>,
     downloads: RefCell<Vec<Weak<RefCell<Download>>>>,
     /// Whether bringing up the network was tried.
     was_tried: Cell<bool>,
@@ -94,9 +95,8 @@ impl<'o> Fetcher<'o> {
     /// Those of fetching.
     pub fn authority(&self, resource: &Resource<'_>, place: &str) -> Result<Rc<[u8]>> {
         let url = resource.source.as_deref().unwrap_or_default();
-        let known = |(known, bytes): &(String, Rc<[u8]>)| (known == url).then(|| Rc::clone(bytes));
-        if let Some(bytes) = self.authorities.borrow().iter().find_map(known) {
-            return Ok(bytes);
+        if let Some(bytes) = self.authorities.borrow().get(url.as_bytes()) {
+            return Ok(Rc::clone(bytes));
         }
         let bytes = match Source::new(resource, &place, self)? {
             Some(source) => source.open()?.read_all(MOST_AUTHORITY)?,
@@ -107,7 +107,7 @@ impl<'o> Fetcher<'o> {
             return Err(Error::new(Reason::BadAnswer, what));
         }
         let bytes: Rc<[u8]> = bytes.into();
-        self.authorities.borrow_mut().push((url.to_owned(), Rc::clone(&bytes)));
+        self.authorities.borrow_mut().insert(url.as_bytes(), Rc::clone(&bytes));
         Ok(bytes)
     }
 

@@ -57,7 +57,8 @@ pub(super) fn missing() -> Error {
 /// [`Reason::NoNetwork`] if the network does not come up within `patience`.
 pub(super) fn bring_up(patience: Duration) -> Result<bool> {
     let Some(program) = find(NETWORK, false) else { return Ok(false) };
-    let seconds = CString::new(patience.as_secs().max(1).to_string()).unwrap_or_default();
+    // The program accepts a day at most.
+    let seconds = CString::new(patience.as_secs().clamp(1, 86_400).to_string()).unwrap_or_default();
     let arguments = [program.as_c_str(), c"up", c"--timeout", &seconds];
     let (ended, message) = run(&arguments, patience.saturating_add(MARGIN))
         .map_err(|errno| Error::system(&format!("run {NETWORK} up"), errno))?;
@@ -70,6 +71,10 @@ pub(super) fn bring_up(patience: Duration) -> Result<bool> {
         Ended::Code(code) if code == i32::from(Reason::NoNetwork.exit_code()) => {
             let message = if message.is_empty() { "no interface got an address" } else { &message };
             Err(Error::new(Reason::NoNetwork, format!("bring up the network: {message}")))
+        }
+        Ended::Code(code) if code == i32::from(Reason::Usage.exit_code()) => {
+            Err(Error::new(Reason::Usage, format!("bring up the network: {message}"))
+                .advise("Correct the kernel command line: glowplug-network(8) lists the forms of ip=."))
         }
         ended => {
             let what = format!("{NETWORK} up failed ({ended:?}): {message}");

@@ -14,7 +14,7 @@ use crate::error::{Error, Problems, Reason, Result};
 use crate::fetcher::NetworkUse;
 use crate::plan::Unlock;
 use crate::platform::CommandLine;
-use crate::provision::on_disks::refuse_vfat;
+use crate::provision::on_disks::VfatMounts;
 use crate::provision::phases::{Defaults, Setting, boot_id, plan_config};
 use crate::provision::settle;
 use crate::root::{LastStep, Leftovers, Root};
@@ -56,8 +56,9 @@ pub(super) fn run(request: &StageCall, config: &mut Config<'_>, state: &StateFil
     };
     let mut ops = plan_config(config, &root, setting, &fetcher)?.log_remarks();
     let mut problems = Problems::default();
+    let vfat = VfatMounts::of(&mounts);
     for op in &ops {
-        problems.take(refuse_vfat(op, &mounts));
+        problems.take(vfat.refuse(op));
     }
     problems.finish()?;
     root.make_stamp_place(&mut ops)?;

@@ -28,8 +28,8 @@ const LONGEST_DOMAIN: usize = 253;
 /// Name servers, and domains in which short names are searched.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Resolver {
-    /// The servers, the first one first.
-    pub(super) servers: Vec<IpAddr>,
+    /// The addresses of the servers, the first one first.
+    pub(super) servers: Vec<String>,
     domains: Vec<String>,
 }
 
@@ -111,8 +111,9 @@ fn leases(directory: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 /// Reads the address of a server. ipconfig writes 0.0.0.0 for none.
-fn server(word: &str) -> Option<IpAddr> {
-    word.parse().ok().filter(|address: &IpAddr| !address.is_unspecified())
+fn server(word: &str) -> Option<String> {
+    let address: IpAddr = word.parse().ok()?;
+    (!address.is_unspecified()).then(|| address.to_string())
 }
 
 /// Returns whether `word` can be a domain, by its characters and its length.

@@ -1,7 +1,6 @@
 //! Brings the network up: looks at the links again and again until one has an address, or the time is over.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, stat};
@@ -22,6 +21,8 @@ use crate::platform::cmdline::{self, CommandLine};
 
 /// How long an IPv6 address waits for an IPv4 one: many networks have routers for both, and servers only for IPv4.
 const FOR_IPV4: Duration = Duration::from_secs(5);
+/// The same as long as no name server is known: without one, hardly a URL can be reached.
+const FOR_NAME_SERVER: Duration = Duration::from_secs(20);
 /// How long the first address waits for those of the other `ip=` arguments.
 const FOR_OTHERS: Duration = Duration::from_secs(10);
 /// How often to look.
@@ -42,7 +43,11 @@ const SERVICES: [(&str, &str); 2] =
 pub fn up(patience: Duration) -> Result<()> {
     check_initramfs()?;
     let line = CommandLine::text()?;
-    let arguments = Arguments::parse(&cmdline::words(&String::from_utf8_lossy(&line)))?;
+    let arguments = match Arguments::parse(&cmdline::words(&String::from_utf8_lossy(&line))) {
+        // A service that manages the links knows more forms of `ip=`. Its network is only used.
+        Err(_) if service().is_some() => Arguments::default(),
+        arguments => arguments?,
+    };
     let result = Work::new(arguments, patience).and_then(|mut work| work.run());
     if result.is_err() {
         // What went wrong first is what matters.
@@ -127,12 +132,27 @@ impl Work {
             if service.is_none() {
                 for wanted in wanted.iter().filter(|wanted| wanted.how != How::Off) {
                     for link in seen.links_of(wanted) {
+                        if self.is_foreign(link, &seen) {
+                            continue;
+                        }
                         self.work_on(link, wanted, &seen)?;
+                        // A static address without an interface is that of the first one with a signal.
+                        let is_static = matches!(wanted.how, How::Static { .. });
+                        if is_static && wanted.interface.is_none() && link.has_carrier() {
+                            break;
+                        }
                     }
                 }
             }
             std::thread::sleep(PAUSE.min(self.deadline.remaining()));
         }
+    }
+
+    /// Returns whether somebody else has brought the link up. Such a network is used, and nothing of it may be taken down at
+    /// the end.
+    fn is_foreign(&self, link: &Link, seen: &Seen<'_>) -> bool {
+        !self.record.links.iter().any(|known| known.index == link.index)
+            && seen.addresses.iter().any(|address| address.link == link.index && address.is_usable)
     }
 
     /// Returns whether the addresses are enough.
@@ -142,7 +162,11 @@ impl Work {
         if self.first_ipv6.is_none() && seen.addresses.iter().any(is_ipv6) {
             self.first_ipv6 = Some(now);
         }
-        let is_patient = self.first_ipv6.is_some_and(|first| now.duration_since(first) < FOR_IPV4);
+        let knows_names = !self.arguments.servers.is_empty()
+            || !self.advertised.servers().is_empty()
+            || resolver::is_there();
+        let patience = if knows_names { FOR_IPV4 } else { FOR_NAME_SERVER };
+        let is_patient = self.first_ipv6.is_some_and(|first| now.duration_since(first) < patience);
         let is_fulfilled = |wanted: &Wanted| {
             seen.addresses_of(wanted)
                 .any(|address| address.ip.is_ipv4() || !is_patient || wanted.how != How::Automatic)
@@ -266,10 +290,9 @@ impl Work {
             return Ok(());
         }
         let mut resolver = Resolver::default();
-        resolver.servers.clone_from(&self.arguments.servers);
+        resolver.servers = self.arguments.servers.iter().map(ToString::to_string).collect();
         resolver.add_leases();
-        let advertised: Vec<IpAddr> = self.advertised.servers().to_vec();
-        resolver.servers.extend(advertised);
+        resolver.servers.extend_from_slice(self.advertised.servers());
         self.record.has_resolver = true;
         self.record.write()?;
         resolver.write()

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use super::map::Map;
 use super::tree::Tree;
 use crate::change::FileKind;
 use crate::config::path_fault;
 use crate::error::{Reason, Result};
+use crate::map::Map;
 
 /// The directory of the lists. Only files that end in `.conf` are read.
 const DIRECTORY: &str = "/usr/lib/glowplug/defaults.d";

@@ -8,8 +8,6 @@ mod accounts;
 mod image_defaults;
 mod kernel_args;
 mod made;
-mod map;
-mod names;
 mod numbers;
 mod ssh_keys;
 mod storage;

@@ -9,11 +9,11 @@ use std::path::{Component, Path, PathBuf};
 use super::Part;
 use super::accounts::Accounts;
 use super::image_defaults::ImageDefaults;
-use super::map::Map;
 use super::tree::Tree;
 use crate::change::{Attributes, FileKind};
 use crate::config::{Directory, File, Link, Storage, path_fault};
 use crate::error::{Error, Problems, Reason, Result};
+use crate::map::Map;
 use crate::sort::order;
 use crate::source::Transport;
 

@@ -201,6 +201,11 @@ impl<'a, 'v> Tree<'a, 'v> {
         !knows_all || places.number(directory, name.as_bytes()).is_some()
     }
 
+    /// Returns whether a directory of the root at `path` can get another name: see [`View::renames_directories`].
+    pub fn renames_directories(&self, path: &Path) -> Result<bool> {
+        self.view.renames_directories(path)
+    }
+
     /// Returns what stood at `path` before anything was planned.
     pub fn was(&self, path: &Path) -> Result<Option<Stat>> {
         self.view.stat(path)

@@ -3,6 +3,7 @@
 
 use super::phases::boot_id;
 use super::writing;
+use crate::disks::remove_recorded_keys;
 use crate::error::{Reason, Result};
 use crate::root::{Leftovers, Root};
 use crate::stamp::{self, LIMIT, Stamp, StampFault, StampVerdict};
@@ -15,7 +16,7 @@ use crate::stamp::{self, LIMIT, Stamp, StampFault, StampVerdict};
 pub fn adopt(root: &Root) -> Result<bool> {
     root.lock()?;
     if root.leftovers()? == Leftovers::AfterCommit {
-        writing(root, &mut || root.discard().map(drop))?;
+        writing(root, &mut || remove_recorded_keys(root).and_then(|()| root.discard().map(drop)))?;
     }
     let mut buffer = [0; LIMIT];
     if matches!(root.judge_stamp(&mut buffer), Ok(StampVerdict::Ours(_))) {

@@ -159,4 +159,8 @@ impl View for Readable<'_> {
     fn list(&self, path: &Path) -> Result<Vec<DirectoryEntry>> {
         self.or_else(path, self.root.list(path), Vec::new())
     }
+
+    fn renames_directories(&self, path: &Path) -> Result<bool> {
+        self.or_else(path, self.root.renames_directories(path), true)
+    }
 }

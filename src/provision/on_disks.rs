@@ -1,7 +1,8 @@
 //! A config that changes disks. Such changes cannot be staged, so everything that can fail cheaply comes before them, and the
 //! files come after them, when their file systems are mounted.
 
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use super::phases::{Rendered, Setting, plan_config};
 use super::writing;
@@ -9,10 +10,13 @@ use crate::change::{Op, Piece};
 use crate::config::Config;
 use crate::disks::{self, Mount, Record, Tools};
 use crate::error::{Error, Problems, Reason, Result};
+use crate::map::Map;
 use crate::plan::Planned;
 use crate::root::Root;
 use crate::source::Transport;
 
+/// The format without owners and links.
+const VFAT: &str = "vfat";
 /// What to do about a plan that fails on the disks as they are now.
 const ADVICE: &str = "Change the config, or what stands at the path that is named, then start again. The disks are changed \
                       already, but no file was written.";
@@ -68,9 +72,10 @@ pub(super) fn carry_out(
 /// unfinished can be kept from others there.
 pub(super) fn check_files(config: &Config<'_>, planned: Planned<'_>) -> Result<()> {
     let mounts = disks::mounts_of(&config.storage);
+    let vfat = VfatMounts::of(&mounts);
     let mut problems = Problems::default();
     for op in planned.ops {
-        problems.take(refuse_vfat(&op, &mounts));
+        problems.take(vfat.refuse(&op));
         let Op::File { contents, .. } = op else { continue };
         for piece in contents {
             if let Piece::Source(source) = piece {
@@ -81,19 +86,39 @@ pub(super) fn check_files(config: &Config<'_>, planned: Planned<'_>) -> Result<(
     problems.finish()
 }
 
-/// Refuses an operation on a file system of the format vfat. `mounts` go from the top of the tree down.
-///
-/// # Errors
-/// [`Reason::Unsupported`].
-pub(crate) fn refuse_vfat(op: &Op<'_>, mounts: &[Mount]) -> Result<()> {
-    let path = op.path();
-    let mount = mounts.iter().rev().find(|mount| path.starts_with(&mount.path));
-    if !mount.is_some_and(|mount| mount.format == "vfat" && path != Path::new(&mount.path)) {
-        return Ok(());
+/// The mounts of a config by their paths, if one of them has the format vfat.
+pub(crate) struct VfatMounts<'m>(Map<&'m Mount>);
+
+impl<'m> VfatMounts<'m> {
+    pub(crate) fn of(mounts: &'m [Mount]) -> Self {
+        let mut all = Map::default();
+        if mounts.iter().any(|mount| mount.format == VFAT) {
+            for mount in mounts {
+                let path: PathBuf = Path::new(&mount.path).components().collect();
+                all.insert(path.as_os_str().as_bytes(), mount);
+            }
+        }
+        Self(all)
     }
-    let what =
-        format!("{} is on a file system of the format vfat, where no files can be written", path.display());
-    Err(Error::new(Reason::Unsupported, what).advise(
-        "Let a unit of the config copy this file there at the first boot, then start again: nothing was written.",
-    ))
+
+    /// Refuses an operation on a file system of the format vfat.
+    ///
+    /// # Errors
+    /// [`Reason::Unsupported`].
+    pub(crate) fn refuse(&self, op: &Op<'_>) -> Result<()> {
+        let path = op.path();
+        let above =
+            |above: &Path| self.0.get(above.as_os_str().as_bytes()).map(|mount| (*mount, above == path));
+        match path.ancestors().find_map(above) {
+            Some((mount, false)) if mount.format == VFAT => {}
+            _ => return Ok(()),
+        }
+        let what = format!(
+            "{} is on a file system of the format vfat, where no files can be written",
+            path.display()
+        );
+        Err(Error::new(Reason::Unsupported, what).advise(
+            "Let a unit of the config copy this file there at the first boot, then start again: nothing was written.",
+        ))
+    }
 }

@@ -70,7 +70,7 @@ pub(crate) fn resume(root: &Root) -> Result<()> {
 
 /// Removes what is left after a commit, also from the file systems that the config has made: they are not mounted at a later
 /// start, and each may have an area. If they cannot be mounted, the root is cleared all the same. But the record of the work on
-/// disks stays as long as a volume has a key in it.
+/// disks stays as long as a volume that is here has a key of it.
 ///
 /// # Errors
 /// Those of the disks and of the root.

@@ -38,7 +38,7 @@ pub use writable::Writable;
 
 use std::cell::RefCell;
 use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
 use crate::error::{Error, Reason, Result, errno_words};
+use walk::mount_of_fd;
 
 /// The root that is being provisioned.
 #[derive(Debug)]
@@ -76,6 +77,16 @@ impl Root {
     /// Returns the path of the root in the running system.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the number of the root's mount, as statx(2) gives it.
+    ///
+    /// # Errors
+    /// Those of the root.
+    pub fn mount_id(&self) -> Result<u64> {
+        let (_, _, id) =
+            mount_of_fd(self.fd.as_fd()).map_err(|errno| Error::root("look up", Path::new("/"), errno))?;
+        Ok(id)
     }
 
     /// Opens `path` below the root without following any symbolic link.

@@ -20,6 +20,7 @@ use super::{Root, c_name};
 use crate::change::{Attributes, Op, StampPlace};
 use crate::error::{Error, Reason, Result};
 use crate::stamp::{FileIdentity, STAMP};
+use crate::sys::project_of_new_files;
 
 /// How many files are fetched at the same time.
 const DOWNLOADS: usize = 4;
@@ -99,6 +100,8 @@ struct MountUse {
     shard: Option<usize>,
     /// The bytes by which directories may grow in the commit.
     growth: u64,
+    /// The quota project of what is staged.
+    project: u32,
 }
 
 /// A directory in which operations change something.
@@ -285,9 +288,11 @@ impl<'a> Stager<'_, 'a> {
     fn look_up(&mut self, directory: &Path) -> Result<ChangedDirectory> {
         let failed = |errno| Error::root("look up", directory, errno);
         let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let mut project = 0;
         let (mount, parent) = match self.root.open_at(directory, flags, Mode::empty()) {
             Ok(fd) => {
                 let stat = statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(failed)?;
+                project = project_of(fd.as_fd()).map_err(failed)?;
                 (mount_in(&stat), Parent::Existing { directory: fd, attributes: stat.stx_attributes })
             }
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
@@ -298,10 +303,23 @@ impl<'a> Stager<'_, 'a> {
         let area = if let Some(number) = self.mounts.iter().position(|known| known.mount == mount) {
             number
         } else {
-            self.staged.areas.push(Area::make(self.root, directory, mount)?);
-            self.mounts.push(MountUse { mount, shard: None, growth: ROOM_BYTES });
+            let area = Area::make(self.root, directory, mount)?;
+            let project = project_of_new_files(area.fd()).map_err(failed)?;
+            self.staged.areas.push(area);
+            self.mounts.push(MountUse { mount, shard: None, growth: ROOM_BYTES, project });
             self.mounts.len().saturating_sub(1)
         };
+        if project != 0 && self.mounts.get(area).is_some_and(|mount| mount.project != project) {
+            let what = format!(
+                "change something in {} in the root: what is new there belongs to the quota project {project}, which a file \
+                 that is put into its place cannot",
+                directory.display()
+            );
+            return Err(Error::new(Reason::Unsupported, what).advise(
+                "Take the project of the directory out of the image (chattr -P), set it by a unit of the config, and start \
+                 again: nothing was written.",
+            ));
+        }
         if let Some(mount) = self.mounts.get_mut(area) {
             mount.growth = mount.growth.saturating_add(BLOCK_BYTES);
         }
@@ -390,4 +408,14 @@ fn make(directory: BorrowedFd<'_>, name: &CStr, op: &Op<'_>) -> OsResult<Made> {
 /// afterwards. This is safe because no other user can enter an area.
 fn start_mode(attributes: Attributes) -> Mode {
     Mode::from_raw_mode(attributes.mode & 0o777)
+}
+
+/// Returns the quota project that new files get in the directory, of which `path` is an `O_PATH` descriptor.
+fn project_of(path: BorrowedFd<'_>) -> std::result::Result<u32, Errno> {
+    match openat(path, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(directory) => project_of_new_files(directory.as_fd()),
+        // An ordinary user may not list it. Nobody but root gives projects.
+        Err(Errno::ACCESS) => Ok(0),
+        Err(errno) => Err(errno),
+    }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, fstatfs, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::{Root, c_name};
@@ -97,6 +97,15 @@ impl View for Root {
         Dir::new(fd).and_then(|directory| each_entry(directory, &mut add)).map_err(failed)?;
         sort(&mut entries, &|one: &DirectoryEntry, other: &DirectoryEntry| one.name.cmp(&other.name));
         Ok(entries)
+    }
+
+    fn renames_directories(&self, path: &Path) -> Result<bool> {
+        /// `OVERLAYFS_SUPER_MAGIC`.
+        const OVERLAY: u32 = 0x794c_7630;
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let found = self.open_at(path, flags, Mode::empty()).and_then(fstatfs);
+        let found = found.map_err(|errno| Error::root("look up the file system of", path, errno))?;
+        Ok(u32::try_from(found.f_type) != Ok(OVERLAY))
     }
 }
 

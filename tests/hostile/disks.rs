@@ -232,6 +232,31 @@ fn what_cannot_be_read() {
     }
 }
 
+/// An overlay cannot rename a directory that comes from a lower layer, so a home there is copied.
+#[test]
+fn a_home_of_a_lower_layer_moves() {
+    let below = "mkdir -p lower/home/ann; echo below >lower/home/ann/below; chown -R 1000:1000 lower/home/ann; overlay o";
+    let sandbox = on(below);
+    let config =
+        r#"{"ignition":{"version":"3.4.0"},"passwd":{"users":[{"name":"ann","homeDir":"/home/moved"}]}}"#;
+    let (word, done) = outcome(&sandbox, config).unwrap();
+    assert_eq!(word, "done", "{done:?}");
+    let tree = provisioned(&sandbox);
+    assert!(tree.contains_key(Path::new("/home/moved/below")) && !tree.contains_key(Path::new("/home/ann")));
+}
+
+/// Nothing can be renamed into a directory whose files belong to another quota project. That is found before the commit.
+#[test]
+fn a_directory_of_another_quota_project() {
+    let config = r#"{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/srv/new","contents":{"source":"data:,x"}}]}}"#;
+    for (flags, wanted) in [("-p 42 +P", "unsupported"), ("-p 42", "done")] {
+        let sandbox = on_with("xfs root", &root(), &format!("mkdir -p root/srv; chattr {flags} root/srv"));
+        let (word, done) = outcome(&sandbox, config).unwrap();
+        assert_eq!(word, wanted, "{done:?}");
+        assert_eq!(done.said.contains("the quota project 42"), wanted != "done", "{done:?}");
+    }
+}
+
 /// Changes a byte of the block of `image` that begins with `text`.
 fn damage(image: &Path, text: &[u8]) {
     let mut bytes = fs::read(image).unwrap();

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::number;
 use crate::change::FileKind;
 use crate::error::{Error, Reason, Result};
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 
 const LOGIN_DEFS: &str = "/etc/login.defs";
 const USERADD: &str = "/etc/default/useradd";

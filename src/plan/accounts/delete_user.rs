@@ -9,8 +9,8 @@ use super::entry::Passwd;
 use super::subject::Subject;
 use super::{groups, home, mail};
 use crate::error::Result;
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 
 /// Removes the user from all account files. Home directory and mail spool are removed too, and must belong to the
 /// user.

@@ -137,11 +137,11 @@ pub(super) fn relocate(
             new.display()
         )));
     }
-    if device(tree, &from)? == device(tree, parent)? {
+    if device(tree, &from)? == device(tree, parent)? && tree.renames_directories(&from)? {
         tree.rename(from, to.clone())?;
         return if owner.changes_nothing() { Ok(()) } else { change(tree, &to, stat, owner) };
     }
-    // A rename cannot cross file systems, so the files are copied.
+    // A rename cannot cross file systems, nor the layers of an overlay, so the files are copied.
     let owner = |old: Attributes| owner.of(old);
     let what = Copy { old_root: old, new_root: new, owner: &owner };
     tree.put_directory(to.clone(), owner(stat.attributes));

@@ -1,7 +1,7 @@
 //! Chooses free user and group ids.
 
 use super::defaults::LoginDefs;
-use crate::plan::map::Map;
+use crate::map::Map;
 
 /// User ids and group ids are chosen alike, but by different settings.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,8 @@
 //!   if a line is added at the end.
 //! - If a tool would change the account files and then fail, because a home directory cannot be moved or removed,
 //!   nothing is changed.
-//! - Copies of `/etc/skel` get the time of the copying. ACLs and extended attributes are not copied.
+//! - Copies of `/etc/skel`, and of a home directory that moves to another file system, get the time of the copying. ACLs and
+//!   extended attributes are not copied.
 //! - If a home directory is behind a symbolic link, the link's target is made or gets the new owner.
 //! - A slash at the end of a home directory's path makes no difference.
 //! - `MAX_MEMBERS_PER_GROUP`, which splits a group over several lines, is not supported. Of the formats of `EXPIRE` in
@@ -41,7 +42,7 @@ use self::subject::Subject;
 use super::{Part, Tree};
 use crate::config::Passwd;
 use crate::error::Problems;
-use crate::plan::map::Map;
+use crate::map::Map;
 
 /// The day of the provisioning, in days since 1970-01-01, which becomes the day of the last password change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::mail;
 use super::subject::Subject;
 use super::wanted::Wanted;
 use crate::error::Result;
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 
 /// Changes the account files and the user's files where the config differs from them.
 pub(super) fn modify(

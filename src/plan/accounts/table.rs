@@ -7,7 +7,7 @@ mod ranges;
 use self::ranges::Ranges;
 use super::entry::{AccountEntry, MEMBERS, Names, Parse};
 use super::ids::{Ids, key};
-use crate::plan::map::Map;
+use crate::map::Map;
 use crate::plan::numbers::Numbers;
 use crate::sort::order;
 

@@ -9,7 +9,7 @@ use super::places::{enter, place_below};
 use super::{Tree, bytes};
 use crate::change::{Attributes, FileKind, Stat};
 use crate::error::{Error, Reason, Result};
-use crate::plan::map::Map;
+use crate::map::Map;
 
 /// The settings of one copy.
 pub(in crate::plan) struct Copy<'p> {

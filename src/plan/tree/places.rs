@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 
 use crate::change::{Attributes, FileKind, Stat};
-use crate::plan::names::{Key, Names};
+use crate::names::{Key, Names};
 
 #[cfg(test)]
 thread_local! {

@@ -7,8 +7,8 @@ use super::load::{self, CONFIG};
 use super::names::{self, UnitName};
 use crate::change::FileKind;
 use crate::error::Result;
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 use crate::plan::numbers::Numbers;
 
 /// The keys of the index. The first four are for links directly in a unit directory or in its `.wants` and similar

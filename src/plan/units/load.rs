@@ -13,8 +13,8 @@ use super::parse;
 use super::section::Unit;
 use crate::change::FileKind;
 use crate::error::{Error, Reason, Result};
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 
 /// The directory in which links are made and removed.
 pub(super) const CONFIG: &str = "/etc/systemd/system";

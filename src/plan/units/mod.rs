@@ -24,12 +24,12 @@ use self::load::{Known, UnitDirectory};
 use self::named_by::NamedBy;
 use self::preset::Preset;
 use super::Part;
-use super::map::Map;
 use super::tree::Tree;
 use crate::change::Piece;
 use crate::change::{Attributes, FileKind};
 use crate::config::{DROPPED_UNIT_SUFFIX, Systemd, UNIT_SUFFIXES, Unit};
 use crate::error::{Error, Problems, Reason, Result};
+use crate::map::Map;
 
 const NULL: &str = "/dev/null";
 

@@ -8,8 +8,8 @@ use super::names::UnitName;
 use super::section::UnitState;
 use crate::change::FileKind;
 use crate::error::Result;
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 
 /// The units of a root, by the names in their `[Install]` sections. To find them, all unit files are read once. Nothing is
 /// logged of a unit, because most of them have nothing to do with the config.

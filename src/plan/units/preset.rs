@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::change::{Attributes, Piece};
 use crate::error::Result;
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 
 /// The path of the reference's preset file.
 const PATH: &str = "/etc/systemd/system-preset/20-ignition.preset";

@@ -7,26 +7,28 @@ use crate::memory;
 
 const KEY: &[u8] = b"ignition.config";
 /// The most parts of a config. Hosts make parts of about 1000 bytes, so this is far more than they need.
-const MOST_PARTS: u32 = 1 << 16;
+const MOST_PARTS: usize = 1 << 16;
 
 /// Which part of the config a key holds.
 enum Slot {
     Whole,
-    Part(u32),
+    Part(usize),
 }
 
 /// The keys that the host has set so far, with at most `limit` bytes of values.
 pub(super) struct Pool {
     whole: Vec<u8>,
-    /// Numbers and values, sorted by number.
-    parts: Vec<(u32, Vec<u8>)>,
+    /// The values by their numbers. The last one is there.
+    parts: Vec<Option<Vec<u8>>>,
+    /// How many of them are there.
+    count: usize,
     size: u64,
     limit: u64,
 }
 
 impl Pool {
     pub(super) fn new(limit: u64) -> Self {
-        Self { whole: Vec::new(), parts: Vec::new(), size: 0, limit }
+        Self { whole: Vec::new(), parts: Vec::new(), count: 0, size: 0, limit }
     }
 
     /// Keeps the value of a key if the key belongs to the config.
@@ -41,14 +43,14 @@ impl Pool {
         let new_size = value.len() as u64;
         let old = match slot {
             Slot::Whole => std::mem::replace(&mut self.whole, value),
-            Slot::Part(number) => match self.parts.binary_search_by_key(&number, |part| part.0) {
-                Ok(at) => self.parts.get_mut(at).map(|part| std::mem::replace(&mut part.1, value)),
-                Err(at) => {
-                    self.parts.insert(at, (number, value));
-                    None
+            Slot::Part(number) => {
+                if self.parts.len() <= number {
+                    self.parts.resize(number.saturating_add(1), None);
                 }
+                let old = self.parts.get_mut(number).and_then(|part| part.replace(value));
+                self.count = self.count.saturating_add(usize::from(old.is_none()));
+                old.unwrap_or_default()
             }
-            .unwrap_or_default(),
         };
         self.size = self.size.saturating_sub(old.len() as u64).saturating_add(new_size);
         if self.size > self.limit {
@@ -61,10 +63,14 @@ impl Pool {
     pub(super) fn delete(&mut self, key: &[u8]) -> Result<bool> {
         let old = match slot(key)? {
             Some(Slot::Whole) if !self.whole.is_empty() => std::mem::take(&mut self.whole),
-            Some(Slot::Part(number)) => match self.parts.binary_search_by_key(&number, |part| part.0) {
-                Ok(at) => self.parts.remove(at).1,
-                Err(_) => return Ok(false),
-            },
+            Some(Slot::Part(number)) => {
+                let Some(old) = self.parts.get_mut(number).and_then(Option::take) else { return Ok(false) };
+                self.count = self.count.saturating_sub(1);
+                while self.parts.last().is_some_and(Option::is_none) {
+                    self.parts.pop();
+                }
+                old
+            }
             _ => return Ok(false),
         };
         self.size = self.size.saturating_sub(old.len() as u64);
@@ -74,7 +80,7 @@ impl Pool {
     /// Returns whether a config is present in which no part before the last one is missing. The host does not tell
     /// how many parts there are.
     pub(super) fn has_config(&self) -> bool {
-        !self.whole.is_empty() || (!self.parts.is_empty() && self.missing().is_none())
+        !self.whole.is_empty() || (self.count > 0 && self.count == self.parts.len())
     }
 
     /// Returns the config: the key that holds all of it, otherwise the parts in ascending order. `patience` is the
@@ -86,7 +92,9 @@ impl Pool {
         if !self.whole.is_empty() {
             return Ok(self.whole);
         }
-        if let (Some(missing), Some((last, _))) = (self.missing(), self.parts.last()) {
+        if let (Some(missing), Some(last)) =
+            (self.parts.iter().position(Option::is_none), self.parts.len().checked_sub(1))
+        {
             let what =
                 format!("the host sent the key ignition.config.{last} but not ignition.config.{missing}");
             return Err(Error::new(Reason::BadAnswer, what));
@@ -100,18 +108,10 @@ impl Pool {
             return Err(Error::new(Reason::NoHost, what));
         }
         let mut config = Vec::with_capacity(usize::try_from(self.size).unwrap_or(0));
-        for (_, part) in self.parts {
+        for part in self.parts.into_iter().flatten() {
             config.extend_from_slice(&part);
         }
         Ok(config)
-    }
-
-    /// Returns the number of the first missing part before the last one.
-    fn missing(&self) -> Option<u32> {
-        (0..)
-            .zip(&self.parts)
-            .find(|(expected, (number, _))| expected != number)
-            .map(|(expected, _)| expected)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The ranges of subordinate ids: finding free space, as the shadow tools do.
 
 use super::Table;
+use crate::map::Map;
 use crate::plan::accounts::entry::{AccountEntry, Range};
 use crate::plan::accounts::ids::{Runs, key, numbers};
-use crate::plan::map::Map;
 
 /// The ranges of `subuid` and `subgid`.
 #[derive(Default)]

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use super::search::{UnitPlace, look};
 use super::{CONFIG, Known, UnitFault, UnitResult, unless_loop};
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 use crate::plan::units::names::UnitName;
 use crate::plan::units::section::{Unit, UnitState};
 

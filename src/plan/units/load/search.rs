@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::{DropIns, Known, UnitFault, UnitResult, is_below_searched, unless_loop};
 use crate::change::FileKind;
 use crate::error::Result;
+use crate::map::Map;
 use crate::plan::Tree;
-use crate::plan::map::Map;
 use crate::plan::units::names::{self, UnitName};
 use crate::plan::units::section::{Unit, UnitState};
 

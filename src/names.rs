@@ -6,9 +6,9 @@
 
 /// A name in a group. Each group has its own names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key<'k> {
-    pub(super) group: u32,
-    pub(super) name: &'k [u8],
+pub(crate) struct Key<'k> {
+    pub(crate) group: u32,
+    pub(crate) name: &'k [u8],
 }
 
 /// The number of positions that belong to the group. They come before those of the name. Each byte of the name has 16
@@ -51,7 +51,7 @@ fn digit(name: &[u8], index: usize) -> usize {
 
 /// Names, numbered from 0 in the order of their insertion.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     all: Vec<Name>,
     /// The bytes of all names, one after another. A memory block for each name would take most of the time.
     bytes: Vec<u8>,
@@ -110,19 +110,19 @@ type Side = Option<(u32, usize)>;
 
 impl Names {
     /// Returns the key with this number.
-    pub(super) fn get(&self, number: u32) -> Option<Key<'_>> {
+    pub(crate) fn get(&self, number: u32) -> Option<Key<'_>> {
         let name = self.all.get(number as usize)?;
         let end = name.start.saturating_add(name.length as usize);
         Some(Key { group: name.group, name: self.bytes.get(name.start..end)? })
     }
 
     /// Returns the number of `key`.
-    pub(super) fn number(&self, key: Key) -> Option<u32> {
+    pub(crate) fn number(&self, key: Key) -> Option<u32> {
         self.closest(key).filter(|number| self.get(*number) == Some(key))
     }
 
     /// Adds `key` if it is new, and returns its number.
-    pub(super) fn insert(&mut self, key: Key) -> u32 {
+    pub(crate) fn insert(&mut self, key: Key) -> u32 {
         let known = self.closest(key);
         let difference = known.and_then(|known| self.get(known)).map(|known| known.difference(key));
         let position = match (known, difference) {
@@ -154,7 +154,7 @@ impl Names {
     }
 
     /// Removes `key` and returns whether it was present. Its number is not used again.
-    pub(super) fn remove(&mut self, key: Key) -> bool {
+    pub(crate) fn remove(&mut self, key: Key) -> bool {
         let (Some(number), Some(top)) = (self.number(key), self.top) else { return false };
         let (mut above, mut place, mut node) = (None, None, top);
         while let Some((at, branch)) = self.branch(node) {
@@ -176,7 +176,7 @@ impl Names {
     }
 
     /// Returns the number of `key`, or of the next key after it; of the next one before it with `backwards`.
-    pub(super) fn near(&self, key: Key, backwards: bool) -> Option<u32> {
+    pub(crate) fn near(&self, key: Key, backwards: bool) -> Option<u32> {
         let closest = self.closest(key)?;
         let Some(position) = self.get(closest)?.difference(key) else { return Some(closest) };
         let onwards = usize::from(!backwards);
@@ -199,7 +199,7 @@ impl Names {
     }
 
     /// Returns the numbers of all keys in the group of `prefix` whose names begin with it, in the order of the names.
-    pub(super) fn beginning_with(&self, prefix: Key) -> impl Iterator<Item = u32> {
+    pub(crate) fn beginning_with(&self, prefix: Key) -> impl Iterator<Item = u32> {
         let end = prefix.name.len().saturating_mul(16).saturating_add(GROUP);
         let begins = |number: &u32| {
             let key = self.get(*number);

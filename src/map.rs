@@ -1,10 +1,10 @@
-//! The one map for planning. Only the values have a type of their own, so the code that finds names is there once.
+//! The one map. Only the values have a type of their own, so the code that finds names is there once.
 
 use super::names::{Key, Names};
 
 /// Values by name, sorted by the bytes of the names.
 #[derive(Debug)]
-pub(super) struct Map<V> {
+pub(crate) struct Map<V> {
     names: Names,
     /// The value of each name, by the name's number.
     values: Vec<V>,
@@ -18,23 +18,23 @@ impl<V> Default for Map<V> {
 
 impl<V> Map<V> {
     /// Returns the value of `name`.
-    pub(super) fn get(&self, name: &[u8]) -> Option<&V> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&V> {
         self.values.get(self.number(name)?)
     }
 
     /// Returns the value of `name` for changing it.
-    pub(super) fn get_mut(&mut self, name: &[u8]) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, name: &[u8]) -> Option<&mut V> {
         let number = self.number(name)?;
         self.values.get_mut(number)
     }
 
     /// Returns the number of the value of `name`. Values are numbered from 0 in the order of their insertion.
-    pub(super) fn number(&self, name: &[u8]) -> Option<usize> {
+    pub(crate) fn number(&self, name: &[u8]) -> Option<usize> {
         self.names.number(key(name)).map(|number| number as usize)
     }
 
     /// Sets the value of `name`, replacing an earlier one, and returns the value's number.
-    pub(super) fn insert(&mut self, name: &[u8], value: V) -> usize {
+    pub(crate) fn insert(&mut self, name: &[u8], value: V) -> usize {
         let number = self.names.insert(key(name)) as usize;
         match self.values.get_mut(number) {
             Some(there) => *there = value,
@@ -44,27 +44,27 @@ impl<V> Map<V> {
     }
 
     /// Removes `name` and returns whether it was present. Its value keeps its number and its memory.
-    pub(super) fn remove(&mut self, name: &[u8]) -> bool {
+    pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
         self.names.remove(key(name))
     }
 
     /// Returns the first name that is equal to `name` or after it, with its value.
-    pub(super) fn first_from(&self, name: &[u8]) -> Option<(&[u8], &V)> {
+    pub(crate) fn first_from(&self, name: &[u8]) -> Option<(&[u8], &V)> {
         self.at(self.names.near(key(name), false)?)
     }
 
     /// Returns the last name that is equal to `name` or before it, with its value.
-    pub(super) fn last_up_to(&self, name: &[u8]) -> Option<(&[u8], &V)> {
+    pub(crate) fn last_up_to(&self, name: &[u8]) -> Option<(&[u8], &V)> {
         self.at(self.names.near(key(name), true)?)
     }
 
     /// Returns all names that begin with `prefix`, in order, each with its value.
-    pub(super) fn beginning_with<'m>(&'m self, prefix: &[u8]) -> impl Iterator<Item = (&'m [u8], &'m V)> {
+    pub(crate) fn beginning_with<'m>(&'m self, prefix: &[u8]) -> impl Iterator<Item = (&'m [u8], &'m V)> {
         self.names.beginning_with(key(prefix)).filter_map(|number| self.at(number))
     }
 
     /// Returns names and values, sorted by name.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         self.beginning_with(b"")
     }
 
