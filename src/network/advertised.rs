@@ -78,7 +78,7 @@ fn take(body: &[u8], servers: &mut Vec<String>) {
     }
 }
 
-/// Returns whether the address only holds on its link (fe80::/10).
+/// Returns whether the address only holds on its link (`fe80::/10`).
 fn is_of_link(address: Ipv6Addr) -> bool {
     address.segments().first().is_some_and(|first| first & 0xffc0 == 0xfe80)
 }
