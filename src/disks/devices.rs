@@ -58,9 +58,13 @@ impl Device {
     }
 
     /// Returns the kernel's names of the devices that it is a part of.
-    pub fn holders(&self) -> Vec<String> {
-        let holders = list(&Path::new(CLASS).join(&self.name).join("holders")).unwrap_or_default();
-        holders.iter().filter_map(|name| Some(name.to_str()?.to_owned())).collect()
+    ///
+    /// # Errors
+    /// [`Reason::System`](crate::error::Reason::System) if sysfs cannot be read.
+    pub fn holders(&self) -> Result<Vec<String>> {
+        let path = Path::new(CLASS).join(&self.name).join("holders");
+        let holders = list(&path).map_err(|errno| Error::system_at("list", &path, errno))?;
+        Ok(holders.iter().filter_map(|name| Some(name.to_str()?.to_owned())).collect())
     }
 
     /// Returns the size of a disk in its own sectors.

@@ -139,7 +139,7 @@ fn is_there(wanted: &Raid<'_>, devices: &[Device], own: &[String], tools: Tools<
 /// of its own choice, if the initramfs has mdadm's rules.
 fn stop_arrays_of(devices: &[Device], tools: Tools<'_>) -> Result<()> {
     for device in devices {
-        for name in device.holders().into_iter().filter(|name| name.starts_with("md")) {
+        for name in device.holders()?.into_iter().filter(|name| name.starts_with("md")) {
             // An array that lacks parts has no size, and so is not among the devices.
             if !Devices::read()?.all().iter().any(|array| array.name == name && array.is_in_use) {
                 tools.succeed(&["mdadm", "--stop", &format!("/dev/{name}")])?;

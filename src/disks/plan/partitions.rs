@@ -117,17 +117,20 @@ pub fn plan_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) ->
 /// that an interrupted run has made there.
 fn is_left(disk: &Disk<'_>, state: &DiskState) -> bool {
     let is_kept = disk.wipe_table != Some(true);
-    let wants_nothing = is_kept && disk.partitions.iter().all(|wanted| wanted.should_exist == Some(false));
+    let wants_nothing = is_kept && wants_no_partitions(disk);
     state.before == Before::Removed || (wants_nothing && matches!(state.found, Found::Nothing))
+}
+
+fn wants_no_partitions(disk: &Disk<'_>) -> bool {
+    disk.partitions.iter().all(|wanted| wanted.should_exist == Some(false))
 }
 
 /// Returns the table to begin with, and whether it is a new one.
 fn base_table(disk: &Disk<'_>, place: &str, state: &DiskState, ids: &Ids) -> Result<(Table, bool)> {
     let guid = ids.guid(place);
     let conflict = |what: String| Error::new(Reason::Conflict, format!("{what}, at {place}"));
-    let wants_none = disk.partitions.iter().all(|wanted| wanted.should_exist == Some(false));
     let new_table = || {
-        if wants_none {
+        if wants_no_partitions(disk) {
             return Ok((Table::unwritten(state.geometry, guid), true));
         }
         let table = Table::new(state.geometry, guid);
