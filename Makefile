@@ -95,8 +95,8 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab demo-lab check-packages machine-lab image image-test oci test-oci test-podman test-updates \
-	demo test check unit network vsock-net disks disks-crash disks-beside lint lint-code lint-crates bare fresh boot boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
+.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab check-packages generators lifecycle first-boot offline machine-lab gvproxy image image-test oci test-oci test-podman test-updates \
+	demo test parts check unit network vsock-net disks disks-crash disks-beside lint lint-code lint-crates bare fresh boot boot-parts guests boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
 
@@ -163,21 +163,20 @@ lintian: deps-lab deb
 	@tests/lintian $(OUT)/lintian trixie $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
 	@tests/lintian $(OUT)/lintian sid $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
 
+# With WITHOUT_DRACUT only the plain guest with initramfs-tools.
 lab: deps-lab deb
-	@NETWORK=$(NETWORK_DEB) DISKS=$(DISKS_DEB) tests/boot/prepare $(DEB) $(LAB)
-
-# The part of the lab that the demo needs: the plain guest with initramfs-tools.
-demo-lab: deps-lab deb
-	@WITHOUT_DRACUT=1 NETWORK=$(NETWORK_DEB) DISKS=$(DISKS_DEB) tests/boot/prepare $(DEB) $(LAB)
+	@WITHOUT_DRACUT=$(WITHOUT_DRACUT) NETWORK=$(NETWORK_DEB) DISKS=$(DISKS_DEB) tests/boot/prepare $(DEB) $(LAB)
 
 # Checks the packages, and what dpkg makes of them in the guest's tree.
-check-packages: deps demo-lab
+check-packages: deps lab
 	lintian --fail-on error,warning $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB)
 	tests/check-packages $(BIN) $(ARCH) $(DEB) $(NETWORK_DEB) $(MACHINE_DEB) $(DISKS_DEB) $(LAB)/root
 
 # The guest of the podman machine, with podman and everything else on which the layer depends, and the gvproxy of its host.
-machine-lab: deps-lab deb
+machine-lab: deps-lab deb gvproxy
 	@tests/boot/prepare $(DEB) $(MACHINE_LAB) $(MACHINE_DEB)
+
+gvproxy: deps-lab
 	@tests/gvproxy $(OUT)/gvproxy
 
 image: deps-lab deb
@@ -205,14 +204,20 @@ test-updates: image
 test-podman: image
 	tests/podman/run image $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman $(CLIENT)
 
+demo: WITHOUT_DRACUT = 1
 demo: export STEPS = packages vhost-device-vsock programs fetch base unpack install image lab-programs boot
-demo: demo-lab
+demo: lab
 	@$(STEP) lab-programs "the lab's programs" cargo build --locked --release -p boot-lab --bin demo
 	@. tests/steps; step_title boot "the boot"; echo
 	@$(LAB_ENV) cargo run --quiet --locked --release -p boot-lab --bin demo -- $(CONFIG)
 
-test: lint unit network vsock-net disks fuzz-smoke build-glibc bare boot
+# Two parts at a time, since most of them wait or keep only one processor busy. Then the guests, which need all of it.
+test: deps
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line parts
+	@$(MAKE) --no-print-directory guests
 	@echo "make test: everything passed"
+
+parts: lint unit network vsock-net bare build-glibc boot-parts disks fuzz-smoke
 
 # The quick loop. It needs no packages, no root and no guest. Tests that check owners run in a user namespace.
 check:
@@ -224,7 +229,7 @@ check:
 
 # Everything that needs no guest, in a Debian 13 with its own Rust and nothing else.
 bare: deps
-	tests/bare $(OUT)/bare "make --no-print-directory deps check-packages lint-code && tests/libc $(CPU) | grep -x debian-musl"
+	tests/bare $(OUT)/bare "make --no-print-directory WITHOUT_DRACUT=1 deps check-packages lint-code && tests/libc $(CPU) | grep -x debian-musl"
 
 # The two commands of README on a new Debian 13, from nothing. They take an hour or more.
 fresh: deps-lab
@@ -247,7 +252,7 @@ network: deps build
 
 # The network over vsock with the real gvproxy, in network namespaces: without a guest. With NAME=WORD only those cases whose
 # names contain WORD.
-vsock-net: deps build
+vsock-net: deps build gvproxy
 	tests/vsock-net $(BIN)/glowplug-vsock-net $(OUT)/gvproxy $(NAME)
 
 # What becomes of disks, in User Mode Linux. With NAME=WORD only those cases whose names contain WORD.
@@ -285,13 +290,28 @@ lint-crates: deps
 	@$(DEPS) build cargo-deny
 	@tests/lint-crates $(OUT)/log
 
-boot: deps lab check-packages lintian machine-lab image
+boot: boot-parts
+	@$(MAKE) --no-print-directory guests
+
+# What the guests start from, and what can be seen of it without a boot.
+boot-parts: generators lifecycle first-boot check-packages lintian offline machine-lab image
+
+generators: lab
 	chroot $(LAB)/root systemd-analyze verify --man=no glowplug-ready.service \
 		glowplug-agent.socket glowplug-agent.service glowplug-agent-console.timer
 	tests/boot/generators $(DEB) $(LAB)/root $(OUT)/generators
+
+lifecycle: lab
 	tests/boot/lifecycle $(LAB)/base-*.tar $(OUT)/lifecycle $(DEB) $(NETWORK_DEB) $(DISKS_DEB)
+
+first-boot: lab
 	tests/boot/first-boot $(BIN)/glowplug $(LAB)/root
+
+offline: machine-lab
 	tests/boot/machine/offline $(MACHINE_LAB)/root
+
+# The guests of labs that are there (`boot` makes them).
+guests:
 	$(LAB_ENV) cargo test --quiet --locked --release -p boot-lab --lib --test guests -- --test-threads=2
 
 # The tests of guests that have NAME in their names: make boot-one NAME=agent::

@@ -227,6 +227,7 @@ fn qemu(provisioning: &Provisioning) {
 
 /// The package sends the ready signal itself, so a config need not bring a unit for it.
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn a_config_without_ready_service_is_ready_too() {
     let config = r#"{"ignition":{"version":"3.0.0"},"passwd":{"users":[
         {"name":"ann","uid":1000,"groups":["sudo"],"sshAuthorizedKeys":["ssh-ed25519 AAAA ann@host"]}]}}"#;
@@ -246,6 +247,7 @@ fn a_config_without_ready_service_is_ready_too() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn applehv_5_4_on_a_host_that_is_late() {
     vsock("5.4.2-applehv-default.ign", Manner::Late(Duration::from_secs(30)));
 }
@@ -269,6 +271,7 @@ fn qemu_5_4_with_timezone() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn qemu_6_0() {
     qemu(&Provisioning::new("6.0-qemu-default.ign"));
 }

@@ -136,8 +136,19 @@ fn amd64_by_bios_with_fw_cfg_6_0() {
 }
 
 #[test]
+#[ignore = "by hand: `make boot-more`"]
 fn amd64_by_bios_with_fw_cfg_5_4() {
     fw_cfg("5.4.2-qemu-timezone.ign");
+}
+
+/// Only the start differs from that of UEFI: what follows after the initramfs is the same.
+#[test]
+fn amd64_by_bios_with_fw_cfg_5_4_is_provisioned() {
+    let (machine, config) = machine("amd64", "5.4.2-qemu-timezone.ign");
+    let file = machine.config_file(&config).unwrap();
+    let options = Options { firmware: Some(Firmware::Bios), ..Options::qemu(file) };
+    let guest = machine.boot(options).unwrap();
+    guest.wait_console("glowplug: provisioned in", BOOT).unwrap();
 }
 
 #[test]

@@ -101,12 +101,11 @@ fn no_secret_shows() {
     let mut guest = machine.boot(options).unwrap();
     guest.wait_ready(&ready, BOOT).unwrap();
     guest.wait_ssh("root", BOOT).unwrap();
-    // The marks exist, and the search finds one in a file that everybody may read.
+    // The marks exist. The search finds one in a file that everybody may read, and nowhere else.
     let there = guest
         .ask("root", "cat /srv/plain /srv/encoded /srv/appended; grep -c Q7zm[a]rkW /etc/shadow")
         .unwrap();
     assert_eq!(there, format!("{MARK}-plain{MARK}-base64{MARK}-appended2\n"));
-    assert_eq!(in_background(&guest, LOOK), "");
     guest.ask("root", "cp /srv/plain /var/open; chmod 644 /var/open").unwrap();
     assert_eq!(in_background(&guest, LOOK), "/var/open\n");
     guest.ask("root", "rm /var/open").unwrap();
