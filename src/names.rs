@@ -1,46 +1,41 @@
 //! Names in the order of their bytes, found by their bits.
 //!
-//! This is a binary radix tree. A branch holds the first position at which the names below it differ, so a lookup looks
+//! This is a binary radix tree for each group. A branch holds the first position at which the names below it differ, so a lookup looks
 //! at few bits of a name on its way down, compares one whole name at the end, and takes no more steps than the name has
 //! bits. No choice of names makes it slower: neither long common beginnings nor a certain order do.
 
-/// A name in a group. Each group has its own names.
+/// A name in a group. Each group has its own names. Groups have small numbers: the highest one decides how much memory the
+/// groups take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key<'k> {
     pub(crate) group: u32,
     pub(crate) name: &'k [u8],
 }
 
-/// The number of positions that belong to the group. They come before those of the name. Each byte of the name has 16
-/// positions. The first is 1 if the name has the byte, the next eight are the byte, and the others are always 0.
-const GROUP: usize = u32::BITS as usize;
+/// Each byte of a name has this many positions. The first is 1 if the name has the byte, the next eight are the byte, and
+/// the others are always 0.
+const POSITIONS: usize = 16;
 
 impl Key<'_> {
-    /// Returns the bit at `position`: 0 or 1. It is most of the work of planning.
+    /// Returns the bit of the name at `position`: 0 or 1. It is most of the work of planning.
     #[inline(always)]
     #[allow(
         clippy::inline_always,
         reason = "the compiler inlines for size only, and a call takes as long as the work"
     )]
     fn bit(self, position: usize) -> usize {
-        let Some(at) = position.checked_sub(GROUP) else {
-            return (self.group >> (GROUP - 1).saturating_sub(position)) as usize & 1;
-        };
-        (digit(self.name, at / 16) >> (8_usize.saturating_sub(at % 16))) & 1
+        (digit(self.name, position / POSITIONS) >> (8_usize.saturating_sub(position % POSITIONS))) & 1
     }
 
-    /// Returns the first position at which the two keys differ.
+    /// Returns the first position at which the two names differ.
     fn difference(self, other: Self) -> Option<usize> {
-        if self.group != other.group {
-            return Some((self.group ^ other.group).leading_zeros() as usize);
-        }
         let mut pairs = self.name.iter().zip(other.name);
         let shorter = self.name.len().min(other.name.len());
         let same = pairs.position(|(one, other)| one != other).unwrap_or(shorter);
         let bits = digit(self.name, same) ^ digit(other.name, same);
         // The highest of the nine bits is at the first position of the byte.
         let first = 8_u32.checked_sub(bits.checked_ilog2()?)?;
-        Some(same.saturating_mul(16).saturating_add(first as usize).saturating_add(GROUP))
+        Some(same.saturating_mul(POSITIONS).saturating_add(first as usize))
     }
 }
 
@@ -58,7 +53,8 @@ pub(crate) struct Names {
     branches: Vec<Branch>,
     /// The numbers of branches that are not in use.
     spare: Vec<u32>,
-    top: Option<Node>,
+    /// The first node of each group, by the group's number.
+    tops: Vec<Node>,
 }
 
 /// A name is the `length` bytes from `start` on.
@@ -71,7 +67,7 @@ struct Name {
 
 /// Twice the number of a name, or one more than twice the number of a branch: small nodes are found in the processor's
 /// caches.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Node(u32);
 
 /// What a node stands for.
@@ -83,6 +79,9 @@ enum Below {
 }
 
 impl Node {
+    /// The first node of a group without names: a branch that never exists.
+    const NONE: Self = Self(u32::MAX);
+
     // Memory ends long before a number has its highest bit.
     fn name(number: u32) -> Self {
         Self(number << 1)
@@ -105,7 +104,7 @@ struct Branch {
     below: [Node; 2],
 }
 
-/// A branch, and one of its two sides. `None` stands for the place above the first branch.
+/// A branch, and one of its two sides. `None` stands for the place above the first branch of a group.
 type Side = Option<(u32, usize)>;
 
 impl Names {
@@ -134,8 +133,8 @@ impl Names {
         let (start, length) = (self.bytes.len(), u32::try_from(key.name.len()).unwrap_or(u32::MAX));
         self.bytes.extend_from_slice(key.name);
         self.all.push(Name { start, length, group: key.group });
-        let Some((position, top)) = position.zip(self.top) else {
-            self.top = Some(Node::name(number));
+        let Some((position, top)) = position.zip(self.top(key.group)) else {
+            self.set(key.group, None, Node::name(number));
             return number;
         };
         // The new branch goes above the first one that has a later position.
@@ -149,13 +148,13 @@ impl Names {
             below.reverse();
         }
         let branch = self.put(Branch { position, below });
-        self.set(above, Node::branch(branch));
+        self.set(key.group, above, Node::branch(branch));
         number
     }
 
     /// Removes `key` and returns whether it was present. Its number is not used again.
     pub(crate) fn remove(&mut self, key: Key) -> bool {
-        let (Some(number), Some(top)) = (self.number(key), self.top) else { return false };
+        let (Some(number), Some(top)) = (self.number(key), self.top(key.group)) else { return false };
         let (mut above, mut place, mut node) = (None, None, top);
         while let Some((at, branch)) = self.branch(node) {
             let side = key.bit(branch.position);
@@ -164,10 +163,10 @@ impl Names {
         match place.and_then(|(at, side)| Some((self.branches.get(at as usize)?.on(1 ^ side), at))) {
             // The other side takes the place of the branch.
             Some((other, at)) => {
-                self.set(above, other);
+                self.set(key.group, above, other);
                 self.spare.push(at);
             }
-            None => self.top = None,
+            None => self.set(key.group, None, Node::NONE),
         }
         if let Some(name) = self.all.get_mut(number as usize) {
             name.length = 0;
@@ -175,12 +174,12 @@ impl Names {
         true
     }
 
-    /// Returns the number of `key`, or of the next key after it; of the next one before it with `backwards`.
+    /// Returns the number of `key`, or of the next key of its group after it; of the next one before it with `backwards`.
     pub(crate) fn near(&self, key: Key, backwards: bool) -> Option<u32> {
         let closest = self.closest(key)?;
         let Some(position) = self.get(closest)?.difference(key) else { return Some(closest) };
         let onwards = usize::from(!backwards);
-        let (mut beyond, mut node) = (None, self.top?);
+        let (mut beyond, mut node) = (None, self.top(key.group)?);
         while let Some((_, branch)) = self.branch(node).filter(|(_, branch)| branch.position < position) {
             let side = key.bit(branch.position);
             if side != onwards {
@@ -200,12 +199,9 @@ impl Names {
 
     /// Returns the numbers of all keys in the group of `prefix` whose names begin with it, in the order of the names.
     pub(crate) fn beginning_with(&self, prefix: Key) -> impl Iterator<Item = u32> {
-        let end = prefix.name.len().saturating_mul(16).saturating_add(GROUP);
-        let begins = |number: &u32| {
-            let key = self.get(*number);
-            key.is_some_and(|key| key.group == prefix.group && key.name.starts_with(prefix.name))
-        };
-        let mut top = self.closest(prefix).filter(begins).and(self.top);
+        let end = prefix.name.len().saturating_mul(POSITIONS);
+        let begins = |number: &u32| self.get(*number).is_some_and(|key| key.name.starts_with(prefix.name));
+        let mut top = self.closest(prefix).filter(begins).and_then(|_| self.top(prefix.group));
         while let Some((_, branch)) =
             top.and_then(|top| self.branch(top)).filter(|(_, branch)| branch.position < end)
         {
@@ -222,10 +218,15 @@ impl Names {
         })
     }
 
-    /// Returns the number of the key to which the bits of `key` lead. If any key begins like `key` up to some position,
-    /// then that key does.
+    /// Returns the first node of a group that has names.
+    fn top(&self, group: u32) -> Option<Node> {
+        self.tops.get(group as usize).copied().filter(|top| *top != Node::NONE)
+    }
+
+    /// Returns the number of the key of the same group to which the bits of `key` lead. If any of them begins like `key` up to
+    /// some position, then that key does.
     fn closest(&self, key: Key) -> Option<u32> {
-        let mut node = self.top?;
+        let mut node = self.top(key.group)?;
         while let Below::Branch(at) = node.below() {
             let branch = self.branches.get(at as usize)?;
             node = branch.on(key.bit(branch.position));
@@ -253,9 +254,15 @@ impl Names {
         u32::try_from(self.branches.len().saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
-    fn set(&mut self, side: Side, node: Node) {
+    fn set(&mut self, group: u32, side: Side, node: Node) {
         let Some((at, side)) = side else {
-            self.top = Some(node);
+            let group = group as usize;
+            if group >= self.tops.len() {
+                self.tops.resize(group.saturating_add(1), Node::NONE);
+            }
+            if let Some(top) = self.tops.get_mut(group) {
+                *top = node;
+            }
             return;
         };
         let branch = self.branches.get_mut(at as usize);
@@ -297,15 +304,16 @@ mod tests {
             usize::try_from(random >> 33).unwrap() % below
         };
         for round in 0..20_000 {
-            let group = [0, 1, u32::MAX][draw(3)];
+            let group = [0, 1, 700][draw(3)];
             let name: Vec<u8> = (0..draw(6)).map(|_| [0, b'a', b'b', 0xff][draw(4)]).collect();
             let key = Key { group, name: &name };
             let pair = (group, name.clone());
             assert_eq!(names.number(key), map.get(&pair).copied(), "{key:?}");
             let found = |number: Option<u32>| number.and_then(|number| names.get(number));
-            let after = map.range(pair.clone()..).next().map(|(_, number)| *number);
+            let of_group = |((one, _), number): (&(u32, Vec<u8>), &u32)| (*one == group).then_some(*number);
+            let after = map.range(pair.clone()..).next().and_then(of_group);
             assert_eq!(names.near(key, false), after, "{key:?} {:?}", found(after));
-            let before = map.range(..=pair.clone()).next_back().map(|(_, number)| *number);
+            let before = map.range(..=pair.clone()).next_back().and_then(of_group);
             assert_eq!(names.near(key, true), before, "{key:?} {:?}", found(before));
             if round % 16 == 0 {
                 let begins = |(one, other): &(u32, Vec<u8>)| *one == group && other.starts_with(&name);
@@ -324,6 +332,6 @@ mod tests {
         for (group, name) in map.into_keys() {
             assert!(names.remove(Key { group, name: &name }));
         }
-        assert!(names.top.is_none());
+        assert!(names.tops.iter().all(|top| *top == Node::NONE));
     }
 }

@@ -16,7 +16,7 @@ use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munma
 
 /// The largest block that is not a mapping of its own.
 const LARGEST: usize = 64 << 10;
-/// How much is mapped at once for blocks that are not. The kernel gives memory only to pages that were used.
+/// How much is mapped at once for blocks that are not.
 const CHUNK: usize = 256 << 10;
 /// Up to this size a class holds each multiple of 16 bytes, and above it each power of two.
 const LARGEST_MULTIPLE: usize = 1024;
@@ -70,11 +70,10 @@ fn class_of(layout: Layout) -> Option<(usize, usize)> {
 }
 
 /// Maps `size` bytes of zeros; null if the kernel refuses.
-fn map(size: usize) -> *mut u8 {
+fn map(size: usize, more: MapFlags) -> *mut u8 {
+    let flags = MapFlags::PRIVATE | more;
     // SAFETY: a new private mapping that the kernel places aliases nothing.
-    let start = unsafe {
-        mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
-    };
+    let start = unsafe { mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags) };
     start.map_or(ptr::null_mut(), <*mut _>::cast)
 }
 
@@ -102,7 +101,9 @@ impl State {
             }
         }
         if size > self.left {
-            let chunk = map(CHUNK);
+            // Work that needs a second chunk soon needs all of it: its pages come at once, which takes less time.
+            let at_once = if self.rest.is_null() { MapFlags::empty() } else { MapFlags::POPULATE };
+            let chunk = map(CHUNK, at_once);
             if chunk.is_null() {
                 return chunk;
             }
@@ -134,7 +135,7 @@ unsafe impl GlobalAlloc for Allocator {
         match class_of(layout) {
             Some((number, size)) => self.with(|state| state.take(number, size)),
             None if layout.align() > 4096 => ptr::null_mut(),
-            None => map(layout.size()),
+            None => map(layout.size(), MapFlags::empty()),
         }
     }
 
