@@ -27,6 +27,7 @@ const REQUEST: u16 = 1;
 const ACKNOWLEDGE: u16 = 4;
 const DUMP: u16 = 0x300;
 const CREATE_OR_REPLACE: u16 = 0x500;
+const CREATE: u16 = 0x400;
 
 /// `RTEXT_FILTER_SKIP_STATS`: half of the answer about a link is statistics.
 const SKIP_STATISTICS: u32 = 1 << 3;
@@ -185,7 +186,7 @@ impl Netlink {
         self.request(kind, flags, &body, &[(2, &bytes), (1, &bytes)], |_, _| ())
     }
 
-    /// Makes `gateway`, which is on the link, the way to everywhere else.
+    /// Makes `gateway`, which is on the link, the first way to everywhere else. A way that is there already stays behind it.
     ///
     /// # Errors
     /// As for [`Netlink::switch`].
@@ -196,7 +197,10 @@ impl Netlink {
         let body = [family, 0, 0, 0, 254, 4, 0, 1];
         let body = [&body[..], &4_u32.to_ne_bytes()].concat();
         let attributes: [(u16, &[u8]); 2] = [(5, &bytes), (4, &link.to_ne_bytes())];
-        self.request(kind::NEW_ROUTE, ACKNOWLEDGE | CREATE_OR_REPLACE, &body, &attributes, |_, _| ())
+        match self.request(kind::NEW_ROUTE, ACKNOWLEDGE | CREATE, &body, &attributes, |_, _| ()) {
+            Err(Errno::EXIST) => Ok(()),
+            done => done,
+        }
     }
 
     /// Sends one request and calls `take` with each message of the answer: its kind and its body.
