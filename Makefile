@@ -17,6 +17,8 @@ IMAGE :=
 CLIENT := trixie
 CONFIG := tests/boot/configs/6.0-applehv-default.ign
 export PATH := $(TOOLS):$(PATH)
+# Otherwise cargo would look for the tokens of make's jobs, which make gives to no other program.
+export CARGO_MAKEFLAGS =
 
 CPU_amd64 = x86_64
 CPU_arm64 = aarch64
