@@ -12,7 +12,7 @@ use rustix::io::{Errno, read, retry_on_intr, write};
 
 use crate::error::errno_of;
 
-/// How many bytes of room the buffer of a read has at least.
+/// How many bytes of room the buffer of a read has at first.
 const CHUNK: usize = 8 << 10;
 
 /// Reads the file at `path` of the running system. Stops once more than `limit` bytes are read, so that a caller can tell
@@ -55,11 +55,14 @@ pub fn list(path: &Path) -> Result<Vec<OsString>, Errno> {
 /// # Errors
 /// errno of read(2) or fstat(2).
 pub fn read_all(fd: BorrowedFd<'_>, limit: u64) -> Result<Vec<u8>, Errno> {
-    let mut bytes = Vec::new();
-    // With room for the whole file, the bytes are not copied again and again while the buffer grows.
-    let size = u64::try_from(fstat(fd)?.st_size).unwrap_or(0).min(limit);
-    bytes.reserve_exact(usize::try_from(size).unwrap_or(0).saturating_add(CHUNK));
+    let mut bytes = Vec::with_capacity(CHUNK);
     while bytes.len() as u64 <= limit {
+        if bytes.len() == CHUNK {
+            // Most files are smaller. With room for the whole file, the bytes are not copied again and again while the buffer
+            // grows.
+            let rest = u64::try_from(fstat(fd)?.st_size).unwrap_or(0).min(limit);
+            bytes.reserve_exact(usize::try_from(rest).unwrap_or(0));
+        }
         bytes.reserve(1);
         if retry_on_intr(|| read(fd, spare_capacity(&mut bytes)))? == 0 {
             break;

@@ -386,8 +386,8 @@ impl<'a, 'v> Tree<'a, 'v> {
             Some(_) => None,
             None => self.backing(step, path),
         };
-        match (at, self.stat(path)?) {
-            (Some(at), Some(stat)) if stat.kind == FileKind::File => {
+        match (at, self.kind(path)?) {
+            (Some(at), Some(FileKind::File)) => {
                 self.view.read(&at, READ_LIMIT).map(|bytes| Some(Cow::Owned(bytes)))
             }
             _ => Ok(None),

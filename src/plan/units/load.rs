@@ -184,6 +184,22 @@ impl Known {
         Ok(found)
     }
 
+    /// Returns whether the unit whose file is at `at` may have an `Also=` or `Alias=`. Most have none, and a look at the bytes
+    /// takes a fraction of the time of reading a unit.
+    pub fn may_name_units(&self, name: &str, at: &Path, tree: &Tree) -> Result<bool> {
+        let template = UnitName::parse(name).and_then(UnitName::template);
+        let has_drop_ins = std::iter::once(name).chain(template.as_deref()).any(|name| {
+            let drop_ins = format!("{name}.d");
+            self.directories.iter().any(|directory| directory.may_hold(&drop_ins, tree))
+        });
+        if has_drop_ins {
+            return Ok(true);
+        }
+        let bytes = tree.read(at)?.unwrap_or_default();
+        let mut behind = bytes.split(|byte| *byte == b'A').skip(1);
+        Ok(behind.any(|rest| rest.starts_with(b"lso") || rest.starts_with(b"lias")))
+    }
+
     /// Returns whether all links are done for the unit `name` and the units in its `Also=`.
     pub fn is_done(&self, name: &str) -> bool {
         self.done.get(name.as_bytes()).is_some()

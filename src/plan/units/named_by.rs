@@ -32,6 +32,9 @@ impl NamedBy {
                     continue;
                 }
                 seen.insert(name.as_bytes(), ());
+                if !known.may_name_units(&name, &directory.at.join(&name), tree)? {
+                    continue;
+                }
                 let unit = find(&name, known, tree)?.filter(|unit| unit.state == UnitState::File);
                 let Some(unit) = unit else { continue };
                 for other in &unit.also {

@@ -23,11 +23,15 @@ pub(super) fn install_section(mut bytes: &[u8], assign: &mut dyn FnMut(&str, &st
             marked = true;
             line = rest;
         }
+        let escaped = line.iter().fold(false, |escaped, byte| !escaped && *byte == b'\\');
+        if !escaped && continued.is_none() {
+            logical_line(line, &mut inside, assign)?;
+            continue;
+        }
         let mut whole = continued.take().unwrap_or_default();
         if whole.len().saturating_add(line.len()) > LINE_LIMIT {
             return Err("a continued line of its file is too long");
         }
-        let escaped = line.iter().fold(false, |escaped, byte| !escaped && *byte == b'\\');
         whole.extend_from_slice(line);
         if escaped {
             whole.pop();
