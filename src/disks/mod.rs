@@ -4,6 +4,7 @@
 //! of the root (`tools`). Such changes cannot be staged and renamed. So [`Record`] keeps in the root what was begun and what is
 //! done, and a run after a power cut goes on from there.
 
+mod boot;
 mod clevis;
 mod devices;
 mod filesystems;
@@ -22,6 +23,7 @@ mod resolve;
 mod tools;
 mod work;
 
+pub use boot::BootMounts;
 pub use clevis::programs as clevis_programs;
 pub use devices::{Device, Devices, PartitionPlace};
 pub use ids::Ids;

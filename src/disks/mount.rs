@@ -67,12 +67,16 @@ impl<'r> Mounted<'r> {
     ) -> Result<Self> {
         let mut mounted = Self::none(root);
         for wanted in mounts {
-            mounted.one(wanted, tools, note)?;
+            mounted.add(wanted, tools, note)?;
         }
         Ok(mounted)
     }
 
-    fn one(&mut self, wanted: &Mount, tools: Tools<'_>, note: NoteDirectory<'_>) -> Result<()> {
+    /// Mounts one more, as [`Mounted::mount`] does.
+    ///
+    /// # Errors
+    /// As for [`Mounted::mount`].
+    pub(super) fn add(&mut self, wanted: &Mount, tools: Tools<'_>, note: NoteDirectory<'_>) -> Result<()> {
         let Mount { device, format, options, path } = wanted;
         let (device, what) = if format == Format::Virtiofs.name() {
             (device.clone(), format!("the share {device}"))

@@ -30,6 +30,8 @@ pub struct Probe {
     pub part_label: String,
     /// The GUID of the partition that the device is.
     pub part_uuid: String,
+    /// The type of the partition that the device is.
+    pub part_type: String,
     /// Whether there are several formats at once, so that nobody can tell which one holds.
     pub is_ambiguous: bool,
     /// Whether one of the formats makes the device a member of a RAID array, of LVM or of the like.
@@ -95,6 +97,7 @@ impl Probe {
                 "ID_PART_TABLE_TYPE" => &mut probe.table,
                 "ID_PART_ENTRY_NAME" => &mut probe.part_label,
                 "ID_PART_ENTRY_UUID" => &mut probe.part_uuid,
+                "ID_PART_ENTRY_TYPE" => &mut probe.part_type,
                 "ID_FS_USAGE" => {
                     probe.is_member = value == "raid";
                     continue;

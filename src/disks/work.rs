@@ -172,6 +172,6 @@ fn grow_root(disks: &[Disk<'_>], plans: &[partitions::DiskPlan], tools: Tools<'_
 }
 
 /// Returns the device of the root; `None` if it is not on one.
-fn root_device(root: &Root) -> Result<Option<Device>> {
+pub(super) fn root_device(root: &Root) -> Result<Option<Device>> {
     Ok(Devices::read()?.mounted_as(root.mount_id()?)?.cloned())
 }

@@ -3,34 +3,39 @@
 use std::ops::Range;
 
 use super::Wanted;
-use super::wanted::{Edit, apply, words};
 use crate::error::Result;
+
+/// The key of the kernel arguments. An entry may have it several times.
+const OPTIONS: &str = "options";
 
 /// Returns the entry in `text` with the wanted words; `None` if it has them already.
 ///
+/// The old lines of options become comments, and a new one follows at the end. So only single bytes of the old text change,
+/// which can be done in place and in any order: an entry often lies on a file system that cannot rename a file safely.
+///
 /// # Errors
-/// Those of [`Wanted::edit`].
+/// Those of [`Wanted::edit_line`].
 pub(super) fn edit(text: &[u8], wanted: &Wanted<'_>) -> Result<Option<Vec<u8>>> {
-    let mut list: Vec<Range<usize>> = Vec::new();
-    let mut first = None;
-    for value in values(text, "options") {
-        first = first.or(Some(value.start));
-        list.extend(words(text, value));
-    }
-    if let Some(before) = first {
-        let mut edits: Vec<Edit> = Vec::new();
-        wanted.edit(text, before, &list, &mut edits)?;
-        return Ok(apply(text, &edits));
+    let Some(words) = wanted.edit_line(&options(text))? else { return Ok(None) };
+    let mut edited = text.to_vec();
+    for value in values(text, OPTIONS) {
+        let first = value.start.checked_sub(OPTIONS.len());
+        if let Some(first) = first.and_then(|first| edited.get_mut(first)) {
+            *first = b'#';
+        }
     }
     let newline = if text.is_empty() || text.ends_with(b"\n") { "" } else { "\n" };
-    let options = wanted.edit_line(b"")?;
-    Ok(options.map(|words| [text, newline.as_bytes(), b"options", &words, b"\n"].concat()))
+    let words = words.trim_ascii();
+    if !words.is_empty() {
+        edited = [&edited, newline.as_bytes(), OPTIONS.as_bytes(), b" ", words, b"\n"].concat();
+    }
+    Ok(Some(edited))
 }
 
 /// Returns the words after the key `options`, joined by blanks.
 pub(super) fn options(text: &[u8]) -> Vec<u8> {
-    let lists: Vec<&[u8]> = values(text, "options").filter_map(|value| text.get(value)).collect();
-    lists.join(&b' ').trim_ascii().to_vec()
+    let lists = values(text, OPTIONS).filter_map(|value| text.get(value)).map(<[u8]>::trim_ascii);
+    lists.collect::<Vec<_>>().join(&b' ').trim_ascii().to_vec()
 }
 
 /// Returns whether the entry in `text` starts a kernel. Other entries start a program of UEFI.
@@ -66,13 +71,13 @@ mod tests {
         for (before, after) in [
             (
                 "title Debian\noptions root=UUID=x ro quiet\nlinux /k\n",
-                "title Debian\noptions root=UUID=x ro a b\nlinux /k\n",
+                "title Debian\n#ptions root=UUID=x ro quiet\nlinux /k\noptions root=UUID=x ro a b\n",
             ),
-            ("options quiet\noptions\tro a\n", "options\noptions\tro a b\n"),
-            ("linux /k\noptions\n", "linux /k\noptions a b\n"),
-            ("linux /k\noptions", "linux /k\noptions a b"),
+            ("options quiet\noptions\tro  a\n", "#ptions quiet\n#ptions\tro  a\noptions ro  a b\n"),
+            ("linux /k\noptions\n", "linux /k\n#ptions\noptions a b\n"),
+            ("linux /k\noptions", "linux /k\n#ptions\noptions a b\n"),
             ("linux /k", "linux /k\noptions a b\n"),
-            ("title quiet options\nOPTIONS ro\r\n", "title quiet options\nOPTIONS ro a b\r\n"),
+            ("title quiet options\n OPTIONS ro\r\n", "title quiet options\n #PTIONS ro\r\noptions ro a b\n"),
         ] {
             assert_eq!(edited(before).as_deref(), Some(after), "{before:?}");
             assert_eq!(edited(after), None, "{after:?}");
@@ -80,9 +85,15 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_can_lose_all_its_options() {
+        let edited = edit(b"options quiet\n", &Wanted::parse("-quiet")).unwrap();
+        assert_eq!(edited.as_deref(), Some(&b"#ptions quiet\n"[..]));
+    }
+
+    #[test]
     fn an_entry_tells_its_options() {
         let text = b"title x\nlinux /m/6.12/linux\ninitrd /m/ucode\ninitrd  /m/6.12/initrd \noptions ro\noptions quiet \n";
-        assert_eq!(options(text), b"ro  quiet");
+        assert_eq!(options(text), b"ro quiet");
         assert!(starts_kernel(text) && !starts_kernel(b"efi /x"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{BootFiles, Wanted, entries, extlinux, grub, shell};
+use super::{BOOT_PARTITIONS, BootFiles, Wanted, boot_partitions, entries, extlinux, grub, shell};
 use crate::change::{FileKind, View};
 use crate::error::{Error, Reason, Result};
 
@@ -21,8 +21,6 @@ const EXTLINUX_CONFIG: &str = "/boot/extlinux/extlinux.conf";
 const U_BOOT_UPDATE: &str = "/usr/sbin/u-boot-update";
 const U_BOOT_DROPIN: &str = "/etc/u-boot-menu/conf.d/99-glowplug.conf";
 
-/// Where the file system that systemd-boot reads can be mounted.
-const BOOT_PARTITIONS: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
 /// The file from which kernel-install takes the options of a new entry.
 const KERNEL_CMDLINE: &str = "/etc/kernel/cmdline";
 
@@ -30,6 +28,10 @@ const KERNEL_CMDLINE: &str = "/etc/kernel/cmdline";
 const ADVICE: &str = "Set the kernel arguments where the kernel is started: in the boot loader, or at the host if the host starts \
                       the kernel (as QEMU's -append does). Or remove $.kernelArguments from the config. Then start again: \
                       nothing was written.";
+
+/// What to do where the boot loader's files are on a file system that is not mounted.
+const ADVICE_TO_MOUNT: &str = "Mount the file systems of /boot, /efi and /boot/efi in the root as its /etc/fstab says, then start \
+                               again. At a first boot glowplug does that itself.";
 
 /// A file that shall hold a new text.
 #[derive(Debug, PartialEq, Eq)]
@@ -132,6 +134,19 @@ impl Changes {
     }
 }
 
+/// Returns whether the root itself has a file of GRUB or extlinux. `view` follows the links in all paths.
+///
+/// # Errors
+/// Those of the view.
+pub fn is_found(view: &dyn View) -> Result<bool> {
+    for path in [GRUB_CONFIG, EXTLINUX_CONFIG] {
+        if view.stat(Path::new(path))?.is_some_and(|stat| stat.kind == FileKind::File) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns the kernel of GRUB's first entry, if that is the default, and the kernel `release`, each with its initramfs. `view`
 /// follows the links in all paths. Only kernels and initramfs images that are there are returned. Other boot loaders have just
 /// started the kernel that is running.
@@ -215,26 +230,22 @@ fn list(view: &dyn View, path: &Path) -> Result<Vec<std::ffi::OsString>> {
 /// Refuses a root whose `/boot` is on a file system of its own that is not mounted here. What lies in the directory then is
 /// not what the boot loader reads.
 fn refuse_unmounted(view: &dyn View) -> Result<()> {
-    let boot = Path::new("/boot");
-    let Some(stat) = view.stat(boot)?.filter(|stat| stat.kind == FileKind::Directory) else { return Ok(()) };
-    let top = view.stat(Path::new("/"))?;
-    let is_mounted = top.is_some_and(|top| top.identity.0 != stat.identity.0);
-    let in_fstab = || -> Result<bool> {
-        let text = read(view, Path::new("/etc/fstab"))?.unwrap_or_default();
-        Ok(text.split(|byte| *byte == b'\n').any(|line| {
-            let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-            fields.next().is_some_and(|what| !what.starts_with(b"#")) && fields.next() == Some(b"/boot")
-        }))
-    };
-    if is_mounted || !(view.list(boot)?.is_empty() || in_fstab()?) {
-        return Ok(());
-    }
+    let unmounted = boot_partitions::unmounted(view)?;
+    if unmounted.iter().any(|partition| partition.path == "/boot") { Err(is_unmounted()) } else { Ok(()) }
+}
+
+fn is_unmounted() -> Error {
     let what = "/boot is on a file system of its own, which is not mounted in the root: the boot loader's files cannot be changed";
-    Err(Error::new(Reason::Unsupported, what).advise(ADVICE))
+    Error::new(Reason::Unsupported, what).advise(ADVICE_TO_MOUNT)
 }
 
 /// Returns the error for a root without a boot loader that is known.
 fn no_loader(view: &dyn View) -> Result<Error> {
+    let boot = Path::new("/boot");
+    let is_directory = view.stat(boot)?.is_some_and(|stat| stat.kind == FileKind::Directory);
+    if is_directory && !boot_partitions::is_mounted("/boot", view)? && view.list(boot)?.is_empty() {
+        return Ok(is_unmounted());
+    }
     let mut has_image = false;
     for partition in BOOT_PARTITIONS {
         let images = list(view, &Path::new(partition).join("EFI/Linux"))?;
@@ -245,7 +256,8 @@ fn no_loader(view: &dyn View) -> Result<Error> {
     } else {
         "the root has no file of GRUB, systemd-boot or extlinux, in which kernel arguments could be changed"
     };
-    Ok(Error::new(Reason::Unsupported, what).advise(ADVICE))
+    let is_mounted = boot_partitions::unmounted(view)?.is_empty();
+    Ok(Error::new(Reason::Unsupported, what).advise(if is_mounted { ADVICE } else { ADVICE_TO_MOUNT }))
 }
 
 #[cfg(test)]
@@ -309,7 +321,10 @@ mod tests {
         assert_eq!(
             planned,
             [
-                text("/efi/loader/entries/one.conf", "linux /linux\noptions root=x a\n"),
+                text(
+                    "/efi/loader/entries/one.conf",
+                    "linux /linux\n#ptions root=x quiet\noptions root=x a\n"
+                ),
                 text(KERNEL_CMDLINE, "root=x a\n"),
             ]
         );

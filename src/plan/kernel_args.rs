@@ -7,7 +7,7 @@ use super::tree::Tree;
 use crate::change::{Attributes, DirectoryEntry, Piece, Stat, View};
 use crate::config::KernelArguments;
 use crate::error::{Error, Reason, Result};
-use crate::kernel_args::{self, Change, Wanted};
+use crate::kernel_args::{self, BootPartition, Change, Wanted};
 
 /// Plans the files of all boot loaders in the root. `running` is the command line of the running kernel, if it is that of the
 /// root.
@@ -61,6 +61,22 @@ pub fn boot_files(release: &str, view: &dyn View) -> Result<Vec<(PathBuf, Option
             Ok((tree.resolve(&kernel)?, initrd.map(|initrd| tree.resolve(&initrd)).transpose()?))
         })
         .collect()
+}
+
+/// Returns the file systems of boot loaders that the root names and that are not mounted, as [`kernel_args::unmounted`] does.
+///
+/// # Errors
+/// Those of the view.
+pub fn boot_partitions(view: &dyn View) -> Result<Vec<BootPartition>> {
+    kernel_args::unmounted(&Resolved(&Tree::new(view)))
+}
+
+/// Returns whether a boot loader has its file in the root itself, as [`kernel_args::is_found`] does.
+///
+/// # Errors
+/// Those of the view.
+pub fn has_boot_loader(view: &dyn View) -> Result<bool> {
+    kernel_args::is_found(&Resolved(&Tree::new(view)))
 }
 
 /// A tree whose paths may lead over links.

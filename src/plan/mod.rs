@@ -21,7 +21,7 @@ mod unlock;
 use std::path::PathBuf;
 
 pub use accounts::Today;
-pub use kernel_args::boot_files;
+pub use kernel_args::{boot_files, boot_partitions, has_boot_loader};
 pub use tree::Tree;
 pub use unlock::Unlock;
 

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use log::LevelFilter;
 
+use crate::disks::BootMounts;
 use crate::error::{Error, Reason, Result};
 use crate::fetcher::{FetchOptions, Fetcher, NetworkUse};
 use crate::initramfs;
@@ -129,17 +130,20 @@ fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result
     let texts = Texts::default();
     let mut rendered = fetched.render(&texts, transport)?;
     let running = CommandLine::text()?;
+    let in_initramfs = initramfs::is_here()?;
     let setting = Setting {
         defaults: Defaults::Debian,
         kernel_command_line: Some(&running),
-        changes_disks: initramfs::is_here()?,
+        changes_disks: in_initramfs,
         unlocks: &[],
         made_directories: &[],
     };
+    let boot = in_initramfs.then(|| on_disks::mount_boot(&rendered.config, root)).transpose()?;
     let planned = plan_config(&rendered.config, root, setting, transport)?;
-    if on_disks::are_needed(&rendered.config) {
+    let boot = boot.flatten().map_or(Ok(Vec::new()), BootMounts::take_down)?;
+    if on_disks::are_needed(&rendered.config) || !boot.is_empty() {
         on_disks::check_files(&rendered.config, planned)?;
-        return on_disks::carry_out(&mut rendered, root, setting, transport);
+        return on_disks::carry_out(&mut rendered, boot, root, setting, transport);
     }
     rendered.put(root, planned)
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use super::phases::{Rendered, Setting, plan_config};
 use super::writing;
 use crate::change::{Op, Piece};
-use crate::config::Config;
-use crate::disks::{self, Mount, Record, Tools};
+use crate::config::{Config, KernelArguments};
+use crate::disks::{self, BootMounts, Mount, Record, Tools};
 use crate::error::{Error, Problems, Reason, Result};
+use crate::kernel_args::BOOT_PARTITIONS;
 use crate::map::Map;
 use crate::plan::Planned;
 use crate::root::Root;
@@ -30,14 +31,29 @@ pub(super) fn are_needed(config: &Config<'_>) -> bool {
         && storage.filesystems.is_empty())
 }
 
-/// Carries out a config that changes disks. It has been planned on the root without them, which has shown everything that is
-/// wrong with the config and the root.
+/// Mounts what boot loaders read beside the root, if `config` changes kernel arguments and mounts none of it itself.
+///
+/// # Errors
+/// Those of [`BootMounts::mount`].
+pub(super) fn mount_boot<'r>(config: &Config<'_>, root: &'r Root) -> Result<Option<BootMounts<'r>>> {
+    let of_config = |mount: &Mount| BOOT_PARTITIONS.contains(&mount.path.trim_end_matches('/'));
+    if config.kernel_arguments == KernelArguments::default()
+        || disks::mounts_of(&config.storage).iter().any(of_config)
+    {
+        return Ok(None);
+    }
+    BootMounts::mount(Tools::of(root)).map(Some)
+}
+
+/// Carries out a config that changes disks, or files on the `boot` file systems. It has been planned on the root without the
+/// disks, which has shown everything that is wrong with the config and the root.
 ///
 /// # Errors
 /// Those of the disks and of the root. Once the work on disks has begun, the config stays saved in the root,
 /// and the next start goes on.
 pub(super) fn carry_out(
     rendered: &mut Rendered<'_>,
+    mut boot: Vec<Mount>,
     root: &Root,
     setting: Setting<'_>,
     transport: &dyn Transport,
@@ -48,6 +64,7 @@ pub(super) fn carry_out(
         let storage = &rendered.config.storage;
         let (ready, unlocks) = disks::carry_out(storage, &mut record, Tools::of(root), transport)?;
         record.keep_mounts(disks::mounts_of(storage))?;
+        record.keep_mounts(std::mem::take(&mut boot))?;
         let mounts = record.mounts.clone();
         let ready = ready.mount(&mounts, &mut |directory| record.keep_made(directory))?;
         let setting = Setting { unlocks: &unlocks, made_directories: &record.made, ..setting };

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::calls::{self, DIRECTORY};
 use super::check::immutable;
+use super::in_place;
 use super::walk::{MountId, mount_of, mount_of_fd, remove_in};
 use super::{Root, c_name};
 use crate::change::AREA;
@@ -110,6 +111,9 @@ impl Area {
             AreaPath::Missing | AreaPath::Empty => {}
         }
         let (parent, name) = root.open_parent(&path).map_err(failed)?;
+        if in_place::is_needed(&parent).map_err(failed)? {
+            return Err(in_place::refused(inside));
+        }
         refuse_immutable(parent.as_fd(), &path, &top)?;
         let make = || {
             match calls::make_directory(parent.as_fd(), &name, Mode::RWXU) {

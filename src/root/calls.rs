@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FallocateFlags, Gid, Mode, OFlags, RenameFlags, Uid};
-use rustix::io::Errno;
+use rustix::io::{Errno, pwrite, retry_on_intr};
 
 /// The result of a system call.
 pub(super) type OsResult<T> = std::result::Result<T, Errno>;
@@ -67,6 +67,31 @@ pub(super) fn write_all(file: BorrowedFd<'_>, bytes: &[u8]) -> OsResult<()> {
     }
     written(file);
     crate::fd::write_all(file, bytes)
+}
+
+/// Writes all of `bytes` to `file`, from the byte `offset` on.
+pub(super) fn write_all_at(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> OsResult<()> {
+    if !pass(file)? {
+        return Ok(());
+    }
+    let (mut rest, mut offset) = (bytes, offset);
+    while !rest.is_empty() {
+        let count = retry_on_intr(|| pwrite(file, rest, offset))?;
+        if count == 0 {
+            return Err(Errno::IO);
+        }
+        rest = rest.get(count..).unwrap_or_default();
+        offset = offset.saturating_add(count as u64);
+    }
+    Ok(())
+}
+
+/// Allocates `bytes` bytes of a file from the byte `offset` on. The file keeps its size.
+pub(super) fn reserve(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> OsResult<()> {
+    if !pass(file)? {
+        return Ok(());
+    }
+    rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes)
 }
 
 /// Cuts `count` bytes off the end of a file.

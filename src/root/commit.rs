@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::area::{Area, is_gone};
 use super::attributes::{set_attributes_at, set_attributes_of};
 use super::calls::{self, DIRECTORY, OsResult};
+use super::in_place;
 use super::recent::Recent;
 use super::staged::{Staged, staged_name};
 use super::walk::remove_tree;
@@ -55,7 +56,14 @@ struct OpCommit<'s> {
 impl OpCommit<'_> {
     fn carry_out(&self, op: &Op<'_>, parents: &mut Parents<'_>) -> OsResult<()> {
         match op {
-            Op::File { path, .. } | Op::Symlink { path, .. } => {
+            Op::File { path, .. } => {
+                match self.put(&self.name, parents.of(path)?, path, RenameFlags::empty()) {
+                    // The file is on another file system than its area: see `in_place`.
+                    Err(Errno::XDEV) => in_place::rewrite(self.root, path, &self.area.open(&self.name)?)?,
+                    put => return put,
+                }
+            }
+            Op::Symlink { path, .. } => {
                 return self.put(&self.name, parents.of(path)?, path, RenameFlags::empty());
             }
             Op::Directory { path, attributes } if path.file_name().is_some() => {

@@ -17,6 +17,7 @@ mod disk_record;
 #[cfg(feature = "failpoints")]
 pub mod failpoints;
 mod file;
+mod in_place;
 mod journal;
 mod lock;
 mod mount_point;

@@ -12,6 +12,7 @@ use super::area::{Area, STAGED_STAMP};
 use super::attributes::{has_attributes, set_attributes_of};
 use super::calls::{self, DIRECTORY, OsResult};
 use super::check::{NameChange, Parent, check};
+use super::in_place;
 use super::new_file::NewFile;
 use super::recent::Recent;
 use super::staged::{ROOM, SHARD, Staged, staged_name};
@@ -106,8 +107,10 @@ struct MountUse {
 
 /// A directory in which operations change something.
 struct ChangedDirectory {
-    /// The index of the area of its mount.
+    /// The index of the area of its mount; of the root's own area for a mount that cannot have one.
     area: usize,
+    /// Whether it is on such a mount.
+    is_in_place: bool,
     parent: Parent,
 }
 
@@ -175,7 +178,13 @@ impl<'a> Stager<'_, 'a> {
                 NameChange::Put
             }
         };
-        check(&self.directory_of(path)?.parent, path, change)?;
+        let directory = self.directory_of(path)?;
+        check(&directory.parent, path, change)?;
+        if let ChangedDirectory { is_in_place: true, parent: Parent::Existing { directory, .. }, .. } =
+            directory
+        {
+            in_place::check(op, directory.as_fd())?;
+        }
         if change == NameChange::Remove { check_removal(root, path) } else { Ok(()) }
     }
 
@@ -215,7 +224,7 @@ impl<'a> Stager<'_, 'a> {
                 let path = op.path();
                 if within.is_some() || matches!(self.directory_at(path)?.parent, Parent::NotYet) {
                     let parent = Parent::Staged { directory, op: number };
-                    self.directories.put(path, ChangedDirectory { area, parent });
+                    self.directories.put(path, ChangedDirectory { area, is_in_place: false, parent });
                 }
                 Ok(None)
             }
@@ -288,10 +297,11 @@ impl<'a> Stager<'_, 'a> {
     fn look_up(&mut self, directory: &Path) -> Result<ChangedDirectory> {
         let failed = |errno| Error::root("look up", directory, errno);
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let mut project = 0;
+        let (mut project, mut is_in_place) = (0, false);
         let (mount, parent) = match self.root.open_at(directory, flags, Mode::empty()) {
             Ok(fd) => {
                 let stat = statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(failed)?;
+                is_in_place = in_place::is_needed(&fd).map_err(failed)?;
                 project = project_of(fd.as_fd()).map_err(failed)?;
                 (mount_in(&stat), Parent::Existing { directory: fd, attributes: stat.stx_attributes })
             }
@@ -302,6 +312,8 @@ impl<'a> Stager<'_, 'a> {
         };
         let area = if let Some(number) = self.mounts.iter().position(|known| known.mount == mount) {
             number
+        } else if is_in_place {
+            0
         } else {
             let area = Area::make(self.root, directory, mount)?;
             let project = project_of_new_files(area.fd()).map_err(failed)?;
@@ -323,7 +335,7 @@ impl<'a> Stager<'_, 'a> {
         if let Some(mount) = self.mounts.get_mut(area) {
             mount.growth = mount.growth.saturating_add(BLOCK_BYTES);
         }
-        Ok(ChangedDirectory { area, parent })
+        Ok(ChangedDirectory { area, is_in_place, parent })
     }
 
     fn stage_stamp(&mut self, text: StampText<'_>) -> Result<()> {
