@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use boot_lab::guest::{BOOT, Guest, Machine, Options};
 use boot_lab::lab::Lab;
@@ -104,11 +105,8 @@ impl Computer {
         Self { machine, config, disks, initramfs: lab.part(initramfs) }
     }
 
-    /// Boots until the host has `Ready`, and looks at the disks.
-    fn boot(&self) -> Guest {
-        let ready = Ready::port(&self.machine.ready_socket(), After::Record);
-        let mut guest = self
-            .machine
+    fn start(&self) -> Guest {
+        self.machine
             .boot(Options {
                 initrd: Some(self.initramfs.clone()),
                 disks: self.disks.clone(),
@@ -118,7 +116,13 @@ impl Computer {
                     .into(),
                 ..Options::qemu(self.config.clone())
             })
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Boots until the host has `Ready`, and looks at the disks.
+    fn boot(&self) -> Guest {
+        let ready = Ready::port(&self.machine.ready_socket(), After::Record);
+        let mut guest = self.start();
         let line = guest.wait_ready(&ready, 3 * BOOT).unwrap();
         assert_eq!(line.text, "Ready", "{}", guest.failed("not Ready"));
         guest.wait_ssh("root", BOOT).unwrap();
@@ -213,4 +217,24 @@ fn disks_with_initramfs_tools() {
 #[ignore = "by hand: `make boot-more`"]
 fn disks_with_dracut() {
     boots_twice("initrd-dracut-disks.img");
+}
+
+/// The power goes several times while the disks are made, each time a little later. The last boot finishes all of it.
+#[test]
+#[ignore = "by hand: `make boot-more`"]
+fn disks_after_power_cuts() {
+    const CUTS: u32 = 4;
+    let computer = Computer::new("initrd-disks.img");
+    for number in 0..CUTS {
+        let guest = computer.start();
+        guest.wait_console(" with the config ", BOOT).unwrap();
+        std::thread::sleep(Duration::from_secs(2) * number + Duration::from_millis(700));
+        let provisioned = guest.console.text().contains("glowplug: provisioned in");
+        println!("power cut number {number}: provisioned: {provisioned}");
+        drop(guest);
+        if provisioned {
+            break;
+        }
+    }
+    computer.boot().shutdown().unwrap();
 }
