@@ -41,7 +41,7 @@ impl<'r> BootMounts<'r> {
         let root = tools.root();
         let mut boot = Self { mounts: Vec::new(), mounted: Mounted::none(root) };
         let mut partitions = plan::boot_partitions(root)?;
-        if partitions.is_empty() {
+        if partitions.is_empty() && !plan::has_boot_loader(root)? {
             partitions = by_types(tools)?;
         }
         for partition in partitions {
@@ -67,7 +67,7 @@ impl<'r> BootMounts<'r> {
 
     fn add(&mut self, partition: BootPartition, tools: Tools<'r>) -> Result<()> {
         let BootPartition { path, device, format, options } = partition;
-        // systemd would make a missing directory. No boot loader writes through it until then.
+        // The root is read-only now, so a missing directory cannot be made.
         if tools.root().stat(Path::new(path))?.is_none_or(|stat| stat.kind != FileKind::Directory) {
             return Ok(());
         }
