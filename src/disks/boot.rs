@@ -11,7 +11,7 @@ use super::resolve::resolve;
 use super::tools::Tools;
 use super::work::root_device;
 use crate::change::{FileKind, View as _};
-use crate::error::Result;
+use crate::error::{Error, Reason, Result};
 use crate::kernel_args::{BOOT_PARTITIONS, BootPartition};
 use crate::plan;
 
@@ -24,6 +24,10 @@ const ADVICE: &str = "The boot loader may take the kernel arguments from there. 
                       of the image, and that its kernel has the module of the format. Or remove $.kernelArguments from the \
                       config. Then start again: nothing was written.";
 
+/// What to do about a directory that a line of fstab mounts a second time.
+const BIND_ADVICE: &str = "Mount the file system itself there, or remove $.kernelArguments from the config. Then start again: nothing \
+                           was written.";
+
 /// The file systems of boot loaders that had to be mounted.
 pub struct BootMounts<'r> {
     mounts: Vec<Mount>,
@@ -31,19 +35,21 @@ pub struct BootMounts<'r> {
 }
 
 impl<'r> BootMounts<'r> {
-    /// Mounts, read-only, what boot loaders read beside the root of `tools`: the file systems of `/etc/fstab`, otherwise those
-    /// that systemd would find by the types of their partitions. A root with files of GRUB or extlinux needs no other one.
+    /// Mounts, read-only, what boot loaders read beside the root of `tools`, at those of [`BOOT_PARTITIONS`] that are in `paths`:
+    /// the file systems of `/etc/fstab`, otherwise those that systemd would find by the types of their partitions. A root with
+    /// files of GRUB or extlinux needs no other one.
     ///
     /// # Errors
-    /// [`Reason::Disk`](crate::error::Reason::Disk) for a file system that is missing or cannot be mounted, and those of the
-    /// root. What was mounted is taken down again.
-    pub fn mount(tools: Tools<'r>) -> Result<Self> {
+    /// [`Reason::Disk`] for a file system that is missing or cannot be mounted, [`Reason::Unsupported`] for a bind mount, and
+    /// those of the root. What was mounted is taken down again.
+    pub fn mount(paths: &[&str], tools: Tools<'r>) -> Result<Self> {
         let root = tools.root();
         let mut boot = Self { mounts: Vec::new(), mounted: Mounted::none(root) };
         let mut partitions = plan::boot_partitions(root)?;
         if partitions.is_empty() && !plan::has_boot_loader(root)? {
             partitions = by_types(tools)?;
         }
+        partitions.retain(|partition| paths.contains(&partition.path));
         for partition in partitions {
             if partition.path != "/boot" && plan::has_boot_loader(root)? {
                 break;
@@ -51,6 +57,7 @@ impl<'r> BootMounts<'r> {
             let may_be_missing = partition.options.split(',').any(|option| option == "nofail");
             match boot.add(partition, tools) {
                 Err(error) if may_be_missing => log::warn!("{error}"),
+                Err(error) if error.reason() == Reason::Unsupported => return Err(error),
                 added => added.map_err(|error| error.advise(ADVICE))?,
             }
         }
@@ -60,7 +67,7 @@ impl<'r> BootMounts<'r> {
     /// Takes them down. Returns how they are to be mounted for writing.
     ///
     /// # Errors
-    /// [`Reason::Disk`](crate::error::Reason::Disk) for the first that cannot be taken down.
+    /// [`Reason::Disk`] for the first that cannot be taken down.
     pub fn take_down(self) -> Result<Vec<Mount>> {
         self.mounted.take_down().map(|()| self.mounts)
     }
@@ -70,6 +77,12 @@ impl<'r> BootMounts<'r> {
         // The root is read-only now, so a missing directory cannot be made.
         if tools.root().stat(Path::new(path))?.is_none_or(|stat| stat.kind != FileKind::Directory) {
             return Ok(());
+        }
+        if options.split(',').any(|option| matches!(option, "bind" | "rbind")) {
+            let what = format!(
+                "/etc/fstab of the root mounts the directory {device} a second time, at {path}, which is not done here"
+            );
+            return Err(Error::new(Reason::Unsupported, what).advise(BIND_ADVICE));
         }
         let device = path_of(&device);
         let format =

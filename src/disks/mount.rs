@@ -162,7 +162,10 @@ fn take_down(place: &Path) -> Result<()> {
 }
 
 /// Options that mount(8) knows and the kernel does not: they are for programs that read `/etc/fstab`.
-const FOR_PROGRAMS: [&str; 7] = ["defaults", "auto", "noauto", "user", "nouser", "nofail", "_netdev"];
+const FOR_PROGRAMS: [&str; 10] =
+    ["defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev"];
+/// How such options begin that have a value or a name of their own.
+const FOR_PROGRAMS_BEGIN: [&str; 3] = ["x-", "X-", "comment="];
 
 /// Splits mount options as mount(8) does: into the flags of mount(2), and the rest for the file system. A later option takes
 /// an earlier one back, as `dev` does `nodev`.
@@ -202,7 +205,9 @@ fn parsed(options: &str) -> (MountFlags, String) {
             flags.insert(flag);
         } else if let Some(flag) = flag_in(&cleared) {
             flags.remove(flag);
-        } else if !FOR_PROGRAMS.contains(&option) && !option.starts_with("x-") && !option.starts_with("X-") {
+        } else if !FOR_PROGRAMS.contains(&option)
+            && !FOR_PROGRAMS_BEGIN.iter().any(|begin| option.starts_with(begin))
+        {
             data.push(option);
         }
     }
@@ -217,7 +222,9 @@ mod tests {
     fn options_are_split_as_mount_does() {
         let flags = MountFlags::NOATIME | MountFlags::NODEV;
         assert_eq!(
-            parsed("defaults,noatime,ro,subvol=@a,nodev,x-systemd.growfs,rw,nofail,compress=zstd"),
+            parsed(
+                "defaults,noatime,ro,subvol=@a,nodev,x-systemd.growfs,rw,nofail,users,comment=a,compress=zstd"
+            ),
             (flags, "subvol=@a,compress=zstd".to_owned())
         );
         assert_eq!(parsed(""), (MountFlags::empty(), String::new()));

@@ -182,7 +182,8 @@ impl<'r> Record<'r> {
             }
             DONE => self.set(&next()?, Progress::Done),
             MOUNT => {
-                self.mounts.push(Mount { device: next()?, format: next()?, options: next()?, path: next()? });
+                let [device, format, options] = [next()?, next()?, next()?];
+                self.set_mount(Mount { device, format, options, path: next()? });
             }
             ARRAY => self
                 .arrays
@@ -242,7 +243,8 @@ impl<'r> Record<'r> {
     }
 
     /// Records the mounts that the files need, in their order. Those that an interrupted run has recorded come first in it,
-    /// and are not recorded twice: a resumed commit would mount them twice, which the kernel refuses.
+    /// and are not recorded twice: a resumed commit would mount them twice, which the kernel refuses. For the same reason
+    /// there is one mount for each path: `/etc/fstab` may have changed since then.
     ///
     /// # Errors
     /// Those of the root.
@@ -251,10 +253,17 @@ impl<'r> Record<'r> {
             if !self.mounts.contains(&mount) {
                 let Mount { device, format, options, path } = &mount;
                 self.append(&[MOUNT, device, format, options, path])?;
-                self.mounts.push(mount);
+                self.set_mount(mount);
             }
         }
         Ok(())
+    }
+
+    fn set_mount(&mut self, mount: Mount) {
+        match self.mounts.iter_mut().find(|known| known.path == mount.path) {
+            Some(known) => *known = mount,
+            None => self.mounts.push(mount),
+        }
     }
 
     /// Records a directory that is about to be made for a mount. The next run would take it for one of the image.
@@ -452,7 +461,13 @@ mod tests {
         let below = Mount { path: "/srv/below".to_owned(), ..mount() };
         Record::open(&root, "sha").unwrap().keep_mounts(vec![mount()]).unwrap();
         Record::open(&root, "sha").unwrap().keep_mounts(vec![mount(), below.clone()]).unwrap();
-        assert_eq!(Record::open(&root, "sha").unwrap().mounts, [mount(), below]);
+        assert_eq!(Record::open(&root, "sha").unwrap().mounts, [mount(), below.clone()]);
+        // The next run finds another device at the path.
+        let other = Mount { device: "/dev/vdc".to_owned(), ..mount() };
+        let mut record = Record::open(&root, "sha").unwrap();
+        record.keep_mounts(vec![other.clone(), below.clone()]).unwrap();
+        assert_eq!(record.mounts, [other.clone(), below.clone()]);
+        assert_eq!(Record::open(&root, "sha").unwrap().mounts, [other, below]);
     }
 
     #[test]

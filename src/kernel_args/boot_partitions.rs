@@ -39,17 +39,36 @@ pub fn unmounted(view: &dyn View) -> Result<Vec<BootPartition>> {
     let text = String::from_utf8_lossy(&text);
     let mut found = Vec::new();
     for path in BOOT_PARTITIONS {
-        let mut lines = text.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-        let is_of_path = |fields: &Vec<&str>| {
-            fields.first().is_some_and(|first| !first.starts_with('#')) && fields.get(1) == Some(&path)
+        let mut lines = text.lines().map(fields);
+        let is_of_path = |[device, place, ..]: &[String; 4]| {
+            !device.starts_with('#') && (place == path || place.trim_end_matches('/') == path)
         };
-        let Some(fields) = lines.find(is_of_path) else { continue };
+        let Some([device, _, format, options]) = lines.find(is_of_path) else { continue };
         if !is_mounted(path, view)? {
-            let field = |number: usize| fields.get(number).copied().unwrap_or_default().to_owned();
-            found.push(BootPartition { path, device: field(0), format: field(2), options: field(3) });
+            found.push(BootPartition { path, device, format, options });
         }
     }
     Ok(found)
+}
+
+/// Returns the first four fields of a line of fstab, without their escapes. Those that are missing are empty.
+fn fields(line: &str) -> [String; 4] {
+    let mut fields = line.split_ascii_whitespace().map(unescaped);
+    std::array::from_fn(|_| fields.next().unwrap_or_default())
+}
+
+/// Returns a field of fstab as getmntent(3) does: a blank is `\040`, a tab `\011`, a newline `\012`, and a backslash `\134`.
+fn unescaped(field: &str) -> String {
+    let mut parts = field.split('\\');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let escapes = [("040", ' '), ("011", '\t'), ("012", '\n'), ("134", '\\')];
+        let escape = escapes.iter().find_map(|(code, c)| Some((*c, part.strip_prefix(code)?)));
+        let (c, rest) = escape.unwrap_or(('\\', part));
+        text.push(c);
+        text.push_str(rest);
+    }
+    text
 }
 
 /// Returns whether a file system is mounted at `path`.
@@ -69,10 +88,17 @@ mod tests {
     use crate::change::memory::Memory;
 
     #[test]
+    fn fields_have_escapes() {
+        let line = r"LABEL=EFI\040system\134 /boot/efi\011x \0 umask=0077";
+        assert_eq!(fields(line), [r"LABEL=EFI system\", "/boot/efi\tx", r"\0", "umask=0077"]);
+        assert_eq!(fields("a"), ["a", "", "", ""]);
+    }
+
+    #[test]
     fn lines_of_fstab_name_what_is_not_mounted() {
         let mut root = Memory::debian();
         assert_eq!(unmounted(&root).unwrap(), []);
-        let fstab = "UUID=r / ext4\n#UUID=x /boot ext4 ro\nLABEL=e  /boot/efi vfat umask=0077 0 1\n\tUUID=b\t/boot ext4\n";
+        let fstab = "UUID=r / ext4\n#UUID=x /boot ext4 ro\nLABEL=e  /boot/efi/ vfat umask=0077 0 1\n\tUUID=b\t/boot ext4\n";
         root.file("/etc/fstab", fstab);
         root.directory("/boot", 0, 0, 0o755);
         let partition = |path, device: &str, format: &str, options: &str| BootPartition {

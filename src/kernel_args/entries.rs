@@ -11,11 +11,13 @@ const OPTIONS: &str = "options";
 /// Returns the entry in `text` with the wanted words; `None` if it has them already.
 ///
 /// The old lines of options become comments, and a new one follows at the end. So only single bytes of the old text change,
-/// which can be done in place and in any order: an entry often lies on a file system that cannot rename a file safely.
+/// which can be done in place and in any order: an entry often lies on a file system that cannot rename a file safely. For the
+/// same reason the entry becomes no shorter, if NUL bytes follow its text.
 ///
 /// # Errors
 /// Those of [`Wanted::edit_line`].
-pub(super) fn edit(text: &[u8], wanted: &Wanted<'_>) -> Result<Option<Vec<u8>>> {
+pub(super) fn edit(entry: &[u8], wanted: &Wanted<'_>) -> Result<Option<Vec<u8>>> {
+    let text = read(entry);
     let Some(words) = wanted.edit_line(&options(text))? else { return Ok(None) };
     let mut edited = text.to_vec();
     for value in values(text, OPTIONS) {
@@ -29,18 +31,27 @@ pub(super) fn edit(text: &[u8], wanted: &Wanted<'_>) -> Result<Option<Vec<u8>>> 
     if !words.is_empty() {
         edited = [&edited, newline.as_bytes(), OPTIONS.as_bytes(), b" ", words, b"\n"].concat();
     }
+    if edited.len() < entry.len() {
+        edited.resize(entry.len(), 0);
+    }
     Ok(Some(edited))
+}
+
+/// Returns the part of an entry that systemd-boot reads: what is before the first NUL byte.
+fn read(entry: &[u8]) -> &[u8] {
+    entry.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// Returns the words after the key `options`, joined by blanks.
 pub(super) fn options(text: &[u8]) -> Vec<u8> {
+    let text = read(text);
     let lists = values(text, OPTIONS).filter_map(|value| text.get(value)).map(<[u8]>::trim_ascii);
     lists.collect::<Vec<_>>().join(&b' ').trim_ascii().to_vec()
 }
 
 /// Returns whether the entry in `text` starts a kernel. Other entries start a program of UEFI.
 pub(super) fn starts_kernel(text: &[u8]) -> bool {
-    values(text, "linux").next().is_some()
+    values(read(text), "linux").next().is_some()
 }
 
 /// Returns the part of each line with `key` that follows the key. Letter case of the key is ignored.
@@ -82,6 +93,21 @@ mod tests {
             assert_eq!(edited(before).as_deref(), Some(after), "{before:?}");
             assert_eq!(edited(after), None, "{after:?}");
         }
+    }
+
+    #[test]
+    fn nobody_reads_what_is_behind_a_nul_byte() {
+        for (before, after) in [
+            ("options quiet\n\0\0", "#ptions quiet\noptions a b\n"),
+            (
+                "options ro\n\0options x\nlinux /k\n\0\0\0\0\0\0",
+                "#ptions ro\noptions ro a b\n\0\0\0\0\0\0\0\0\0\0\0",
+            ),
+        ] {
+            assert_eq!(edited(before).as_deref(), Some(after));
+            assert_eq!(edited(after), None, "{after:?}");
+        }
+        assert!(!starts_kernel(b"title x\n\0linux /k\n"));
     }
 
     #[test]

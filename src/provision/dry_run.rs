@@ -54,6 +54,7 @@ pub fn plan(root: &Root, text: &[u8], form: Form, fetches: bool) -> Result<Strin
         Setting { changes_disks: true, ..Setting::tree(Defaults::Debian) },
         transport,
     )?;
+    root.refuse_unsafe(&planned.ops)?;
     let read = planned_op::read_contents(&mut planned.ops, &view, fetches)?;
     let sorted = planned_op::by_path(&planned.ops);
     let lines = planned_op::lines(&planned, &read, &sorted, &view)?;

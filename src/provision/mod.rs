@@ -141,8 +141,11 @@ fn carry_out(root: &Root, fetched: Fetched, transport: &dyn Transport) -> Result
     let boot = in_initramfs.then(|| on_disks::mount_boot(&rendered.config, root)).transpose()?;
     let planned = plan_config(&rendered.config, root, setting, transport)?;
     let boot = boot.flatten().map_or(Ok(Vec::new()), BootMounts::take_down)?;
-    if on_disks::are_needed(&rendered.config) || !boot.is_empty() {
-        on_disks::check_files(&rendered.config, planned)?;
+    let changes_disks = on_disks::are_needed(&rendered.config);
+    if changes_disks || !boot.is_empty() {
+        if changes_disks {
+            on_disks::check_files(&rendered.config, planned)?;
+        }
         return on_disks::carry_out(&mut rendered, boot, root, setting, transport);
     }
     rendered.put(root, planned)

@@ -13,7 +13,7 @@ use crate::error::{Error, Problems, Reason, Result};
 use crate::kernel_args::BOOT_PARTITIONS;
 use crate::map::Map;
 use crate::plan::Planned;
-use crate::root::Root;
+use crate::root::{Leftovers, Root};
 use crate::source::Transport;
 
 /// The format without owners and links.
@@ -42,15 +42,15 @@ pub(super) fn mount_boot<'r>(config: &Config<'_>, root: &'r Root) -> Result<Opti
     {
         return Ok(None);
     }
-    BootMounts::mount(Tools::of(root)).map(Some)
+    BootMounts::mount(&BOOT_PARTITIONS, Tools::of(root)).map(Some)
 }
 
 /// Carries out a config that changes disks, or files on the `boot` file systems. It has been planned on the root without the
 /// disks, which has shown everything that is wrong with the config and the root.
 ///
 /// # Errors
-/// Those of the disks and of the root. Once the work on disks has begun, the config stays saved in the root,
-/// and the next start goes on.
+/// Those of the disks and of the root. Once the work on disks has begun, the config stays saved in the root, and the next start
+/// goes on. Without work on disks, the root is as it was until its commit begins.
 pub(super) fn carry_out(
     rendered: &mut Rendered<'_>,
     mut boot: Vec<Mount>,
@@ -58,7 +58,9 @@ pub(super) fn carry_out(
     setting: Setting<'_>,
     transport: &dyn Transport,
 ) -> Result<()> {
-    writing(root, &mut || {
+    let changes_disks = are_needed(&rendered.config);
+    let may_undo = !changes_disks && !rendered.is_saved();
+    let mut put = || {
         rendered.save(root)?;
         let mut record = Record::open(root, &rendered.sha512())?;
         let storage = &rendered.config.storage;
@@ -69,15 +71,28 @@ pub(super) fn carry_out(
         let ready = ready.mount(&mounts, &mut |directory| record.keep_made(directory))?;
         let setting = Setting { unlocks: &unlocks, made_directories: &record.made, ..setting };
         // The advice for a config says that nothing was written, which is no longer so.
+        let advise = |error: Error| if changes_disks { error.advise(ADVICE) } else { error };
         let put = plan_config(&rendered.config, root, setting, transport)
-            .map_err(|error| error.advise(ADVICE))
+            .map_err(advise)
             .and_then(|planned| rendered.put_and(root, planned, &mut || ready.remove_keys()));
         let down = ready.take_down();
         if let (Err(_), Err(error)) = (&put, &down) {
             log::warn!("{error}");
         }
         put.and(down)
-    })
+    };
+    writing(root, &mut || put().map_err(|error| if may_undo { undo(root, error) } else { error }))
+}
+
+/// Removes what was saved and staged in `root`, unless its commit has begun. Returns `error`, which made this necessary; another
+/// failure is only logged.
+fn undo(root: &Root, error: Error) -> Error {
+    if matches!(root.leftovers(), Ok(Leftovers::SavedConfig | Leftovers::Staging)) {
+        if let Err(second) = root.discard() {
+            log::warn!("{second}");
+        }
+    }
+    error
 }
 
 /// Checks the files of `planned`, the plan of `config`, before its disks are changed. All sources are read to their ends, which

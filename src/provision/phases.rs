@@ -149,6 +149,11 @@ impl Rendered<'_> {
         sha512_hex(self.text)
     }
 
+    /// Returns whether the root has the config saved already.
+    pub fn is_saved(&self) -> bool {
+        self.is_saved
+    }
+
     /// Saves the config in the root, unless an interrupted run has saved it: work on disks begins, which cannot be staged.
     ///
     /// # Errors

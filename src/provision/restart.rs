@@ -3,15 +3,16 @@
 //! It is only considered by the call that committed. Every later boot finds the stamp and goes on, so a boot loader that
 //! ignores its files cannot lead to a loop.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::sync;
 use rustix::io::Errno;
 use rustix::system::{RebootCommand, reboot, uname};
 
 use super::failure::show;
+use crate::disks::{BootMounts, Tools};
 use crate::error::{Error, Result};
 use crate::fd;
 use crate::kernel_args::Wanted;
@@ -68,16 +69,22 @@ fn start_kernel(root: &Root, wanted: &Wanted<'_>, line: &[u8]) -> Result<std::co
     let edited = wanted.edit_line(line.trim_ascii())?.unwrap_or_default();
     let edited =
         CString::new(edited).map_err(|_| Error::system("read the kernel command line", Errno::INVAL))?;
+    let kernel = load_kernel(root, &edited)?;
+    say(&format!("restarting once by kexec, with {}", kernel.display()));
+    restart(RebootCommand::Kexec)
+}
+
+/// Has the running kernel load one of `root`, with this command `line`, and returns the path of the one that was loaded.
+fn load_kernel(root: &Root, line: &CStr) -> Result<PathBuf> {
+    // The kernels may be on a file system of their own, which nothing has mounted yet. It is taken down at the end.
+    let _boot = BootMounts::mount(&["/boot"], Tools::of(root))?;
     let name = uname();
     let mut failure = Error::system("find a kernel below /boot in the root", Errno::NOENT);
     for (path, initrd) in boot_files(&name.release().to_string_lossy(), root)? {
         let kernel = root.open_file(&path)?;
         let initrd = initrd.map(|initrd| root.open_file(&initrd)).transpose()?;
-        match sys::load_kernel(kernel.as_fd(), initrd.as_ref().map(OwnedFd::as_fd), &edited) {
-            Ok(()) => {
-                say(&format!("restarting once by kexec, with {}", path.display()));
-                return restart(RebootCommand::Kexec);
-            }
+        match sys::load_kernel(kernel.as_fd(), initrd.as_ref().map(OwnedFd::as_fd), line) {
+            Ok(()) => return Ok(path),
             Err(errno) => failure = Error::system_at("load the kernel", &path, errno),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FsWord, Mode, OFlags, StatxFlags, fstatfs, openat, statx};
 use rustix::io::Errno;
@@ -58,6 +58,7 @@ pub(super) fn stage(root: &Root, ops: &mut [Op<'_>], stamp: Option<StampText<'_>
         directories: Recent::default(),
         entries: 0,
         changed_at: 0,
+        rewrites: Vec::new(),
         downloads: Vec::with_capacity(DOWNLOADS),
         last: None,
     };
@@ -78,6 +79,8 @@ struct Stager<'r, 'a> {
     entries: usize,
     /// The number of the last operation that removed, renamed or changed something.
     changed_at: usize,
+    /// The files that are rewritten in place, each with the number of its entry.
+    rewrites: Vec<(usize, PathBuf)>,
     /// The files whose bytes are still being fetched.
     downloads: Vec<NewFile<'a>>,
     /// How the last file was created, and whether its owner or mode had to be set. Most files are created like the one before.
@@ -133,6 +136,9 @@ impl<'a> Stager<'_, 'a> {
         while !self.downloads.is_empty() {
             self.fill_downloads(&mut buffer)?;
         }
+        if let Some(area) = self.staged.areas.first() {
+            in_place::check_rewrites(root, area, &self.rewrites)?;
+        }
         if let Some(text) = stamp {
             self.stage_stamp(text)?;
         }
@@ -168,6 +174,9 @@ impl<'a> Stager<'_, 'a> {
                 let is_rename = matches!(op, Op::Rename { .. });
                 let area = self.directory_of(path)?.area;
                 let directory = self.directory_of(other)?;
+                if directory.is_in_place {
+                    return Err(in_place::refused(other));
+                }
                 if directory.area != area {
                     let act = if is_rename { "rename" } else { "make the hard link" };
                     return Err(Error::root(act, if is_rename { other } else { path }, Errno::XDEV));
@@ -178,12 +187,12 @@ impl<'a> Stager<'_, 'a> {
                 NameChange::Put
             }
         };
-        let directory = self.directory_of(path)?;
-        check(&directory.parent, path, change)?;
-        if let ChangedDirectory { is_in_place: true, parent: Parent::Existing { directory, .. }, .. } =
-            directory
-        {
+        let entry = self.entries;
+        let ChangedDirectory { is_in_place, parent, .. } = self.directory_of(path)?;
+        check(parent, path, change)?;
+        if let (true, Parent::Existing { directory, .. }) = (*is_in_place, parent) {
             in_place::check(op, directory.as_fd())?;
+            self.rewrites.push((entry, path.to_owned()));
         }
         if change == NameChange::Remove { check_removal(root, path) } else { Ok(()) }
     }
@@ -343,7 +352,7 @@ impl<'a> Stager<'_, 'a> {
         let path = place.path.as_path();
         let directory = self.directory_of(path)?;
         // The operations make a directory that is missing: see `Root::make_stamp_place`.
-        if directory.area != 0 {
+        if directory.area != 0 || directory.is_in_place {
             let what = "its directory is on another file system than the root";
             return Err(Error::new(Reason::Conflict, format!("write {STAMP} in the root: {what}")));
         }
