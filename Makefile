@@ -15,6 +15,8 @@ TAG := latest
 IMAGE :=
 # Where `make test-podman` and `make test-oci` take podman from: trixie, or experimental for Debian's newest.
 CLIENT := trixie
+# What `make test-podman` does: any of the sessions image and options. Each begins without a machine.
+SESSIONS := image
 CONFIG := tests/boot/configs/6.0-applehv-default.ign
 export PATH := $(TOOLS):$(PATH)
 # Otherwise cargo would look for the tokens of make's jobs, which make gives to no other program.
@@ -204,7 +206,9 @@ test-updates: image
 
 # The real client: Debian's podman, as an ordinary user, makes a machine of the image and works with it.
 test-podman: image
-	tests/podman/run image $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman $(CLIENT)
+	for session in $(SESSIONS); do \
+		tests/podman/run $$session $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman $(CLIENT) || exit 1; \
+	done
 
 demo: WITHOUT_DRACUT = 1
 demo: export STEPS = packages vhost-device-vsock programs fetch base unpack install image lab-programs boot
