@@ -15,7 +15,7 @@ TAG := latest
 IMAGE :=
 # Where `make test-podman` and `make test-oci` take podman from: trixie, or experimental for Debian's newest.
 CLIENT := trixie
-# What `make test-podman` does: any of the sessions image and options. Each begins without a machine.
+# What `make test-podman` does: any of the sessions image, options and updates. Each begins without a machine.
 SESSIONS := image
 CONFIG := tests/boot/configs/6.0-applehv-default.ign
 export PATH := $(TOOLS):$(PATH)
@@ -99,7 +99,7 @@ SECONDS = 60
 N = 50
 TARGETS =
 
-.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab check-packages generators lifecycle first-boot offline machine-lab gvproxy image image-test oci test-oci test-podman test-updates \
+.PHONY: all build build-glibc deps-build deps-lab deps deb debian-source lintian lab check-packages generators lifecycle first-boot offline machine-lab gvproxy image image-test oci test-oci test-podman test-updates updates-repository \
 	demo test parts check unit network vsock-net disks disks-crash disks-beside lint lint-code lint-crates bare fresh boot boot-parts guests boot-one boot-more bench crash fuzz fuzz-smoke fuzz-one fmt clean
 
 all: build
@@ -205,10 +205,15 @@ test-updates: image
 	tests/updates $(IMAGES)/base-amd64-*.tar $(OUT)/updates $(DEB) $(MACHINE_DEB)
 
 # The real client: Debian's podman, as an ordinary user, makes a machine of the image and works with it.
-test-podman: image
+test-podman: image $(if $(filter updates,$(SESSIONS)),updates-repository)
 	for session in $(SESSIONS); do \
-		tests/podman/run $$session $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman $(CLIENT) || exit 1; \
+		UPDATES=$(OUT)/updates/repository \
+			tests/podman/run $$session $(IMAGES)/debian-amd64.qcow2 $(OUT)/podman $(CLIENT) || exit 1; \
 	done
+
+# The packages of a newer kernel, which `test-updates` also makes.
+updates-repository: image
+	tests/updates $(IMAGES)/base-amd64-*.tar $(OUT)/updates
 
 demo: WITHOUT_DRACUT = 1
 demo: export STEPS = packages vhost-device-vsock programs fetch base unpack install image lab-programs boot
