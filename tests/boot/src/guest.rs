@@ -15,6 +15,7 @@ use crate::lab::{Lab, Scratch};
 use crate::network::{INTERFACE, Network};
 use crate::process::{Running, run, run_ok, wait_for};
 use crate::ready::{Line, Ready};
+use crate::tang;
 use crate::writes::SECTOR;
 
 /// How long a boot may take. It takes some 20 s on an idle machine, but minutes at a load of ten.
@@ -59,6 +60,10 @@ pub struct Options {
     pub write_log: Option<PathBuf>,
     /// Further disks, from `/dev/vdb` on. Each has the name of its file as its serial number.
     pub disks: Vec<PathBuf>,
+    /// A TPM 2.0, which keeps its state over the machine's boots.
+    pub tpm: bool,
+    /// The keys of a tang server in QEMU's own network: see [`tang::ADDRESS`].
+    pub tang: Option<tang::Keys>,
     /// Whether the guest's clock counts instructions while the guest works: one takes a nanosecond. So its times do not depend on
     /// the host.
     pub counts_instructions: bool,
@@ -87,6 +92,8 @@ impl Options {
             rescue: false,
             write_log: None,
             disks: Vec::new(),
+            tpm: false,
+            tang: None,
             counts_instructions: false,
             on_line: None,
         }
@@ -203,6 +210,7 @@ impl Machine {
         let shares = options.shares.iter().enumerate();
         let shares = shares.map(|(number, (_, folder))| self.share_device(number, folder));
         let shares: Vec<Running> = shares.collect::<Result<_>>()?;
+        let tpm = options.tpm.then(|| self.tpm_device()).transpose()?;
         let _ = fs::remove_file(self.ready_socket());
         let port = free_port()?;
         let log = self.folder.join("qemu.log");
@@ -225,6 +233,7 @@ impl Machine {
             qemu,
             device,
             _shares: shares,
+            _tpm: tpm,
             _network: options.network.take(),
             port,
             key: self.key.file.clone(),
@@ -266,6 +275,44 @@ impl Machine {
         let source = format!("source={},sandbox=chroot", folder.display());
         let device = Running::start(program, &[socket_path, "-o".to_owned(), source], &log)?;
         with_socket(device, program, &socket, &log)
+    }
+
+    /// Starts the process of the TPM. It ends with its guest. Its state stays in the machine's folder.
+    fn tpm_device(&self) -> Result<Running> {
+        let socket = self.folder.join("tpm");
+        let state = self.folder.join("tpm-state");
+        let _ = fs::remove_file(&socket);
+        fs::create_dir_all(&state).doing_to("make the folder", &state)?;
+        let program = Path::new("swtpm");
+        let arguments = [
+            "socket".to_owned(),
+            "--tpm2".to_owned(),
+            format!("--ctrl=type=unixio,path={}", socket.display()),
+            format!("--tpmstate=dir={}", state.display()),
+        ];
+        let log = self.folder.join("tpm.log");
+        with_socket(Running::start(program, &arguments, &log)?, program, &socket, &log)
+    }
+
+    /// Returns QEMU's option for the network: its own one with `port` for ssh, or the real one.
+    fn network(&self, options: &Options, port: u16) -> String {
+        if options.network.is_some() {
+            return INTERFACE.to_owned();
+        }
+        let mut network = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22");
+        if options.gvproxy {
+            let forwarder = Path::new(env!("CARGO_MANIFEST_DIR")).join("forwarder");
+            network = format!(
+                "{network},net=192.168.127.0/24,dhcpstart=192.168.127.2,host=192.168.127.254,dns=192.168.127.253,\
+                 guestfwd=tcp:192.168.127.1:80-cmd:{} {}",
+                forwarder.display(),
+                self.forwarder_log().display()
+            );
+        }
+        if let Some(keys) = &options.tang {
+            network = format!("{network},{}", keys.forward());
+        }
+        network
     }
 
     fn qemu_arguments(&self, options: &Options, port: u16) -> Vec<String> {
@@ -330,20 +377,7 @@ impl Machine {
             add("-drive", format!("id=disk{number},if=none,format=raw,cache=unsafe,file={}", disk.display()));
             add("-device", format!("virtio-blk-pci,drive=disk{number},serial={serial}"));
         }
-        let mut network = format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22");
-        if options.gvproxy {
-            let forwarder = Path::new(env!("CARGO_MANIFEST_DIR")).join("forwarder");
-            network = format!(
-                "{network},net=192.168.127.0/24,dhcpstart=192.168.127.2,host=192.168.127.254,dns=192.168.127.253,\
-                 guestfwd=tcp:192.168.127.1:80-cmd:{} {}",
-                forwarder.display(),
-                here("forwarder")
-            );
-        }
-        if options.network.is_some() {
-            INTERFACE.clone_into(&mut network);
-        }
-        add("-netdev", network);
+        add("-netdev", self.network(options, port));
         if let Some(clock) = options.clock {
             add("-rtc", format!("base={clock}"));
         }
@@ -354,6 +388,11 @@ impl Machine {
         }
         if let Some(file) = &options.fw_cfg {
             add("-fw_cfg", format!("name=opt/com.coreos/config,file={}", file.display()));
+        }
+        if options.tpm {
+            add("-chardev", format!("socket,id=tpm,path={}", here("tpm")));
+            add("-tpmdev", "emulator,id=tpm,chardev=tpm".to_owned());
+            add("-device", "tpm-tis,tpmdev=tpm".to_owned());
         }
         for (number, (tag, _)) in options.shares.iter().enumerate() {
             add("-chardev", format!("socket,id=share{number},path={}", here(&format!("share{number}"))));
@@ -399,6 +438,7 @@ pub struct Guest {
     qemu: Running,
     device: Option<Running>,
     _shares: Vec<Running>,
+    _tpm: Option<Running>,
     _network: Option<Arc<Network>>,
     port: u16,
     key: PathBuf,

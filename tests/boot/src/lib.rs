@@ -29,5 +29,6 @@ pub mod network;
 pub mod process;
 pub mod ready;
 pub mod shell;
+pub mod tang;
 pub mod tree;
 pub mod writes;
