@@ -1,4 +1,4 @@
-//! The guest's disk after its shutdown, read without mounting it.
+//! The guest's disk while no guest runs, read and changed without mounting it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ pub struct Entry {
 pub fn extract(image: &Path, paths: &[String]) -> Result<BTreeMap<String, Entry>> {
     check(image)?;
     let dir = Scratch::new()?;
-    let stats = debugfs(image, &dir, paths.iter().map(|path| format!("stat \"{path}\"")))?;
+    let stats = debugfs(image, "", &dir, paths.iter().map(|path| format!("stat \"{path}\"")))?;
     let mut entries = BTreeMap::new();
     let mut dumps = Vec::new();
     for (path, text) in paths.iter().zip(stats) {
@@ -48,13 +48,30 @@ pub fn extract(image: &Path, paths: &[String]) -> Result<BTreeMap<String, Entry>
         entries.insert(path.clone(), entry);
     }
     let commands = dumps.iter().map(|(path, to)| format!("dump \"{path}\" {}", to.display()));
-    debugfs(image, &dir, commands)?;
+    debugfs(image, "", &dir, commands)?;
     for (path, to) in dumps {
         if let Some(entry) = entries.get_mut(path) {
             entry.node.content = fs::read(&to).doing_to("read what debugfs took out as", &to)?;
         }
     }
     Ok(entries)
+}
+
+/// Changes the ext4 image at `image` by commands of debugfs that say nothing when they succeed, and `write`.
+///
+/// # Errors
+/// When the image is damaged or a command fails.
+pub fn change(image: &Path, commands: &[String]) -> Result<()> {
+    check(image)?;
+    let dir = Scratch::new()?;
+    let answers = debugfs(image, "-w", &dir, commands.iter().cloned())?;
+    for (command, answer) in commands.iter().zip(answers) {
+        let answer = answer.trim();
+        if !answer.is_empty() && !answer.starts_with("Allocated inode: ") {
+            return Err(Error::new(format!("debugfs says of `{command}`: {answer}")));
+        }
+    }
+    Ok(())
 }
 
 /// Replays the journal and looks for damage.
@@ -67,8 +84,13 @@ fn check(image: &Path) -> Result<()> {
     Err(Error::new(format!("e2fsck of {}: {}: {text}", image.display(), output.status)))
 }
 
-/// Runs commands of debugfs. Returns what each has printed.
-fn debugfs(image: &Path, dir: &Scratch, commands: impl Iterator<Item = String>) -> Result<Vec<String>> {
+/// Runs commands of debugfs, which gets `option` if it is not empty. Returns what each command has printed.
+fn debugfs(
+    image: &Path,
+    option: &str,
+    dir: &Scratch,
+    commands: impl Iterator<Item = String>,
+) -> Result<Vec<String>> {
     const MARK: &str = "debugfs: ";
     let mut script = String::new();
     for command in commands {
@@ -83,9 +105,9 @@ fn debugfs(image: &Path, dir: &Scratch, commands: impl Iterator<Item = String>) 
     }
     let file: PathBuf = dir.join("debugfs.commands");
     fs::write(&file, &script).doing_to("write", &file)?;
-    let shell = "exec debugfs -f \"$1\" \"$2\" 2>&1";
+    let shell = "exec debugfs $1 -f \"$2\" \"$3\" 2>&1";
     let mut command = Command::new("sh");
-    let out = run_ok(command.args(["-c", shell, "sh"]).arg(&file).arg(image), LIMIT)?;
+    let out = run_ok(command.args(["-c", shell, "sh", option]).arg(&file).arg(image), LIMIT)?;
     let text = String::from_utf8_lossy(&out);
     let mut answers = Vec::new();
     let mut lines = text.lines().peekable();
