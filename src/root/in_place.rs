@@ -121,8 +121,15 @@ impl Root {
             let Some(parent) = path.parent() else { continue };
             if parent.as_os_str() != last.as_os_str() {
                 last = parent;
-                let found = self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok();
-                directory = found.filter(|fd| is_needed(fd) == Ok(true));
+                directory = match self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+                    Ok(fd) => is_needed(&fd).map(|is_needed| is_needed.then_some(fd)),
+                    // It does not exist yet, or this user may not look into it.
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG | Errno::ACCESS) => {
+                        Ok(None)
+                    }
+                    Err(errno) => Err(errno),
+                }
+                .map_err(|errno| Error::root("look up", parent, errno))?;
             }
             let Some(directory) = &directory else { continue };
             check(op, directory.as_fd())?;
